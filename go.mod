@@ -1,0 +1,3 @@
+module github.com/sterlingrun/sterling
+
+go 1.26.0

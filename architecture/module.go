@@ -150,9 +150,10 @@ type Text struct {
 	Src  []byte
 }
 
-// Tracked reads every file that git tracks or would track at root. Symbolic links are left out.
+// Tracked reads every file that git tracks or would track at root, whoever owns the checkout. Symbolic links are left
+// out.
 func Tracked(root string) ([]Text, error) {
-	cmd := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {

@@ -181,10 +181,13 @@ func (s *Store) layOut() error {
 func (s *Store) createFolder() error {
 	var parents []string
 	for dir := s.dir; ; dir = s.fs.PathDir(dir) {
-		if _, err := s.fs.Stat(dir); err == nil || dir == s.fs.PathDir(dir) {
+		if dir == s.fs.PathDir(dir) {
 			break
 		}
 		parents = append(parents, s.fs.PathDir(dir))
+		if _, err := s.fs.Stat(dir); err == nil {
+			break // whoever made it may not have made its name durable
+		}
 	}
 	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("create data folder: %w", full(err))

@@ -1,0 +1,15 @@
+package cell
+
+import "errors"
+
+// What Do and the reads return, wrapped with details. ErrOutcomeUnknown and ErrFull of the log come through too.
+var (
+	// ErrStopped: the cell is shutting down or has stopped on a fault. What was sent may or may not have happened.
+	ErrStopped = errors.New("the cell has stopped")
+	// ErrTooLarge: more events than one request may have (journal.MaxEvents).
+	ErrTooLarge = errors.New("too many events in one request")
+	// ErrClockHeld: the machine's clock jumped forward; no writes until an operator accepts it.
+	ErrClockHeld = errors.New("writes are held: the clock jumped forward")
+	// ErrOverloaded: the queue is full; nothing was done.
+	ErrOverloaded = errors.New("the cell's queue is full")
+)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/sha256"
 
 	"github.com/sterlingrun/sterling/must"
@@ -96,4 +97,11 @@ func (b *Builder) Seal(h Header) *Block {
 	k := &Block{Header: h, Hash: sha256.Sum256(raw[:HeaderSize]), Raw: raw}
 	k.slice()
 	return k
+}
+
+// SameAs reports whether the builder holds the same events, expiries, requests and outcomes as block k.
+func (b *Builder) SameAs(k *Block) bool {
+	return bytes.Equal(b.buf[HeaderSize:HeaderSize+b.events*RecordSize], k.events) &&
+		bytes.Equal(Bytes(b.expiries), Bytes(k.Expiries)) && bytes.Equal(Bytes(b.requests), Bytes(k.Requests)) &&
+		bytes.Equal(Bytes(b.outcomes), Bytes(k.Outcomes))
 }

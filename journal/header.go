@@ -112,7 +112,7 @@ func (h *Header) check(b []byte) error {
 	switch {
 	case h.Kind < BlockNormal || h.Kind > BlockBarrier:
 		return fmt.Errorf("%w: block kind %d", ErrFormat, h.Kind)
-	case h.Seq == 0 || h.Seq >= 1<<(64-indexBits):
+	case h.Seq == 0 || h.Seq > MaxSeq:
 		return fmt.Errorf("%w: sequence number %d", ErrFormat, h.Seq)
 	case h.Acked >= h.Seq:
 		return fmt.Errorf("%w: block %d says that %d is acknowledged", ErrFormat, h.Seq, h.Acked)

@@ -218,11 +218,14 @@ type Result struct {
 	Timestamp uint64 // ns
 }
 
-// Position names one event of one cell's journal for ever: block sequence number and index in the block, in 50 and
+// Position names one event of one cell's journal for ever: block sequence number and index in the block, in 48 and
 // 14 bits. Expiries have the first indices of a block, events the ones after. Positions order like timestamps.
 type Position uint64
 
 const indexBits = 14
+
+// MaxSeq is the largest sequence number: 48 bits, so that a position leaves two bits to spare in a 64-bit word.
+const MaxSeq = 1<<48 - 1
 
 // At returns the position of index in block seq.
 func At(seq uint64, index int) Position { return Position(seq<<indexBits | uint64(index)) } //nolint:gosec // index < 2^14

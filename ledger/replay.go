@@ -1,0 +1,81 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sterlingrun/sterling/journal"
+)
+
+// ErrDiverged is a block whose recorded outcomes are not the ones that its requests give.
+var ErrDiverged = errors.New("the journal's outcomes are not what its requests give")
+
+// Replay applies a block of the journal: it validates everything again and compares with what is recorded. Facts are
+// fetched from blocks before it. Scratch is a builder to use; fx receives the effects. After an error the state is
+// of no use any more. The block is released already: the log has it.
+func (s *State) Replay(k *journal.Block, scratch *journal.Builder, fx *Effects, fetch func([]Need) (Facts, error)) error {
+	h := &k.Header
+	if h.Rules != Rules {
+		return fmt.Errorf("block %d was validated by rules version %d, this program knows version %d: use the release that wrote it", h.Seq, h.Rules, Rules)
+	}
+	if h.Time < s.lastEnd {
+		return fmt.Errorf("%w: block %d begins at %d, the one before ended at %d", ErrDiverged, h.Seq, h.Time, s.lastEnd)
+	}
+	s.Begin(scratch, fx, h.Seq, h.Time)
+	if n := s.Expire(); n != len(k.Expiries) {
+		return fmt.Errorf("%w: block %d records %d expiries, %d are due", ErrDiverged, h.Seq, len(k.Expiries), n)
+	}
+	var (
+		needs   []Need
+		results []journal.Result
+	)
+	event := 0
+	for i := range k.Requests {
+		r := &k.Requests[i]
+		events := k.EventBytes(event, int(r.Count))
+		event += int(r.Count)
+		var facts Facts
+		if needs = s.Needs(r.Kind, events, needs[:0]); len(needs) > 0 {
+			var err error
+			if facts, err = fetch(needs); err != nil {
+				return fmt.Errorf("facts for block %d: %w", h.Seq, err)
+			}
+		}
+		if cap(results) < int(r.Count) {
+			results = make([]journal.Result, r.Count)
+		}
+		if !s.Apply(r.Kind, r.Actor, events, facts, results[:r.Count]) {
+			return fmt.Errorf("%w: request %d of block %d changes nothing", ErrDiverged, i, h.Seq)
+		}
+	}
+	if err := compare(k, scratch); err != nil {
+		return err
+	}
+	s.End(k)
+	s.Release(h.Seq)
+	if want := k.Header.StateDigest; want != [32]byte{} && want != s.Digest() {
+		return fmt.Errorf("%w: the state after block %d has another digest than recorded", ErrDiverged, h.Seq)
+	}
+	return nil
+}
+
+// compare checks that replay made the same expiries and outcomes as are recorded.
+func compare(k *journal.Block, made *journal.Builder) error {
+	if made.SameAs(k) {
+		return nil
+	}
+	for i := range int(k.Header.Events) {
+		was, is := k.Outcome(i), made.Outcome(i)
+		if (was == nil) != (is == nil) || was != nil && *was != *is {
+			return fmt.Errorf("%w: event %d of block %d: recorded %s, replayed %s", ErrDiverged, i, k.Header.Seq, describe(was), describe(is))
+		}
+	}
+	return fmt.Errorf("%w: the expiries of block %d differ", ErrDiverged, k.Header.Seq)
+}
+
+func describe(o *journal.Outcome) string {
+	if o == nil {
+		return "created as asked"
+	}
+	return fmt.Sprintf("status %d at %d, amount %v", o.Status, o.Timestamp, o.Amount)
+}

@@ -4,9 +4,9 @@
 //
 //   - u128 values (ids, amounts, balances, user_data_128) are strings of decimal
 //     digits, "0" to "340282366920938463463374607431768211455", without sign,
-//     space or separator; leading zeros are allowed up to 39 digits in all. An
-//     empty string is zero. Anything else is a call error (INVALID_ARGUMENT) that
-//     names the field, such as transfers[3].amount.
+//     space or separator. An empty string is zero, except as an amount. Anything
+//     else is a call error (INVALID_ARGUMENT) that names the field, such as
+//     transfers[3].amount.
 //   - Amounts and balances are in minor units of the asset: with "CNY/2", "100"
 //     is one yuan.
 //   - Timestamps are nanoseconds since 1970-01-01 UTC, assigned by the ledger,
@@ -2883,20 +2883,23 @@ func (x *ListFreezesResponse) GetPosition() *Position {
 }
 
 // VelocityLimit bounds one side of one account. Windows are hours and days of
-// UTC, by the transfer's timestamp. Zero means no limit.
+// UTC, by the transfer's timestamp. Zero means no limit. Reservations count when
+// they are made; posting, voiding or expiry give nothing back.
 type VelocityLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// u128, unique among limits; the idempotency key.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// u128.
-	AccountId string       `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	Side      TransferSide `protobuf:"varint,2,opt,name=side,proto3,enum=sterling.ledger.v1.TransferSide" json:"side,omitempty"`
+	AccountId string       `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	Side      TransferSide `protobuf:"varint,3,opt,name=side,proto3,enum=sterling.ledger.v1.TransferSide" json:"side,omitempty"`
 	// u128 minor units.
-	AmountPerHour string `protobuf:"bytes,3,opt,name=amount_per_hour,json=amountPerHour,proto3" json:"amount_per_hour,omitempty"`
+	AmountPerHour string `protobuf:"bytes,4,opt,name=amount_per_hour,json=amountPerHour,proto3" json:"amount_per_hour,omitempty"`
 	// u128 minor units.
-	AmountPerDay string `protobuf:"bytes,4,opt,name=amount_per_day,json=amountPerDay,proto3" json:"amount_per_day,omitempty"`
+	AmountPerDay string `protobuf:"bytes,5,opt,name=amount_per_day,json=amountPerDay,proto3" json:"amount_per_day,omitempty"`
 	// Transfers.
-	CountPerHour uint32 `protobuf:"varint,5,opt,name=count_per_hour,json=countPerHour,proto3" json:"count_per_hour,omitempty"`
+	CountPerHour uint32 `protobuf:"varint,6,opt,name=count_per_hour,json=countPerHour,proto3" json:"count_per_hour,omitempty"`
 	// Transfers.
-	CountPerDay   uint32 `protobuf:"varint,6,opt,name=count_per_day,json=countPerDay,proto3" json:"count_per_day,omitempty"`
+	CountPerDay   uint32 `protobuf:"varint,7,opt,name=count_per_day,json=countPerDay,proto3" json:"count_per_day,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2929,6 +2932,13 @@ func (x *VelocityLimit) ProtoReflect() protoreflect.Message {
 // Deprecated: Use VelocityLimit.ProtoReflect.Descriptor instead.
 func (*VelocityLimit) Descriptor() ([]byte, []int) {
 	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *VelocityLimit) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 func (x *VelocityLimit) GetAccountId() string {
@@ -3562,15 +3572,16 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\bselector\"\x8a\x01\n" +
 	"\x13ListFreezesResponse\x129\n" +
 	"\afreezes\x18\x01 \x03(\v2\x1f.sterling.ledger.v1.FrozenStateR\afreezes\x128\n" +
-	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\xfc\x01\n" +
-	"\rVelocityLimit\x12\x1d\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\x8c\x02\n" +
+	"\rVelocityLimit\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tR\taccountId\x124\n" +
-	"\x04side\x18\x02 \x01(\x0e2 .sterling.ledger.v1.TransferSideR\x04side\x12&\n" +
-	"\x0famount_per_hour\x18\x03 \x01(\tR\ramountPerHour\x12$\n" +
-	"\x0eamount_per_day\x18\x04 \x01(\tR\famountPerDay\x12$\n" +
-	"\x0ecount_per_hour\x18\x05 \x01(\rR\fcountPerHour\x12\"\n" +
-	"\rcount_per_day\x18\x06 \x01(\rR\vcountPerDay\"U\n" +
+	"account_id\x18\x02 \x01(\tR\taccountId\x124\n" +
+	"\x04side\x18\x03 \x01(\x0e2 .sterling.ledger.v1.TransferSideR\x04side\x12&\n" +
+	"\x0famount_per_hour\x18\x04 \x01(\tR\ramountPerHour\x12$\n" +
+	"\x0eamount_per_day\x18\x05 \x01(\tR\famountPerDay\x12$\n" +
+	"\x0ecount_per_hour\x18\x06 \x01(\rR\fcountPerHour\x12\"\n" +
+	"\rcount_per_day\x18\a \x01(\rR\vcountPerDay\"U\n" +
 	"\x18SetVelocityLimitsRequest\x129\n" +
 	"\x06limits\x18\x01 \x03(\v2!.sterling.ledger.v1.VelocityLimitR\x06limits\"\x92\x01\n" +
 	"\x19SetVelocityLimitsResponse\x12;\n" +

@@ -509,11 +509,158 @@ func (ControlStatus) EnumDescriptor() ([]byte, []int) {
 	return file_sterling_ledger_v1_status_proto_rawDescGZIP(), []int{2}
 }
 
+// ErrorReason says why a call failed as a whole.
+type ErrorReason int32
+
+const (
+	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
+	// The request can't be read or a field is out of range. Mend and send again.
+	ErrorReason_ERROR_REASON_MALFORMED ErrorReason = 1
+	// The request is too large. Send its events in several calls.
+	ErrorReason_ERROR_REASON_TOO_LARGE ErrorReason = 2
+	// No token, or not one that is in force.
+	ErrorReason_ERROR_REASON_TOKEN_REFUSED ErrorReason = 3
+	// The token's role may not call this.
+	ErrorReason_ERROR_REASON_ROLE_REFUSED ErrorReason = 4
+	// The journal's disk is full: nothing was written, reads go on.
+	ErrorReason_ERROR_REASON_STORE_FULL ErrorReason = 5
+	// The events may or may not have been recorded. Send them again with the same
+	// ids.
+	ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN ErrorReason = 6
+	// Writes wait until an operator accepts the clock; nothing was written.
+	ErrorReason_ERROR_REASON_CLOCK_HELD ErrorReason = 7
+	// Too much is queued; nothing was written. Send again after a pause.
+	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 8
+	// The server is shutting down. Send again with the same ids, later or to
+	// another server.
+	ErrorReason_ERROR_REASON_STOPPING ErrorReason = 9
+	// The catalogue has no room for another asset.
+	ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED ErrorReason = 10
+	// A fault of the server; its log has the cause.
+	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 11
+)
+
+// Enum value maps for ErrorReason.
+var (
+	ErrorReason_name = map[int32]string{
+		0:  "ERROR_REASON_UNSPECIFIED",
+		1:  "ERROR_REASON_MALFORMED",
+		2:  "ERROR_REASON_TOO_LARGE",
+		3:  "ERROR_REASON_TOKEN_REFUSED",
+		4:  "ERROR_REASON_ROLE_REFUSED",
+		5:  "ERROR_REASON_STORE_FULL",
+		6:  "ERROR_REASON_OUTCOME_UNKNOWN",
+		7:  "ERROR_REASON_CLOCK_HELD",
+		8:  "ERROR_REASON_OVERLOADED",
+		9:  "ERROR_REASON_STOPPING",
+		10: "ERROR_REASON_ASSETS_EXHAUSTED",
+		11: "ERROR_REASON_INTERNAL",
+	}
+	ErrorReason_value = map[string]int32{
+		"ERROR_REASON_UNSPECIFIED":      0,
+		"ERROR_REASON_MALFORMED":        1,
+		"ERROR_REASON_TOO_LARGE":        2,
+		"ERROR_REASON_TOKEN_REFUSED":    3,
+		"ERROR_REASON_ROLE_REFUSED":     4,
+		"ERROR_REASON_STORE_FULL":       5,
+		"ERROR_REASON_OUTCOME_UNKNOWN":  6,
+		"ERROR_REASON_CLOCK_HELD":       7,
+		"ERROR_REASON_OVERLOADED":       8,
+		"ERROR_REASON_STOPPING":         9,
+		"ERROR_REASON_ASSETS_EXHAUSTED": 10,
+		"ERROR_REASON_INTERNAL":         11,
+	}
+)
+
+func (x ErrorReason) Enum() *ErrorReason {
+	p := new(ErrorReason)
+	*p = x
+	return p
+}
+
+func (x ErrorReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ErrorReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_sterling_ledger_v1_status_proto_enumTypes[3].Descriptor()
+}
+
+func (ErrorReason) Type() protoreflect.EnumType {
+	return &file_sterling_ledger_v1_status_proto_enumTypes[3]
+}
+
+func (x ErrorReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ErrorReason.Descriptor instead.
+func (ErrorReason) EnumDescriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_status_proto_rawDescGZIP(), []int{3}
+}
+
+// ErrorDetail comes with the error of a call that failed as a whole.
+type ErrorDetail struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason ErrorReason            `protobuf:"varint,1,opt,name=reason,proto3,enum=sterling.ledger.v1.ErrorReason" json:"reason,omitempty"`
+	// Path of the field at fault, such as transfers[3].amount; may be empty.
+	Field         string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErrorDetail) Reset() {
+	*x = ErrorDetail{}
+	mi := &file_sterling_ledger_v1_status_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErrorDetail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErrorDetail) ProtoMessage() {}
+
+func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_status_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
+func (*ErrorDetail) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_status_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ErrorDetail) GetReason() ErrorReason {
+	if x != nil {
+		return x.Reason
+	}
+	return ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+func (x *ErrorDetail) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
 var File_sterling_ledger_v1_status_proto protoreflect.FileDescriptor
 
 const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsterling/ledger/v1/status.proto\x12\x12sterling.ledger.v1*\xd6\v\n" +
+	"\x1fsterling/ledger/v1/status.proto\x12\x12sterling.ledger.v1\"\\\n" +
+	"\vErrorDetail\x127\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x1f.sterling.ledger.v1.ErrorReasonR\x06reason\x12\x14\n" +
+	"\x05field\x18\x02 \x01(\tR\x05field*\xd6\v\n" +
 	"\x13CreateAccountStatus\x12%\n" +
 	"!CREATE_ACCOUNT_STATUS_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dCREATE_ACCOUNT_STATUS_CREATED\x10\x01\x12-\n" +
@@ -637,7 +784,21 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1cCONTROL_STATUS_ASSET_INVALID\x10\r\x12#\n" +
 	"\x1fCONTROL_STATUS_ASSETS_EXHAUSTED\x10\x0e\x12\"\n" +
 	"\x1eCONTROL_STATUS_REASON_TOO_LONG\x10\x0f\x12 \n" +
-	"\x1cCONTROL_STATUS_LIMIT_INVALID\x10\x10BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x1cCONTROL_STATUS_LIMIT_INVALID\x10\x10*\xf4\x02\n" +
+	"\vErrorReason\x12\x1c\n" +
+	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
+	"\x16ERROR_REASON_TOO_LARGE\x10\x02\x12\x1e\n" +
+	"\x1aERROR_REASON_TOKEN_REFUSED\x10\x03\x12\x1d\n" +
+	"\x19ERROR_REASON_ROLE_REFUSED\x10\x04\x12\x1b\n" +
+	"\x17ERROR_REASON_STORE_FULL\x10\x05\x12 \n" +
+	"\x1cERROR_REASON_OUTCOME_UNKNOWN\x10\x06\x12\x1b\n" +
+	"\x17ERROR_REASON_CLOCK_HELD\x10\a\x12\x1b\n" +
+	"\x17ERROR_REASON_OVERLOADED\x10\b\x12\x19\n" +
+	"\x15ERROR_REASON_STOPPING\x10\t\x12!\n" +
+	"\x1dERROR_REASON_ASSETS_EXHAUSTED\x10\n" +
+	"\x12\x19\n" +
+	"\x15ERROR_REASON_INTERNAL\x10\vBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once
@@ -651,18 +812,22 @@ func file_sterling_ledger_v1_status_proto_rawDescGZIP() []byte {
 	return file_sterling_ledger_v1_status_proto_rawDescData
 }
 
-var file_sterling_ledger_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_sterling_ledger_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_sterling_ledger_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_sterling_ledger_v1_status_proto_goTypes = []any{
 	(CreateAccountStatus)(0),  // 0: sterling.ledger.v1.CreateAccountStatus
 	(CreateTransferStatus)(0), // 1: sterling.ledger.v1.CreateTransferStatus
 	(ControlStatus)(0),        // 2: sterling.ledger.v1.ControlStatus
+	(ErrorReason)(0),          // 3: sterling.ledger.v1.ErrorReason
+	(*ErrorDetail)(nil),       // 4: sterling.ledger.v1.ErrorDetail
 }
 var file_sterling_ledger_v1_status_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	3, // 0: sterling.ledger.v1.ErrorDetail.reason:type_name -> sterling.ledger.v1.ErrorReason
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_sterling_ledger_v1_status_proto_init() }
@@ -675,14 +840,15 @@ func file_sterling_ledger_v1_status_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_ledger_v1_status_proto_rawDesc), len(file_sterling_ledger_v1_status_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   0,
+			NumEnums:      4,
+			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_sterling_ledger_v1_status_proto_goTypes,
 		DependencyIndexes: file_sterling_ledger_v1_status_proto_depIdxs,
 		EnumInfos:         file_sterling_ledger_v1_status_proto_enumTypes,
+		MessageInfos:      file_sterling_ledger_v1_status_proto_msgTypes,
 	}.Build()
 	File_sterling_ledger_v1_status_proto = out.File
 	file_sterling_ledger_v1_status_proto_goTypes = nil

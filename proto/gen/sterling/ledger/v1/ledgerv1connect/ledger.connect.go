@@ -4,9 +4,9 @@
 //
 //   - u128 values (ids, amounts, balances, user_data_128) are strings of decimal
 //     digits, "0" to "340282366920938463463374607431768211455", without sign,
-//     space or separator; leading zeros are allowed up to 39 digits in all. An
-//     empty string is zero. Anything else is a call error (INVALID_ARGUMENT) that
-//     names the field, such as transfers[3].amount.
+//     space or separator. An empty string is zero, except as an amount. Anything
+//     else is a call error (INVALID_ARGUMENT) that names the field, such as
+//     transfers[3].amount.
 //   - Amounts and balances are in minor units of the asset: with "CNY/2", "100"
 //     is one yuan.
 //   - Timestamps are nanoseconds since 1970-01-01 UTC, assigned by the ledger,

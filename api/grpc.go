@@ -196,7 +196,11 @@ func (w *streamWorker) receive(ctx context.Context) error {
 			}
 			return err
 		}
-		w.slots <- struct{}{}
+		select {
+		case w.slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if ctx.Err() != nil {
 			<-w.slots
 			return ctx.Err()

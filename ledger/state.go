@@ -114,12 +114,29 @@ func (s *State) Begin(b *journal.Builder, fx *Effects, seq, time uint64) {
 
 // End finishes the block that was begun: sealed is its final form, kept until Release, or nil if nothing was in it.
 func (s *State) End(sealed *journal.Block) {
-	s.builder, s.fx = nil, nil
 	if sealed == nil {
+		s.builder, s.fx = nil, nil
 		return
 	}
-	s.lastEnd = sealed.Header.End()
-	s.recent = append(s.recent, recentBlock{s.seq, s.time, len(sealed.Expiries), sealed})
+	s.keepRecent(len(sealed.Expiries), int(sealed.Header.Events), sealed)
+}
+
+// EndUnsealed is End for a block that is sealed elsewhere later: its builder is kept until Release instead. It returns
+// whether there is anything in the block.
+func (s *State) EndUnsealed() bool {
+	b := s.builder
+	if b.Empty() {
+		s.End(nil)
+		return false
+	}
+	s.keepRecent(b.Expiries(), b.Events(), b)
+	return true
+}
+
+func (s *State) keepRecent(expiries, events int, block blockRecords) {
+	s.builder, s.fx = nil, nil
+	s.lastEnd = s.time + max(1, uint64(expiries+events)) //nolint:gosec // small
+	s.recent = append(s.recent, recentBlock{s.seq, s.time, expiries, block})
 }
 
 // Release tells that all blocks up to seq can be read from the log: their memory is not used any more.

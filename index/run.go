@@ -1,0 +1,148 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ingestRuns writes sealed buffers, oldest first, until the index closes. A run that failed is tried again when there
+// is a reason to: another is full, Add or Flush waits, a compaction has made room.
+func (x *Index) ingestRuns() {
+	defer close(x.done)
+	for {
+		select {
+		case <-x.stop:
+			return
+		case <-x.wake:
+		}
+		for !x.stopped() && x.ingestOldest() {
+		}
+		if !x.stopped() {
+			x.sublevels.Store(int64(x.db.Metrics().Levels[0].Sublevels))
+		}
+	}
+}
+
+// ingestOldest writes the oldest sealed buffer and reports whether there may be more to do.
+func (x *Index) ingestOldest() bool {
+	x.mu.RLock()
+	var b *buffer
+	if len(x.sealed) > 0 {
+		b = x.sealed[0]
+	}
+	x.mu.RUnlock()
+	if b == nil {
+		return false
+	}
+	err := x.ingest(b)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	defer x.announce()
+	if err != nil {
+		x.failures++
+		x.failure = fmt.Errorf("write blocks %d to %d into the index: %w", b.first, b.through.seq, damage(err))
+		x.log.Error("index", "error", x.failure)
+		return false
+	}
+	x.sealed = append([]*buffer(nil), x.sealed[1:]...)
+	x.durable.Store(b.through.seq)
+	return true
+}
+
+// ingest writes a buffer as one sorted table and hands it to Pebble, durably and all or nothing.
+func (x *Index) ingest(b *buffer) error {
+	path := x.fs.PathJoin(x.dir, runName)
+	// A crash may have left the name as a second link to a table that was ingested: it must not be written to.
+	if _, err := x.fs.Stat(path); err == nil {
+		if err := x.fs.Remove(path); err != nil {
+			return err
+		}
+	}
+	file, err := x.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: 1 << 20})
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), x.opts.MakeWriterOptions(0, x.db.TableFormat()))
+	err = (&run{b: b, w: w}).write()
+	if e := w.Close(); err == nil { // syncs the file
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	return x.db.Ingest(context.Background(), []string{path})
+}
+
+// run writes a buffer's keys in ascending order.
+type run struct {
+	b      *buffer
+	w      *sstable.Writer
+	key    [maxKey]byte
+	row    []byte
+	chain  []uint32
+	failed error
+}
+
+func (r *run) write() error {
+	lists := make([]listKey, 0, len(r.b.data))
+	for k := range r.b.data {
+		lists = append(lists, k)
+	}
+	slices.SortFunc(lists, listKey.compare)
+	accounts := 0
+	for accounts < len(lists) && lists[accounts].numbers() {
+		accounts++
+	}
+	for _, k := range lists[:accounts] {
+		r.writeList(k, r.b.data[k])
+	}
+	for i, page := range r.b.heads {
+		if page == nil {
+			continue
+		}
+		for j, head := range page {
+			if head != 0 {
+				r.writeList(accountList(uint32(i)<<headBits|uint32(j)), head) //nolint:gosec // an account number
+			}
+		}
+	}
+	for _, m := range r.b.marks {
+		var value [markValue]byte
+		r.set(be.AppendUint64(append(r.key[:0], tagMark), m.first), m.append(value[:0]))
+	}
+	r.set([]byte{tagPoint}, r.b.through.append(nil))
+	for _, k := range lists[accounts:] {
+		r.writeList(k, r.b.data[k])
+	}
+	return r.failed
+}
+
+// writeList writes a list, which is linked from its newest value on, in ascending order.
+func (r *run) writeList(k listKey, head uint32) {
+	prefix := k.prefix(r.key[:0])
+	entries := r.b.entries
+	r.chain = r.chain[:0]
+	for at := head; at != 0; at = entries[at].prev {
+		r.chain = append(r.chain, at)
+	}
+	for i := len(r.chain) - 1; i >= 0; i-- {
+		e := &entries[r.chain[i]]
+		r.row = r.row[:0]
+		if e.row != 0 {
+			r.row = appendRow(r.row, &r.b.rows[e.row])
+		}
+		r.set(k.appendValue(prefix, e.value), r.row)
+	}
+}
+
+func (r *run) set(key, value []byte) {
+	if r.failed == nil {
+		r.failed = r.w.Set(key, value)
+	}
+}

@@ -87,7 +87,9 @@ func do[T journal.Record](b *bank, kind journal.Kind, events ...T) []journal.Res
 	return r.Results
 }
 
-func account(id uint64) journal.Account { return journal.Account{ID: money.From(id), Asset: 1, Code: 1} }
+func account(id uint64) journal.Account {
+	return journal.Account{ID: money.From(id), Asset: 1, Code: 1}
+}
 
 func transfer(id, debit, credit, amount uint64) journal.Transfer {
 	return journal.Transfer{ID: money.From(id), Debit: money.From(debit), Credit: money.From(credit), Amount: money.From(amount), Asset: 1, Code: 1}
@@ -104,7 +106,7 @@ func (b *bank) want(results []journal.Result, names ...string) {
 
 func (b *bank) balance(id uint64) journal.Account {
 	b.t.Helper()
-	list, _, err := b.LookupAccounts(context.Background(), []money.U128{money.From(id)})
+	list, err := b.LookupAccounts(context.Background(), []money.U128{money.From(id)})
 	if err != nil || len(list) != 1 {
 		b.t.Fatalf("account %d: %v, %v", id, list, err)
 	}
@@ -123,7 +125,7 @@ func TestAcknowledgedTransfersSurviveACrash(t *testing.T) {
 	}
 	b.want(do(b, journal.KindTransfers, transfer(100, 1, 2, 3), transfer(100, 1, 2, 4), transfer(200, 1, 2, 1)),
 		"exists", "exists_with_different_amount", "created")
-	list, _, err := b.LookupTransfers(context.Background(), []money.U128{money.From(9), money.From(149), money.From(200)})
+	list, err := b.LookupTransfers(context.Background(), []money.U128{money.From(9), money.From(149), money.From(200)})
 	if err != nil || len(list) != 2 || list[0].ID != money.From(149) || list[1].ID != money.From(200) {
 		t.Errorf("look-up after the crash: %v, %v", list, err)
 	}

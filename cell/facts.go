@@ -145,16 +145,16 @@ func containsTimestamp(list []ledger.Transfer, timestamp uint64) bool {
 }
 
 // LookupTransfers returns those that exist, in the order asked, as they are kept. It is linearizable.
-func (c *Cell) LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, uint64, error) {
+func (c *Cell) LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, error) {
 	var places [][]journal.Position
-	r := &Request{read: func(s *ledger.State) {
+	err := c.view(ctx, func(s *ledger.State) {
 		places = make([][]journal.Position, len(ids))
 		for i, id := range ids {
 			places[i] = s.Candidates(id, nil)
 		}
-	}}
-	if err := c.submit(ctx, r); err != nil {
-		return nil, 0, err
+	})
+	if err != nil {
+		return nil, err
 	}
 	var list []ledger.Transfer
 	for i, id := range ids {
@@ -164,7 +164,7 @@ func (c *Cell) LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.
 				continue // its id was burned
 			}
 			if err != nil {
-				return nil, 0, err
+				return nil, err
 			}
 			if t.ID == id {
 				list = append(list, t)
@@ -172,5 +172,5 @@ func (c *Cell) LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.
 			}
 		}
 	}
-	return list, r.Seq, nil
+	return list, nil
 }

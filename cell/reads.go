@@ -8,29 +8,28 @@ import (
 	"github.com/sterlingrun/sterling/money"
 )
 
-// LookupAccounts returns the accounts that exist, in the order asked, and the block that the answer depends on. It is
-// linearizable: it sees everything that was acknowledged before it was called, and nothing that could get lost.
-func (c *Cell) LookupAccounts(ctx context.Context, ids []money.U128) ([]journal.Account, uint64, error) {
+// LookupAccounts returns the accounts that exist, in the order asked. It is linearizable: it sees everything that was
+// acknowledged before it was called, and nothing that could get lost. Head, asked afterwards, covers all that it saw.
+func (c *Cell) LookupAccounts(ctx context.Context, ids []money.U128) ([]journal.Account, error) {
 	var list []journal.Account
-	r := &Request{read: func(s *ledger.State) {
+	err := c.view(ctx, func(s *ledger.State) {
 		list = make([]journal.Account, 0, len(ids))
 		for _, id := range ids {
 			if a, n := s.Account(id); n != 0 {
 				list = append(list, a)
 			}
 		}
-	}}
-	if err := c.submit(ctx, r); err != nil {
-		return nil, 0, err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return list, r.Seq, nil
+	return list, nil
 }
 
-// AccountNumber returns the number of an account, 0 where there is none, and the account itself.
-func (c *Cell) AccountNumber(ctx context.Context, id money.U128) (n uint32, a journal.Account, seq uint64, err error) {
-	r := &Request{read: func(s *ledger.State) { a, n = s.Account(id) }}
-	err = c.submit(ctx, r)
-	return n, a, r.Seq, err
+// AccountNumber returns the number of an account, 0 where there is none.
+func (c *Cell) AccountNumber(ctx context.Context, id money.U128) (n uint32, err error) {
+	err = c.view(ctx, func(s *ledger.State) { _, n = s.Account(id) })
+	return n, err
 }
 
 // AccountsByNumber returns the accounts with these numbers, in order.

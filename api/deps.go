@@ -6,6 +6,7 @@ import (
 
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
@@ -32,69 +33,38 @@ type Reader interface {
 	Head() uint64 // sequence number of the last durable block
 }
 
-// Cell is what the calls that write and look up need.
+// Numbers finds accounts by the numbers that the index knows them by. [cell.Cell]
+// does.
+type Numbers interface {
+	AccountNumber(ctx context.Context, id money.U128) (uint32, error) // 0: there is none
+	AccountsByNumber(ctx context.Context, numbers []uint32) ([]journal.Account, error)
+	ScanAccounts(ctx context.Context, from uint32, reversed bool, visit func(n uint32, a *journal.Account) bool) error
+}
+
+// Cell is what the calls need of a cell.
 type Cell interface {
 	Writer
 	Reader
+	Numbers
 }
 
-// AccountFilter selects rows of one account. Zero means: not filtered by.
-type AccountFilter struct {
-	AccountID    money.U128
-	UserData128  money.U128
-	UserData64   uint64
-	UserData32   uint32
-	Code         uint16
-	TimestampMin uint64 // ns, inclusive
-	TimestampMax uint64 // ns, inclusive
-	Limit        uint32 // 1 to 8,190
-	Debits       bool   // at least one of Debits and Credits is set
-	Credits      bool
-	Reversed     bool
-}
-
-// QueryFilter selects rows of the ledger. Zero means: not filtered by.
-type QueryFilter struct {
-	UserData128  money.U128
-	UserData64   uint64
-	UserData32   uint32
-	Asset        uint32
-	Code         uint16
-	TimestampMin uint64 // ns, inclusive
-	TimestampMax uint64 // ns, inclusive
-	Limit        uint32 // 1 to 8,190
-	Reversed     bool
-}
-
-// Balance is what an account's balances were right after a transfer.
-type Balance struct {
-	ledger.Balances
-	Timestamp uint64 // ns, of the transfer
-}
-
-// Queries lists rows by timestamp from an index that follows the journal.
+// Queries lists rows by timestamp. [index.Queries] does.
 type Queries interface {
-	AccountTransfers(ctx context.Context, f AccountFilter) ([]ledger.Transfer, error)
-	AccountBalances(ctx context.Context, f AccountFilter) ([]Balance, error)
-	Accounts(ctx context.Context, f QueryFilter) ([]journal.Account, error)
-	Transfers(ctx context.Context, f QueryFilter) ([]ledger.Transfer, error)
+	AccountTransfers(ctx context.Context, number uint32, f index.AccountFilter) (index.Page[ledger.Transfer], error)
+	AccountBalances(ctx context.Context, number uint32, f index.AccountFilter) (index.Page[index.BalanceRow], error)
+	Transfers(ctx context.Context, f index.QueryFilter) (index.Page[ledger.Transfer], error)
+	AccountNumbers(ctx context.Context, f index.QueryFilter, keep func(number uint32) bool) (numbers []uint32, indexed bool, err error)
 }
 
-// Progress tells how far the index is.
+// Progress tells how far the index is. [index.Index] does.
 type Progress interface {
 	Applied() uint64 // sequence number of the last block that queries see
 	WaitFor(ctx context.Context, seq uint64) error
 }
 
-// Index is what the queries need.
-type Index interface {
-	Queries
-	Progress
-}
-
 // NodeStatus is where a node stands.
 type NodeStatus struct {
-	Cell        uint32
+	Cell        uint64
 	Seq         uint64 // last block applied in memory
 	Epoch       uint64
 	Head        uint64 // last durable block

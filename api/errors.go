@@ -12,6 +12,7 @@ import (
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/index"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
@@ -63,6 +64,9 @@ func classify(err error) (f *fault, known bool) {
 	if e := (*codec.Error)(nil); errors.As(err, &e) {
 		return malformed(e.Field, e.Reason), true
 	}
+	if errors.Is(err, index.ErrFilter) {
+		return malformed("filter", err.Error()), true
+	}
 	for _, c := range causes() {
 		if errors.Is(err, c.err) {
 			return &c.fault, true
@@ -104,6 +108,10 @@ func causes() []cause {
 		{cell.ErrTooLarge, fault{
 			connect.CodeInvalidArgument, ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE, "",
 			"too many events in one call: send them in several",
+		}},
+		{index.ErrClosed, fault{
+			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_STOPPING, "",
+			"the server is stopping: send again, later or to another server",
 		}},
 		{cell.ErrStopped, fault{
 			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_STOPPING, "",

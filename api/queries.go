@@ -6,6 +6,7 @@ import (
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
@@ -28,10 +29,10 @@ func (s *Server) reach(ctx context.Context, asked *ledgerv1.Position) (*ledgerv1
 			return nil, malformed("minPosition.seq", fmt.Sprintf("the journal's head is %d, not yet %d: this position was not given by this ledger", head, seq))
 		}
 	}
-	if err := s.config.Index.WaitFor(ctx, seq); err != nil {
+	if err := s.config.Progress.WaitFor(ctx, seq); err != nil {
 		return nil, err
 	}
-	return s.position(max(seq, min(s.config.Index.Applied(), s.config.Cell.Head()))), nil
+	return s.position(max(seq, min(s.config.Progress.Applied(), s.config.Cell.Head()))), nil
 }
 
 func (s *Server) position(seq uint64) *ledgerv1.Position {
@@ -53,39 +54,39 @@ func readCode(field string, code uint32) (uint16, error) {
 	return uint16(code), nil
 }
 
-func readRows(limit uint32) (uint32, error) {
+func readRows(limit uint32) (int, error) {
 	switch {
 	case limit == 0:
 		return defaultRows, nil
 	case limit > MaxEvents:
 		return 0, malformed("filter.limit", fmt.Sprintf("want 1 to %d", MaxEvents))
 	default:
-		return limit, nil
+		return int(limit), nil
 	}
 }
 
-func readAccountFilter(f *ledgerv1.AccountFilter) (AccountFilter, error) {
+func readAccountFilter(f *ledgerv1.AccountFilter) (index.AccountFilter, error) {
 	id, err := readU128("filter.accountId", f.GetAccountId())
 	if err == nil && id.IsZero() {
 		err = malformed("filter.accountId", "is missing")
 	}
 	if err != nil {
-		return AccountFilter{}, err
+		return index.AccountFilter{}, err
 	}
 	user, err := readU128("filter.userData128", f.GetUserData_128())
 	if err != nil {
-		return AccountFilter{}, err
+		return index.AccountFilter{}, err
 	}
 	code, err := readCode("filter.code", f.GetCode())
 	if err != nil {
-		return AccountFilter{}, err
+		return index.AccountFilter{}, err
 	}
 	rows, err := readRows(f.GetLimit())
 	if err != nil {
-		return AccountFilter{}, err
+		return index.AccountFilter{}, err
 	}
 	both := !f.GetDebits() && !f.GetCredits()
-	return AccountFilter{
+	return index.AccountFilter{
 		AccountID: id, UserData128: user, UserData64: f.GetUserData_64(), UserData32: f.GetUserData_32(), Code: code,
 		TimestampMin: f.GetTimestampMin(), TimestampMax: f.GetTimestampMax(), Limit: rows,
 		Debits: both || f.GetDebits(), Credits: both || f.GetCredits(), Reversed: f.GetReversed(),
@@ -93,70 +94,84 @@ func readAccountFilter(f *ledgerv1.AccountFilter) (AccountFilter, error) {
 }
 
 // readQueryFilter returns ok false where nothing can match.
-func (s *Server) readQueryFilter(f *ledgerv1.QueryFilter) (filter QueryFilter, ok bool, err error) {
+func (s *Server) readQueryFilter(f *ledgerv1.QueryFilter) (filter index.QueryFilter, ok bool, err error) {
 	user, err := readU128("filter.userData128", f.GetUserData_128())
 	if err != nil {
-		return QueryFilter{}, false, err
+		return index.QueryFilter{}, false, err
 	}
 	code, err := readCode("filter.code", f.GetCode())
 	if err != nil {
-		return QueryFilter{}, false, err
+		return index.QueryFilter{}, false, err
 	}
 	rows, err := readRows(f.GetLimit())
 	if err != nil {
-		return QueryFilter{}, false, err
+		return index.QueryFilter{}, false, err
 	}
 	ok = true
 	var asset uint32
 	if f.GetAsset() != "" {
 		if _, err := money.ParseAsset(f.GetAsset()); err != nil {
-			return QueryFilter{}, false, malformed("filter.asset", err.Error())
+			return index.QueryFilter{}, false, malformed("filter.asset", err.Error())
 		}
 		asset, ok = s.assetTable().Number(f.GetAsset())
 	}
-	return QueryFilter{
+	return index.QueryFilter{
 		UserData128: user, UserData64: f.GetUserData_64(), UserData32: f.GetUserData_32(), Asset: asset, Code: code,
 		TimestampMin: f.GetTimestampMin(), TimestampMax: f.GetTimestampMax(), Limit: rows, Reversed: f.GetReversed(),
 	}, ok, nil
 }
 
+// accountQuery reads a filter of one account, waits for the index, and finds the
+// account's number there; 0 means that there is no such account.
+func (s *Server) accountQuery(ctx context.Context, m *ledgerv1.AccountFilter, asked *ledgerv1.Position) (f index.AccountFilter, number uint32, at *ledgerv1.Position, err error) {
+	if f, err = readAccountFilter(m); err != nil {
+		return f, 0, nil, err
+	}
+	if at, err = s.reach(ctx, asked); err != nil {
+		return f, 0, nil, err
+	}
+	number, err = s.config.Cell.AccountNumber(ctx, f.AccountID)
+	return f, number, at, err
+}
+
 func (s *Server) getAccountTransfers(ctx context.Context, _ auth.Principal, r *ledgerv1.GetAccountTransfersRequest) (*ledgerv1.GetAccountTransfersResponse, error) {
-	f, err := readAccountFilter(r.GetFilter())
+	f, number, at, err := s.accountQuery(ctx, r.GetFilter(), r.GetMinPosition())
 	if err != nil {
 		return nil, err
 	}
-	at, err := s.reach(ctx, r.GetMinPosition())
+	response := &ledgerv1.GetAccountTransfersResponse{Position: at}
+	if number == 0 {
+		return response, nil
+	}
+	page, err := s.config.Queries.AccountTransfers(ctx, number, f)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.config.Index.AccountTransfers(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	return &ledgerv1.GetAccountTransfersResponse{Transfers: s.transferMessages(rows), Position: at}, nil
+	response.Transfers, response.NextTimestamp = s.transferMessages(page.Rows), page.NextTimestamp
+	return response, nil
 }
 
 func (s *Server) getAccountBalances(ctx context.Context, _ auth.Principal, r *ledgerv1.GetAccountBalancesRequest) (*ledgerv1.GetAccountBalancesResponse, error) {
-	f, err := readAccountFilter(r.GetFilter())
-	if err != nil {
-		return nil, err
-	}
-	at, err := s.reach(ctx, r.GetMinPosition())
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.config.Index.AccountBalances(ctx, f)
+	f, number, at, err := s.accountQuery(ctx, r.GetFilter(), r.GetMinPosition())
 	if err != nil {
 		return nil, err
 	}
 	response := &ledgerv1.GetAccountBalancesResponse{Position: at}
-	for i := range rows {
-		b := &rows[i]
+	if number == 0 {
+		return response, nil
+	}
+	page, err := s.config.Queries.AccountBalances(ctx, number, f)
+	if err != nil {
+		return nil, err
+	}
+	for i := range page.Rows {
+		b := &page.Rows[i]
 		response.Balances = append(response.Balances, &ledgerv1.AccountBalance{
 			DebitsPending: b.DebitsPending.String(), DebitsPosted: b.DebitsPosted.String(),
 			CreditsPending: b.CreditsPending.String(), CreditsPosted: b.CreditsPosted.String(), Timestamp: b.Timestamp,
 		})
 	}
+	response.NextTimestamp = page.NextTimestamp
 	return response, nil
 }
 
@@ -173,7 +188,7 @@ func (s *Server) queryAccounts(ctx context.Context, _ auth.Principal, r *ledgerv
 	if !some {
 		return response, nil
 	}
-	rows, err := s.config.Index.Accounts(ctx, f)
+	rows, err := s.accounts(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +196,88 @@ func (s *Server) queryAccounts(ctx context.Context, _ auth.Principal, r *ledgerv
 	for i := range rows {
 		response.Accounts = append(response.Accounts, accountMessage(&rows[i], names))
 	}
+	if len(rows) == f.Limit {
+		if response.NextTimestamp = rows[len(rows)-1].Timestamp + 1; f.Reversed {
+			response.NextTimestamp -= 2
+		}
+	}
 	return response, nil
+}
+
+// accounts lists accounts by user data through the index, and otherwise by
+// looking at all of them.
+func (s *Server) accounts(ctx context.Context, f index.QueryFilter) ([]journal.Account, error) {
+	page := accountPage{cell: s.config.Cell, filter: f}
+	indexed, err := page.fromIndex(ctx, s.config.Queries)
+	if err != nil || indexed {
+		return page.rows, err
+	}
+	err = s.config.Cell.ScanAccounts(ctx, 0, f.Reversed, func(_ uint32, a *journal.Account) bool { return page.take(a) })
+	return page.rows, err
+}
+
+// accountPage collects the accounts that a filter chooses.
+type accountPage struct {
+	cell    Numbers
+	filter  index.QueryFilter
+	rows    []journal.Account
+	numbers []uint32 // from the index, not looked at yet
+	err     error
+}
+
+// take adds an account if the filter chooses it, and reports whether there is
+// room for more.
+func (p *accountPage) take(a *journal.Account) bool {
+	f := &p.filter
+	if len(p.rows) < f.Limit &&
+		(f.Code == 0 || a.Code == f.Code) && (f.Asset == 0 || a.Asset == f.Asset) &&
+		a.Timestamp >= f.TimestampMin && (f.TimestampMax == 0 || a.Timestamp <= f.TimestampMax) {
+		p.rows = append(p.rows, *a)
+	}
+	return len(p.rows) < f.Limit
+}
+
+// lookAtOnce is how many accounts are fetched together: each time takes a turn of
+// the cell's sequencer.
+const lookAtOnce = 1024
+
+// fromIndex goes over the accounts that the index lists for the filter's user
+// data. The index does not know the rest of the filter, so it is asked to keep
+// none and to go on until the page is full.
+func (p *accountPage) fromIndex(ctx context.Context, q Queries) (indexed bool, err error) {
+	listing, stop := context.WithCancel(ctx)
+	defer stop()
+	full := false
+	_, indexed, err = q.AccountNumbers(listing, p.filter, func(number uint32) bool {
+		if full {
+			return false
+		}
+		if p.numbers = append(p.numbers, number); len(p.numbers) == lookAtOnce && !p.look(ctx) {
+			full = true
+			stop()
+		}
+		return false
+	})
+	if full {
+		return indexed, p.err
+	}
+	if err == nil && indexed {
+		p.look(ctx)
+		err = p.err
+	}
+	return indexed, err
+}
+
+// look takes the accounts whose numbers were collected, and reports whether to go
+// on.
+func (p *accountPage) look(ctx context.Context) bool {
+	accounts, err := p.cell.AccountsByNumber(ctx, p.numbers)
+	p.numbers, p.err = p.numbers[:0], err
+	more := err == nil
+	for i := range accounts {
+		more = p.take(&accounts[i]) && more
+	}
+	return more
 }
 
 func (s *Server) queryTransfers(ctx context.Context, _ auth.Principal, r *ledgerv1.QueryTransfersRequest) (*ledgerv1.QueryTransfersResponse, error) {
@@ -197,11 +293,11 @@ func (s *Server) queryTransfers(ctx context.Context, _ auth.Principal, r *ledger
 	if !some {
 		return response, nil
 	}
-	rows, err := s.config.Index.Transfers(ctx, f)
+	page, err := s.config.Queries.Transfers(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	response.Transfers = s.transferMessages(rows)
+	response.Transfers, response.NextTimestamp = s.transferMessages(page.Rows), page.NextTimestamp
 	return response, nil
 }
 

@@ -20,9 +20,10 @@ import (
 
 // Config is what a server is made of. All fields but Handlers are required.
 type Config struct {
-	CellNumber uint32 // of Cell, for positions
+	CellNumber uint64 // of Cell, for positions
 	Cell       Cell
-	Index      Index
+	Queries    Queries
+	Progress   Progress // of what Queries reads
 	Node       Node
 	Tokens     Tokens
 	Clock      clock.Clock

@@ -1,24 +1,14 @@
 #!/bin/sh
-# Regenerates proto/gen from proto/sterling. Uses buf and the plugins of
-# .tools/bin and builds those that are missing from tools/go.mod. Needs no
-# network beyond Go modules.
+# Regenerates proto/gen from proto/sterling with buf and the plugins of
+# .tools/bin, which tools/install.sh builds at pinned versions. STERLING_TOOLS_BIN
+# names another folder that has them.
 #
 #   tools/proto.sh          lint and generate
 #   tools/proto.sh check    the same, and fail if the committed code differs
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 bin=${STERLING_TOOLS_BIN:-$root/.tools/bin}
-mkdir -p "$bin"
-
-build() { # build NAME PACKAGE
-	[ -x "$bin/$1" ] || (cd "$root/tools" && GOBIN="$bin" go install "$2")
-}
-if [ ! -x "$bin/buf" ]; then
-	GOBIN="$bin" go install github.com/bufbuild/buf/cmd/buf@v1.75.0
-fi
-build protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
-build protoc-gen-go-grpc google.golang.org/grpc/cmd/protoc-gen-go-grpc
-build protoc-gen-connect-go connectrpc.com/connect/cmd/protoc-gen-connect-go
+[ -n "${STERLING_TOOLS_BIN:-}" ] || "$root/tools/install.sh" buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go
 
 cd "$root/proto"
 PATH="$bin:$PATH" "$bin/buf" lint

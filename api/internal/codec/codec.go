@@ -53,7 +53,7 @@ type Reply struct {
 	Results   []journal.Result
 	Accounts  []journal.Account
 	Transfers []journal.Transfer
-	Cell      uint32
+	Cell      uint64
 	Seq       uint64
 }
 

@@ -156,7 +156,7 @@ func TestErrorsNameTheField(t *testing.T) {
 
 func sample() codec.Reply {
 	return codec.Reply{
-		Sequence: 7, Cell: 3, Seq: math.MaxUint64,
+		Sequence: 7, Cell: math.MaxUint64, Seq: math.MaxUint64,
 		Results: []journal.Result{{Status: 1, Timestamp: 5}, {Status: 23, Timestamp: math.MaxUint64}, {Status: 27, Timestamp: 0}},
 		Accounts: []journal.Account{{}, {
 			ID: money.Max(), DebitsPending: money.From(1), DebitsPosted: money.Max(), CreditsPending: money.Max(), CreditsPosted: money.Max(),

@@ -40,8 +40,7 @@ func appendResultsJSON(dst []byte, r *Reply, names []string) []byte {
 
 // appendPositionJSON ends a list and the message it is in.
 func appendPositionJSON(dst []byte, r *Reply) []byte {
-	dst = append(dst, `],"position":{"cell":`...)
-	dst = strconv.AppendUint(dst, uint64(r.Cell), 10)
+	dst = appendUintText(dst, `],"position":{"cell":"`, r.Cell)
 	dst = appendUintText(dst, `,"seq":"`, r.Seq)
 	return append(dst, '}', '}')
 }

@@ -39,9 +39,9 @@ func appendPosition(dst []byte, r *Reply, number protowire.Number) []byte {
 	dst = protowire.AppendTag(dst, number, protowire.BytesType)
 	dst = append(dst, 0)
 	at := len(dst)
-	dst = appendVarint(dst, 1, uint64(r.Cell))
+	dst = appendVarint(dst, 1, r.Cell)
 	dst = appendVarint(dst, 2, r.Seq)
-	dst[at-1] = byte(len(dst) - at) // at most 17 bytes
+	dst[at-1] = byte(len(dst) - at) // at most 22 bytes
 	return dst
 }
 

@@ -166,7 +166,7 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 type StatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cell this node serves.
-	Cell uint32 `protobuf:"varint,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Cell uint64 `protobuf:"varint,1,opt,name=cell,proto3" json:"cell,omitempty"`
 	// Sequence number of the last block applied in memory.
 	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Epoch of the current writer.
@@ -219,7 +219,7 @@ func (*StatusResponse) Descriptor() ([]byte, []int) {
 	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *StatusResponse) GetCell() uint32 {
+func (x *StatusResponse) GetCell() uint64 {
 	if x != nil {
 		return x.Cell
 	}
@@ -375,7 +375,7 @@ const file_sterling_ledger_v1_admin_proto_rawDesc = "" +
 	"\x1esterling/ledger/v1/admin.proto\x12\x12sterling.ledger.v1\"\x0f\n" +
 	"\rStatusRequest\"\xdd\x02\n" +
 	"\x0eStatusResponse\x12\x12\n" +
-	"\x04cell\x18\x01 \x01(\rR\x04cell\x12\x10\n" +
+	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x12\n" +
 	"\x04head\x18\x04 \x01(\x04R\x04head\x12\x1b\n" +

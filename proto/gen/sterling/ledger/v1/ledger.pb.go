@@ -315,7 +315,7 @@ func (TransferSide) EnumDescriptor() ([]byte, []int) {
 type Position struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cell that answered.
-	Cell uint32 `protobuf:"varint,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Cell uint64 `protobuf:"varint,1,opt,name=cell,proto3" json:"cell,omitempty"`
 	// Sequence number of the journal block.
 	Seq           uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -352,7 +352,7 @@ func (*Position) Descriptor() ([]byte, []int) {
 	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Position) GetCell() uint32 {
+func (x *Position) GetCell() uint64 {
 	if x != nil {
 		return x.Cell
 	}
@@ -1677,8 +1677,7 @@ type AccountFilter struct {
 	UserData_32 uint32 `protobuf:"varint,4,opt,name=user_data_32,json=userData32,proto3" json:"user_data_32,omitempty"`
 	// Of the transfer, up to 65,535.
 	Code uint32 `protobuf:"varint,5,opt,name=code,proto3" json:"code,omitempty"`
-	// Nanoseconds since 1970 UTC, inclusive. The next page of a listing begins at
-	// the last timestamp + 1 (reversed: timestamp_max = the last - 1).
+	// Nanoseconds since 1970 UTC, inclusive.
 	TimestampMin uint64 `protobuf:"varint,6,opt,name=timestamp_min,json=timestampMin,proto3" json:"timestamp_min,omitempty"`
 	// Nanoseconds since 1970 UTC, inclusive.
 	TimestampMax uint64 `protobuf:"varint,7,opt,name=timestamp_max,json=timestampMax,proto3" json:"timestamp_max,omitempty"`
@@ -1971,9 +1970,12 @@ func (x *GetAccountTransfersRequest) GetMinPosition() *Position {
 }
 
 type GetAccountTransfersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Transfers     []*Transfer            `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
-	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Transfers []*Transfer            `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	Position  *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Not zero where there may be more: the same filter with this as
+	// timestamp_min (reversed: timestamp_max) goes on from there.
+	NextTimestamp uint64 `protobuf:"varint,3,opt,name=next_timestamp,json=nextTimestamp,proto3" json:"next_timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2020,6 +2022,13 @@ func (x *GetAccountTransfersResponse) GetPosition() *Position {
 		return x.Position
 	}
 	return nil
+}
+
+func (x *GetAccountTransfersResponse) GetNextTimestamp() uint64 {
+	if x != nil {
+		return x.NextTimestamp
+	}
+	return 0
 }
 
 type GetAccountBalancesRequest struct {
@@ -2076,9 +2085,12 @@ func (x *GetAccountBalancesRequest) GetMinPosition() *Position {
 }
 
 type GetAccountBalancesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Balances      []*AccountBalance      `protobuf:"bytes,1,rep,name=balances,proto3" json:"balances,omitempty"`
-	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Balances []*AccountBalance      `protobuf:"bytes,1,rep,name=balances,proto3" json:"balances,omitempty"`
+	Position *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Not zero where there may be more: the same filter with this as
+	// timestamp_min (reversed: timestamp_max) goes on from there.
+	NextTimestamp uint64 `protobuf:"varint,3,opt,name=next_timestamp,json=nextTimestamp,proto3" json:"next_timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2125,6 +2137,13 @@ func (x *GetAccountBalancesResponse) GetPosition() *Position {
 		return x.Position
 	}
 	return nil
+}
+
+func (x *GetAccountBalancesResponse) GetNextTimestamp() uint64 {
+	if x != nil {
+		return x.NextTimestamp
+	}
+	return 0
 }
 
 type QueryAccountsRequest struct {
@@ -2181,9 +2200,12 @@ func (x *QueryAccountsRequest) GetMinPosition() *Position {
 }
 
 type QueryAccountsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Accounts      []*Account             `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
-	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Accounts []*Account             `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	Position *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Not zero where there may be more: the same filter with this as
+	// timestamp_min (reversed: timestamp_max) goes on from there.
+	NextTimestamp uint64 `protobuf:"varint,3,opt,name=next_timestamp,json=nextTimestamp,proto3" json:"next_timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2230,6 +2252,13 @@ func (x *QueryAccountsResponse) GetPosition() *Position {
 		return x.Position
 	}
 	return nil
+}
+
+func (x *QueryAccountsResponse) GetNextTimestamp() uint64 {
+	if x != nil {
+		return x.NextTimestamp
+	}
+	return 0
 }
 
 type QueryTransfersRequest struct {
@@ -2286,9 +2315,12 @@ func (x *QueryTransfersRequest) GetMinPosition() *Position {
 }
 
 type QueryTransfersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Transfers     []*Transfer            `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
-	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Transfers []*Transfer            `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	Position  *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Not zero where there may be more: the same filter with this as
+	// timestamp_min (reversed: timestamp_max) goes on from there.
+	NextTimestamp uint64 `protobuf:"varint,3,opt,name=next_timestamp,json=nextTimestamp,proto3" json:"next_timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2335,6 +2367,13 @@ func (x *QueryTransfersResponse) GetPosition() *Position {
 		return x.Position
 	}
 	return nil
+}
+
+func (x *QueryTransfersResponse) GetNextTimestamp() uint64 {
+	if x != nil {
+		return x.NextTimestamp
+	}
+	return 0
 }
 
 type FreezeRequest struct {
@@ -3390,7 +3429,7 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\n" +
 	"\x1fsterling/ledger/v1/ledger.proto\x12\x12sterling.ledger.v1\x1a\x1fsterling/ledger/v1/status.proto\"0\n" +
 	"\bPosition\x12\x12\n" +
-	"\x04cell\x18\x01 \x01(\rR\x04cell\x12\x10\n" +
+	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\"\x9c\x03\n" +
 	"\aAccount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
@@ -3511,28 +3550,32 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\breversed\x18\t \x01(\bR\breversed\"\x98\x01\n" +
 	"\x1aGetAccountTransfersRequest\x129\n" +
 	"\x06filter\x18\x01 \x01(\v2!.sterling.ledger.v1.AccountFilterR\x06filter\x12?\n" +
-	"\fmin_position\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\vminPosition\"\x93\x01\n" +
+	"\fmin_position\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\vminPosition\"\xba\x01\n" +
 	"\x1bGetAccountTransfersResponse\x12:\n" +
 	"\ttransfers\x18\x01 \x03(\v2\x1c.sterling.ledger.v1.TransferR\ttransfers\x128\n" +
-	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\x97\x01\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\x12%\n" +
+	"\x0enext_timestamp\x18\x03 \x01(\x04R\rnextTimestamp\"\x97\x01\n" +
 	"\x19GetAccountBalancesRequest\x129\n" +
 	"\x06filter\x18\x01 \x01(\v2!.sterling.ledger.v1.AccountFilterR\x06filter\x12?\n" +
-	"\fmin_position\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\vminPosition\"\x96\x01\n" +
+	"\fmin_position\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\vminPosition\"\xbd\x01\n" +
 	"\x1aGetAccountBalancesResponse\x12>\n" +
 	"\bbalances\x18\x01 \x03(\v2\".sterling.ledger.v1.AccountBalanceR\bbalances\x128\n" +
-	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\x90\x01\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\x12%\n" +
+	"\x0enext_timestamp\x18\x03 \x01(\x04R\rnextTimestamp\"\x90\x01\n" +
 	"\x14QueryAccountsRequest\x127\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1f.sterling.ledger.v1.QueryFilterR\x06filter\x12?\n" +
-	"\fmin_position\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\vminPosition\"\x8a\x01\n" +
+	"\fmin_position\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\vminPosition\"\xb1\x01\n" +
 	"\x15QueryAccountsResponse\x127\n" +
 	"\baccounts\x18\x01 \x03(\v2\x1b.sterling.ledger.v1.AccountR\baccounts\x128\n" +
-	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\x91\x01\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\x12%\n" +
+	"\x0enext_timestamp\x18\x03 \x01(\x04R\rnextTimestamp\"\x91\x01\n" +
 	"\x15QueryTransfersRequest\x127\n" +
 	"\x06filter\x18\x01 \x01(\v2\x1f.sterling.ledger.v1.QueryFilterR\x06filter\x12?\n" +
-	"\fmin_position\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\vminPosition\"\x8e\x01\n" +
+	"\fmin_position\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\vminPosition\"\xb5\x01\n" +
 	"\x16QueryTransfersResponse\x12:\n" +
 	"\ttransfers\x18\x01 \x03(\v2\x1c.sterling.ledger.v1.TransferR\ttransfers\x128\n" +
-	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\xe0\x01\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\x12%\n" +
+	"\x0enext_timestamp\x18\x03 \x01(\x04R\rnextTimestamp\"\xe0\x01\n" +
 	"\rFreezeRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\n" +

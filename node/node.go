@@ -130,7 +130,7 @@ func (n *Node) serve(context.Context) error {
 	}
 	n.registry.MustRegister(newCollector(n))
 	n.server, err = api.New(api.Config{
-		CellNumber: n.config.Cell, Cell: n.cell, Index: newQueries(n.cell, n.index), Node: operations{n}, Tokens: tokens,
+		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Tokens: tokens,
 		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),

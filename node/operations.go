@@ -35,7 +35,7 @@ type operations struct{ n *Node }
 func (o operations) Status(context.Context) (api.NodeStatus, error) {
 	s := o.n.cell.Stats()
 	return api.NodeStatus{
-		Cell: o.n.config.Cell, Seq: s.Head, Epoch: s.Epoch, Head: s.Head, IndexSeq: s.Followed, Accounts: s.Accounts,
+		Cell: o.n.cell.ID(), Seq: s.Head, Epoch: s.Epoch, Head: s.Head, IndexSeq: s.Followed, Accounts: s.Accounts,
 		Transfers: s.Transfers, MemoryBytes: residentMemory(), ClockHeld: s.ClockHeld, DiskFull: s.NoRoom, Version: Version(),
 	}, nil
 }

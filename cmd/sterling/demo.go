@@ -1,0 +1,8 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+)
+
+func runDemo(context.Context, string, string, *slog.Logger) error { return nil }

@@ -54,7 +54,7 @@ func Open(dir string, o Options) (*Index, error) {
 }
 
 func (x *Index) open() error {
-	if err := x.fs.MkdirAll(x.dir, 0o700); err != nil {
+	if err := makeFolder(x.fs, x.dir); err != nil {
 		return err
 	}
 	lock, err := pebble.LockDirectory(x.dir, x.fs)
@@ -85,6 +85,31 @@ func (x *Index) open() error {
 		return err
 	}
 	return &rebuildError{err}
+}
+
+// makeFolder makes dir and those above it that are missing, so that they survive a crash: what is durable inside is
+// only if its folder is.
+func makeFolder(fs vfs.FS, dir string) error {
+	var above []string
+	for at := fs.PathDir(dir); ; at = fs.PathDir(at) {
+		above = append(above, at)
+		if _, err := fs.Stat(at); err == nil || at == fs.PathDir(at) {
+			break
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, at := range above {
+		d, err := fs.OpenDir(at)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkFolder refuses a folder that has files but no Pebble database, and removes a run that was not ingested.

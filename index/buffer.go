@@ -48,6 +48,11 @@ func (b *buffer) full(entries int) bool {
 	return len(b.entries)+4*len(b.rows)+2*len(b.data) > entries || len(b.marks) >= entries
 }
 
+// bytes is about how much disk the buffer needs.
+func (b *buffer) bytes() uint64 {
+	return uint64(len(b.entries)*maxKey + len(b.rows)*rowSize + len(b.marks)*(9+markValue))
+}
+
 // push puts a value, larger than all before it, at a list's head.
 func (b *buffer) push(head *uint32, owner uint32, value uint64, row uint32) {
 	prev := *head

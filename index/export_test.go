@@ -17,3 +17,6 @@ func (x *Index) DiskBytes() uint64 { return x.db.Metrics().DiskSpaceUsage() }
 
 // SetScan replaces MaxScan.
 func (q *Queries) SetScan(n int) { q.scan = n }
+
+// SetSublevels sets what Throttle goes by.
+func (x *Index) SetSublevels(n int64) { x.sublevels.Store(n) }

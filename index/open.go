@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -24,6 +25,9 @@ type Options struct {
 const (
 	runName   = "run.tmp" // a run until it is ingested
 	cacheSize = 64 << 20
+	// reserve is the space, in bytes, that the index leaves free. Pebble ends the process when its manifest can't be
+	// written, so it is not asked to where the disk is nearly full.
+	reserve = 64 << 20
 )
 
 // Open opens or creates the index in dir, which one process at a time can do. ErrRebuild: see there; every other
@@ -67,6 +71,9 @@ func (x *Index) open() error {
 		}
 	}()
 	if err := x.checkFolder(); err != nil {
+		return err
+	}
+	if err := x.checkSpace(0); err != nil {
 		return err
 	}
 	x.cache = pebble.NewCache(cacheSize)
@@ -133,6 +140,18 @@ func (x *Index) checkFolder() error {
 	names = slices.DeleteFunc(names, func(n string) bool { return n == "LOCK" || n == runName || n == "lost+found" })
 	if !desc.Exists && len(names) > 0 {
 		return fmt.Errorf("%w: it has files (%s, …) that are no index", ErrRebuild, names[0])
+	}
+	return nil
+}
+
+// checkSpace refuses to write n bytes to a disk that would then be nearly full.
+func (x *Index) checkSpace(n uint64) error {
+	usage, err := x.fs.GetDiskUsage(x.dir)
+	if err != nil {
+		return nil //nolint:nilerr // not every file system can tell; writing will
+	}
+	if usage.AvailBytes < reserve+n {
+		return fmt.Errorf("%d bytes are free, the index needs %d: %w", usage.AvailBytes, reserve+n, syscall.ENOSPC)
 	}
 	return nil
 }

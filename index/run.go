@@ -55,6 +55,9 @@ func (x *Index) ingestOldest() bool {
 
 // ingest writes a buffer as one sorted table and hands it to Pebble, durably and all or nothing.
 func (x *Index) ingest(b *buffer) error {
+	if err := x.checkSpace(b.bytes()); err != nil {
+		return err
+	}
 	path := x.fs.PathJoin(x.dir, runName)
 	// A crash may have left the name as a second link to a table that was ingested: it must not be written to.
 	if _, err := x.fs.Stat(path); err == nil {

@@ -177,13 +177,14 @@ func (s *Store) seal() *index {
 	return x
 }
 
-// pace lets the next segment's preparation go twice as far as the active one is full, so that it is there in time.
+// pace lets the next segment's preparation go a little further than the active one is full, so that it is there in
+// time and the disk has no more to do at one time than at another.
 func (s *Store) pace() {
 	if len(s.segments) == 0 {
 		s.prepare.allow(math.MaxInt64)
 		return
 	}
-	s.prepare.allow(fillAhead + 2*offsetOf(s.tail))
+	s.prepare.allow(fillAhead + offsetOf(s.tail)/4*5)
 }
 
 func (s *Store) last() *segment { return s.segments[len(s.segments)-1] }

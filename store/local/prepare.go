@@ -13,8 +13,8 @@ import (
 
 const (
 	preparedName = "journal-next.tmp"
-	fillStep     = 1 << 20 // bytes of zeros written and made durable at a time
-	fillAhead    = 8 << 20 // bytes that may be filled before the active segment has any
+	fillStep     = 256 << 10 // bytes of zeros written at a time
+	fillAhead    = 8 << 20   // bytes that may be filled before the active segment has any
 )
 
 var errStopped = errors.New("the preparation of a segment was stopped")
@@ -145,10 +145,11 @@ func (p *preparer) fill(file vfs.File, size int64) error {
 		if err != nil {
 			return err
 		}
-		if err := file.SyncData(); err != nil {
+		at += int64(n)
+		// Starts the disk without waiting for it or flushing it: appends flush at the same time.
+		if _, err := file.SyncTo(at); err != nil {
 			return syncFailed(err)
 		}
-		at += int64(n)
 	}
 	if err := file.Sync(); err != nil {
 		return syncFailed(err)

@@ -114,7 +114,7 @@ func reopened(ctx context.Context, fs vfs.FS, blocks []*journal.Block) error {
 // TestPowerLossAtEveryStep cuts the power before every single write, sync, rename, creation and removal of a journal's
 // life, with none, some and all of the unsynced pages and names having reached the disk.
 func TestPowerLossAtEveryStep(t *testing.T) {
-	blocks := writer.Chain(0, journal.Hash{}, 25, 1, 0, 60, 3, 250, 1)
+	blocks := writer.Chain(0, journal.Hash{}, 25, 1, 90, 60, 3, 250, 150)
 	mem := vfs.NewCrashableMem()
 	fs := newFaultFS(mem)
 	var mu sync.Mutex
@@ -148,7 +148,7 @@ func TestPowerLossAtEveryStep(t *testing.T) {
 	for _, err := range failures[:min(5, len(failures))] {
 		t.Error(err)
 	}
-	if crashes < 500 || cuts < 20 {
+	if crashes < 500 || cuts < 15 {
 		t.Errorf("only %d crashes were tried, and only %d left a torn tail", crashes, cuts)
 	}
 	t.Logf("%d steps, %d crashes, %d torn tails, %d failures", steps, crashes, cuts, len(failures))

@@ -151,7 +151,7 @@ func (p *preparer) fill(file vfs.File, size int64) error {
 			return syncFailed(err)
 		}
 	}
-	if err := file.Sync(); err != nil {
+	if err := file.Sync(); err != nil { // so that giving it its name later has little to wait for
 		return syncFailed(err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ type bank struct {
 	node      *node
 	dir       string // of the tokens
 	served    chan error
+	once      sync.Once
 	tokens    map[auth.Role]string
 	revocable *revocable
 }
@@ -97,7 +99,7 @@ func open(t *testing.T, change func(*api.Config)) *bank {
 	config := api.Config{
 		CellNumber: 7, Cell: b.cell, Queries: index.NewQueries(x, c), Progress: x, Node: b.node, Tokens: b.revocable,
 		Clock: clock.NewSystem(), Limits: api.DefaultLimits(), Logger: slog.New(slog.DiscardHandler), Registry: b.registry,
-		Handlers: map[string]http.Handler{"/healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })},
+		Handlers: map[string]http.Handler{"/healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })},
 	}
 	if change != nil {
 		change(&config)
@@ -115,19 +117,18 @@ func open(t *testing.T, change func(*api.Config)) *bank {
 	return b
 }
 
+// shutdown ends the server, and waits until it has ended.
 func (b *bank) shutdown() {
-	if b.served == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := b.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		b.t.Errorf("shutdown: %v", err)
-	}
-	if err := <-b.served; err != nil {
-		b.t.Errorf("serve: %v", err)
-	}
-	b.served = nil
+	b.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := b.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			b.t.Errorf("shutdown: %v", err)
+		}
+		if err := <-b.served; err != nil {
+			b.t.Errorf("serve: %v", err)
+		}
+	})
 }
 
 func openCell(t *testing.T) (*cell.Cell, *index.Index) {

@@ -130,8 +130,9 @@ func TestOtherFormsOfAPost(t *testing.T) {
 	token := b.tokens[auth.RoleReader]
 	var zipped bytes.Buffer
 	w := gzip.NewWriter(&zipped)
-	io.WriteString(w, `{"ids":["1"]}`)
-	w.Close()
+	if _, err := io.WriteString(w, `{"ids":["1"]}`); err != nil || w.Close() != nil {
+		t.Fatal("compress the request")
+	}
 	for name, c := range map[string]struct {
 		body    string
 		headers []string

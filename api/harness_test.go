@@ -33,7 +33,7 @@ import (
 
 // bank is a server over a real cell, journal and index in memory, on loopback.
 type bank struct {
-	t         *testing.T
+	t         testing.TB
 	addr      string
 	server    *api.Server
 	cell      *unreliable
@@ -75,7 +75,7 @@ func (n *node) AcceptClock(context.Context, auth.Principal) error {
 	return nil
 }
 
-func open(t *testing.T, change func(*api.Config)) *bank {
+func open(t testing.TB, change func(*api.Config)) *bank {
 	t.Helper()
 	b := &bank{t: t, dir: t.TempDir(), registry: prometheus.NewRegistry(), node: &node{}, tokens: map[auth.Role]string{}}
 	c, x := openCell(t)
@@ -131,7 +131,7 @@ func (b *bank) shutdown() {
 	})
 }
 
-func openCell(t *testing.T) (*cell.Cell, *index.Index) {
+func openCell(t testing.TB) (*cell.Cell, *index.Index) {
 	t.Helper()
 	fs := vfs.NewMem()
 	x, err := index.Open("bank/index", index.Options{FS: fs})

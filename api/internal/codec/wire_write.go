@@ -104,11 +104,11 @@ func finish(dst []byte, at int) []byte {
 	n := len(dst) - at
 	if n < 1<<7 { // the short form, as proto writes it
 		copy(dst[at-1:], dst[at:])
-		dst[at-2] = byte(n)
+		dst[at-2] = byte(n) //nolint:gosec // checked
 		return dst[:len(dst)-1]
 	}
-	dst[at-2] = byte(n)&0x7f | 0x80
-	dst[at-1] = byte(n >> 7)
+	dst[at-2] = byte(n&0x7f | 0x80) //nolint:gosec // masked
+	dst[at-1] = byte(n >> 7)        //nolint:gosec // the longest message is far below 16,384 bytes
 	return dst
 }
 

@@ -95,13 +95,19 @@ func (c *Cell) awaitWork() bool {
 	}
 }
 
+// heldPause is how long the sequencer waits before it looks again at a clock that is not believed.
+const heldPause = time.Second
+
 // untilExpiry returns how long it is until a reservation expires; ok is false where that makes no block.
 func (c *Cell) untilExpiry() (d time.Duration, ok bool) {
 	due := c.state.NextExpiry()
 	if due == 0 || c.inHand.Load() > 0 {
 		return 0, false
 	}
-	now := max(c.opts.Clock.Wall(), c.state.NextTime())
+	if c.guard.check() != nil {
+		return heldPause, true // nothing expires by a clock that nobody believes
+	}
+	now := max(c.guard.now(), c.state.NextTime())
 	if due <= now {
 		return 0, true
 	}

@@ -16,12 +16,13 @@ const keepSnapshots = 2
 
 // snapshotting is the snapshot being taken. The sequencer copies, a goroutine writes.
 type snapshotting struct {
-	current *ledger.Snapshot // owned by the sequencer, like what follows
-	chunk   []byte           // copied, not yet taken by the writer
-	more    bool
-	out     chan []byte
-	since   uint64 // events since the last one
-	cancel  context.CancelFunc
+	current  *ledger.Snapshot // owned by the sequencer, like what follows
+	chunk    []byte           // copied, not yet taken by the writer
+	more     bool
+	out      chan []byte
+	since    uint64 // events that the last one has
+	replayed uint64 // events that recovery found after the last one
+	cancel   context.CancelFunc
 
 	start   func(*snapshotTask) // has someone write it
 	piece   int                 // see snapshotPiece
@@ -33,7 +34,7 @@ type snapshotting struct {
 func (c *Cell) snapshotStep() bool {
 	s := &c.snapshot
 	if s.current == nil {
-		if c.opts.Snapshots == nil || c.stats.events.Load()-s.since < c.opts.SnapshotEvents || s.out != nil {
+		if c.opts.Snapshots == nil || s.replayed+c.stats.events.Load()-s.since < c.opts.SnapshotEvents || s.out != nil {
 			return false
 		}
 		c.beginSnapshot()
@@ -63,7 +64,7 @@ func (c *Cell) collectSnapshot() {
 
 func (c *Cell) beginSnapshot() {
 	s := &c.snapshot
-	s.since = c.stats.events.Load()
+	s.since, s.replayed = c.stats.events.Load(), 0
 	s.current = c.state.StartSnapshot(c.seq)
 	s.out = make(chan []byte, 4)
 	ctx, cancel := context.WithCancel(c.ctx)

@@ -10,13 +10,13 @@ import (
 
 // buffer has what consecutive blocks add to the index: lists that are linked from their newest value to their oldest.
 // Nothing in a list changes once it is there, so a reader takes a list's head under the index's lock and walks it
-// without. The table of heads by account number is what sorts a run: no other sort is needed.
+// without.
 type buffer struct {
 	first   uint64 // sequence number of the first block, 0 while empty
 	through point  // of the last block
-	account uint32 // number of the first account that was created, 0 if none
 
-	entries []entry // entry 0 stands for none
+	entries []entry  // entry 0 stands for none
+	owners  []uint32 // account number of each entry, 0 for one of user data
 	heads   []*headPage
 	data    map[listKey]uint32 // heads of the lists by user data
 	rows    []BalanceRow       // row 0 stands for none
@@ -36,7 +36,8 @@ type headPage [1 << headBits]uint32
 const headBits = 10
 
 func newBuffer(entries int) *buffer {
-	return &buffer{entries: make([]entry, 1, max(entries, 256)), rows: make([]BalanceRow, 1)}
+	entries = max(entries, 256)
+	return &buffer{entries: make([]entry, 1, entries), owners: make([]uint32, 1, entries), rows: make([]BalanceRow, 1)}
 }
 
 func (b *buffer) empty() bool { return b.first == 0 }
@@ -46,11 +47,21 @@ func (b *buffer) full(entries int) bool {
 	return len(b.entries)+4*len(b.rows)+2*len(b.data) > entries || len(b.marks) >= entries
 }
 
-func (b *buffer) push(head *uint32, value uint64, row uint32) {
+// bytes is about how much disk the buffer needs.
+func (b *buffer) bytes() uint64 {
+	return uint64(len(b.entries)*maxKey + len(b.rows)*rowSize + len(b.marks)*(9+markValue))
+}
+
+// push puts a value, larger than all before it, at a list's head.
+func (b *buffer) push(head *uint32, owner uint32, value uint64, row uint32) {
 	prev := *head
-	must.True(b.entries[prev].value < value, "value %d of a list after %d", value, b.entries[prev].value)
 	*head = uint32(len(b.entries)) //nolint:gosec // a buffer is full long before
 	b.entries = append(b.entries, entry{value, prev, row})
+	b.owners = append(b.owners, owner)
+}
+
+func (b *buffer) pushAccount(number uint32, value uint64, row uint32) {
+	b.push(b.head(number), number, value, row)
 }
 
 func (b *buffer) pushData(k listKey, value uint64) {
@@ -58,7 +69,7 @@ func (b *buffer) pushData(k listKey, value uint64) {
 		b.data = make(map[listKey]uint32)
 	}
 	head := b.data[k]
-	b.push(&head, value, 0)
+	b.push(&head, 0, value, 0)
 	b.data[k] = head
 }
 
@@ -104,9 +115,6 @@ func (b *buffer) add(k *journal.Block, fx *ledger.Effects) {
 func (b *buffer) addAccount(k *journal.Block, e *ledger.AccountEffect) {
 	must.True(e.Number > b.through.account && e.Number < math.MaxUint32, "account number %d after %d", e.Number, b.through.account)
 	b.through.account = e.Number
-	if b.account == 0 {
-		b.account = e.Number
-	}
 	a := &journal.View[journal.Account](k.EventBytes(int(e.Event), 1))[0]
 	if a.UserData128.Lo|a.UserData128.Hi|a.UserData64|uint64(a.UserData32) == 0 {
 		return
@@ -121,6 +129,9 @@ func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects) {
 	history, inherited, imported := fx.History, fx.Inherited, false
 	for i := range fx.Transfers {
 		e := &fx.Transfers[i]
+		if i > 0 && e.Event <= fx.Transfers[i-1].Event || e.Debit == 0 || e.Credit == 0 || e.Debit == e.Credit {
+			must.True(false, "effect %d of block %d is %+v", i, k.Header.Seq, *e)
+		}
 		t := k.Transfer(int(e.Event))
 		imported = imported || t.Flags.Has(journal.TransferImported)
 		at := journal.At(k.Header.Seq, len(k.Expiries)+int(e.Event))
@@ -137,8 +148,8 @@ func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects) {
 			}
 			history = history[1:]
 		}
-		b.push(b.head(e.Debit), uint64(at), debitRow)
-		b.push(b.head(e.Credit), uint64(at), creditRow)
+		b.pushAccount(e.Debit, uint64(at), debitRow)
+		b.pushAccount(e.Credit, uint64(at), creditRow)
 		if len(inherited) > 0 && inherited[0].Event == e.Event {
 			b.addData(t, &inherited[0], at)
 			inherited = inherited[1:]

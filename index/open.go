@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -24,6 +25,9 @@ type Options struct {
 const (
 	runName   = "run.tmp" // a run until it is ingested
 	cacheSize = 64 << 20
+	// reserve is the space, in bytes, that the index leaves free. Pebble ends the process when its manifest can't be
+	// written, so it is not asked to where the disk is nearly full.
+	reserve = 64 << 20
 )
 
 // Open opens or creates the index in dir, which one process at a time can do. ErrRebuild: see there; every other
@@ -54,7 +58,7 @@ func Open(dir string, o Options) (*Index, error) {
 }
 
 func (x *Index) open() error {
-	if err := x.fs.MkdirAll(x.dir, 0o700); err != nil {
+	if err := makeFolder(x.fs, x.dir); err != nil {
 		return err
 	}
 	lock, err := pebble.LockDirectory(x.dir, x.fs)
@@ -67,6 +71,9 @@ func (x *Index) open() error {
 		}
 	}()
 	if err := x.checkFolder(); err != nil {
+		return err
+	}
+	if err := x.checkSpace(0); err != nil {
 		return err
 	}
 	x.cache = pebble.NewCache(cacheSize)
@@ -85,6 +92,31 @@ func (x *Index) open() error {
 		return err
 	}
 	return &rebuildError{err}
+}
+
+// makeFolder makes dir and those above it that are missing, so that they survive a crash: what is durable inside is
+// only if its folder is.
+func makeFolder(fs vfs.FS, dir string) error {
+	var above []string
+	for at := fs.PathDir(dir); ; at = fs.PathDir(at) {
+		above = append(above, at)
+		if _, err := fs.Stat(at); err == nil || at == fs.PathDir(at) {
+			break
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, at := range above {
+		d, err := fs.OpenDir(at)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkFolder refuses a folder that has files but no Pebble database, and removes a run that was not ingested.
@@ -108,6 +140,18 @@ func (x *Index) checkFolder() error {
 	names = slices.DeleteFunc(names, func(n string) bool { return n == "LOCK" || n == runName || n == "lost+found" })
 	if !desc.Exists && len(names) > 0 {
 		return fmt.Errorf("%w: it has files (%s, …) that are no index", ErrRebuild, names[0])
+	}
+	return nil
+}
+
+// checkSpace refuses to write n bytes to a disk that would then be nearly full.
+func (x *Index) checkSpace(n uint64) error {
+	usage, err := x.fs.GetDiskUsage(x.dir)
+	if err != nil {
+		return nil //nolint:nilerr // not every file system can tell; writing will
+	}
+	if usage.AvailBytes < reserve+n {
+		return fmt.Errorf("%d bytes are free, the index needs %d: %w", usage.AvailBytes, reserve+n, syscall.ENOSPC)
 	}
 	return nil
 }

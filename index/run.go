@@ -20,9 +20,8 @@ func (x *Index) ingestRuns() {
 			return
 		case <-x.wake:
 		}
-		for !x.stopped() && x.ingestOldest() {
-		}
-		if !x.stopped() {
+		for more := true; more && !x.stopped(); {
+			more = x.ingestOldest()
 			x.sublevels.Store(int64(x.db.Metrics().Levels[0].Sublevels))
 		}
 	}
@@ -56,13 +55,11 @@ func (x *Index) ingestOldest() bool {
 
 // ingest writes a buffer as one sorted table and hands it to Pebble, durably and all or nothing.
 func (x *Index) ingest(b *buffer) error {
-	path := x.fs.PathJoin(x.dir, runName)
-	// A crash may have left the name as a second link to a table that was ingested: it must not be written to.
-	if _, err := x.fs.Stat(path); err == nil {
-		if err := x.fs.Remove(path); err != nil {
-			return err
-		}
+	if err := x.checkSpace(b.bytes()); err != nil {
+		return err
 	}
+	path := x.fs.PathJoin(x.dir, runName)
+	// Create makes a new file even where a crash left the name as a second link to a table that was ingested.
 	file, err := x.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
@@ -102,16 +99,7 @@ func (r *run) write() error {
 	for _, k := range lists[:accounts] {
 		r.writeList(k, r.b.data[k])
 	}
-	for i, page := range r.b.heads {
-		if page == nil {
-			continue
-		}
-		for j, head := range page {
-			if head != 0 {
-				r.writeList(accountList(uint32(i)<<headBits|uint32(j)), head) //nolint:gosec // an account number
-			}
-		}
-	}
+	r.writeAccounts()
 	for _, m := range r.b.marks {
 		var value [markValue]byte
 		r.set(be.AppendUint64(append(r.key[:0], tagMark), m.first), m.append(value[:0]))
@@ -123,7 +111,7 @@ func (r *run) write() error {
 	return r.failed
 }
 
-// writeList writes a list, which is linked from its newest value on, in ascending order.
+// writeList writes a list of user data, which is linked from its newest value on, in ascending order.
 func (r *run) writeList(k listKey, head uint32) {
 	prefix := k.prefix(r.key[:0])
 	entries := r.b.entries
@@ -132,13 +120,59 @@ func (r *run) writeList(k listKey, head uint32) {
 		r.chain = append(r.chain, at)
 	}
 	for i := len(r.chain) - 1; i >= 0; i-- {
-		e := &entries[r.chain[i]]
-		r.row = r.row[:0]
-		if e.row != 0 {
-			r.row = appendRow(r.row, &r.b.rows[e.row])
-		}
-		r.set(k.appendValue(prefix, e.value), r.row)
+		r.set(k.appendValue(prefix, entries[r.chain[i]].value), nil)
 	}
+}
+
+// posting is an entry of an account's list on its way to the disk.
+type posting struct {
+	account, row uint32
+	value        uint64
+}
+
+// writeAccounts writes the lists of all accounts. The entries are sorted first: following hundreds of thousands of
+// links costs more, because each is a cache miss.
+func (r *run) writeAccounts() {
+	postings := make([]posting, 0, len(r.b.entries))
+	for i, account := range r.b.owners {
+		if account != 0 {
+			postings = append(postings, posting{account, r.b.entries[i].row, r.b.entries[i].value})
+		}
+	}
+	key := append(r.key[:0], tagAccount)
+	for _, p := range sortByAccount(postings) {
+		r.row = r.row[:0]
+		if p.row != 0 {
+			r.row = appendRow(r.row, &r.b.rows[p.row])
+		}
+		r.set(be.AppendUint64(be.AppendUint32(key, p.account), p.value), r.row)
+	}
+}
+
+// sortByAccount sorts by account number, of equal ones keeps the order, and returns p or a copy.
+func sortByAccount(p []posting) []posting {
+	const digit = 11
+	var all uint32
+	for i := range p {
+		all |= p[i].account
+	}
+	other := make([]posting, len(p))
+	for shift := 0; all>>shift != 0; shift += digit {
+		var starts [1<<digit + 1]int
+		for i := range p {
+			starts[p[i].account>>shift&(1<<digit-1)+1]++
+		}
+		for d := 1; d < len(starts); d++ {
+			starts[d] += starts[d-1]
+		}
+		for i := range p {
+			at := &starts[p[i].account>>shift&(1<<digit-1)]
+			other[*at] = p[i]
+			*at++
+		}
+		p, other = other, p
+	}
+	return p
 }
 
 func (r *run) set(key, value []byte) {

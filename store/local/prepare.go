@@ -13,8 +13,8 @@ import (
 
 const (
 	preparedName = "journal-next.tmp"
-	fillStep     = 1 << 20 // bytes of zeros written and made durable at a time
-	fillAhead    = 8 << 20 // bytes that may be filled before the active segment has any
+	fillStep     = 256 << 10 // bytes of zeros written at a time
+	fillAhead    = 8 << 20   // bytes that may be filled before the active segment has any
 )
 
 var errStopped = errors.New("the preparation of a segment was stopped")
@@ -34,6 +34,9 @@ type preparer struct {
 	ended  chan struct{}
 
 	asked bool // work was given and not taken; belongs to the caller
+
+	ready   atomic.Bool           // a file is there to be taken
+	failure atomic.Pointer[error] // why the last preparation went wrong; nil once one goes well
 }
 
 type prepared struct {
@@ -59,6 +62,12 @@ func (p *preparer) run() {
 			return
 		case size := <-p.work:
 			file, err := p.make(size)
+			if err != nil {
+				p.failure.Store(&err)
+			} else {
+				p.failure.Store(nil)
+			}
+			p.ready.Store(err == nil)
 			p.done <- prepared{file: file, size: size, err: err}
 		}
 	}
@@ -98,7 +107,26 @@ func (p *preparer) take(size int64) (vfs.File, int64, error) {
 func (p *preparer) wait() prepared {
 	p.allow(math.MaxInt64)
 	p.asked = false
-	return <-p.done
+	r := <-p.done
+	p.ready.Store(false)
+	return r
+}
+
+// retry starts a preparation that went wrong once more; one that is under way or done is left alone.
+func (p *preparer) retry(size int64) {
+	if p.asked {
+		select {
+		case r := <-p.done:
+			if r.err == nil {
+				p.done <- r
+				return
+			}
+		default:
+			return
+		}
+	}
+	p.ask(size)
+	p.allow(math.MaxInt64)
 }
 
 func (p *preparer) close() {
@@ -145,12 +173,13 @@ func (p *preparer) fill(file vfs.File, size int64) error {
 		if err != nil {
 			return err
 		}
-		if err := file.SyncData(); err != nil {
+		at += int64(n)
+		// Starts the disk without waiting for it or flushing it: appends flush at the same time.
+		if _, err := file.SyncTo(at); err != nil {
 			return syncFailed(err)
 		}
-		at += int64(n)
 	}
-	if err := file.Sync(); err != nil {
+	if err := file.Sync(); err != nil { // so that giving it its name later has little to wait for
 		return syncFailed(err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,10 +12,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/node"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
@@ -22,13 +22,11 @@ import (
 // tokenEnv is the environment variable that holds a token.
 const tokenEnv = "STERLING_TOKEN" //nolint:gosec // the name of a variable, not a token
 
-// maxAnswer bounds an answer, in bytes: 8,190 rows fit several times over.
-const maxAnswer = 32 << 20
-
 // ledgerFlags are the flags of every command that talks to a server.
 type ledgerFlags struct {
 	server, data, tokenFile, output string
 	deadline                        time.Duration
+	tls, plaintext                  bool
 }
 
 func (f *ledgerFlags) register(c *cobra.Command) {
@@ -37,6 +35,8 @@ func (f *ledgerFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.data, "data", node.DefaultConfig().Data, "data folder, where the admin token is looked for")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token (default: "+tokenEnv+", or else "+auth.AdminFile+" in the data folder)")
 	flags.StringVar(&f.output, "output", "text", "text, or json: what the API answers")
+	flags.BoolVar(&f.tls, "tls", false, "encrypt; the server's certificate must be one this machine trusts")
+	flags.BoolVar(&f.plaintext, "plaintext", false, "send the token unencrypted beyond this machine")
 	flags.DurationVar(&f.deadline, "deadline", 30*time.Second, "how long a call may take")
 }
 
@@ -81,12 +81,12 @@ func (f *ledgerFlags) with(c *cobra.Command, work func(ctx context.Context, s *s
 	if err != nil {
 		return err
 	}
-	conn, err := dial(f.server, token.token)
+	conn, err := f.dial(token.token)
 	if err != nil {
-		return usage("--server %s: %w", f.server, err)
+		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &session{ledgerv1.NewLedgerServiceClient(conn), ledgerv1.NewAdminServiceClient(conn), f, token, c}
+	s := &session{conn.Ledger(), conn.Admin(), f, token, c}
 	return s.explain(work(c.Context(), s))
 }
 
@@ -95,23 +95,22 @@ func (s *session) call(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, s.flags.deadline)
 }
 
-func dial(server, token string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+server,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(bearer(token)),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
+// dial connects, encrypted if that is asked for. Beyond loopback it takes --tls, or --plaintext to say that the network
+// is trusted with the token.
+func (f *ledgerFlags) dial(token string) (*client.Client, error) {
+	var options []client.Option
+	if f.tls {
+		options = append(options, client.WithTLS(&tls.Config{MinVersion: tls.VersionTLS12}))
+	}
+	if f.plaintext {
+		options = append(options, client.WithPlaintext())
+	}
+	c, err := client.Dial(f.server, token, options...)
+	if err != nil {
+		return nil, usage("--server: %w (flags: --tls, --plaintext)", err)
+	}
+	return c, nil
 }
-
-// bearer sends a token with every call. The API has no encryption of its own: it listens on loopback, or behind
-// something that encrypts.
-type bearer string
-
-// GetRequestMetadata implements credentials.PerRPCCredentials.
-func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(b)}, nil
-}
-
-// RequireTransportSecurity implements credentials.PerRPCCredentials.
-func (b bearer) RequireTransportSecurity() bool { return false }
 
 // tokenSource is a token and where it came from, for messages.
 type tokenSource struct{ token, from string }
@@ -139,4 +138,6 @@ func (f *ledgerFlags) token() (tokenSource, error) {
 }
 
 // usage is an error of the command line: nothing was done.
-func usage(format string, args ...any) error { return &exitError{exitUsage, fmt.Errorf(format, args...)} }
+func usage(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}

@@ -234,7 +234,7 @@ func (s *State) restoreAssets(r *bufio.Reader, h *snapshotHead) error {
 		if err := read(r, &rec); err != nil {
 			return err
 		}
-		s.catalogue = s.catalogue.with(AssetOf(&rec))
+		s.catalogue.add(AssetOf(&rec)) // nobody has seen this catalogue yet
 	}
 	return nil
 }

@@ -21,8 +21,10 @@ type rig struct {
 	clock    uint64 // ns
 	open     bool
 	opened   uint64 // time of the open block
-	expiries []journal.Expiry
 	history  []ledger.HistoryRow
+	next     uint64               // timestamp of the first event of the request being applied
+	began    func()               // told after a block was opened
+	sealed   func(*journal.Block) // told after a block was sealed
 }
 
 func newRig(key [2]uint64) *rig {
@@ -37,6 +39,9 @@ func (r *rig) begin() {
 	r.open, r.opened = true, max(r.clock, r.state.NextTime())
 	r.state.Begin(r.builder, &r.fx, uint64(len(r.log))+1, r.opened)
 	r.state.Expire()
+	if r.began != nil {
+		r.began()
+	}
 }
 
 // seal closes the open block; it returns nil if nothing was in it.
@@ -61,6 +66,9 @@ func (r *rig) seal() *journal.Block {
 	r.state.End(kept)
 	r.log = append(r.log, kept)
 	r.history = append(r.history, r.fx.History...)
+	if r.sealed != nil {
+		r.sealed(kept)
+	}
 	return kept
 }
 
@@ -89,6 +97,7 @@ func (r *rig) apply(kind journal.Kind, actor journal.Actor, events []byte) []jou
 	if err != nil {
 		panic(err)
 	}
+	r.next = r.opened + uint64(r.builder.Expiries()+r.builder.Events()) //nolint:gosec // counts
 	results := make([]journal.Result, len(events)/journal.RecordSize)
 	r.state.Apply(kind, actor, events, facts, results)
 	return results

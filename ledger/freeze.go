@@ -172,12 +172,17 @@ func (s *State) enforceFreezes(f *journal.Freeze) {
 		s.freezes.codes[f.Code] = mode
 	case journal.SelectAccount:
 		a := s.edit(s.number(f.Account))
-		a.Reserved &^= markFrozenDebit | markFrozenCredit
-		if mode&journal.FreezeDebit != 0 {
-			a.Reserved |= markFrozenDebit
-		}
-		if mode&journal.FreezeCredit != 0 {
-			a.Reserved |= markFrozenCredit
-		}
+		a.Reserved = a.Reserved&^(markFrozenDebit|markFrozenCredit) | frozenMarks(mode)
 	}
+}
+
+// frozenMarks are the marks of an account that is frozen so.
+func frozenMarks(mode journal.FreezeMode) (marks uint32) {
+	if mode&journal.FreezeDebit != 0 {
+		marks |= markFrozenDebit
+	}
+	if mode&journal.FreezeCredit != 0 {
+		marks |= markFrozenCredit
+	}
+	return marks
 }

@@ -245,3 +245,21 @@ func (b *bank) restartRefuses() error {
 	}
 	return nil
 }
+
+func TestAReservationThatExpiresWhileTheCellIsDown(t *testing.T) {
+	b := newBank(t, nil)
+	do(b, journal.KindAccounts, account(1), account(2))
+	p := transfer(10, 1, 2, 5)
+	p.Flags, p.Timeout = journal.TransferPending, 60
+	b.want(do(b, journal.KindTransfers, p), "created")
+	b.close()
+	b.clock.Advance(61_000_000_000)
+	b.open()
+	if got := b.balance(1).DebitsPending; !got.IsZero() {
+		t.Errorf("still %v pending after the start", got)
+	}
+	b.close()
+	b.open() // replays the epoch block of the start before
+	post := journal.Transfer{ID: money.From(11), PendingID: money.From(10), Amount: money.Max(), Flags: journal.TransferPost}
+	b.want(do(b, journal.KindTransfers, post), "pending_transfer_expired")
+}

@@ -128,6 +128,7 @@ func (c *Cell) takeOver(ctx context.Context) error {
 	b := <-c.free
 	at := max(c.opts.Clock.Wall(), c.state.NextTime())
 	c.state.Begin(b.builder, &b.fx, c.seq, at)
+	c.state.Expire() // as in every block: a replay does it again
 	h := journal.Header{
 		Rules: ledger.Rules, Kind: journal.BlockEpoch, Cell: c.opts.ID, Seq: c.seq, Epoch: c.epoch, Incarnation: c.opts.Incarnation,
 		Time: at, Prev: c.head, Acked: c.seq - 1,

@@ -263,3 +263,13 @@ func TestAReservationThatExpiresWhileTheCellIsDown(t *testing.T) {
 	post := journal.Transfer{ID: money.From(11), PendingID: money.From(10), Amount: money.Max(), Flags: journal.TransferPost}
 	b.want(do(b, journal.KindTransfers, post), "pending_transfer_expired")
 }
+
+func TestAClockThatJumpsBeforeTheFirstWriteHoldsIt(t *testing.T) {
+	b := newBank(t, nil)
+	b.clock.Jump(24 * 3600 * 1_000_000_000)
+	list := []journal.Account{account(1)}
+	r := &cell.Request{Kind: journal.KindAccounts, Events: journal.Bytes(list), Results: make([]journal.Result, 1)}
+	if err := b.Do(context.Background(), r); !errors.Is(err, cell.ErrClockHeld) {
+		t.Errorf("a write after the jump: %v", err)
+	}
+}

@@ -23,7 +23,9 @@ type faultFS struct {
 	files     map[string]*faultFile // created ones, by their present names
 }
 
-func newFaultFS(fs vfs.FS) *faultFS { return &faultFS{FS: fs, space: -1, files: make(map[string]*faultFile)} }
+func newFaultFS(fs vfs.FS) *faultFS {
+	return &faultFS{FS: fs, space: -1, files: make(map[string]*faultFile)}
+}
 
 func (f *faultFS) set(change func(f *faultFS)) {
 	f.mu.Lock()

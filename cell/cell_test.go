@@ -214,6 +214,9 @@ func TestExpiryHappensWithoutRequests(t *testing.T) {
 func TestAClockThatJumpsHoldsWritesUntilAccepted(t *testing.T) {
 	b := newBank(t, nil)
 	do(b, journal.KindAccounts, account(1), account(2))
+	p := transfer(9, 1, 2, 7)
+	p.Flags, p.Timeout = journal.TransferPending, 3600
+	b.want(do(b, journal.KindTransfers, p), "created")
 	b.clock.Jump(24 * 3600 * 1_000_000_000)
 	tr := []journal.Transfer{transfer(10, 1, 2, 5)}
 	r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes(tr), Results: make([]journal.Result, 1)}
@@ -221,6 +224,9 @@ func TestAClockThatJumpsHoldsWritesUntilAccepted(t *testing.T) {
 		t.Fatalf("a write after the jump: %v", err)
 	}
 	b.balance(1) // reads go on
+	if got := b.balance(1).DebitsPending; got != money.From(7) {
+		t.Errorf("%v pending: a reservation expired by a clock that nobody believes", got)
+	}
 	b.AcceptClock()
 	b.want(do(b, journal.KindTransfers, transfer(10, 1, 2, 5)), "created")
 }

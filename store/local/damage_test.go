@@ -66,6 +66,16 @@ func (w *written) copy(t *testing.T) vfs.FS {
 	return fs
 }
 
+// buffer is the memory of a file, to be altered in place: quicker than a copy of the folder for each byte.
+func (w *written) buffer(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := w.fs.UnsafeGetFileDataBuffer(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // wantDamage opens a store that must name file and offset of the damage.
 func wantDamage(t *testing.T, fs vfs.FS, path string, from, to int) {
 	t.Helper()
@@ -90,28 +100,33 @@ func TestFlippedBit(t *testing.T) {
 	w := write(t, 9, 1, 5, 0)
 	end := w.to[len(w.to)-1]
 	path := w.path[0]
+	b := w.buffer(t, path)
 	for at := range end {
-		fs := w.alter(t, path, func(b []byte) []byte { b[at] ^= 1 << (at * 5 % 8); return b })
-		if at >= 16 && at < 20 {
-			if _, err := local.Open("data", options(fs)); !errors.Is(err, local.ErrVersion) {
-				t.Fatalf("byte %d, of the version: got error %v, want ErrVersion", at, err)
-			}
-			continue
+		bit := byte(1) << (at * 5 % 8)
+		b[at] ^= bit
+		if at < 16 || at >= 20 {
+			wantDamage(t, w.fs, path, at/512*512, at/512*512+512)
+		} else if _, err := local.Open("data", options(w.fs)); !errors.Is(err, local.ErrVersion) {
+			t.Fatalf("byte %d, of the version: got error %v, want ErrVersion", at, err)
 		}
-		wantDamage(t, fs, path, at/512*512, at/512*512+512)
+		b[at] ^= bit
 	}
+	wantBlocks(t, open(t, "data", options(w.fs)), w.blocks)
 }
 
 // TestFlippedGeneration: every bit of a generation, the field that tells torn from damaged.
 func TestFlippedGeneration(t *testing.T) {
 	w := write(t, 40, 3, 100) // so that the last segment's generation has more bits
 	last := len(w.blocks) - 1
+	b := w.buffer(t, w.path[last])
 	for sector := w.from[last]; sector < w.to[last]; sector += 512 {
 		for bit := range 32 {
-			fs := w.alter(t, w.path[last], func(b []byte) []byte { b[sector+bit/8] ^= 1 << (bit % 8); return b })
-			wantDamage(t, fs, w.path[last], sector, sector+512)
+			b[sector+bit/8] ^= 1 << (bit % 8)
+			wantDamage(t, w.fs, w.path[last], sector, sector+512)
+			b[sector+bit/8] ^= 1 << (bit % 8)
 		}
 	}
+	wantBlocks(t, open(t, "data", options(w.fs)), w.blocks)
 }
 
 // TestTornTail takes away every kind of selection of the last block's sectors: it is cut, and the journal goes on.

@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"io"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -19,9 +20,12 @@ type faultFS struct {
 	tears     int   // so many of the next writes of more than tearAfter bytes stop after them, with ENOSPC
 	tearAfter int
 	step      func()
+	files     map[string]*faultFile // created ones, by their present names
 }
 
-func newFaultFS(fs vfs.FS) *faultFS { return &faultFS{FS: fs, space: -1} }
+func newFaultFS(fs vfs.FS) *faultFS {
+	return &faultFS{FS: fs, space: -1, files: make(map[string]*faultFile)}
+}
 
 func (f *faultFS) set(change func(f *faultFS)) {
 	f.mu.Lock()
@@ -76,7 +80,9 @@ func (f *faultFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 	if err != nil {
 		return nil, err
 	}
-	return &faultFile{File: file, fs: f}, nil
+	created := &faultFile{File: file, fs: f}
+	f.set(func(f *faultFS) { f.files[name] = created })
+	return created, nil
 }
 
 func (f *faultFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
@@ -88,7 +94,7 @@ func (f *faultFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.O
 	if err != nil {
 		return nil, err
 	}
-	return &faultFile{File: file, fs: f, reserved: info.Size()}, nil
+	return &faultFile{File: file, fs: f, reserved: info.Size(), segment: true}, nil
 }
 
 func (f *faultFS) OpenDir(name string) (vfs.File, error) {
@@ -101,6 +107,11 @@ func (f *faultFS) OpenDir(name string) (vfs.File, error) {
 
 func (f *faultFS) Rename(from, to string) error {
 	f.at()
+	f.set(func(f *faultFS) {
+		if file := f.files[from]; file != nil && strings.HasSuffix(to, ".seg") {
+			file.segment = true
+		}
+	})
 	return f.FS.Rename(from, to)
 }
 
@@ -117,6 +128,7 @@ type faultFile struct {
 	fs       *faultFS
 	reserved int64
 	written  int64 // by Write
+	segment  bool  // it has its name: only such a file's writes are torn
 }
 
 func (f *faultFile) reserve(end int64) error {
@@ -150,7 +162,7 @@ func (f *faultFile) WriteAt(b []byte, offset int64) (int, error) {
 		return 0, err
 	}
 	f.fs.mu.Lock()
-	tear, at := f.fs.tears > 0 && f.fs.tearAfter < len(b), f.fs.tearAfter
+	tear, at := f.segment && f.fs.tears > 0 && f.fs.tearAfter < len(b), f.fs.tearAfter
 	if tear {
 		f.fs.tears--
 	}

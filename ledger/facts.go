@@ -116,23 +116,28 @@ func (s *State) prepare(records []journal.Transfer, prep []prepared, dst []Need)
 		t, p := &records[i], &prep[i]
 		p.debit, p.credit = 0, 0
 		if t.Flags.Has(journal.TransferPost | journal.TransferVoid) {
-			if s.pendings.find(t.PendingID, s.hasher.hash(t.PendingID)) == 0 {
-				dst = s.needTransfers(s.hasher.hash(t.PendingID), dst)
+			// An open reservation is known, also if an earlier event of the request ends it. Whatever else has its
+			// hash has to be told from it by its id.
+			var known journal.Position
+			h := s.hasher.hash(t.PendingID)
+			if n := s.pendings.find(t.PendingID, h); n != 0 {
+				known = s.pendings.slab.at(n).position
 			}
+			dst = s.needTransfers(h, known, dst)
 		} else {
 			p.debit, p.credit = s.number(t.Debit), s.number(t.Credit)
 		}
-		dst = s.needTransfers(p.hash, dst)
+		dst = s.needTransfers(p.hash, 0, dst)
 	}
 	return dst
 }
 
-// needTransfers adds the positions of hash that only the log can read.
-func (s *State) needTransfers(hash uint64, dst []Need) []Need {
+// needTransfers adds the positions of hash, but for the known one, that only the log can read.
+func (s *State) needTransfers(hash uint64, known journal.Position, dst []Need) []Need {
 	seg := s.ids.segment(hash)
 	for p, v := seg.find(hash, 0); p >= 0; p, v = seg.find(hash, p+1) {
 		at := journal.Position(v >> 2)
-		if _, closed := s.closed[at]; !closed && !s.inMemory(at) {
+		if _, closed := s.closed[at]; !closed && at != known && !s.inMemory(at) {
 			dst = append(dst, Need{Position: at})
 		}
 	}

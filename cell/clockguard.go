@@ -64,7 +64,10 @@ func stamp(ns uint64) string {
 }
 
 // AcceptClock lets writes go on after the clock jumped forward: an operator has looked at it.
-func (c *Cell) AcceptClock() { c.guard.accept() }
+func (c *Cell) AcceptClock() {
+	c.guard.accept()
+	c.poke()
+}
 
 // ClockHeld reports whether writes are held because the clock jumped.
 func (c *Cell) ClockHeld() bool { return c.guard.check() != nil }

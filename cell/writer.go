@@ -126,8 +126,10 @@ func (c *Cell) takeOver(ctx context.Context) error {
 	c.epoch++
 	c.seq++
 	b := <-c.free
-	at := max(c.opts.Clock.Wall(), c.state.NextTime())
+	c.guard.accept() // there is nothing to compare the clock with yet; from here on there is
+	at := max(c.guard.now(), c.state.NextTime())
 	c.state.Begin(b.builder, &b.fx, c.seq, at)
+	c.state.Expire() // as in every block: a replay does it again
 	h := journal.Header{
 		Rules: ledger.Rules, Kind: journal.BlockEpoch, Cell: c.opts.ID, Seq: c.seq, Epoch: c.epoch, Incarnation: c.opts.Incarnation,
 		Time: at, Prev: c.head, Acked: c.seq - 1,

@@ -94,6 +94,13 @@ func (t *table) insert(hash, value uint64) {
 	t.n++
 }
 
+// crowded reports whether another entry of hash would need more splits than chance can cause: whoever reads hashes from
+// outside must refuse it, because each split may double the directory.
+func (t *table) crowded(hash uint64) bool {
+	s := t.segment(hash)
+	return s.used >= segmentFull && int(s.depth) >= bits.Len(uint(t.n))
+}
+
 func (s *segment) put(hash, value uint64) {
 	i := hash % segmentSlots
 	for s.slots[i].value != 0 {

@@ -95,7 +95,7 @@ func (t *table) insert(hash, value uint64) {
 func (t *table) room(hash uint64) bool {
 	s := t.segment(hash)
 	for s.used >= segmentFull {
-		if int(s.depth) > bits.Len(uint(t.n)) { //nolint:gosec // a count
+		if int(s.depth) > bits.Len(uint(t.n)) {
 			return false
 		}
 		t.split(s, hash)

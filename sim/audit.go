@@ -112,7 +112,7 @@ func (a *auditor) request(k *journal.Block, r *journal.RequestEntry, event int) 
 		return fmt.Errorf("it changes nothing: %v", results)
 	}
 	for i, want := range results {
-		got := journal.Result{Status: journal.Created, Timestamp: at + uint64(i)} //nolint:gosec // not negative
+		got := journal.Result{Status: journal.Created, Timestamp: at + uint64(i)}
 		if r.Kind == journal.KindAccounts {
 			if rec := journal.View[journal.Account](events)[i]; rec.Flags.Has(journal.AccountImported) {
 				got.Timestamp = rec.Timestamp
@@ -150,7 +150,7 @@ func (a *auditor) explainNow() {
 		}
 		var at uint64 // of the request's first event: what failed was answered with the time of its validation
 		for i, r := range c.results {
-			at = max(at, r.Timestamp-uint64(i)) //nolint:gosec // not negative
+			at = max(at, r.Timestamp-uint64(i))
 		}
 		results, changed := a.m.try(c.op.kind, c.op.actor, c.op.events, at)
 		if changed || !slices.Equal(results, c.results) {
@@ -251,7 +251,7 @@ func (a *auditor) overdue() error {
 // intact checks that all that was certain once still stands there.
 func (a *auditor) intact(read func(seq uint64) ([]byte, error)) error {
 	for i, want := range a.hashes {
-		raw, err := read(uint64(i) + 1) //nolint:gosec // not negative
+		raw, err := read(uint64(i) + 1)
 		if err != nil {
 			return err
 		}

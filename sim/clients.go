@@ -235,7 +235,7 @@ func (c *client) look(m *machine) {
 	s := &sent{m: m, run: m.run, head: m.cell().Head(), upTo: c.w.load.accounts}
 	accounts := make([]money.U128, c.w.load.accounts)
 	for i := range accounts {
-		accounts[i] = money.From(uint64(i) + 1) //nolint:gosec // not negative
+		accounts[i] = money.From(uint64(i) + 1)
 	}
 	var ids []money.U128
 	for range 3 {

@@ -40,7 +40,7 @@ func (c *Clock) After(d time.Duration) (<-chan time.Time, func()) {
 }
 
 func (c *Clock) advance(d time.Duration) {
-	c.now += uint64(max(0, d)) //nolint:gosec // not negative
+	c.now += uint64(max(0, d))
 	c.settle()
 }
 

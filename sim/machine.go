@@ -203,7 +203,7 @@ func (m *machine) checkIndex(a *auditor) error {
 				want = append(want, t)
 			}
 		}
-		page, err := q.AccountTransfers(context.Background(), uint32(i)+1, index.AccountFilter{AccountID: money.From(id), Limit: journal.MaxEvents}) //nolint:gosec // few
+		page, err := q.AccountTransfers(context.Background(), uint32(i)+1, index.AccountFilter{AccountID: money.From(id), Limit: journal.MaxEvents})
 		if err != nil {
 			return err
 		}

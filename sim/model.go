@@ -142,12 +142,12 @@ func (m *model) apply(kind journal.Kind, actor journal.Actor, events []byte, at 
 			func(i int, at uint64) (journal.Status, uint64) { return m.createTransfer(&list[i], at) })
 	case journal.KindFreeze:
 		for i, f := range journal.View[journal.Freeze](events) {
-			s, t := m.freeze(f, actor, at+uint64(i)) //nolint:gosec // not negative
+			s, t := m.freeze(f, actor, at+uint64(i))
 			results = append(results, journal.Result{Status: s, Timestamp: t})
 		}
 	case journal.KindUnfreeze:
 		for i, u := range journal.View[journal.Unfreeze](events) {
-			s, t := m.unfreeze(u, actor, at+uint64(i)) //nolint:gosec // not negative
+			s, t := m.unfreeze(u, actor, at+uint64(i))
 			results = append(results, journal.Result{Status: s, Timestamp: t})
 		}
 	default:

@@ -109,7 +109,7 @@ func newLogger(w io.Writer, config node.Log) *slog.Logger {
 // recoveryBar shows how far recovery is, when a person watches and it takes long enough to see.
 func recoveryBar(w io.Writer) func(seq, head uint64) {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	var bar *progressbar.ProgressBar

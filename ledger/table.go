@@ -73,7 +73,7 @@ func (t *table) touch(hash uint64) uint64 { return t.segment(hash).slots[hash%se
 // find returns the place of the next entry of hash in its segment, at or after probe number from, or -1.
 func (s *segment) find(hash uint64, from int) (probe int, value uint64) {
 	for p := from; p < segmentSlots; p++ {
-		e := &s.slots[(hash+uint64(p))%segmentSlots]
+		e := &s.slots[(hash+uint64(p))%segmentSlots] //nolint:gosec // p ≥ 0
 		if e.value == 0 {
 			return -1, 0
 		}

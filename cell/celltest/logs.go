@@ -313,7 +313,7 @@ func readsDuringAppends(ctx context.Context, h LogHarness) error {
 	var wait sync.WaitGroup
 	for reader := range 4 {
 		wait.Go(func() {
-			for at := uint64(reader); ; at += 7 {
+			for at := uint64(reader); ; at += 7 { //nolint:gosec // 0 to 3
 				select {
 				case <-done:
 					return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -91,7 +92,7 @@ func up(c *cobra.Command, f *upFlags) error {
 		err = stopErr
 	}
 	if f.demo {
-		<-demoEnded
+		err = errors.Join(err, <-demoEnded)
 	}
 	return err
 }

@@ -113,6 +113,16 @@ func (s *segment) put(hash, value uint64) {
 	s.used++
 }
 
+// has reports whether there is an entry of this hash and value.
+func (t *table) has(hash, value uint64) bool {
+	s := t.segment(hash)
+	p, v := s.find(hash, 0)
+	for p >= 0 && v != value {
+		p, v = s.find(hash, p+1)
+	}
+	return p >= 0
+}
+
 // replace changes an entry's value.
 func (t *table) replace(hash, old, value uint64) {
 	s := t.segment(hash)

@@ -29,7 +29,7 @@ func newLoad(s *server, b *book, callers []caller) *load {
 	l := &load{server: s, book: b, callers: callers, choosers: make([]chooser, len(callers)), progress: func(time.Duration, time.Duration, uint64) {}}
 	run := s.nextRun()
 	for i := range l.choosers {
-		l.choosers[i] = chooser{book: b, random: splitmix(run + uint64(i)), run: run, next: uint64(i) << 40} //nolint:gosec // few
+		l.choosers[i] = chooser{book: b, random: splitmix(run + uint64(i)), run: run, next: uint64(i) << 40}
 	}
 	return l
 }

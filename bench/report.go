@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -93,7 +94,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(t, "shape\tmeasure\tmeasured\tat least\taim\t\t")
+	_, _ = fmt.Fprintln(t, "shape\tmeasure\tmeasured\tat least\taim\tverdict\t")
 	for i := range r.Results {
 		for _, m := range r.Results[i].Measures {
 			_, _ = fmt.Fprintf(t, "%s\t%s (%s)\t%s\t%s\t%s\t%s\t\n", r.Results[i].Shape, m.Name, m.Unit, number(m.Value), m.bar(m.AtLeast), m.bar(m.Aim), m.Verdict())
@@ -101,6 +102,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(r.Results, func(r Result) bool { return r.Load != nil }) {
+		return nil
 	}
 	_, _ = fmt.Fprintln(t, "\nshape\ttransfers/s\tp50 ms\tp99 ms\tp999 ms\tmax ms\tserver µs\tclient µs\tpeak MB\tindex lag s\tquiet after s\t")
 	for i := range r.Results {

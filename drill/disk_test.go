@@ -50,7 +50,7 @@ func TestDiskFull(t *testing.T) {
 	c := p.dial()
 	openAccounts(t, c)
 	const size = 8000
-	full, calls := fill(t, c, size, 500)
+	calls, full := fill(t, c, size, 500)
 	if client.Reason(full) != ledgerv1.ErrorReason_ERROR_REASON_STORE_FULL {
 		t.Fatalf("after %d calls: %v (%v)\n%s", calls, full, client.Reason(full), p.log.String())
 	}
@@ -90,15 +90,15 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// fill sends calls until one is refused, at most so many, and returns why and how many were acknowledged.
-func fill(t *testing.T, c *client.Client, size, most int) (error, int) {
+// fill sends calls until one is refused, at most so many, and returns how many were acknowledged, and why it was refused.
+func fill(t *testing.T, c *client.Client, size, most int) (int, error) {
 	t.Helper()
 	for calls := range most {
 		if err := tryPacked(t, c, 1+calls*size, size); err != nil {
-			return err, calls
+			return calls, err
 		}
 	}
-	return errors.New("the disk is not full yet"), most
+	return most, errors.New("the disk is not full yet")
 }
 
 // TestStartOnFullDisk starts on a disk without room for a journal.

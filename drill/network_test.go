@@ -71,6 +71,7 @@ func TestHalfRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil || !strings.Contains(string(text), "CREATE_TRANSFER_STATUS_CREATED") {
 		t.Errorf("%s, %v", text, err)
@@ -190,6 +191,7 @@ func healthy(conn net.Conn) error {
 	if err != nil {
 		return err
 	}
+	defer answer.Body.Close()
 	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // the system cleans up what is left
 	sterling = filepath.Join(dir, "sterling")
 	if out, err := exec.Command("go", "build", "-o", sterling, "../cmd/sterling").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build the command: %w\n%s", err, out)

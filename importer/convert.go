@@ -61,12 +61,10 @@ func (c *converter) account(r *row, m AccountMapping) (*ledgerv1.Account, error)
 	err := fill([]target{
 		{"id", func() (err error) { a.Id, err = derive(r, m.ID); return err }},
 		{"asset", func() (err error) { a.Asset, err = c.asset(r, m.Asset); return err }},
-		{"code", func() error { return c.number(r, m.Code, math.MaxUint16, func(v uint64) { a.Code = uint32(v) }) }}, //nolint:gosec // bounded
+		{"code", func() (err error) { a.Code, err = c.number32(r, m.Code, math.MaxUint16); return err }},
 		{"user_data_128", func() (err error) { a.UserData_128, err = optional(r, m.UserData128); return err }},
-		{"user_data_64", func() error { return c.number(r, m.UserData64, math.MaxUint64, func(v uint64) { a.UserData_64 = v }) }},
-		{"user_data_32", func() error {
-			return c.number(r, m.UserData32, math.MaxUint32, func(v uint64) { a.UserData_32 = uint32(v) })
-		}}, //nolint:gosec // bounded
+		{"user_data_64", func() (err error) { a.UserData_64, err = c.number(r, m.UserData64, math.MaxUint64); return err }},
+		{"user_data_32", func() (err error) { a.UserData_32, err = c.number32(r, m.UserData32, math.MaxUint32); return err }},
 	})
 	for _, f := range m.Flags {
 		a.Flags = append(a.Flags, ledgerv1.AccountFlag(ledgerv1.AccountFlag_value["ACCOUNT_FLAG_"+strings.ToUpper(f)]))
@@ -84,12 +82,10 @@ func (c *converter) transfer(r *row, m *TransferMapping, ids map[string]*ledgerv
 			t.Amount = &amount
 			return err
 		}},
-		{"code", func() error { return c.number(r, m.Code, math.MaxUint16, func(v uint64) { t.Code = uint32(v) }) }}, //nolint:gosec // bounded
+		{"code", func() (err error) { t.Code, err = c.number32(r, m.Code, math.MaxUint16); return err }},
 		{"user_data_128", func() (err error) { t.UserData_128, err = optional(r, m.UserData128); return err }},
-		{"user_data_64", func() error { return c.number(r, m.UserData64, math.MaxUint64, func(v uint64) { t.UserData_64 = v }) }},
-		{"user_data_32", func() error {
-			return c.number(r, m.UserData32, math.MaxUint32, func(v uint64) { t.UserData_32 = uint32(v) })
-		}}, //nolint:gosec // bounded
+		{"user_data_64", func() (err error) { t.UserData_64, err = c.number(r, m.UserData64, math.MaxUint64); return err }},
+		{"user_data_32", func() (err error) { t.UserData_32, err = c.number32(r, m.UserData32, math.MaxUint32); return err }},
 	})
 	for _, f := range m.Flags {
 		t.Flags = append(t.Flags, ledgerv1.TransferFlag(ledgerv1.TransferFlag_value["TRANSFER_FLAG_"+strings.ToUpper(f)]))
@@ -164,30 +160,34 @@ func (c *converter) asset(r *row, value string) (string, error) {
 	return a.String(), err
 }
 
-// number sets a number. Left out or blank, it is zero, unless a table says another.
-func (c *converter) number(r *row, n Number, largest uint64, set func(uint64)) error {
+// number reads a number up to largest. Left out or blank, it is zero, unless a table says another.
+func (c *converter) number(r *row, n Number, largest uint64) (uint64, error) {
 	v, err := text(r, n.Value)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var number uint64
 	switch {
 	case n.Table != "":
 		var ok bool
 		if number, ok = c.m.Tables[n.Table][v]; !ok {
-			return fmt.Errorf("table %s has no %q", n.Table, v)
+			return 0, fmt.Errorf("table %s has no %q", n.Table, v)
 		}
 	case v == "":
 	default:
 		if number, err = strconv.ParseUint(v, 10, 64); err != nil {
-			return fmt.Errorf("%q is no whole number from 0 to %d", v, largest)
+			return 0, fmt.Errorf("%q is no whole number from 0 to %d", v, largest)
 		}
 	}
 	if number > largest {
-		return fmt.Errorf("%d is larger than %d", number, largest)
+		return 0, fmt.Errorf("%d is larger than %d", number, largest)
 	}
-	set(number)
-	return nil
+	return number, nil
+}
+
+func (c *converter) number32(r *row, n Number, largest uint32) (uint32, error) {
+	v, err := c.number(r, n, uint64(largest))
+	return uint32(v), err //nolint:gosec // ≤ largest
 }
 
 // minorUnits reads a decimal number of the asset's major unit, exactly.

@@ -99,7 +99,7 @@ func (s *session) call(ctx context.Context) (context.Context, context.CancelFunc
 // dial connects, encrypted if that is asked for. Beyond loopback it takes --tls, or --plaintext to say that the network
 // is trusted with the token.
 func (f *ledgerFlags) dial(token string) (*client.Client, error) {
-	var options []client.Option
+	options := []client.Option{client.WithPatience(f.deadline)}
 	if f.tls {
 		options = append(options, client.WithTLS(&tls.Config{MinVersion: tls.VersionTLS12}))
 	}

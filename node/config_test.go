@@ -1,0 +1,86 @@
+package node_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sterlingrun/sterling/node"
+)
+
+func TestDefaultsAreGood(t *testing.T) {
+	t.Parallel()
+	c := node.DefaultConfig()
+	if err := c.Check(); err != nil {
+		t.Error(err)
+	}
+	empty, err := node.ParseConfig(nil)
+	if err != nil || empty != c {
+		t.Errorf("an empty file: %+v, %v", empty, err)
+	}
+}
+
+func TestConfigFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "sterling.yaml")
+	text := "data: somewhere\nlisten: 0.0.0.0:1\nexposed: true\ncell: 3\nlog: {level: warn, format: json}\nsnapshot_events: 10000\nqueue_events: 8190\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := node.LoadConfig(path)
+	want := node.DefaultConfig()
+	want.Data, want.Listen, want.Exposed, want.Cell = "somewhere", "0.0.0.0:1", true, 3
+	want.Log, want.SnapshotEvents, want.QueueEvents = node.Log{Level: "warn", Format: "json"}, 10_000, 8190
+	if err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	if err := got.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBadConfigs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"datas: x":                         "field datas not found",
+		"log: {levels: info}":              "field levels not found",
+		"data: [x]":                        "cannot unmarshal",
+		"data: x\ndata: y":                 "already defined",
+		"cell: -1":                         "cannot unmarshal",
+		"cell: 4294967296":                 "cannot unmarshal",
+		"data: \"\"":                       "data: want a folder",
+		"cell: 0":                          "cell: want 1 or more",
+		"listen: 7600":                     "listen: want host:port",
+		"listen: 0.0.0.0:7600":             "listen: 0.0.0.0:7600 can be reached from other machines",
+		"listen: :7600":                    "can be reached from other machines",
+		"listen: \"[::]:7600\"":            "can be reached from other machines",
+		"listen: ledger.example:7600":      "can be reached from other machines",
+		"log: {level: loud}":               "log.level: want debug, info, warn or error",
+		"log: {format: xml}":               "log.format: want text or json",
+		"snapshot_events: 9999":            "snapshot_events: want 10,000 or more",
+		"queue_events: 8189":               "queue_events: want 8,190 to",
+		"queue_events: 67108865":           "queue_events: want 8,190 to",
+		"cell: 0\nlog: {format: xml}":      "cell: want 1 or more\nlog.format: want text or json",
+		strings.Repeat("a: {", 200) + "\n": "configuration",
+	} {
+		c, err := node.ParseConfig([]byte(text))
+		if err == nil {
+			err = c.Check()
+		}
+		if !errors.Is(err, node.ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60q: %v, want %q", text, err, want)
+		}
+	}
+	for _, listen := range []string{"127.0.0.1:0", "[::1]:7600", "localhost:7600", "127.9.9.9:1"} {
+		c := node.DefaultConfig()
+		c.Listen = listen
+		if err := c.Check(); err != nil {
+			t.Errorf("%s: %v", listen, err)
+		}
+	}
+	if _, err := node.LoadConfig(filepath.Join(t.TempDir(), "nowhere")); !errors.Is(err, node.ErrConfig) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that isn't there: %v", err)
+	}
+}

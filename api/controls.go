@@ -77,7 +77,7 @@ func readSide(field string, number int32, largest journal.FreezeMode) (journal.F
 	if number < 0 || number > int32(largest) {
 		return 0, malformed(field, fmt.Sprintf("%d is unknown", number))
 	}
-	return journal.FreezeMode(number), nil
+	return journal.FreezeMode(number), nil //nolint:gosec // checked
 }
 
 func (s *Server) unfreeze(ctx context.Context, p auth.Principal, r *ledgerv1.UnfreezeRequest) (*ledgerv1.UnfreezeResponse, error) {
@@ -209,8 +209,8 @@ func (s *Server) listAssets(_ context.Context, _ auth.Principal, _ *ledgerv1.Lis
 	catalogue := s.config.Cell.Assets()
 	response := &ledgerv1.ListAssetsResponse{Position: s.position(s.config.Cell.Head())}
 	for n := 1; n <= catalogue.Len(); n++ {
-		a, _ := catalogue.Asset(uint32(n))                                    //nolint:gosec // bounded by the catalogue
-		response.Assets = append(response.Assets, assetMessage(a, uint32(n))) //nolint:gosec // likewise
+		a, _ := catalogue.Asset(uint32(n))
+		response.Assets = append(response.Assets, assetMessage(a, uint32(n)))
 	}
 	return response, nil
 }

@@ -34,7 +34,6 @@ func (s *Server) newGRPC() *grpc.Server {
 			Time: 2 * time.Minute, Timeout: 20 * time.Second,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.SharedWriteBuffer(true), // idle connections hold none
 		grpc.InTapHandle(s.bound),
 	)
 	services := map[string]*grpc.ServiceDesc{}

@@ -288,7 +288,7 @@ func (s *Server) assetTable() *codec.AssetTable {
 	}
 	names := make([]string, 0, catalogue.Len())
 	for n := 1; n <= catalogue.Len(); n++ {
-		a, _ := catalogue.Asset(uint32(n)) //nolint:gosec // bounded by the catalogue
+		a, _ := catalogue.Asset(uint32(n))
 		names = append(names, a.String())
 	}
 	t := codec.NewAssetTable(names)

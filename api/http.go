@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sterlingrun/sterling/auth"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
@@ -240,11 +241,16 @@ func (k *connectCodec) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// Marshal writes a response.
+// Marshal writes a response. With the binary codec connect-go also writes the
+// status of gRPC-Web.
 func (k *connectCodec) Marshal(v any) (out []byte, err error) {
 	c, ok := v.(*call)
 	if !ok {
-		return nil, internal()
+		m, ok := v.(proto.Message)
+		if !ok {
+			return nil, internal()
+		}
+		return proto.Marshal(m)
 	}
 	err = k.server.protect(k.method, func() (err error) {
 		out, err = k.write(k.server, c, nil)

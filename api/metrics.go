@@ -61,7 +61,7 @@ func (m *metrics) method(name string) methodMetrics {
 	for code := range mm.codes {
 		label := "ok"
 		if code > 0 {
-			label = connect.Code(code).String() //nolint:gosec // small
+			label = connect.Code(code).String()
 		}
 		mm.codes[code] = m.calls.WithLabelValues(name, label)
 	}

@@ -188,7 +188,7 @@ func readFile(path string) (tokenFile, error) {
 	if err != nil {
 		return tokenFile{}, fmt.Errorf("open the token file: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read from
 	info, err := f.Stat()
 	if err != nil {
 		return tokenFile{}, fmt.Errorf("inspect the token file: %w", err)
@@ -303,7 +303,7 @@ func withLock(dir string, f func() error) (err error) {
 		return fmt.Errorf("open the token lock: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // a descriptor fits
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("lock the token file: %w", err)
 	}
 	return f()

@@ -75,6 +75,7 @@ type Cell struct {
 
 	guard    clockGuard
 	snapshot snapshotting
+	eager    int // see eagerEvents
 
 	stop    context.CancelFunc
 	ctx     context.Context
@@ -99,6 +100,20 @@ const batches = 12
 // Open recovers the state from the newest snapshot and the journal, takes the journal over with an epoch block and
 // starts the cell. The context bounds only the recovery.
 func Open(ctx context.Context, opts Options) (*Cell, error) {
+	c, err := recovered(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	c.stats.counts.Store(ptr(c.state.Counts())) // an idle cell tells what it recovered
+	c.running.Add(3)
+	go c.sequence()
+	go c.write()
+	go c.follow()
+	return c, nil
+}
+
+// recovered returns a cell that has taken its journal over and that nothing drives yet.
+func recovered(ctx context.Context, opts Options) (*Cell, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -110,8 +125,9 @@ func Open(ctx context.Context, opts Options) (*Cell, error) {
 	}
 	c := &Cell{
 		opts: opts, free: make(chan *batch, batches), toLog: make(chan *batch, 1), toIndex: make(chan *batch, 8),
-		wake: make(chan struct{}, 1), guard: clockGuard{clock: opts.Clock},
+		wake: make(chan struct{}, 1), guard: clockGuard{clock: opts.Clock}, eager: eagerEvents,
 	}
+	c.snapshot.start, c.snapshot.piece = c.goSnapshot, snapshotPiece
 	c.queue.limit = opts.QueueLimit
 	for range batches {
 		c.free <- &batch{builder: journal.NewBuilder()}
@@ -123,10 +139,6 @@ func Open(ctx context.Context, opts Options) (*Cell, error) {
 		return nil, fmt.Errorf("take over cell %d: %w", opts.ID, err)
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.running.Add(3)
-	go c.sequence()
-	go c.write()
-	go c.follow()
 	return c, nil
 }
 

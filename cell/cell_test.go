@@ -214,6 +214,9 @@ func TestExpiryHappensWithoutRequests(t *testing.T) {
 func TestAClockThatJumpsHoldsWritesUntilAccepted(t *testing.T) {
 	b := newBank(t, nil)
 	do(b, journal.KindAccounts, account(1), account(2))
+	p := transfer(9, 1, 2, 7)
+	p.Flags, p.Timeout = journal.TransferPending, 3600
+	b.want(do(b, journal.KindTransfers, p), "created")
 	b.clock.Jump(24 * 3600 * 1_000_000_000)
 	tr := []journal.Transfer{transfer(10, 1, 2, 5)}
 	r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes(tr), Results: make([]journal.Result, 1)}
@@ -221,6 +224,9 @@ func TestAClockThatJumpsHoldsWritesUntilAccepted(t *testing.T) {
 		t.Fatalf("a write after the jump: %v", err)
 	}
 	b.balance(1) // reads go on
+	if got := b.balance(1).DebitsPending; got != money.From(7) {
+		t.Errorf("%v pending: a reservation expired by a clock that nobody believes", got)
+	}
 	b.AcceptClock()
 	b.want(do(b, journal.KindTransfers, transfer(10, 1, 2, 5)), "created")
 }
@@ -244,4 +250,32 @@ func (b *bank) restartRefuses() error {
 		return errors.Join(fmt.Errorf("the folder of cell %d opened as another one", b.opts.ID), s.Close())
 	}
 	return nil
+}
+
+func TestAReservationThatExpiresWhileTheCellIsDown(t *testing.T) {
+	b := newBank(t, nil)
+	do(b, journal.KindAccounts, account(1), account(2))
+	p := transfer(10, 1, 2, 5)
+	p.Flags, p.Timeout = journal.TransferPending, 60
+	b.want(do(b, journal.KindTransfers, p), "created")
+	b.close()
+	b.clock.Advance(61_000_000_000)
+	b.open()
+	if got := b.balance(1).DebitsPending; !got.IsZero() {
+		t.Errorf("still %v pending after the start", got)
+	}
+	b.close()
+	b.open() // replays the epoch block of the start before
+	post := journal.Transfer{ID: money.From(11), PendingID: money.From(10), Amount: money.Max(), Flags: journal.TransferPost}
+	b.want(do(b, journal.KindTransfers, post), "pending_transfer_expired")
+}
+
+func TestAClockThatJumpsBeforeTheFirstWriteHoldsIt(t *testing.T) {
+	b := newBank(t, nil)
+	b.clock.Jump(24 * 3600 * 1_000_000_000)
+	list := []journal.Account{account(1)}
+	r := &cell.Request{Kind: journal.KindAccounts, Events: journal.Bytes(list), Results: make([]journal.Result, 1)}
+	if err := b.Do(context.Background(), r); !errors.Is(err, cell.ErrClockHeld) {
+		t.Errorf("a write after the jump: %v", err)
+	}
 }

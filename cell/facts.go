@@ -147,15 +147,22 @@ func containsTimestamp(list []ledger.Transfer, timestamp uint64) bool {
 // LookupTransfers returns those that exist, in the order asked, as they are kept. It is linearizable.
 func (c *Cell) LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, error) {
 	var places [][]journal.Position
-	err := c.view(ctx, func(s *ledger.State) {
-		places = make([][]journal.Position, len(ids))
-		for i, id := range ids {
-			places[i] = s.Candidates(id, nil)
-		}
-	})
-	if err != nil {
+	if err := c.view(ctx, func(s *ledger.State) { places = candidates(s, ids) }); err != nil {
 		return nil, err
 	}
+	return c.transfersAt(ctx, ids, places)
+}
+
+func candidates(s *ledger.State, ids []money.U128) [][]journal.Position {
+	places := make([][]journal.Position, len(ids))
+	for i, id := range ids {
+		places[i] = s.Candidates(id, nil)
+	}
+	return places
+}
+
+// transfersAt reads the transfers of these ids from the log, which may stand at these places.
+func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, places [][]journal.Position) ([]ledger.Transfer, error) {
 	var list []ledger.Transfer
 	for i, id := range ids {
 		for _, p := range places[i] {

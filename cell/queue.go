@@ -124,6 +124,13 @@ func (q *queue) close() {
 // error, r and its buffers must not be used again: the cell may still be at work on them. Except for ErrTooLarge,
 // ErrOverloaded, ErrFull and ErrClockHeld, an error means that the outcome is unknown: send the same ids again.
 func (c *Cell) Do(ctx context.Context, r *Request) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	return c.submit(ctx, r)
+}
+
+func (r *Request) check() error {
 	n := len(r.Events) / journal.RecordSize
 	switch {
 	case n > journal.MaxEvents:
@@ -131,10 +138,10 @@ func (c *Cell) Do(ctx context.Context, r *Request) error {
 	case !r.Kind.Valid() || n == 0 || n*journal.RecordSize != len(r.Events) || len(r.Results) != n:
 		return fmt.Errorf("request of kind %d with %d bytes of events and %d results", r.Kind, len(r.Events), len(r.Results))
 	}
-	return c.submit(ctx, r)
+	return nil
 }
 
-func (c *Cell) submit(ctx context.Context, r *Request) error {
+func (c *Cell) enqueue(r *Request) error {
 	r.done = make(chan error, 1)
 	if err := c.queue.push(r); err != nil {
 		if err == ErrStopped { //nolint:errorlint // push returns it bare
@@ -143,6 +150,13 @@ func (c *Cell) submit(ctx context.Context, r *Request) error {
 		return err
 	}
 	c.poke()
+	return nil
+}
+
+func (c *Cell) submit(ctx context.Context, r *Request) error {
+	if err := c.enqueue(r); err != nil {
+		return err
+	}
 	select {
 	case err := <-r.done:
 		return err

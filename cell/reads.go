@@ -12,18 +12,20 @@ import (
 // acknowledged before it was called, and nothing that could get lost. Head, asked afterwards, covers all that it saw.
 func (c *Cell) LookupAccounts(ctx context.Context, ids []money.U128) ([]journal.Account, error) {
 	var list []journal.Account
-	err := c.view(ctx, func(s *ledger.State) {
-		list = make([]journal.Account, 0, len(ids))
-		for _, id := range ids {
-			if a, n := s.Account(id); n != 0 {
-				list = append(list, a)
-			}
-		}
-	})
-	if err != nil {
+	if err := c.view(ctx, func(s *ledger.State) { list = accountsOf(s, ids) }); err != nil {
 		return nil, err
 	}
 	return list, nil
+}
+
+func accountsOf(s *ledger.State, ids []money.U128) []journal.Account {
+	list := make([]journal.Account, 0, len(ids))
+	for _, id := range ids {
+		if a, n := s.Account(id); n != 0 {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // AccountNumber returns the number of an account, 0 where there is none.
@@ -77,9 +79,9 @@ func (c *Cell) ScanAccounts(ctx context.Context, from uint32, reversed bool, vis
 		}
 		more = len(part) == scanPiece && from >= 1
 		for i := range part {
-			n := first + uint32(i) //nolint:gosec // < scanPiece
+			n := first + uint32(i)
 			if reversed {
-				n = first - uint32(i) //nolint:gosec // < scanPiece
+				n = first - uint32(i)
 			}
 			if !visit(n, &part[i]) {
 				return nil

@@ -106,6 +106,7 @@ func (c *Cell) replay(ctx context.Context, seq, head uint64) error {
 		}
 		c.head, c.epoch = k.Hash, k.Header.Epoch
 		c.durable.Store(seq)
+		c.snapshot.replayed += uint64(k.Header.Events)
 		if f := c.opts.Follower; f != nil {
 			if err := f.Add(k, &fx); err != nil {
 				return fmt.Errorf("index block %d: %w", seq, err)

@@ -8,17 +8,16 @@ import (
 	"github.com/sterlingrun/sterling/ledger"
 )
 
-// eager is how many waiting events make a block of their own while the one before is still being written. Fewer wait
-// for the log to be free: that forms larger groups and so fewer, better-filled writes.
-const eager = journal.MaxEvents / 2
+// eagerEvents is how many waiting events make a block of their own while the one before is still being written. Fewer
+// wait for the log to be free: that forms larger groups and so fewer, better-filled writes.
+const eagerEvents = journal.MaxEvents / 2
 
 // sequence is the goroutine that owns the state.
 func (c *Cell) sequence() {
 	defer c.running.Done()
 	defer close(c.toLog)
 	for {
-		c.collectSnapshot()
-		c.state.Release(c.durable.Load())
+		c.beginTurn()
 		if !c.awaitWork() {
 			break
 		}
@@ -30,29 +29,58 @@ func (c *Cell) sequence() {
 		if b == nil {
 			break
 		}
-		c.state.Release(c.durable.Load()) // b's builder was in use until now
-		c.fill(b)
-		c.inHand.Add(1)
+		c.makeBatch(b)
 		c.toLog <- b
 		c.snapshotStep()
 	}
+	c.endSequence()
+}
+
+func (c *Cell) beginTurn() {
+	c.collectSnapshot()
+	c.state.Release(c.durable.Load())
+}
+
+func (c *Cell) makeBatch(b *batch) {
+	c.state.Release(c.durable.Load()) // b's builder was in use until now
+	c.fill(b)
+	c.inHand.Add(1)
+}
+
+func (c *Cell) endSequence() {
 	c.endSnapshot()
 	c.refuseQueued()
+}
+
+// turn is what the sequencer does next.
+type turn int
+
+const (
+	turnWait  turn = iota // nothing in the queue to do now
+	turnBlock             // make a block
+	turnEnd               // the cell stops and nothing is left to do
+)
+
+func (c *Cell) turn() turn {
+	if c.Err() != nil {
+		return turnEnd
+	}
+	requests, events, closed := c.queue.waiting()
+	busy := int(c.inHand.Load())
+	switch {
+	case requests > 0 && (busy == 0 || busy == 1 && events >= c.eager):
+		return turnBlock
+	case closed && requests == 0:
+		return turnEnd
+	}
+	return turnWait
 }
 
 // awaitWork returns when a block can be made, or false when the cell stops and nothing is left to do.
 func (c *Cell) awaitWork() bool {
 	for {
-		if c.Err() != nil {
-			return false
-		}
-		requests, events, closed := c.queue.waiting()
-		busy := int(c.inHand.Load())
-		if requests > 0 && (busy == 0 || busy == 1 && events >= eager) {
-			return true
-		}
-		if closed && requests == 0 {
-			return false
+		if t := c.turn(); t != turnWait {
+			return t == turnBlock
 		}
 		if c.snapshotStep() {
 			select { // a snapshot is being taken: go on with it, but look at the queue in between
@@ -61,31 +89,50 @@ func (c *Cell) awaitWork() bool {
 			}
 			continue
 		}
-		if !c.sleep(busy) {
+		if !c.sleep() {
 			return true // a reservation expires
 		}
 	}
 }
 
-// sleep waits for something to do; it returns false if that is a reservation that is due.
-func (c *Cell) sleep(busy int) bool {
+// heldPause is how long the sequencer waits before it looks again at a clock that is not believed.
+const heldPause = time.Second
+
+// untilExpiry returns how long it is until a reservation expires; ok is false where that makes no block.
+func (c *Cell) untilExpiry() (d time.Duration, ok bool) {
 	due := c.state.NextExpiry()
-	if due == 0 || busy > 0 {
+	if due == 0 || c.inHand.Load() > 0 {
+		return 0, false
+	}
+	if c.guard.check() != nil {
+		return heldPause, true // nothing expires by a clock that nobody believes
+	}
+	now := max(c.guard.now(), c.state.NextTime())
+	if due <= now {
+		return 0, true
+	}
+	const longest = uint64(time.Hour) // look again now and then: clocks are set
+	return time.Duration(min(due-now, longest)), true
+}
+
+// sleep waits for something to do; it returns false if that is a reservation that is due.
+func (c *Cell) sleep() bool {
+	d, ok := c.untilExpiry()
+	if !ok {
 		<-c.wake
 		return true
 	}
-	now := max(c.opts.Clock.Wall(), c.state.NextTime())
-	if due <= now {
+	if d == 0 {
 		return false
 	}
-	const longest = uint64(time.Hour)                                       // look again now and then: clocks are set
-	fired, stop := c.opts.Clock.After(time.Duration(min(due-now, longest))) //nolint:gosec // bounded
+	fired, stop := c.opts.Clock.After(d)
 	defer stop()
 	select {
 	case <-c.wake:
 		return true
 	case <-fired:
-		return max(c.opts.Clock.Wall(), c.state.NextTime()) < due
+		d, ok = c.untilExpiry()
+		return !ok || d > 0
 	}
 }
 

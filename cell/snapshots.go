@@ -16,13 +16,16 @@ const keepSnapshots = 2
 
 // snapshotting is the snapshot being taken. The sequencer copies, a goroutine writes.
 type snapshotting struct {
-	current *ledger.Snapshot // owned by the sequencer, like what follows
-	chunk   []byte           // copied, not yet taken by the writer
-	more    bool
-	out     chan []byte
-	since   uint64 // events since the last one
-	cancel  context.CancelFunc
+	current  *ledger.Snapshot // owned by the sequencer, like what follows
+	chunk    []byte           // copied, not yet taken by the writer
+	more     bool
+	out      chan []byte
+	since    uint64 // events that the last one has
+	replayed uint64 // events that recovery found after the last one
+	cancel   context.CancelFunc
 
+	start   func(*snapshotTask) // has someone write it
+	piece   int                 // see snapshotPiece
 	writing sync.WaitGroup
 }
 
@@ -31,13 +34,13 @@ type snapshotting struct {
 func (c *Cell) snapshotStep() bool {
 	s := &c.snapshot
 	if s.current == nil {
-		if c.opts.Snapshots == nil || c.stats.events.Load()-s.since < c.opts.SnapshotEvents || s.out != nil {
+		if c.opts.Snapshots == nil || s.replayed+c.stats.events.Load()-s.since < c.opts.SnapshotEvents || s.out != nil {
 			return false
 		}
 		c.beginSnapshot()
 	}
 	if s.chunk == nil {
-		s.chunk, s.more = s.current.Next(make([]byte, 0, snapshotPiece+4096), snapshotPiece)
+		s.chunk, s.more = s.current.Next(make([]byte, 0, s.piece+4096), s.piece)
 	}
 	select {
 	case s.out <- s.chunk:
@@ -61,61 +64,85 @@ func (c *Cell) collectSnapshot() {
 
 func (c *Cell) beginSnapshot() {
 	s := &c.snapshot
-	s.since = c.stats.events.Load()
+	s.since, s.replayed = c.stats.events.Load(), 0
 	s.current = c.state.StartSnapshot(c.seq)
 	s.out = make(chan []byte, 4)
 	ctx, cancel := context.WithCancel(c.ctx)
 	s.cancel = cancel
-	s.writing.Add(1)
-	go func(seq uint64, in <-chan []byte) {
-		defer s.writing.Done()
-		defer cancel()
-		if err := c.writeSnapshot(ctx, seq, in); err != nil && ctx.Err() == nil {
-			c.opts.Logger.Error("snapshot not taken", "seq", seq, "error", err)
-		}
-		for range in { // after an error: let the sequencer finish
-			c.poke()
-		}
-		c.stats.snapshotDone.Store(true)
-		c.poke()
-	}(c.seq, s.out)
+	s.start(&snapshotTask{c: c, ctx: ctx, cancel: cancel, seq: c.seq, in: s.out})
 }
 
-// writeSnapshot writes what the sequencer copies and commits it once the journal and the index are as far.
-func (c *Cell) writeSnapshot(ctx context.Context, seq uint64, in <-chan []byte) error {
-	w, err := c.opts.Snapshots.Create(seq)
-	if err != nil {
-		return fmt.Errorf("create snapshot %d: %w", seq, err)
-	}
-	for b := range in {
-		c.poke()
-		if _, err := w.Write(b); err != nil {
-			_ = w.Abort() // the first error tells more
-			return fmt.Errorf("write snapshot %d: %w", seq, err)
+// goSnapshot writes a snapshot in a goroutine of its own.
+func (c *Cell) goSnapshot(t *snapshotTask) {
+	c.snapshot.writing.Add(1)
+	go func() {
+		defer c.snapshot.writing.Done()
+		for b := range t.in {
+			t.write(b)
 		}
-	}
-	if err := c.awaitFollowed(ctx, seq); err != nil {
-		_ = w.Abort() // the cell stops, and this may be half a snapshot
-		return err
-	}
-	if err := w.Commit(); err != nil {
-		return fmt.Errorf("commit snapshot %d: %w", seq, err)
-	}
-	c.opts.Logger.Info("snapshot taken", "cell", c.opts.ID, "seq", seq)
-	return c.pruneSnapshots()
+		if t.err == nil {
+			t.err = c.followed.wait(t.ctx, t.seq)
+		}
+		t.finish()
+	}()
 }
 
-// awaitFollowed returns when block seq is durable in the journal and in the index.
-func (c *Cell) awaitFollowed(ctx context.Context, seq uint64) error {
-	if err := c.followed.wait(ctx, seq); err != nil {
-		return err
-	}
-	if c.opts.Follower != nil {
-		if err := c.opts.Follower.Flush(ctx); err != nil {
-			return err
+// snapshotTask writes what the sequencer copies.
+type snapshotTask struct {
+	c      *Cell
+	ctx    context.Context // ends when the snapshot is given up
+	cancel context.CancelFunc
+	seq    uint64
+	in     <-chan []byte
+	w      SnapshotWriter
+	err    error // the first; what comes after is only taken off the sequencer's hands
+}
+
+// write writes one piece.
+func (t *snapshotTask) write(b []byte) {
+	t.c.poke()
+	if t.w == nil && t.err == nil {
+		if t.w, t.err = t.c.opts.Snapshots.Create(t.seq); t.err != nil {
+			t.err = fmt.Errorf("create snapshot %d: %w", t.seq, t.err)
 		}
 	}
-	return ctx.Err()
+	if t.err != nil {
+		return
+	}
+	if _, err := t.w.Write(b); err != nil {
+		t.err = fmt.Errorf("write snapshot %d: %w", t.seq, err)
+	}
+}
+
+// finish commits the snapshot once the journal and the index are as far, or gives it up.
+func (t *snapshotTask) finish() {
+	defer t.cancel()
+	if err := t.commit(); err != nil && t.ctx.Err() == nil {
+		t.c.opts.Logger.Error("snapshot not taken", "seq", t.seq, "error", err)
+	}
+	t.c.stats.snapshotDone.Store(true)
+	t.c.poke()
+}
+
+func (t *snapshotTask) commit() error {
+	if t.err == nil && t.c.opts.Follower != nil {
+		t.err = t.c.opts.Follower.Flush(t.ctx)
+	}
+	if t.err == nil {
+		t.err = t.ctx.Err() // the cell stops, and this may be half a snapshot
+	}
+	if t.w == nil {
+		return t.err
+	}
+	if t.err != nil {
+		_ = t.w.Abort() // the first error tells more
+		return t.err
+	}
+	if err := t.w.Commit(); err != nil {
+		return fmt.Errorf("commit snapshot %d: %w", t.seq, err)
+	}
+	t.c.opts.Logger.Info("snapshot taken", "cell", t.c.opts.ID, "seq", t.seq)
+	return t.c.pruneSnapshots()
 }
 
 func (c *Cell) pruneSnapshots() error {
@@ -178,4 +205,10 @@ func (p *progress) wait(ctx context.Context, v uint64) error {
 			return ctx.Err()
 		}
 	}
+}
+
+func (p *progress) reached(v uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.value >= v
 }

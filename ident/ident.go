@@ -24,7 +24,7 @@ type ID struct {
 // made faster than randomness allows, or while the clock stood still or ran
 // back, carry a time slightly ahead.
 func (id ID) Time() time.Time {
-	return time.UnixMilli(int64(id.Hi >> 16)).UTC() //nolint:gosec // 48 bits fit
+	return time.UnixMilli(int64(id.Hi >> 16)).UTC()
 }
 
 // Compare returns -1, 0 or +1 as id is less than, equal to or greater than other.

@@ -14,7 +14,6 @@ import (
 type buffer struct {
 	first   uint64 // sequence number of the first block, 0 while empty
 	through point  // of the last block
-	account uint32 // number of the first account that was created, 0 if none
 
 	entries []entry  // entry 0 stands for none
 	owners  []uint32 // account number of each entry, 0 for one of user data
@@ -116,9 +115,6 @@ func (b *buffer) add(k *journal.Block, fx *ledger.Effects) {
 func (b *buffer) addAccount(k *journal.Block, e *ledger.AccountEffect) {
 	must.True(e.Number > b.through.account && e.Number < math.MaxUint32, "account number %d after %d", e.Number, b.through.account)
 	b.through.account = e.Number
-	if b.account == 0 {
-		b.account = e.Number
-	}
 	a := &journal.View[journal.Account](k.EventBytes(int(e.Event), 1))[0]
 	if a.UserData128.Lo|a.UserData128.Hi|a.UserData64|uint64(a.UserData32) == 0 {
 		return

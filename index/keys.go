@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -25,12 +26,11 @@ const (
 )
 
 const (
-	maxKey     = 1 + 16 + 8
-	markValue  = 16
-	rowSize    = 8 + 4*16
-	pointSize  = 1 + 8 + 8 + 32 + 8 + 4
-	pointIs    = 1 // version of the layout of all keys
-	accountKey = 1 + 4 + 8
+	maxKey    = 1 + 16 + 8
+	markValue = 16
+	rowSize   = 8 + 4*16
+	pointSize = 1 + 8 + 8 + 32 + 8 + 4
+	pointIs   = 1 // version of the layout of all keys
 )
 
 // listKey names a list of ascending values: the positions of an account's transfers or of transfers with the same
@@ -97,17 +97,15 @@ func (k listKey) value(key []byte, n int) (uint64, error) {
 	return 0, fmt.Errorf("%w: a key of %d bytes under %q", ErrRebuild, len(key), k.tag)
 }
 
-// less orders lists as their keys are ordered in Pebble, for lists of the same group (accounts, transfers).
+// compare orders lists as their keys are ordered in Pebble, for lists of the same group (accounts, transfers).
 func (k listKey) compare(o listKey) int {
 	switch {
 	case k.tag != o.tag:
 		return int(k.tag) - int(o.tag)
-	case k.hi != o.hi && k.hi < o.hi, k.hi == o.hi && k.lo < o.lo:
-		return -1
-	case k == o:
-		return 0
+	case k.hi != o.hi:
+		return cmp.Compare(k.hi, o.hi)
 	}
-	return 1
+	return cmp.Compare(k.lo, o.lo)
 }
 
 // mark says which block the transfers from a timestamp on are in.

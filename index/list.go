@@ -2,17 +2,19 @@ package index
 
 import (
 	"slices"
+	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
 // list reads one list in one direction: descending, memory first, newest buffer first; ascending, Pebble first.
 type list struct {
+	db         *pebble.DB
 	key        listKey
 	lo, hi     uint64 // lo ≤ values < hi
 	descending bool
 
-	it     *pebble.Iterator // nil where Pebble has nothing
+	it     *pebble.Iterator // nil until the list looks into Pebble
 	prefix []byte
 	placed bool // it stands at a value
 	ended  bool // it has no more
@@ -20,9 +22,8 @@ type list struct {
 	flat   []found // the chains, ascending; used in that direction only
 	spread bool
 
-	value uint64 // where the list stands
-	row   *BalanceRow
-	inDB  bool
+	row  *BalanceRow // of the value where the list stands, in memory
+	inDB bool        // that value is Pebble's
 }
 
 // chain is a list in one buffer. Its entries do not change.
@@ -46,12 +47,13 @@ func (c chain) found() found {
 	return f
 }
 
-// openTables opens Pebble's part, which ends before end.
-func (l *list) openTables(db *pebble.DB, end uint64) error {
+// openTables opens Pebble's part.
+func (l *list) openTables() error {
 	l.prefix = l.key.prefix(make([]byte, 0, maxKey))
-	upper := l.key.appendValue(slices.Clone(l.prefix), end)
-	lower := l.key.appendValue(slices.Clone(l.prefix), l.lo)
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := l.db.NewIter(&pebble.IterOptions{
+		LowerBound: l.key.appendValue(slices.Clone(l.prefix), l.lo),
+		UpperBound: l.key.appendValue(slices.Clone(l.prefix), l.hi),
+	})
 	l.it = it
 	return err
 }
@@ -71,7 +73,7 @@ func (l *list) seek(from uint64) (uint64, bool, error) {
 	l.row, l.inDB = nil, false
 	if l.descending {
 		if f, ok := l.memoryDown(min(from, l.hi-1)); ok {
-			l.value, l.row = f.value, f.row
+			l.row = f.row
 			return f.value, true, nil
 		}
 		return l.tables(from)
@@ -80,7 +82,7 @@ func (l *list) seek(from uint64) (uint64, bool, error) {
 		return v, ok, err
 	}
 	f, ok := l.memoryUp(max(from, l.lo))
-	l.value, l.row = f.value, f.row
+	l.row = f.row
 	return f.value, ok, nil
 }
 
@@ -116,15 +118,7 @@ func (l *list) memoryUp(from uint64) (found, bool) {
 	}
 	at := 0
 	if len(l.flat) > 0 && l.flat[0].value < from {
-		at, _ = slices.BinarySearchFunc(l.flat, from, func(f found, v uint64) int {
-			if f.value < v {
-				return -1
-			}
-			if f.value > v {
-				return 1
-			}
-			return 0
-		})
+		at = sort.Search(len(l.flat), func(i int) bool { return l.flat[i].value >= from })
 	}
 	l.flat = l.flat[at:]
 	if len(l.flat) == 0 {
@@ -135,8 +129,13 @@ func (l *list) memoryUp(from uint64) (found, bool) {
 
 // tables finds the next value in Pebble. A step is cheaper than a search, so one step is tried first.
 func (l *list) tables(from uint64) (uint64, bool, error) {
-	if l.it == nil || l.ended {
+	if l.ended {
 		return 0, false, nil
+	}
+	if l.it == nil {
+		if err := l.openTables(); err != nil {
+			return 0, false, damage(err)
+		}
 	}
 	beyond := func(v uint64) bool { return v >= from }
 	step := l.it.Next
@@ -177,7 +176,7 @@ func (l *list) tableValue() uint64 {
 
 func (l *list) atTable() (uint64, bool, error) {
 	v, err := l.key.value(l.it.Key(), len(l.prefix))
-	l.value, l.inDB = v, true
+	l.inDB = true
 	return v, err == nil, err
 }
 

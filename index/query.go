@@ -147,10 +147,7 @@ func (q *Queries) AccountNumbers(ctx context.Context, f QueryFilter, keep func(n
 		return nil, false, nil
 	}
 	err = q.run(ctx, f.Reversed, func(s *scan) error {
-		j, err := s.join(keys, 0, s.v.numbers)
-		if err != nil {
-			return err
-		}
+		j := s.join(keys, 0, s.v.numbers)
 		for !j.ended && len(numbers) < f.Limit {
 			v, common, err := j.step()
 			if err := errors.Join(err, s.interrupted()); err != nil {
@@ -227,15 +224,11 @@ func (s *scan) accountTransfer(p journal.Position, f *AccountFilter) (ledger.Tra
 	return t, err
 }
 
-func (s *scan) join(keys []listKey, lo, hi uint64) (*join, error) {
+func (s *scan) join(keys []listKey, lo, hi uint64) *join {
 	for _, k := range keys {
-		l, err := s.v.open(k, lo, hi, s.reversed)
-		if err != nil {
-			return nil, err
-		}
-		s.lists = append(s.lists, l)
+		s.lists = append(s.lists, s.v.open(k, lo, hi, s.reversed))
 	}
-	return newJoin(s.lists, lo, hi, s.reversed), nil
+	return newJoin(s.lists, lo, hi, s.reversed)
 }
 
 // joined visits the positions that all lists have, within a range of time. next has a value where it stopped early:
@@ -245,10 +238,7 @@ func (s *scan) joined(keys []listKey, from, to uint64, visit visitor, next *uint
 	if err != nil {
 		return err
 	}
-	j, err := s.join(keys, lo, hi)
-	if err != nil {
-		return err
-	}
+	j := s.join(keys, lo, hi)
 	for !j.ended {
 		if err := s.interrupted(); err != nil {
 			return err

@@ -59,12 +59,7 @@ func (x *Index) ingest(b *buffer) error {
 		return err
 	}
 	path := x.fs.PathJoin(x.dir, runName)
-	// A crash may have left the name as a second link to a table that was ingested: it must not be written to.
-	if _, err := x.fs.Stat(path); err == nil {
-		if err := x.fs.Remove(path); err != nil {
-			return err
-		}
-	}
+	// Create makes a new file even where a crash left the name as a second link to a table that was ingested.
 	file, err := x.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err

@@ -9,17 +9,16 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 )
 
-// view is the index as it was after one block, for one query: the buffers that were in memory then, and Pebble below
-// them. A buffer may reach Pebble while the view is used, so nothing from the floor on is read there.
+// view is the index as it was after one block, for one query: the buffers that were in memory then, and Pebble up to
+// the same block. A buffer may reach Pebble while the view is used; its values are then found in both, which does no
+// harm, because a list only ever looks beyond the value where it stands.
 type view struct {
 	x       *Index
 	bufs    []*buffer // oldest first, none empty
-	marks   [][]mark  // of each buffer
-	floor   uint64    // first position in memory
+	marks   [][]mark  // of the buffers that have any
 	top     uint64    // first position beyond the view
-	account uint64    // first account number in memory
 	numbers uint64    // first account number beyond the view
-	markEnd uint64    // first mark in memory
+	end     uint64    // first mark beyond the view
 	lists   []*list
 	blocks  *pebble.Iterator // over the marks
 }
@@ -27,21 +26,14 @@ type view struct {
 func (x *Index) view() *view {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	v := &view{x: x, top: uint64(journal.At(x.head.seq+1, 0))}
-	v.numbers = uint64(x.head.account) + 1
-	v.floor, v.account, v.markEnd = v.top, v.numbers, x.head.time+1
-	bufs := append(append(make([]*buffer, 0, len(x.sealed)+1), x.sealed...), x.active)
-	for _, b := range bufs {
+	v := &view{x: x, top: uint64(journal.At(x.head.seq+1, 0)), numbers: uint64(x.head.account) + 1, end: x.head.time + 1}
+	for _, b := range append(append(make([]*buffer, 0, len(x.sealed)+1), x.sealed...), x.active) {
 		if b.empty() {
 			continue
 		}
-		v.bufs, v.marks = append(v.bufs, b), append(v.marks, b.marks)
-		v.floor = min(v.floor, uint64(journal.At(b.first, 0)))
-		if b.account != 0 {
-			v.account = min(v.account, uint64(b.account))
-		}
+		v.bufs = append(v.bufs, b)
 		if len(b.marks) > 0 {
-			v.markEnd = min(v.markEnd, b.marks[0].first)
+			v.marks = append(v.marks, b.marks)
 		}
 	}
 	return v
@@ -64,27 +56,18 @@ func (v *view) close() error {
 	return damage(first)
 }
 
-// open returns a list's values v with lo ≤ v < hi, to be read in one direction.
-func (v *view) open(k listKey, lo, hi uint64, descending bool) (*list, error) {
-	floor, top := v.floor, v.top
-	if k.numbers() {
-		floor, top = v.account, v.numbers
-	}
-	l := &list{key: k, lo: lo, hi: min(hi, top), descending: descending}
+// open returns a list's values v with lo ≤ v < hi, to be read in one direction. hi is not beyond the view.
+func (v *view) open(k listKey, lo, hi uint64, descending bool) *list {
+	l := &list{db: v.x.db, key: k, lo: lo, hi: hi, descending: descending}
 	v.lists = append(v.lists, l)
 	v.x.mu.RLock()
+	defer v.x.mu.RUnlock()
 	for _, b := range v.bufs {
 		if head := b.find(k); head != 0 {
 			l.chains = append(l.chains, chain{b.entries, b.rows, head})
 		}
 	}
-	v.x.mu.RUnlock()
-	if end := min(l.hi, floor); lo < end {
-		if err := l.openTables(v.x.db, end); err != nil {
-			return nil, damage(err)
-		}
-	}
-	return l, nil
+	return l
 }
 
 // markAtMost returns the last mark at or before a timestamp.
@@ -110,7 +93,7 @@ func (v *view) markAtMost(ts uint64) (mark, bool, error) {
 
 // markAtLeast returns the first mark at or after a timestamp.
 func (v *view) markAtLeast(ts uint64) (mark, bool, error) {
-	if ts < v.markEnd {
+	if len(v.marks) == 0 || ts < v.marks[0][0].first {
 		it, err := v.openMarks()
 		if err != nil {
 			return mark{}, false, err
@@ -131,7 +114,7 @@ func (v *view) openMarks() (*pebble.Iterator, error) {
 	if v.blocks != nil {
 		return v.blocks, nil
 	}
-	it, err := v.x.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tagMark}, UpperBound: markKey(v.markEnd)})
+	it, err := v.x.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tagMark}, UpperBound: markKey(v.end)})
 	v.blocks = it
 	return it, damage(err)
 }

@@ -33,11 +33,16 @@ func (c *Catalogue) Asset(n uint32) (money.Asset, bool) {
 // Len is the number of assets; their numbers are 1 to Len.
 func (c *Catalogue) Len() int { return len(c.byNumber) }
 
-// with returns a copy with one asset more.
-func (c *Catalogue) with(a money.Asset) *Catalogue {
-	d := &Catalogue{byNumber: append(c.byNumber[:len(c.byNumber):len(c.byNumber)], a), numbers: maps.Clone(c.numbers)}
-	d.numbers[a] = uint32(len(d.byNumber)) //nolint:gosec // ≤ MaxAssets
+// clone returns a copy with room for n assets more, to add to.
+func (c *Catalogue) clone(n int) *Catalogue {
+	d := &Catalogue{byNumber: make([]money.Asset, len(c.byNumber), len(c.byNumber)+n), numbers: maps.Clone(c.numbers)}
+	copy(d.byNumber, c.byNumber)
 	return d
+}
+
+func (c *Catalogue) add(a money.Asset) {
+	c.byNumber = append(c.byNumber, a)
+	c.numbers[a] = uint32(len(c.byNumber)) //nolint:gosec // ≤ MaxAssets
 }
 
 // AssetRecord returns the record that registers a.
@@ -52,23 +57,30 @@ func AssetOf(r *journal.Asset) money.Asset {
 	return money.Asset{Code: string(bytes.TrimRight(r.Code[:], "\x00")), Scale: r.Scale}
 }
 
+// createAssets adds to a copy, which takes the catalogue's place once the request is through: a catalogue that was
+// handed out never changes.
 func (s *State) createAssets(events []journal.Asset, first int, results []journal.Result) {
+	next := s.catalogue.clone(len(events))
 	for i := range events {
-		a := AssetOf(&events[i])
-		results[i] = journal.Result{Status: s.createAsset(a, &events[i]), Timestamp: s.eventTime(first + i)}
+		status := createAsset(next, &events[i])
+		results[i] = journal.Result{Status: status, Timestamp: s.eventTime(first + i)}
+		s.changed = s.changed || status == journal.ControlCreated
+	}
+	if s.changed {
+		s.catalogue = next
 	}
 }
 
-func (s *State) createAsset(a money.Asset, r *journal.Asset) journal.Status {
+func createAsset(c *Catalogue, r *journal.Asset) journal.Status {
+	a := AssetOf(r)
 	switch {
 	case !a.Valid() || r.Reserved != [111]byte{}:
 		return journal.ControlAssetInvalid
-	case s.catalogue.Number(a) != 0:
+	case c.Number(a) != 0:
 		return journal.ControlExists
-	case s.catalogue.Len() >= MaxAssets:
+	case c.Len() >= MaxAssets:
 		return journal.ControlAssetsExhausted
 	}
-	s.catalogue = s.catalogue.with(a)
-	s.changed = true
+	c.add(a)
 	return journal.ControlCreated
 }

@@ -116,22 +116,28 @@ func (s *State) prepare(records []journal.Transfer, prep []prepared, dst []Need)
 		t, p := &records[i], &prep[i]
 		p.debit, p.credit = 0, 0
 		if t.Flags.Has(journal.TransferPost | journal.TransferVoid) {
-			if s.pendings.find(t.PendingID, s.hasher.hash(t.PendingID)) == 0 {
-				dst = s.needTransfers(s.hasher.hash(t.PendingID), dst)
+			h := s.hasher.hash(t.PendingID)
+			var open journal.Position // needs no look-up, but what shares its hash may, once it has ended
+			if n := s.pendings.find(t.PendingID, h); n != 0 {
+				open = s.pendings.slab.at(n).position
 			}
+			dst = s.needTransfers(h, open, dst)
 		} else {
 			p.debit, p.credit = s.number(t.Debit), s.number(t.Credit)
 		}
-		dst = s.needTransfers(p.hash, dst)
+		dst = s.needTransfers(p.hash, 0, dst)
 	}
 	return dst
 }
 
-// needTransfers adds the positions of hash that only the log can read.
-func (s *State) needTransfers(hash uint64, dst []Need) []Need {
+// needTransfers adds the positions of hash that only the log can read, but for one.
+func (s *State) needTransfers(hash uint64, except journal.Position, dst []Need) []Need {
 	seg := s.ids.segment(hash)
 	for p, v := seg.find(hash, 0); p >= 0; p, v = seg.find(hash, p+1) {
 		at := journal.Position(v >> 2)
+		if at == except {
+			continue
+		}
 		if _, closed := s.closed[at]; !closed && !s.inMemory(at) {
 			dst = append(dst, Need{Position: at})
 		}

@@ -65,8 +65,8 @@ func (s *State) createFreeze(f *journal.Freeze, at uint64) (journal.Status, uint
 		}
 		return journal.ControlExists, e.Timestamp
 	}
-	if _, lifts := s.freezes.lifts[f.ID]; lifts {
-		return journal.ControlExistsWithDifferentFields, at
+	if k, lifts := s.freezes.lifts[f.ID]; lifts {
+		return journal.ControlExistsWithDifferentFields, s.freezes.all[k].LiftedAt
 	}
 	if status := s.checkFreeze(f); status != journal.Created {
 		return status, at
@@ -88,17 +88,18 @@ func checkControlID(id money.U128) journal.Status {
 	return journal.ControlCreated
 }
 
+// checkFreeze validates in the order of the statuses' numbers.
 func (s *State) checkFreeze(f *journal.Freeze) journal.Status {
 	switch {
+	case f.Selector < journal.SelectAccount || f.Selector > journal.SelectCell,
+		f.Selector != journal.SelectAccount && !f.Account.IsZero(), f.Selector != journal.SelectCode && f.Code != 0:
+		return journal.ControlSelectorInvalid
 	case f.Mode < journal.FreezeDebit || f.Mode > journal.FreezeAll:
 		return journal.ControlModeInvalid
 	case f.Selector == journal.SelectAccount && s.number(f.Account) == 0:
 		return journal.ControlAccountNotFound
 	case f.Selector == journal.SelectCode && f.Code == 0:
 		return journal.ControlCodeMustNotBeZero
-	case f.Selector != journal.SelectAccount && !f.Account.IsZero(), f.Selector != journal.SelectCode && f.Code != 0,
-		f.Selector < journal.SelectAccount || f.Selector > journal.SelectCell:
-		return journal.ControlSelectorInvalid
 	case reasonUnterminated(f.Reason[:]):
 		return journal.ControlReasonTooLong
 	}
@@ -128,15 +129,15 @@ func (s *State) liftFreeze(u *journal.Unfreeze, at uint64) (journal.Status, uint
 		}
 		return journal.ControlExists, f.LiftedAt
 	}
-	if _, ok := s.freezes.byID[u.ID]; ok {
-		return journal.ControlExistsWithDifferentFields, at
+	if k, ok := s.freezes.byID[u.ID]; ok {
+		return journal.ControlExistsWithDifferentFields, s.freezes.all[k].Timestamp
 	}
 	k, ok := s.freezes.byID[u.FreezeID]
 	switch {
 	case !ok:
 		return journal.ControlFreezeNotFound, at
 	case s.freezes.all[k].Lifted:
-		return journal.ControlFreezeAlreadyLifted, s.freezes.all[k].LiftedAt
+		return journal.ControlFreezeAlreadyLifted, at
 	case s.freezes.all[k].Actor == s.actor:
 		return journal.ControlSecondPersonRequired, at
 	case reasonUnterminated(u.Reason[:]):
@@ -171,12 +172,17 @@ func (s *State) enforceFreezes(f *journal.Freeze) {
 		s.freezes.codes[f.Code] = mode
 	case journal.SelectAccount:
 		a := s.edit(s.number(f.Account))
-		a.Reserved &^= markFrozenDebit | markFrozenCredit
-		if mode&journal.FreezeDebit != 0 {
-			a.Reserved |= markFrozenDebit
-		}
-		if mode&journal.FreezeCredit != 0 {
-			a.Reserved |= markFrozenCredit
-		}
+		a.Reserved = a.Reserved&^(markFrozenDebit|markFrozenCredit) | frozenMarks(mode)
 	}
+}
+
+// frozenMarks are the marks of an account that is frozen so.
+func frozenMarks(mode journal.FreezeMode) (marks uint32) {
+	if mode&journal.FreezeDebit != 0 {
+		marks |= markFrozenDebit
+	}
+	if mode&journal.FreezeCredit != 0 {
+		marks |= markFrozenCredit
+	}
+	return marks
 }

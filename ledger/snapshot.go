@@ -1,11 +1,8 @@
 package ledger
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"unsafe"
 
@@ -78,7 +75,7 @@ func (s *State) snapshotHead(seq uint64) []byte {
 		Magic: snapshotMagic, Version: SnapshotVersion, Rules: Rules, Seq: seq, LastEnd: s.lastEnd, LastAccount: s.lastAcct,
 		LastXfer: s.lastXfer, Digest: s.digest, HashKey: [2]uint64{s.hasher.k0, s.hasher.k1},
 		Transfers: s.counts.Transfers, Burned: s.counts.Burned, Accounts: uint64(s.nAccounts),
-		Pendings: uint64(s.pendings.n), IDs: uint64(s.ids.n), //nolint:gosec // counts
+		Pendings: uint64(s.pendings.n), IDs: uint64(s.ids.n), //nolint:gosec // a count
 		Assets: uint64(s.catalogue.Len()), Freezes: uint64(len(s.freezes.all)), Limits: uint64(len(s.limits)),
 		LimitRecords: uint64(len(s.limitIDs)),
 	}
@@ -185,177 +182,4 @@ func (sn *Snapshot) ids(seg *segment, dst []byte) []byte {
 
 func rawBytes[T journal.Account | pending](v *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
-}
-
-// Restore reads a snapshot and returns the state and the sequence number of the last block that is in it.
-func Restore(cfg Config, from io.Reader) (*State, uint64, error) {
-	r := bufio.NewReaderSize(from, 1<<20)
-	var h snapshotHead
-	if err := read(r, &h); err != nil {
-		return nil, 0, err
-	}
-	switch {
-	case h.Magic != snapshotMagic:
-		return nil, 0, fmt.Errorf("%w: it does not begin with %q", ErrSnapshot, snapshotMagic[:])
-	case h.Version != SnapshotVersion:
-		return nil, 0, fmt.Errorf("%w: format version %d, this program reads version %d", ErrSnapshot, h.Version, SnapshotVersion)
-	case h.Rules != Rules:
-		return nil, 0, fmt.Errorf("%w: rules version %d, this program knows version %d", ErrSnapshot, h.Rules, Rules)
-	case h.Accounts >= 1<<32-1 || h.Pendings >= 1<<32-1 || h.Assets > MaxAssets:
-		return nil, 0, fmt.Errorf("%w: it claims %d accounts, %d reservations, %d assets", ErrSnapshot, h.Accounts, h.Pendings, h.Assets)
-	}
-	cfg.HashKey = h.HashKey
-	s := New(cfg)
-	s.accountNo = newTable(s.alloc, int(h.Accounts))  //nolint:gosec // bounded above
-	s.ids = newTable(s.alloc, int(min(h.IDs, 1<<32))) //nolint:gosec // bounded here
-	s.lastEnd, s.lastAcct, s.lastXfer = h.LastEnd, h.LastAccount, h.LastXfer
-	s.digest, s.counts.Transfers, s.counts.Burned = h.Digest, h.Transfers, h.Burned
-	for _, part := range []func(*bufio.Reader, *snapshotHead) error{s.restoreAssets, s.restoreFreezes, s.restoreLimits, s.restoreAccounts, s.restorePendings, s.restoreIDs} {
-		if err := part(r, &h); err != nil {
-			return nil, 0, err
-		}
-	}
-	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
-		return nil, 0, fmt.Errorf("%w: bytes after its end", ErrSnapshot)
-	}
-	return s, h.Seq, nil
-}
-
-func read(r io.Reader, v any) error {
-	if err := binary.Read(r, binary.LittleEndian, v); err != nil {
-		return fmt.Errorf("%w: %w", ErrSnapshot, err)
-	}
-	return nil
-}
-
-func (s *State) restoreAssets(r *bufio.Reader, h *snapshotHead) error {
-	for range h.Assets {
-		var rec journal.Asset
-		if err := read(r, &rec); err != nil {
-			return err
-		}
-		s.catalogue = s.catalogue.with(AssetOf(&rec))
-	}
-	return nil
-}
-
-func (s *State) restoreFreezes(r *bufio.Reader, h *snapshotHead) error {
-	for i := range h.Freezes {
-		var f Freeze
-		if err := read(r, &f); err != nil {
-			return err
-		}
-		s.freezes.all = append(s.freezes.all, f)
-		s.freezes.byID[f.ID] = int(i) //nolint:gosec // few
-		if f.Lifted {
-			s.freezes.lifts[f.UnfreezeID] = int(i) //nolint:gosec // few
-			continue
-		}
-		s.freezes.active++
-		switch f.Selector { // those of accounts stand in the accounts' marks
-		case journal.SelectCell:
-			s.freezes.cell |= f.Mode
-		case journal.SelectCode:
-			s.freezes.codes[f.Code] |= f.Mode
-		}
-	}
-	return nil
-}
-
-func (s *State) restoreLimits(r *bufio.Reader, h *snapshotHead) error {
-	for range h.Limits {
-		var k limitKey
-		v := &velocity{}
-		if err := errors.Join(read(r, &k), read(r, v)); err != nil {
-			return err
-		}
-		s.limits[k] = v
-	}
-	for range h.LimitRecords {
-		var l limitRecord
-		if err := read(r, &l); err != nil {
-			return err
-		}
-		s.limitIDs[l.Limit.ID] = l
-		s.limitOrder = append(s.limitOrder, l.Limit.ID)
-	}
-	return nil
-}
-
-func (s *State) restoreAccounts(r *bufio.Reader, h *snapshotHead) error {
-	for n := uint32(1); uint64(n) <= h.Accounts; n++ {
-		s.accounts.grow(n)
-		a := s.accounts.at(n)
-		if _, err := io.ReadFull(r, rawBytes(a)); err != nil {
-			return fmt.Errorf("%w: account %d: %w", ErrSnapshot, n, err)
-		}
-		s.accountNo.insert(s.hasher.hash(a.ID), uint64(n))
-		s.nAccounts = n
-	}
-	return nil
-}
-
-func (s *State) restorePendings(r *bufio.Reader, h *snapshotHead) error {
-	for range h.Pendings {
-		n := s.pendings.take()
-		p := s.pendings.slab.at(n)
-		if _, err := io.ReadFull(r, rawBytes(p)); err != nil {
-			return fmt.Errorf("%w: reservation %d: %w", ErrSnapshot, n, err)
-		}
-		if p.position == 0 || p.debit == 0 || p.debit > s.nAccounts || p.credit == 0 || p.credit > s.nAccounts {
-			return fmt.Errorf("%w: reservation %d is of accounts %d and %d", ErrSnapshot, n, p.debit, p.credit)
-		}
-		s.pendings.byID.insert(s.hasher.hash(p.id), uint64(n))
-		if p.expires != 0 {
-			s.expiries.push(expiry{p.expires, p.timestamp, n})
-		}
-	}
-	return nil
-}
-
-func (s *State) restoreIDs(r *bufio.Reader, _ *snapshotHead) error {
-	var b [16]byte
-	for {
-		if _, err := io.ReadFull(r, b[:]); err != nil {
-			return fmt.Errorf("%w: ids: %w", ErrSnapshot, err)
-		}
-		hash, value := binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])
-		if value == 0 {
-			break
-		}
-		s.restoreID(hash, value)
-	}
-	if _, err := io.ReadFull(r, b[:8]); err != nil || binary.LittleEndian.Uint64(b[:]) != endOfSnapshot {
-		return fmt.Errorf("%w: it does not end where it should", ErrSnapshot)
-	}
-	return s.reopenIDs()
-}
-
-// reopenIDs puts back what the ids may say too early: that reservations ended which were open at the snapshot.
-func (s *State) reopenIDs() error {
-	for n := uint32(1); n <= s.pendings.top; n++ {
-		p := s.pendings.slab.at(n)
-		hash := s.hasher.hash(p.id)
-		seg := s.ids.segment(hash)
-		at, v := seg.find(hash, 0)
-		for at >= 0 && journal.Position(v>>2) != p.position {
-			at, v = seg.find(hash, at+1)
-		}
-		if at < 0 {
-			return fmt.Errorf("%w: the reservation at block %d is not among the ids", ErrSnapshot, p.position.Seq())
-		}
-		s.ids.replace(hash, v, uint64(p.position)<<2)
-	}
-	return nil
-}
-
-func (s *State) restoreID(hash, value uint64) {
-	seg := s.ids.segment(hash)
-	for p, v := seg.find(hash, 0); p >= 0; p, v = seg.find(hash, p+1) {
-		if v>>2 == value>>2 {
-			s.ids.replace(hash, v, v|value)
-			return
-		}
-	}
-	s.ids.insert(hash, value)
 }

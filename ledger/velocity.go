@@ -30,8 +30,8 @@ type limitRecord struct {
 	Timestamp uint64 // ns
 }
 
-// window is an hour or a day of the UTC calendar. Imported transfers may lie in an earlier one: each window counts
-// what happened in the latest hour or day that a transfer fell into.
+// window is what moved in one hour or one day of the UTC calendar. It never has to go back: timestamps of transfers
+// only rise, those of imported ones too.
 type window struct {
 	Start  uint64 // ns
 	Amount money.U128
@@ -53,18 +53,18 @@ func (s *State) setLimit(l *journal.Limit, at uint64) (journal.Status, uint64) {
 	if status := checkControlID(l.ID); status != journal.Created {
 		return status, at
 	}
-	if l.Side != journal.FreezeDebit && l.Side != journal.FreezeCredit {
-		return journal.ControlModeInvalid, at
-	}
-	n := s.number(l.Account)
-	if n == 0 {
-		return journal.ControlAccountNotFound, at
-	}
 	if e, ok := s.limitIDs[l.ID]; ok {
 		if e.Limit != *l || e.Actor != s.actor {
 			return journal.ControlExistsWithDifferentFields, e.Timestamp
 		}
 		return journal.ControlExists, e.Timestamp
+	}
+	n := s.number(l.Account)
+	switch {
+	case n == 0:
+		return journal.ControlAccountNotFound, at
+	case l.Side != journal.FreezeDebit && l.Side != journal.FreezeCredit:
+		return journal.ControlLimitInvalid, at
 	}
 	key := limitKey{n, l.Side}
 	if s.limits[key] == nil {

@@ -24,7 +24,15 @@ type Config struct {
 	// SnapshotEvents is after how many events a snapshot of the state is taken: fewer make starts faster.
 	SnapshotEvents uint64 `yaml:"snapshot_events"`
 	// QueueEvents is how many events may wait before calls are refused.
-	QueueEvents int `yaml:"queue_events"`
+	QueueEvents int   `yaml:"queue_events"`
+	Debug       Debug `yaml:"debug"`
+}
+
+// Debug is for whoever looks into the process itself.
+type Debug struct {
+	// Listen is host:port of Go's profiles (/debug/pprof/), always on loopback; empty: they are not served. They need
+	// no token and slow the process down while they are taken.
+	Listen string `yaml:"listen"`
 }
 
 // Log configures what the process writes to standard error.
@@ -96,6 +104,11 @@ func (c *Config) Check() error {
 	}
 	if c.QueueEvents < 8190 || c.QueueEvents > 1<<26 {
 		fault("queue_events: want 8,190 to 67,108,864, not %d", c.QueueEvents)
+	}
+	if c.Debug.Listen != "" {
+		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
+			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)
+		}
 	}
 	if len(faults) == 0 {
 		return nil

@@ -4,11 +4,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/index"
 )
 
 type sample struct {
 	cell.Stats
-	indexDurable uint64
+	index index.Stats
 }
 
 // collector turns the cell's and the index's counts into metrics when they are asked for.
@@ -38,7 +39,9 @@ func newCollector(n *Node) *collector {
 	add(gauge, "pending_transfers", "Reservations that are open.", func(s *sample) float64 { return float64(s.Pending) })
 	add(gauge, "journal_head", "Sequence number of the last durable block.", func(s *sample) float64 { return float64(s.Head) })
 	add(gauge, "index_lag_blocks", "Durable blocks that the index has not seen yet.", func(s *sample) float64 { return float64(s.Head) - float64(min(s.Followed, s.Head)) })
-	add(gauge, "index_durable", "Last block whose index entries survive a crash.", func(s *sample) float64 { return float64(s.indexDurable) })
+	add(gauge, "index_durable", "Last block whose index entries survive a crash.", func(s *sample) float64 { return float64(s.index.Durable) })
+	add(gauge, "index_sublevels", "Tables a query may have to look into before compaction has merged them.", func(s *sample) float64 { return float64(s.index.Sublevels) })
+	add(gauge, "index_runs_in_flight", "Full buffers of the index that are not on disk yet.", func(s *sample) float64 { return float64(s.index.InFlight) })
 	add(gauge, "queue_events", "Events that wait to be sequenced.", func(s *sample) float64 { return float64(s.WaitingEvents) })
 	add(gauge, "clock_held", "1 while writes are held because the clock jumped.", func(s *sample) float64 { return boolean(s.ClockHeld) })
 	add(gauge, "disk_full", "1 while writes are refused because the disk is full.", func(s *sample) float64 { return boolean(s.NoRoom) })
@@ -61,7 +64,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	s := &sample{Stats: c.n.cell.Stats(), indexDurable: c.n.index.Durable()}
+	s := &sample{Stats: c.n.cell.Stats(), index: c.n.index.Stats()}
 	for _, m := range c.metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s))
 	}

@@ -42,6 +42,7 @@ type Node struct {
 	cell     *cell.Cell
 	server   *api.Server
 	serving  chan error
+	debug    *debugServer // nil: none
 
 	fatal chan error // a fault after which the process must end
 	once  sync.Once
@@ -56,7 +57,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		n.listen, n.openFolder,
+		n.listen, n.startDebug, n.openFolder,
 		func(ctx context.Context) error { return n.openCell(ctx, progress) },
 		n.serve,
 	} {
@@ -169,6 +170,9 @@ func (n *Node) Stop(ctx context.Context) error {
 // release closes what was opened, last first.
 func (n *Node) release() error {
 	var errs []error
+	if n.debug != nil {
+		errs = append(errs, n.debug.close())
+	}
 	if n.cell != nil {
 		errs = append(errs, n.cell.Close())
 	}

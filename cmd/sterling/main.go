@@ -75,8 +75,34 @@ acknowledged, exactly once, provable afterwards.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newUp(), newVerify(), newConfig(), newToken(), newVersion())
+	root.AddCommand(newUp(), newLedger(), newVerify(), newConfig(), newToken(), newBench(), newVersion())
+	strict(root)
 	return root
+}
+
+// strict makes every wrong command line an error of usage. cobra alone answers an unknown sub-command of a
+// sub-command with help and success.
+func strict(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usage("%w; see `%s --help`", err, c.CommandPath())
+			}
+			return nil
+		}
+	}
+	if !c.Runnable() {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("unknown command %q; see `%s --help`", args[0], c.CommandPath())
+			}
+			return nil
+		}
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
+	for _, sub := range c.Commands() {
+		strict(sub)
+	}
 }
 
 func newVersion() *cobra.Command {

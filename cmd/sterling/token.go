@@ -17,7 +17,7 @@ func newToken() *cobra.Command {
 	parent := &cobra.Command{
 		Use: "token", Short: "Make, list and revoke the tokens of a data folder",
 		Long: `Works on the folder itself, so it needs access to it and no token. A running server
-notices at once.`,
+notices within a second.`,
 	}
 	parent.PersistentFlags().StringVar(&data, "data", node.DefaultConfig().Data, "data folder")
 	parent.AddCommand(newTokenCreate(&data), newTokenList(&data), newTokenRevoke(&data))
@@ -36,7 +36,7 @@ func newTokenCreate(data *string) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			r, err := auth.ParseRole(role)
 			if err != nil {
-				return &exitError{exitUsage, err}
+				return usage("--role: %w", err)
 			}
 			now, expires := time.Now(), time.Time{}
 			if life != 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -91,7 +92,7 @@ func up(c *cobra.Command, f *upFlags) error {
 		err = stopErr
 	}
 	if f.demo {
-		<-demoEnded
+		err = errors.Join(err, <-demoEnded)
 	}
 	return err
 }
@@ -109,7 +110,7 @@ func newLogger(w io.Writer, config node.Log) *slog.Logger {
 // recoveryBar shows how far recovery is, when a person watches and it takes long enough to see.
 func recoveryBar(w io.Writer) func(seq, head uint64) {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	var bar *progressbar.ProgressBar

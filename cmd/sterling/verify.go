@@ -24,6 +24,9 @@ the chain of hashes, every outcome (by validating each request again), and every
 balance (by adding up the recorded movements a second time). Nothing may run on
 the folder meanwhile.`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return usage("--output: want text or json, not %q", output)
+			}
 			v, err := node.Verify(c.Context(), data, number, recoveryBar(c.ErrOrStderr()))
 			if err != nil {
 				return fmt.Errorf("NOT PROVEN: %w", err)

@@ -181,11 +181,32 @@ func (s *Store) seal() *index {
 // pace lets the next segment's preparation go a little further than the active one is full, so that it is there in
 // time and the disk has no more to do at one time than at another.
 func (s *Store) pace() {
+	if len(s.segments) > 0 {
+		s.space.Store(int64(s.last().sectors()) - int64(s.tail))
+	}
 	if len(s.segments) == 0 {
 		s.prepare.allow(math.MaxInt64)
 		return
 	}
 	s.prepare.allow(fillAhead + offsetOf(s.tail)/4*5)
+}
+
+// spare is how many sectors have to be left, or a segment prepared, for Room to let a block be made: as much as the
+// blocks take that a cell may have on their way already, and this one.
+const spare = 4 * maxSectors
+
+// Room implements cell.Roomer: it tells whether the blocks that are made now will find space, and asks for it again
+// where the last attempt found none. Safe for concurrent use; it never waits.
+func (s *Store) Room() error {
+	failure := s.prepare.failure.Load()
+	if failure == nil || s.space.Load() >= spare || s.prepare.ready.Load() {
+		return nil
+	}
+	if s.appending.TryLock() {
+		s.prepare.retry(s.opts.SegmentSize)
+		s.appending.Unlock()
+	}
+	return *failure
 }
 
 func (s *Store) last() *segment { return s.segments[len(s.segments)-1] }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -73,6 +74,7 @@ type Store struct {
 	prepare  *preparer
 	files    files
 
+	space  atomic.Int64 // sectors that the active segment has left
 	life   sync.RWMutex // held for reading by every call, for writing by Close
 	closed bool
 

@@ -37,6 +37,9 @@ type preparer struct {
 	ended  chan struct{}
 
 	asked bool // work was given and not taken; belongs to the caller
+
+	ready   atomic.Bool           // a file is there to be taken
+	failure atomic.Pointer[error] // why the last preparation went wrong; nil once one goes well
 }
 
 type prepared struct {
@@ -62,6 +65,12 @@ func (p *preparer) run() {
 			return
 		case size := <-p.work:
 			file, err := p.make(size)
+			if err != nil {
+				p.failure.Store(&err)
+			} else {
+				p.failure.Store(nil)
+			}
+			p.ready.Store(err == nil)
 			p.done <- prepared{file: file, size: size, err: err}
 		}
 	}
@@ -103,7 +112,26 @@ func (p *preparer) wait(filled bool) prepared {
 	p.hurry.Store(!filled)
 	p.allow(math.MaxInt64)
 	p.asked = false
-	return <-p.done
+	r := <-p.done
+	p.ready.Store(false)
+	return r
+}
+
+// retry starts a preparation that went wrong once more; one that is under way or done is left alone.
+func (p *preparer) retry(size int64) {
+	if p.asked {
+		select {
+		case r := <-p.done:
+			if r.err == nil {
+				p.done <- r
+				return
+			}
+		default:
+			return
+		}
+	}
+	p.ask(size)
+	p.allow(math.MaxInt64)
 }
 
 func (p *preparer) close() {

@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -35,10 +36,10 @@ func TestDiskFull(t *testing.T) {
 	}
 	wantBlocks(t, s, blocks[:n])
 	fs.set(func(f *faultFS) { f.space = 0 })
-	if _, err := s.Snapshots().Create(uint64(n)); !errors.Is(err, cell.ErrFull) { //nolint:gosec // small
+	if _, err := s.Snapshots().Create(uint64(n)); !errors.Is(err, cell.ErrFull) {
 		t.Fatalf("create a snapshot: got error %v, want ErrFull", err)
 	}
-	if cut, err := recovered(t.Context(), crash(mem, 50, 1), blocks, uint64(n)); cut || err != nil { //nolint:gosec // small
+	if cut, err := recovered(t.Context(), crash(mem, 50, 1), blocks, uint64(n)); cut || err != nil {
 		t.Fatalf("after a power loss on a full disk: cut %v, error %v", cut, err)
 	}
 	closeStore(t, s)
@@ -112,5 +113,35 @@ func TestFailingSyncOfASegment(t *testing.T) {
 		if err := s.Append(t.Context(), b); !errors.Is(err, local.ErrSyncFailed) {
 			t.Fatalf("got error %v, want ErrSyncFailed", err)
 		}
+	}
+}
+
+// TestRoom: a block that would not fit is known before it is made, and space that comes back is noticed.
+func TestRoom(t *testing.T) {
+	fs := newFaultFS(vfs.NewCrashableMem())
+	s := open(t, "data", options(fs))
+	blocks := writer.Chain(0, journal.Hash{}, 2000, 1, 30, 100)
+	if err := s.Room(); err != nil {
+		t.Fatalf("on an empty disk: %v", err)
+	}
+	fs.set(func(f *faultFS) { f.space = 5 * segmentSize })
+	n := 0
+	for s.Room() == nil {
+		if n == len(blocks) {
+			t.Fatal("room for everything")
+		}
+		err := s.Append(t.Context(), blocks[n])
+		if err == nil {
+			n++
+		} else if !errors.Is(err, cell.ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Room(); !errors.Is(err, cell.ErrFull) {
+		t.Fatalf("got error %v, want ErrFull", err)
+	}
+	fs.set(func(f *faultFS) { f.space = -1 })
+	for s.Room() != nil { // the segment is being prepared
+		runtime.Gosched()
 	}
 }

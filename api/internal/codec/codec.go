@@ -123,7 +123,7 @@ func NewAssetTable(names []string) *AssetTable {
 	t := &AssetTable{numbers: make(map[string]uint32, len(names)), names: make([]string, 1, len(names)+1)}
 	t.names = append(t.names, names...)
 	for i, name := range names {
-		t.numbers[name] = uint32(i) + 1 //nolint:gosec // asset numbers are 32 bits
+		t.numbers[name] = uint32(i) + 1
 	}
 	return t
 }

@@ -104,17 +104,11 @@ func TestBoundsOnEvents(t *testing.T) {
 			ids.Ids = append(ids.Ids, "1")
 		}
 		for i, m := range []proto.Message{accounts, transfers, ids} {
-			for _, decode := range []func() (error, []byte){
-				func() (error, []byte) {
-					data, err := protojson.Marshal(m)
-					return err, data
-				},
-				func() (error, []byte) {
-					data, err := proto.Marshal(m)
-					return err, data
-				},
+			for _, decode := range []func() ([]byte, error){
+				func() ([]byte, error) { return protojson.Marshal(m) },
+				func() ([]byte, error) { return proto.Marshal(m) },
 			} {
-				err, data := decode()
+				data, err := decode()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -140,7 +134,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		`{"transfers":[{"code":65536}]}`:                                   "transfers[0].code: want a whole number from 0 to 65535",
 		`{"transfers":[{"id":"340282366920938463463374607431768211456"}]}`: "transfers[0].id: larger than 2^128-1",
 		`{"transfers":[{"asset":"yuan"}]}`:                                 `transfers[0].asset: "yuan" is not an asset: want CODE/SCALE, such as "CNY/2"`,
-		`{"transfers":[{"ammount":"1"}]}`:                                  `transfers[0]: unknown field "ammount"`,
+		`{"transfers":[{"quantity":"1"}]}`:                                 `transfers[0]: unknown field "quantity"`,
 		`{"transfer":[]}`:                                                  `unknown field "transfer"`,
 		`{"transfers":[{"id":"1","id":"1"}]}`:                              "transfers[0].id: given twice",
 		`{"transfers":[}`:                                                  `invalid JSON at byte 14: found '}' where '{' should stand`,

@@ -2378,7 +2378,7 @@ func (x *QueryTransfersResponse) GetNextTimestamp() uint64 {
 
 type FreezeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// u128, unique among freezes; the idempotency key.
+	// u128, unique among freezes and unfreezes; the idempotency key.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// What is frozen. None is answered with CONTROL_STATUS_SELECTOR_INVALID.
 	//
@@ -2567,7 +2567,7 @@ func (x *FreezeResponse) GetPosition() *Position {
 
 type UnfreezeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// u128, unique among unfreezes; the idempotency key.
+	// u128, unique among freezes and unfreezes; the idempotency key.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// u128, the freeze to lift.
 	FreezeId string `protobuf:"bytes,2,opt,name=freeze_id,json=freezeId,proto3" json:"freeze_id,omitempty"`

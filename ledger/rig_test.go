@@ -1,0 +1,233 @@
+package ledger_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/money"
+)
+
+// rig runs a State the way a cell does, with a journal in memory: it opens blocks, fetches exactly the facts that
+// Needs lists (and only from blocks that were released), seals, and releases when told.
+type rig struct {
+	state    *ledger.State
+	builder  *journal.Builder
+	fx       ledger.Effects
+	log      []*journal.Block // block n stands at n-1
+	released uint64
+	clock    uint64 // ns
+	open     bool
+	opened   uint64 // time of the open block
+	history  []ledger.HistoryRow
+	next     uint64               // timestamp of the first event of the request being applied
+	began    func()               // told after a block was opened
+	sealed   func(*journal.Block) // told after a block was sealed
+}
+
+func newRig(key [2]uint64) *rig {
+	return &rig{state: ledger.New(ledger.Config{HashKey: key}), builder: journal.NewBuilder()}
+}
+
+// begin opens a block if none is open.
+func (r *rig) begin() {
+	if r.open {
+		return
+	}
+	r.open, r.opened = true, max(r.clock, r.state.NextTime())
+	r.state.Begin(r.builder, &r.fx, uint64(len(r.log))+1, r.opened)
+	r.state.Expire()
+	if r.began != nil {
+		r.began()
+	}
+}
+
+// seal closes the open block; it returns nil if nothing was in it.
+func (r *rig) seal() *journal.Block {
+	if !r.open {
+		return nil
+	}
+	r.open = false
+	if r.builder.Empty() {
+		r.state.End(nil)
+		return nil
+	}
+	h := journal.Header{Kind: journal.BlockNormal, Seq: uint64(len(r.log)) + 1, Time: r.opened, Rules: ledger.Rules}
+	if n := len(r.log); n > 0 {
+		h.Prev = r.log[n-1].Hash
+	}
+	sealed := r.builder.Seal(h)
+	kept, err := journal.Decode(bytes.Clone(sealed.Raw))
+	if err != nil {
+		panic(err)
+	}
+	r.state.End(kept)
+	r.log = append(r.log, kept)
+	r.history = append(r.history, r.fx.History...)
+	if r.sealed != nil {
+		r.sealed(kept)
+	}
+	return kept
+}
+
+func (r *rig) release(seq uint64) {
+	r.released = max(r.released, min(seq, uint64(len(r.log))))
+	r.state.Release(r.released)
+}
+
+// apply runs one request in the open block, or in a block of its own where it needs to know a timestamp.
+func (r *rig) apply(kind journal.Kind, actor journal.Actor, events []byte) []journal.Result {
+	if r.open && r.builder.Events()+len(events)/journal.RecordSize > journal.MaxEvents {
+		r.seal()
+	}
+	r.begin()
+	needs := r.state.Needs(kind, events, nil)
+	for _, n := range needs {
+		if n.Position == 0 && (!r.builder.Empty() || r.released < uint64(len(r.log))) {
+			r.seal()
+			r.release(uint64(len(r.log)))
+			r.begin()
+			needs = r.state.Needs(kind, events, nil)
+			break
+		}
+	}
+	facts, err := r.fetch(needs, r.released)
+	if err != nil {
+		panic(err)
+	}
+	r.next = r.opened + uint64(r.builder.Expiries()+r.builder.Events())
+	results := make([]journal.Result, len(events)/journal.RecordSize)
+	r.state.Apply(kind, actor, events, facts, results)
+	return results
+}
+
+// fetch answers needs from the first upTo blocks of the journal.
+func (r *rig) fetch(needs []ledger.Need, upTo uint64) (ledger.Facts, error) {
+	f := ledger.Facts{At: map[journal.Position]ledger.Fact{}, TransferAt: map[uint64]bool{}}
+	for _, n := range needs {
+		if n.Position == 0 {
+			f.TransferAt[n.Timestamp] = r.transferAt(n.Timestamp)
+			continue
+		}
+		if n.Position.Seq() > upTo {
+			return f, fmt.Errorf("block %d was asked for, %d are released", n.Position.Seq(), upTo)
+		}
+		fact, err := r.fact(n.Position)
+		if err != nil {
+			return f, err
+		}
+		f.At[n.Position] = fact
+		if p := fact.PendingPosition; p != 0 {
+			if f.At[p], err = r.fact(p); err != nil {
+				return f, err
+			}
+		}
+	}
+	return f, nil
+}
+
+var errNoRecord = errors.New("no transfer stands there")
+
+func (r *rig) fact(p journal.Position) (ledger.Fact, error) {
+	if p.Seq() == 0 || p.Seq() > uint64(len(r.log)) {
+		return ledger.Fact{}, fmt.Errorf("block %d: %w", p.Seq(), errNoRecord)
+	}
+	k := r.log[p.Seq()-1]
+	i := p.Index() - len(k.Expiries)
+	if i < 0 || i >= int(k.Header.Events) {
+		return ledger.Fact{}, fmt.Errorf("event %d of block %d: %w", i, p.Seq(), errNoRecord)
+	}
+	return ledger.NewFact(k.Transfer(i), k.Outcome(i), k.Header.Time+uint64(p.Index())), nil
+}
+
+// transferAt reports whether a transfer has the timestamp, by reading everything.
+func (r *rig) transferAt(timestamp uint64) bool {
+	for _, k := range r.log {
+		event := 0
+		for _, q := range k.Requests {
+			for range q.Count {
+				if q.Kind == journal.KindTransfers {
+					f, err := r.fact(journal.At(k.Header.Seq, len(k.Expiries)+event))
+					if err == nil && f.Status == journal.Created && f.Timestamp == timestamp {
+						return true
+					}
+				}
+				event++
+			}
+		}
+	}
+	return false
+}
+
+// lookup returns a transfer as it is kept, from sealed blocks.
+func (r *rig) lookup(id money.U128) (ledger.Transfer, bool) {
+	for _, at := range r.state.Candidates(id, nil) {
+		f, err := r.fact(at)
+		if err != nil || f.Status != journal.Created || f.Asked.ID != id {
+			continue
+		}
+		var pending ledger.Fact
+		if f.PendingPosition != 0 {
+			if pending, err = r.fact(f.PendingPosition); err != nil {
+				panic(err)
+			}
+		}
+		return f.Resolve(at, &pending), true
+	}
+	return ledger.Transfer{}, false
+}
+
+// replayed applies all blocks from the given one on to a state.
+func (r *rig) replayed(s *ledger.State, from uint64) error {
+	scratch, fx := journal.NewBuilder(), &ledger.Effects{}
+	for _, k := range r.log[from-1:] {
+		fetch := func(needs []ledger.Need) (ledger.Facts, error) { return r.fetch(needs, k.Header.Seq-1) }
+		if err := s.Replay(k, scratch, fx, fetch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkReplay replays everything into a fresh state that hashes differently, and compares.
+func (r *rig) checkReplay() error {
+	r.seal()
+	s := ledger.New(ledger.Config{HashKey: [2]uint64{0x1234567, 0x89abcdef}})
+	if err := r.replayed(s, 1); err != nil {
+		return err
+	}
+	return equalStates(r.state, s)
+}
+
+// equalStates compares all that can be seen from outside.
+func equalStates(a, b *ledger.State) error {
+	if a.Counts() != b.Counts() {
+		return fmt.Errorf("counts %+v, the other has %+v", a.Counts(), b.Counts())
+	}
+	if a.Digest() != b.Digest() {
+		return fmt.Errorf("digest %x, the other has %x", a.Digest(), b.Digest())
+	}
+	if x, y := a.NextExpiry(), b.NextExpiry(); x != y {
+		return fmt.Errorf("next expiry %d, the other has %d", x, y)
+	}
+	if x, y := a.NextTime(), b.NextTime(); x != y {
+		return fmt.Errorf("next time %d, the other has %d", x, y)
+	}
+	for n := uint32(1); uint64(n) <= a.Counts().Accounts; n++ {
+		if x, y := a.AccountByNumber(n), b.AccountByNumber(n); x != y {
+			return fmt.Errorf("account %d: %+v, the other has %+v", n, x, y)
+		}
+	}
+	x, y := a.Freezes(false), b.Freezes(false)
+	if len(x) != len(y) || a.Assets().Len() != b.Assets().Len() {
+		return fmt.Errorf("%d freezes and %d assets, the other has %d and %d", len(x), a.Assets().Len(), len(y), b.Assets().Len())
+	}
+	for i := range x {
+		if x[i] != y[i] {
+			return fmt.Errorf("freeze %d: %+v, the other has %+v", i, x[i], y[i])
+		}
+	}
+	return nil
+}

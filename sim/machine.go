@@ -103,6 +103,7 @@ func (m *machine) openStore(o *cell.Options) (err error) {
 		}
 		o.Follower, floor = m.index, m.index.Durable()
 	}
+	m.disk.Opening()
 	m.store, err = local.Open("bank", local.Options{FS: m.disk, Cell: cellID, SegmentSize: 16 << 10, Floor: floor})
 	if err != nil {
 		m.store = nil

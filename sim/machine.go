@@ -73,7 +73,7 @@ func (m *machine) open() error {
 	w := m.w
 	m.run++
 	m.deposed = false
-	o := cell.Options{ID: cellID, Clock: w.clock, HashKey: [2]uint64{w.opts.Seed, 9}, SnapshotEvents: 40, Follower: m.follower}
+	o := cell.Options{ID: cellID, Clock: w.clock, HashKey: [2]uint64{w.opts.Seed, 9}, SnapshotEvents: 8, Follower: m.follower}
 	for i := range o.Incarnation {
 		o.Incarnation[i] = byte(w.rng.IntN(256))
 	}

@@ -78,7 +78,7 @@ func up(c *cobra.Command, f *upFlags) error {
 	greet(c.OutOrStdout(), n, config)
 	demoEnded := make(chan error, 1)
 	if f.demo {
-		go func() { demoEnded <- runDemo(c.Context(), n.Address(), config.Data, logger) }()
+		go func() { demoEnded <- demoForUp(c, n.Address(), config, logger) }()
 	}
 	select {
 	case <-c.Context().Done():

@@ -101,7 +101,7 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 	}
 	b := &bench{Config: c, book: newBook(c.Accounts, 1)}
 	if c.Server != "" { // others may have been here
-		b.book = newBook(c.Accounts, uint64(time.Now().UnixNano())) //nolint:gosec // G115: until 2262
+		b.book = newBook(c.Accounts, uint64(time.Now().UnixNano()))
 	}
 	if b.scratch, err = os.MkdirTemp(c.Dir, "sterling-bench-"); err != nil {
 		return nil, fmt.Errorf("make a folder for the servers' data: %w", err)

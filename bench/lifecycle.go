@@ -86,11 +86,11 @@ func dropCache(folder string) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
-		f, err := os.Open(path) //nolint:gosec // our own folder
+		f, err := os.Open(path)
 		if err != nil {
 			return err
 		}
-		err = errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)) //nolint:gosec // G115: a descriptor fits
+		err = errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
 		return errors.Join(err, f.Close())
 	})
 }

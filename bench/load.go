@@ -17,7 +17,6 @@ type load struct {
 	book     *book
 	callers  []caller
 	choosers []chooser
-	runs     func() uint64 // a number that no other load has
 	progress func(elapsed, total time.Duration, transfers uint64)
 
 	acknowledged atomic.Uint64 // transfers, in all runs
@@ -29,7 +28,7 @@ func newLoad(s *server, b *book, callers []caller) *load {
 	l := &load{server: s, book: b, callers: callers, choosers: make([]chooser, len(callers)), progress: func(time.Duration, time.Duration, uint64) {}}
 	run := s.nextRun()
 	for i := range l.choosers {
-		l.choosers[i] = chooser{book: b, random: splitmix(run + uint64(i)), run: run, next: uint64(i) << 40} //nolint:gosec // few
+		l.choosers[i] = chooser{book: b, random: splitmix(run + uint64(i)), run: run, next: uint64(i) << 40}
 	}
 	return l
 }
@@ -172,8 +171,8 @@ func (l *load) send(ctx context.Context, n uint64) (last time.Time, err error) {
 					cancel(err)
 					return
 				}
-				asked.Add(uint64(sent)) //nolint:gosec // ≥ 0
-				l.progress(time.Since(began), 0, done.Add(uint64(created)))
+				asked.Add(uint64(sent))                                     //nolint:gosec // ≥ 0
+				l.progress(time.Since(began), 0, done.Add(uint64(created))) //nolint:gosec // ≥ 0
 			}
 		})
 	}

@@ -100,7 +100,7 @@ func syncLatency(dir string, size int) (p50, p99 float64, err error) {
 		if _, err := f.WriteAt(piece, int64(i%pieces*size)); err != nil {
 			return 0, 0, fmt.Errorf("measure the disk: %w", err)
 		}
-		if err := unix.Fdatasync(int(f.Fd())); err != nil { //nolint:gosec // G115: a descriptor fits
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
 			return 0, 0, fmt.Errorf("measure the disk: %w", err)
 		}
 		h.Record(time.Since(at))

@@ -85,7 +85,7 @@ func start(ctx context.Context, command []string, o childOptions) (s *server, to
 		return nil, 0, fmt.Errorf("open the server's log: %w", err)
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	s.command = exec.Command(command[0], append(append([]string(nil), command[1:]...), "--config", file)...) //nolint:gosec // G204: our own executable
+	s.command = exec.Command(command[0], append(append([]string(nil), command[1:]...), "--config", file)...)
 	s.command.Stdout, s.command.Stderr = out, out
 	began := time.Now()
 	if err := s.command.Start(); err != nil {
@@ -136,7 +136,7 @@ func (s *server) awaitReady(ctx context.Context) error {
 }
 
 func (s *server) lastWords() string {
-	text, _ := os.ReadFile(s.log) //nolint:errcheck // it only explains another error
+	text, _ := os.ReadFile(s.log) // it only explains another error
 	return string(text[max(0, len(text)-2000):])
 }
 
@@ -199,7 +199,7 @@ func (s *server) end(signal syscall.Signal) error {
 		}
 	case <-time.After(stopTime):
 		_ = s.command.Process.Kill() // the error that matters follows
-		<-s.exited
+		_ = <-s.exited               // killed
 		err = errors.Join(err, fmt.Errorf("the server did not end within %v of being told to", stopTime))
 	}
 	s.command = nil

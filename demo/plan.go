@@ -92,9 +92,13 @@ func NewPlan(seed uint64, customers int, rate float64, day, until time.Duration)
 	return &Plan{bank: newBank(customers), seed: seed, rate: rate, day: day, until: until}
 }
 
+// opens is the time of day when a plan begins: something is to be seen at once.
+const opens = 9 * time.Hour
+
 // TimeOfDay is what the bank's clocks show when due has passed.
 func (p *Plan) TimeOfDay(due time.Duration) time.Duration {
-	return time.Duration(float64(due%p.day) / float64(p.day) * float64(24*time.Hour))
+	const day = 24 * time.Hour
+	return (opens + time.Duration(float64(due%p.day)/float64(p.day)*float64(day))) % day
 }
 
 // Next returns the next step; ok is false after the last one.
@@ -105,7 +109,7 @@ func (p *Plan) Next() (s *Step, ok bool) {
 	if len(p.due) == 0 {
 		return nil, false
 	}
-	return heap.Pop(&p.due).(ordered).step, true //nolint:errcheck,forcetypeassert // the heap holds nothing else
+	return heap.Pop(&p.due).(ordered).step, true
 }
 
 // begin adds the steps of one more story.
@@ -146,7 +150,7 @@ func (s steps) Less(i, j int) bool {
 func (s steps) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
 
 // Push implements heap.Interface.
-func (s *steps) Push(x any) { *s = append(*s, x.(ordered)) } //nolint:errcheck,forcetypeassert // as above
+func (s *steps) Push(x any) { *s = append(*s, x.(ordered)) }
 
 // Pop implements heap.Interface.
 func (s *steps) Pop() any {

@@ -101,10 +101,11 @@ func TestPlanFollowsTheProfile(t *testing.T) {
 	const day, rate = 240 * time.Second, 100
 	var hours [24]int
 	stories := map[uint64]bool{}
-	for _, s := range take(demo.NewPlan(1, 100, rate, day, day), 1_000_000) {
+	plan := demo.NewPlan(1, 100, rate, day, day)
+	for _, s := range take(plan, 1_000_000) {
 		if !stories[s.Story] {
 			stories[s.Story] = true
-			hours[int(24*s.Due/day)]++
+			hours[int(plan.TimeOfDay(s.Due).Hours())]++
 		}
 	}
 	if want := rate * 240; len(stories) < want*95/100 || len(stories) > want*105/100 {

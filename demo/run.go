@@ -357,8 +357,10 @@ func (t *Total) add(a *client.Account) {
 		sum  *big.Int
 		text string
 	}{
-		{&t.DebitsPosted, a.GetDebitsPosted()}, {&t.CreditsPosted, a.GetCreditsPosted()},
-		{&t.DebitsPending, a.GetDebitsPending()}, {&t.CreditsPending, a.GetCreditsPending()},
+		{&t.DebitsPosted, a.GetDebitsPosted()},
+		{&t.CreditsPosted, a.GetCreditsPosted()},
+		{&t.DebitsPending, a.GetDebitsPending()},
+		{&t.CreditsPending, a.GetCreditsPending()},
 	} {
 		if v, ok := new(big.Int).SetString(side.text, 10); ok {
 			side.sum.Add(side.sum, v)

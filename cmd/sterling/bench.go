@@ -124,7 +124,7 @@ type statusLine struct {
 }
 
 func newStatusLine(w io.Writer) *statusLine {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) { //nolint:gosec // G115: a file descriptor
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return &statusLine{w: w}
 	}
 	return &statusLine{}

@@ -91,7 +91,7 @@ func up(c *cobra.Command, f *upFlags) error {
 		err = stopErr
 	}
 	if f.demo {
-		<-demoEnded
+		_ = <-demoEnded // it was logged
 	}
 	return err
 }

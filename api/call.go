@@ -68,11 +68,11 @@ func (c *call) resultsFor(n int) []journal.Result {
 // admit verifies the Authorization header of a call and the role behind it.
 func (s *Server) admit(m *method, authorization string) (auth.Principal, error) {
 	if authorization == "" {
-		return auth.Principal{}, tokenRefused("a token is required: send the header Authorization: Bearer <token>")
+		return auth.Principal{}, tokenRefused("a token is required: send the header Authorization: Bearer TOKEN")
 	}
 	token, ok := auth.Bearer(authorization)
 	if !ok {
-		return auth.Principal{}, tokenRefused("the Authorization header must be: Bearer <token>")
+		return auth.Principal{}, tokenRefused("the Authorization header must be: Bearer TOKEN")
 	}
 	p, err := s.config.Tokens.Verify(token, wall(s.config.Clock))
 	if err != nil {

@@ -136,7 +136,7 @@ func (s *server) awaitReady(ctx context.Context) error {
 }
 
 func (s *server) lastWords() string {
-	text, _ := os.ReadFile(s.log) // it only explains another error
+	text, _ := os.ReadFile(s.log)
 	return string(text[max(0, len(text)-2000):])
 }
 
@@ -199,7 +199,7 @@ func (s *server) end(signal syscall.Signal) error {
 		}
 	case <-time.After(stopTime):
 		_ = s.command.Process.Kill() // the error that matters follows
-		_ = <-s.exited               // killed
+		<-s.exited
 		err = errors.Join(err, fmt.Errorf("the server did not end within %v of being told to", stopTime))
 	}
 	s.command = nil

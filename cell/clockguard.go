@@ -60,11 +60,14 @@ func (g *clockGuard) accept() {
 }
 
 func stamp(ns uint64) string {
-	return time.Unix(0, int64(min(ns, 1<<63-1))).UTC().Format(time.RFC3339) //nolint:gosec // bounded
+	return time.Unix(0, int64(min(ns, 1<<63-1))).UTC().Format(time.RFC3339)
 }
 
 // AcceptClock lets writes go on after the clock jumped forward: an operator has looked at it.
-func (c *Cell) AcceptClock() { c.guard.accept() }
+func (c *Cell) AcceptClock() {
+	c.guard.accept()
+	c.poke()
+}
 
 // ClockHeld reports whether writes are held because the clock jumped.
 func (c *Cell) ClockHeld() bool { return c.guard.check() != nil }

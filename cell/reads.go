@@ -79,9 +79,9 @@ func (c *Cell) ScanAccounts(ctx context.Context, from uint32, reversed bool, vis
 		}
 		more = len(part) == scanPiece && from >= 1
 		for i := range part {
-			n := first + uint32(i) //nolint:gosec // < scanPiece
+			n := first + uint32(i)
 			if reversed {
-				n = first - uint32(i) //nolint:gosec // < scanPiece
+				n = first - uint32(i)
 			}
 			if !visit(n, &part[i]) {
 				return nil

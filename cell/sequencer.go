@@ -111,8 +111,8 @@ func (c *Cell) untilExpiry() (d time.Duration, ok bool) {
 	if due <= now {
 		return 0, true
 	}
-	const longest = uint64(time.Hour)                 // look again now and then: clocks are set
-	return time.Duration(min(due-now, longest)), true //nolint:gosec // bounded
+	const longest = uint64(time.Hour) // look again now and then: clocks are set
+	return time.Duration(min(due-now, longest)), true
 }
 
 // sleep waits for something to do; it returns false if that is a reservation that is due.

@@ -194,7 +194,7 @@ func (t *tally) compare(s *ledger.State) ([]AssetTotal, error) {
 	sums := make([]sides, n+1)
 	totals := make([]AssetTotal, n)
 	for i := range s.Counts().Accounts {
-		a := s.AccountByNumber(uint32(i + 1)) //nolint:gosec // account numbers are 32 bits
+		a := s.AccountByNumber(uint32(i + 1))
 		mine := t.accounts[a.ID]
 		if mine == nil || *mine != ledger.BalancesOf(&a) {
 			return nil, fmt.Errorf("%w: account %v has balances %+v, its movements add up to %+v", ErrUnproven, a.ID, ledger.BalancesOf(&a), mine)
@@ -210,7 +210,7 @@ func (t *tally) compare(s *ledger.State) ([]AssetTotal, error) {
 		totals[a.Asset-1].Accounts++
 	}
 	for i := range totals {
-		name, _ := s.Assets().Asset(uint32(i + 1)) //nolint:gosec // ≤ ledger.MaxAssets
+		name, _ := s.Assets().Asset(uint32(i + 1))
 		x := &sums[i+1]
 		if x.debits != x.credits || x.debitsPending != x.creditsPending {
 			return nil, fmt.Errorf("%w: %s: debits %v and credits %v posted, %v and %v pending", ErrUnproven, name, x.debits, x.credits, x.debitsPending, x.creditsPending)

@@ -9,14 +9,14 @@ import (
 )
 
 var (
-	// ErrRebuild: the folder holds no index of this journal (damaged, of another cell, or another layout). Delete it,
+	// ErrRebuild means: the folder holds no index of this journal (damaged, of another cell, or another layout). Delete it,
 	// open it again and replay the journal from its first block.
 	ErrRebuild = errors.New("the index must be rebuilt: delete its folder and replay the journal")
-	// ErrGap: a block came that is not the one after the last. Nothing was done.
+	// ErrGap means: a block came that is not the one after the last. Nothing was done.
 	ErrGap = errors.New("blocks are missing")
-	// ErrClosed: the index was closed.
+	// ErrClosed means: the index was closed.
 	ErrClosed = errors.New("the index is closed")
-	// ErrFilter: a filter that can't be: limit not within 1 to 8,190, no account, an empty range of time.
+	// ErrFilter means: a filter that can't be: limit not within 1 to 8,190, no account, an empty range of time.
 	ErrFilter = errors.New("invalid filter")
 )
 

@@ -4,11 +4,13 @@ import "time"
 
 // AwaitQuiet waits until Pebble has nothing to compact. For benchmarks: it looks every few milliseconds.
 func (x *Index) AwaitQuiet() {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for quiet := 0; quiet < 20; quiet++ {
 		if x.db.Metrics().Compact.NumInProgress > 0 {
 			quiet = 0
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-tick.C
 	}
 }
 

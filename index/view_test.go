@@ -45,12 +45,12 @@ func TestViewWhileIngested(t *testing.T) {
 	flush()
 	add(2)
 	inMemory := x.view()
-	defer inMemory.close()
+	defer func() { _ = inMemory.close() }() // it was only read
 	flush()
 	add(3)
 	flush()
 	nothingInMemory := x.view()
-	defer nothingInMemory.close()
+	defer func() { _ = nothingInMemory.close() }() // it was only read
 	add(4)
 	flush()
 	for _, c := range []struct {

@@ -51,7 +51,7 @@ func drawDraft(t *rapid.T) draft {
 	for range rapid.IntRange(0, 5).Draw(t, "requests") {
 		n := rapid.IntRange(1, 20).Draw(t, "events")
 		d.requests = append(d.requests, request{
-			kind:   journal.Kind(rapid.IntRange(1, 6).Draw(t, "kind")), //nolint:gosec // 1 to 6
+			kind:   journal.Kind(rapid.IntRange(1, 6).Draw(t, "kind")),
 			actor:  journal.Actor(noise(t, 16, "actor")),
 			events: noise(t, n*journal.RecordSize, "records"),
 		})
@@ -60,7 +60,7 @@ func drawDraft(t *rapid.T) draft {
 	for i := range events {
 		if rapid.Bool().Draw(t, "outcome") {
 			d.outcomes = append(d.outcomes, journal.Outcome{
-				Event: uint32(i), Status: journal.Status(rapid.Uint16().Draw(t, "status")), //nolint:gosec // small
+				Event: uint32(i), Status: journal.Status(rapid.Uint16().Draw(t, "status")),
 				Timestamp: rapid.Uint64().Draw(t, "timestamp"), Amount: genU128().Draw(t, "amount"),
 				PendingPosition: journal.Position(rapid.Uint64().Draw(t, "position")),
 			})
@@ -74,7 +74,7 @@ func drawDraft(t *rapid.T) draft {
 func drawHeader(t *rapid.T) journal.Header {
 	seq := rapid.Uint64Range(1, journal.MaxSeq).Draw(t, "seq")
 	return journal.Header{
-		Rules: rapid.Uint16().Draw(t, "rules"), Kind: journal.BlockKind(rapid.IntRange(1, 3).Draw(t, "kind")), //nolint:gosec // 1 to 3
+		Rules: rapid.Uint16().Draw(t, "rules"), Kind: journal.BlockKind(rapid.IntRange(1, 3).Draw(t, "kind")),
 		Cell: rapid.Uint64().Draw(t, "cell"), Seq: seq, Epoch: rapid.Uint64().Draw(t, "epoch"),
 		Incarnation: [16]byte(noise(t, 16, "incarnation")),
 		Time:        rapid.Uint64Range(0, journal.MaxTimestamp-2*journal.MaxEvents).Draw(t, "time"),
@@ -201,7 +201,7 @@ func TestDropRequestLeavesNothing(t *testing.T) {
 			if rapid.Bool().Draw(t, "drop") {
 				first, copied := b.AddRequest(journal.KindTransfers, journal.Actor{9}, make([]byte, 3*journal.RecordSize))
 				copied[0] = 1
-				b.AddOutcome(journal.Outcome{Event: uint32(first) + 1, Status: 7}) //nolint:gosec // small
+				b.AddOutcome(journal.Outcome{Event: uint32(first) + 1, Status: 7})
 				b.DropRequest()
 			}
 			first, _ := b.AddRequest(r.kind, r.actor, r.events)

@@ -171,7 +171,7 @@ func goldenBlocks() (names []string, blocks []*journal.Block) {
 			},
 		}
 		first, _ := b.AddRequest(journal.KindAccounts, teller, journal.Bytes(accounts))
-		b.AddOutcome(journal.Outcome{Event: uint32(first) + 2, Status: journal.AccountReservedField, Timestamp: 1_700_000_000_000_001_004}) //nolint:gosec // small
+		b.AddOutcome(journal.Outcome{Event: uint32(first) + 2, Status: journal.AccountReservedField, Timestamp: 1_700_000_000_000_001_004})
 		limits := []journal.Limit{{
 			ID: money.From(90), Account: big(2), HourAmount: big(91), DayAmount: big(92), HourCount: 93, DayCount: 94, Side: journal.FreezeDebit,
 		}}
@@ -191,7 +191,7 @@ func goldenBlocks() (names []string, blocks []*journal.Block) {
 		unfreeze := []journal.Unfreeze{{ID: money.From(204), FreezeID: money.From(201)}}
 		copy(unfreeze[0].Reason[:], "lifted")
 		first, _ := b.AddRequest(journal.KindUnfreeze, teller, journal.Bytes(unfreeze))
-		b.AddOutcome(journal.Outcome{Event: uint32(first), Status: journal.ControlSecondPersonRequired, Timestamp: 1_700_000_060_000_002_005}) //nolint:gosec // small
+		b.AddOutcome(journal.Outcome{Event: uint32(first), Status: journal.ControlSecondPersonRequired, Timestamp: 1_700_000_060_000_002_005})
 	})
 	add("a barrier with a digest of the state", journal.Header{
 		Kind: journal.BlockBarrier, Seq: 4096, Epoch: 2, Time: journal.MaxTimestamp - 2*journal.MaxEvents, Acked: 4095,

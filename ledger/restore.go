@@ -95,9 +95,9 @@ func (in *restoring) restoreFreezes() error {
 			return fmt.Errorf("%w: freeze %v has mode %d, or stands there twice", ErrSnapshot, f.ID, f.Mode)
 		}
 		z.all = append(z.all, f)
-		z.byID[f.ID] = int(i) //nolint:gosec // few
+		z.byID[f.ID] = int(i)
 		if f.Lifted {
-			z.lifts[f.UnfreezeID] = int(i) //nolint:gosec // few
+			z.lifts[f.UnfreezeID] = int(i)
 			continue
 		}
 		z.active++
@@ -153,7 +153,7 @@ func (in *restoring) restoreAccounts() error {
 	for n := uint32(1); n <= in.nAccounts; n++ {
 		a := in.accounts.at(n)
 		hash := in.hasher.hash(a.ID)
-		if in.numberByHash(a.ID, hash) != 0 || in.accountNo.crowded(hash) {
+		if in.numberByHash(a.ID, hash) != 0 || !in.accountNo.room(hash) {
 			return fmt.Errorf("%w: account %v stands there twice, or its hash with too many others", ErrSnapshot, a.ID)
 		}
 		in.accountNo.insert(hash, uint64(n))
@@ -172,7 +172,7 @@ func (in *restoring) restorePendings() error {
 			return fmt.Errorf("%w: reservation %v is of accounts %d and %d, %v of %v is left", ErrSnapshot, p.id, p.debit, p.credit, p.remaining, p.amount)
 		}
 		hash := in.hasher.hash(p.id)
-		if in.pendings.find(p.id, hash) != 0 || in.pendings.byID.crowded(hash) {
+		if in.pendings.find(p.id, hash) != 0 || !in.pendings.byID.room(hash) {
 			return fmt.Errorf("%w: reservation %v stands there twice, or its hash with too many others", ErrSnapshot, p.id)
 		}
 		in.pendings.byID.insert(hash, uint64(n))
@@ -202,7 +202,7 @@ func (in *restoring) restoreIDs() error {
 		if value == 0 {
 			break
 		}
-		if seq := journal.Position(value >> 2).Seq(); seq == 0 || seq > in.head.Seq || in.ids.crowded(hash) {
+		if seq := journal.Position(value >> 2).Seq(); seq == 0 || seq > in.head.Seq || !in.ids.room(hash) {
 			return fmt.Errorf("%w: an id of block %d, or its hash with too many others", ErrSnapshot, seq)
 		}
 		in.restoreID(hash, value)

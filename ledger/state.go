@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"encoding/binary"
+
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/must"
@@ -163,9 +165,8 @@ func (s *State) Counts() Counts {
 
 // Digest summarises every balance that ever resulted, in order: equal journals give equal digests.
 func (s *State) Digest() (d [32]byte) {
-	for i := range 8 {
-		d[i], d[8+i] = byte(s.digest[0]>>(8*i)), byte(s.digest[1]>>(8*i))
-	}
+	binary.LittleEndian.PutUint64(d[:], s.digest[0])
+	binary.LittleEndian.PutUint64(d[8:], s.digest[1])
 	return d
 }
 

@@ -73,7 +73,7 @@ func (t *table) touch(hash uint64) uint64 { return t.segment(hash).slots[hash%se
 // find returns the place of the next entry of hash in its segment, at or after probe number from, or -1.
 func (s *segment) find(hash uint64, from int) (probe int, value uint64) {
 	for p := from; p < segmentSlots; p++ {
-		e := &s.slots[(hash+uint64(p))%segmentSlots]
+		e := &s.slots[(hash+uint64(p))%segmentSlots] //nolint:gosec // p ≥ 0
 		if e.value == 0 {
 			return -1, 0
 		}
@@ -85,20 +85,23 @@ func (s *segment) find(hash uint64, from int) (probe int, value uint64) {
 }
 
 func (t *table) insert(hash, value uint64) {
-	s := t.segment(hash)
-	for s.used >= segmentFull {
-		t.split(s, hash)
-		s = t.segment(hash)
-	}
-	s.put(hash, value)
+	must.True(t.room(hash), "hash table of %d entries: too many hashes begin like %x", t.n, hash)
+	t.segment(hash).put(hash, value)
 	t.n++
 }
 
-// crowded reports whether another entry of hash would need more splits than chance can cause: whoever reads hashes from
-// outside must refuse it, because each split may double the directory.
-func (t *table) crowded(hash uint64) bool {
+// room makes room for an entry of hash. It reports false where chance can't be why so many entries share their leading
+// bits: whoever reads hashes from outside must refuse them then, because each split may double the directory.
+func (t *table) room(hash uint64) bool {
 	s := t.segment(hash)
-	return s.used >= segmentFull && int(s.depth) >= bits.Len(uint(t.n))
+	for s.used >= segmentFull {
+		if int(s.depth) > bits.Len(uint(t.n)) {
+			return false
+		}
+		t.split(s, hash)
+		s = t.segment(hash)
+	}
+	return true
 }
 
 func (s *segment) put(hash, value uint64) {
@@ -108,6 +111,16 @@ func (s *segment) put(hash, value uint64) {
 	}
 	s.slots[i] = slot{hash, value}
 	s.used++
+}
+
+// has reports whether there is an entry of this hash and value.
+func (t *table) has(hash, value uint64) bool {
+	s := t.segment(hash)
+	p, v := s.find(hash, 0)
+	for p >= 0 && v != value {
+		p, v = s.find(hash, p+1)
+	}
+	return p >= 0
 }
 
 // replace changes an entry's value.
@@ -146,7 +159,6 @@ func (t *table) remove(hash, value uint64) {
 
 // split halves the segment that hash belongs to by one more leading bit.
 func (t *table) split(s *segment, hash uint64) {
-	must.True(s.depth < 40, "hash table: segment of %d entries at depth %d", s.used, s.depth)
 	if uint(s.depth) == 64-t.shift {
 		t.double()
 	}

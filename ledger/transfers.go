@@ -95,7 +95,9 @@ func (f *Fact) fenced() bool {
 
 // burn makes an id unusable: its entry points to the event that failed.
 func (s *State) burn(hash uint64, at journal.Position) {
-	s.ids.insert(hash, uint64(at)<<2)
+	if !s.ids.has(hash, uint64(at)<<2) { // a fence's two ids may share their hash
+		s.ids.insert(hash, uint64(at)<<2)
+	}
 	s.counts.Burned++
 	s.changed = true
 	s.digest[1] = (s.digest[1] ^ uint64(at)) * 0x9E3779B97F4A7C15

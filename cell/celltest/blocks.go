@@ -24,7 +24,7 @@ func (w Writer) Block(seq uint64, prev journal.Hash, n int) *journal.Block {
 		events := make([]journal.Transfer, n)
 		for i := range events {
 			events[i] = journal.Transfer{
-				ID: money.U128{Lo: seq<<16 | uint64(i), Hi: uint64(w.Incarnation)}, Debit: money.From(1), Credit: money.From(2), //nolint:gosec // i ≥ 0
+				ID: money.U128{Lo: seq<<16 | uint64(i), Hi: uint64(w.Incarnation)}, Debit: money.From(1), Credit: money.From(2),
 				Amount: money.From(seq), UserData64: ^seq, Asset: 1, Code: 1,
 			}
 		}

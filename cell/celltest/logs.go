@@ -96,7 +96,7 @@ func wantBlock(ctx context.Context, l cell.Log, b *journal.Block) error {
 
 func wantError(err, want error, what string) error {
 	if !errors.Is(err, want) {
-		return fmt.Errorf("%s: got error %v, want %w", what, err, want)
+		return fmt.Errorf("%s: got error %w, want %w", what, err, want)
 	}
 	return nil
 }
@@ -263,7 +263,7 @@ func contenders(ctx context.Context, h LogHarness) error {
 			winner = 1
 		}
 		if results[winner] != nil || !errors.Is(results[1-winner], cell.ErrConflict) {
-			return fmt.Errorf("two contenders for block %d got %v and %v; want nil and a conflict", seq, results[0], results[1])
+			return fmt.Errorf("two contenders for block %d got %w and %w; want nil and a conflict", seq, results[0], results[1])
 		}
 		prev = blocks[winner].Hash
 		if err := wantHead(ctx, h.Log, seq, prev); err != nil {
@@ -313,7 +313,7 @@ func readsDuringAppends(ctx context.Context, h LogHarness) error {
 	var wait sync.WaitGroup
 	for reader := range 4 {
 		wait.Go(func() {
-			for at := uint64(reader); ; at += 7 {
+			for at := uint64(reader); ; at += 7 { //nolint:gosec // 0 to 3
 				select {
 				case <-done:
 					return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -101,13 +102,25 @@ func demoProgress(s demo.Status) string {
 		s.Transfers, s.PerSecond, float64(s.P99)/1e6, s.Refused, note)
 }
 
-// demoForUp runs the bank gently on a node of this process, until it is interrupted, and says what to look at.
-func demoForUp(c *cobra.Command, address string, config node.Config, logger *slog.Logger) (err error) {
-	defer func() {
-		if err != nil {
+// startDemo begins to run the bank gently on a node of this process; stop ends that and waits. Errors of the bank are no
+// reason to stop the server.
+func startDemo(ctx context.Context, w io.Writer, address string, config node.Config, logger *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := gentleDemo(ctx, w, address, config, logger); err != nil {
 			logger.Error("the demo bank stopped; the server goes on", "error", err)
 		}
 	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+// gentleDemo says what to look at, and runs.
+func gentleDemo(ctx context.Context, w io.Writer, address string, config node.Config, logger *slog.Logger) (err error) {
 	token, err := os.ReadFile(filepath.Join(config.Data, auth.AdminFile))
 	if err != nil {
 		return fmt.Errorf("read the admin token: %w", err)
@@ -124,18 +137,15 @@ func demoForUp(c *cobra.Command, address string, config node.Config, logger *slo
 	if config.Listen != node.DefaultConfig().Listen {
 		flags += " --server " + address
 	}
-	_, _ = fmt.Fprintf(c.OutOrStdout(), `
+	_, _ = fmt.Fprintf(w, `
 A demo bank with %d customers is at work, a day in %v. Look at:
   sterling ledger statement%s %s   a customer
   sterling ledger accounts%s %s %s   a merchant, and the bank's fees
   curl -s http://%s/metrics | grep ^sterling_
 `, gentleAccounts, gentleDay, flags, demo.AccountID(demo.Customer, 0), flags, demo.AccountID(demo.Merchant, 0), demo.AccountID(demo.Fees, 0), address)
-	summary, err := demo.Run(c.Context(), demo.Config{
+	summary, err := demo.Run(ctx, demo.Config{
 		Client: ledger, Seed: demo.SeedOf(time.Now().String()), Accounts: gentleAccounts, Rate: gentleRate, Day: gentleDay,
 	})
-	if errors.Is(err, context.Canceled) {
-		err = nil
-	}
 	if summary != nil {
 		logger.Info("the demo bank has closed", "created", summary.Created, "refused", summary.Refused)
 	}

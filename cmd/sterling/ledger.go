@@ -20,7 +20,7 @@ import (
 )
 
 // tokenEnv is the environment variable that holds a token.
-const tokenEnv = "STERLING_TOKEN" //nolint:gosec // the name of a variable, not a token
+const tokenEnv = "STERLING_TOKEN"
 
 // ledgerFlags are the flags of every command that talks to a server.
 type ledgerFlags struct {

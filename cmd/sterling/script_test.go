@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 			env.Values[serversKey{}] = servers
 			env.Defer(func() {
 				for _, s := range servers {
-					s.stop(syscall.SIGKILL)
+					_ = s.stop(syscall.SIGKILL) // it may have ended already
 				}
 			})
 			return nil

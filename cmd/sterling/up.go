@@ -76,22 +76,20 @@ func up(c *cobra.Command, f *upFlags) error {
 		return err
 	}
 	greet(c.OutOrStdout(), n, config)
-	demoEnded := make(chan error, 1)
+	stopDemo := func() {}
 	if f.demo {
-		go func() { demoEnded <- demoForUp(c, n.Address(), config, logger) }()
+		stopDemo = startDemo(c.Context(), c.OutOrStdout(), n.Address(), config, logger)
 	}
 	select {
 	case <-c.Context().Done():
 		logger.Info("stopping: calls in flight are answered first")
 	case err = <-n.Fatal():
 	}
+	stopDemo()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), stopTime)
 	defer cancel()
 	if stopErr := n.Stop(ctx); err == nil {
 		err = stopErr
-	}
-	if f.demo {
-		_ = <-demoEnded // it was logged
 	}
 	return err
 }
@@ -109,7 +107,7 @@ func newLogger(w io.Writer, config node.Log) *slog.Logger {
 // recoveryBar shows how far recovery is, when a person watches and it takes long enough to see.
 func recoveryBar(w io.Writer) func(seq, head uint64) {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	var bar *progressbar.ProgressBar

@@ -338,7 +338,7 @@ func TestVerifyFrom(t *testing.T) {
 	s := open(t, "data", o)
 	for _, b := range w.blocks {
 		raw, err := s.Read(t.Context(), b.Header.Seq, nil)
-		if int(b.Header.Seq) == hurt+1 { //nolint:gosec // small
+		if int(b.Header.Seq) == hurt+1 {
 			var d *local.DamageError
 			if !errors.As(err, &d) || d.File != w.path[hurt] {
 				t.Fatalf("read the damaged block: got error %v", err)

@@ -69,7 +69,7 @@ func goesOn(ctx context.Context, s *local.Store, fs vfs.FS, blocks []*journal.Bl
 	if err != nil {
 		return err
 	}
-	if uint64(n) < acked || uint64(n) > acked+1 { //nolint:gosec // small
+	if uint64(n) < acked || uint64(n) > acked+1 {
 		return fmt.Errorf("%d blocks are there, %d were acknowledged and one more was under way at most", n, acked)
 	}
 	if err := snapshotsWhole(s, blocks, acked); err != nil {
@@ -82,7 +82,7 @@ func goesOn(ctx context.Context, s *local.Store, fs vfs.FS, blocks []*journal.Bl
 	}
 	rival := writer
 	rival.Incarnation = 99
-	next := rival.Chain(uint64(n), prev, 3, 0, 25, 1) //nolint:gosec // small
+	next := rival.Chain(uint64(n), prev, 3, 0, 25, 1)
 	for _, b := range next {
 		if err := s.Append(ctx, b); err != nil {
 			return err
@@ -148,7 +148,7 @@ func TestPowerLossAtEveryStep(t *testing.T) {
 		defer mu.Unlock()
 		steps++
 		for i, percent := range []int{0, 15, 50, 50, 85, 100} {
-			seed := steps*10 + uint64(i) //nolint:gosec // small
+			seed := steps*10 + uint64(i)
 			cut, err := recovered(t.Context(), crash(mem, percent, seed), blocks, acked)
 			if err != nil {
 				failures = append(failures, fmt.Errorf("step %d, %d%% of what was not synced, seed %d: %w", steps, percent, seed, err))

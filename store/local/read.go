@@ -79,7 +79,7 @@ func (s *Store) ReadAt(ctx context.Context, seq uint64, p []byte, offset int) er
 		return err
 	}
 	defer r.close()
-	if end := uint64(max(offset, 0)) + uint64(len(p)) + frameSize; r.length > 0 || r.count == 0 || end > uint64(r.count-1)*payloadSize { //nolint:gosec // not negative
+	if end := uint64(max(offset, 0)) + uint64(len(p)) + frameSize; r.length > 0 || r.count == 0 || end > uint64(r.count-1)*payloadSize {
 		if err := r.needLength(); err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func (s *Store) listSegments() error {
 		s.segments = append(s.segments, g)
 	}
 	for i, g := range s.segments {
-		if want := uint32(i + 1); g.header.Generation != want { //nolint:gosec // number of files
+		if want := uint32(i + 1); g.header.Generation != want {
 			return fmt.Errorf("open %s: %w: number %d of the journal, before block %d", s.path(journalDir), ErrMissing, want, g.header.First)
 		}
 		if i > 0 {

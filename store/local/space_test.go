@@ -36,10 +36,10 @@ func TestDiskFull(t *testing.T) {
 	}
 	wantBlocks(t, s, blocks[:n])
 	fs.set(func(f *faultFS) { f.space = 0 })
-	if _, err := s.Snapshots().Create(uint64(n)); !errors.Is(err, cell.ErrFull) { //nolint:gosec // small
+	if _, err := s.Snapshots().Create(uint64(n)); !errors.Is(err, cell.ErrFull) {
 		t.Fatalf("create a snapshot: got error %v, want ErrFull", err)
 	}
-	if cut, err := recovered(t.Context(), crash(mem, 50, 1), blocks, uint64(n)); cut || err != nil { //nolint:gosec // small
+	if cut, err := recovered(t.Context(), crash(mem, 50, 1), blocks, uint64(n)); cut || err != nil {
 		t.Fatalf("after a power loss on a full disk: cut %v, error %v", cut, err)
 	}
 	closeStore(t, s)

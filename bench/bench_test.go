@@ -58,7 +58,7 @@ func small(t *testing.T) bench.Config {
 	}
 	return bench.Config{
 		Command: []string{self, serveWord}, Dir: t.TempDir(), Version: "test",
-		Accounts: 1000, Transfers: 40_000, Duration: time.Second, Warmup: 50 * time.Millisecond,
+		Accounts: 1000, Transfers: 40_000, Duration: time.Second, Warmup: 50 * time.Millisecond, Rest: 50 * time.Millisecond,
 	}
 }
 

@@ -152,7 +152,11 @@ func (a *auditor) explainNow() {
 		for i, r := range c.results {
 			at = max(at, r.Timestamp-uint64(i))
 		}
-		results, changed := a.m.try(c.op.kind, c.op.actor, c.op.events, at)
+		time := a.m.now
+		if at >= a.end { // not in this block, but in one that came to nothing
+			time = at
+		}
+		results, changed := a.m.try(c.op.kind, c.op.actor, c.op.events, at, time)
 		if changed || !slices.Equal(results, c.results) {
 			return false
 		}

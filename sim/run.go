@@ -334,7 +334,7 @@ func (w *world) startFailed(m *machine, err error) {
 	switch {
 	case m.failing(), errors.Is(err, local.ErrSyncFailed):
 		w.crash(m)
-	case m.flipped != nil && errors.Is(err, cell.ErrDamaged):
+	case m.flipped != nil && (errors.Is(err, cell.ErrDamaged) || errors.Is(err, local.ErrVersion)): // the bit may be the version's
 		w.trace("disk: the bit is flipped back")
 		m.flipped()
 		m.flipped = nil

@@ -20,10 +20,11 @@ const (
 	accounts = 40 // ids 1 to 40
 	nowhere  = "4000"
 
-	created  = ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_CREATED
-	exists   = ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS
-	notFound = ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_CREDIT_ACCOUNT_NOT_FOUND
-	burned   = ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_ID_ALREADY_FAILED
+	created     = ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_CREATED
+	exists      = ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS
+	notFound    = ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_CREDIT_ACCOUNT_NOT_FOUND
+	chainFailed = ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_LINKED_EVENT_FAILED
+	burned      = ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_ID_ALREADY_FAILED
 
 	pending   = ledgerv1.TransferFlag_TRANSFER_FLAG_PENDING
 	post      = ledgerv1.TransferFlag_TRANSFER_FLAG_POST_PENDING_TRANSFER

@@ -90,7 +90,7 @@ func Run(o Options) (Report, error) {
 	if o.Steps == 0 {
 		o.Steps = 700
 	}
-	w := &world{ctx: context.Background(), opts: o, kind: o.World, rng: rand.New(rand.NewPCG(o.Seed, 0x5EED)), clock: newClock(), audit: newAuditor(), hash: fnv.New64a()}
+	w := &world{ctx: context.Background(), opts: o, kind: o.World, rng: newRand(o.Seed), clock: newClock(), audit: newAuditor(), hash: fnv.New64a()}
 	if w.kind == Auto {
 		w.kind = []World{Shared, Local, Shared, Local, Shared, Local, Shared, Indexed}[o.Seed%8]
 	}
@@ -453,3 +453,5 @@ func (w *world) shutDown() {
 }
 
 var _ index.Records = (*cell.Cell)(nil)
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x5EED)) }

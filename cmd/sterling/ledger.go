@@ -66,10 +66,11 @@ recorded the first time answers "exists" and changes nothing.`,
 // session is a connection to a server, and where its answers go.
 type session struct {
 	ledgerv1.LedgerServiceClient
-	admin ledgerv1.AdminServiceClient
-	flags *ledgerFlags
-	token tokenSource
-	c     *cobra.Command
+	admin  ledgerv1.AdminServiceClient
+	client *client.Client // repeats what the server could not take, with the same ids
+	flags  *ledgerFlags
+	token  tokenSource
+	c      *cobra.Command
 }
 
 // with runs a command's work over a connection, and explains its error.
@@ -86,7 +87,7 @@ func (f *ledgerFlags) with(c *cobra.Command, work func(ctx context.Context, s *s
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &session{conn.Ledger(), conn.Admin(), f, token, c}
+	s := &session{conn.Ledger(), conn.Admin(), conn, f, token, c}
 	return s.explain(work(c.Context(), s))
 }
 

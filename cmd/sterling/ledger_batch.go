@@ -90,7 +90,10 @@ func (b *batches) run(ctx context.Context, in io.Reader) error {
 
 // stop reports a line that can't be read, and what was sent before it.
 func (b *batches) stop(line int, err error) error {
-	return usage("%s:%d: %w; %d transfers before it were sent: mend the line and send all again", b.name, line, err, b.sent)
+	if b.sent == 0 {
+		return usage("%s:%d: %w; nothing was sent", b.name, line, err)
+	}
+	return fmt.Errorf("%s:%d: %w; the %d transfers before it were sent: mend the line and send all again", b.name, line, err, b.sent)
 }
 
 // whole is how many of the waiting transfers end with a whole chain.

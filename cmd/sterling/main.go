@@ -18,7 +18,7 @@ import (
 // Exit codes, documented in docs/cli.md.
 const (
 	exitFailed  = 1 // what was asked for did not happen
-	exitUsage   = 2 // the command line or the configuration is wrong; nothing was done
+	exitUsage   = 2 // the command line, the configuration or the input is wrong; nothing was done
 	exitRefused = 3 // events were refused: the answer says which and why
 )
 
@@ -75,7 +75,7 @@ acknowledged, exactly once, provable afterwards.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newUp(), newLedger(), newVerify(), newConfig(), newToken(), newBench(), newDemo(), newVersion())
+	root.AddCommand(newUp(), newLedger(), newImport(), newDemo(), newVerify(), newConfig(), newToken(), newBench(), newVersion())
 	strict(root)
 	return root
 }

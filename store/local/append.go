@@ -114,7 +114,8 @@ func (s *Store) roll(n uint32) error {
 	if len(s.segments) > 0 && s.tail+n <= s.last().sectors() {
 		return nil
 	}
-	file, size, err := s.prepare.take(max(s.opts.SegmentSize, offsetOf(n+1)))
+	first := len(s.segments) == 0 // nobody is used to anything yet: let it be filled
+	file, size, err := s.prepare.take(max(s.opts.SegmentSize, offsetOf(n+1)), first)
 	if err != nil {
 		return err
 	}

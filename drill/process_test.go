@@ -27,8 +27,8 @@ import (
 // patience bounds every wait for something that has to happen, in a test on a busy machine.
 const patience = 60 * time.Second
 
-// binary is the command under test; TestMain builds it.
-var binary string
+// sterling is the command under test; TestMain builds it.
+var sterling string
 
 func TestMain(m *testing.M) {
 	code, err := buildAndRun(m)
@@ -45,8 +45,8 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "sterling")
-	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/sterling").CombinedOutput(); err != nil {
+	sterling = filepath.Join(dir, "sterling")
+	if out, err := exec.Command("go", "build", "-o", sterling, "../cmd/sterling").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build the command: %w\n%s", err, out)
 	}
 	return m.Run(), nil
@@ -86,7 +86,7 @@ func (l *logBuffer) String() string {
 func launch(t *testing.T, dir string, flags ...string) *process {
 	t.Helper()
 	args := append([]string{"up", "--data", dir, "--listen", "127.0.0.1:0", "--config", configFile(t)}, flags...)
-	p := &process{t: t, dir: dir, cmd: exec.Command(binary, args...), first: make(chan string, 1), ended: make(chan struct{})}
+	p := &process{t: t, dir: dir, cmd: exec.Command(sterling, args...), first: make(chan string, 1), ended: make(chan struct{})}
 	p.cmd.Stderr = &p.log
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -196,7 +196,7 @@ func command(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, binary, args...)
+	c := exec.CommandContext(ctx, sterling, args...)
 	b, err := c.CombinedOutput()
 	if err != nil && c.ProcessState == nil {
 		t.Fatal(err)

@@ -164,7 +164,17 @@ func (n *Node) fail(err error) { n.once.Do(func() { n.fatal <- err }) }
 func (n *Node) Stop(ctx context.Context) error {
 	err := n.server.Shutdown(ctx)
 	n.listener = nil // closed by the server
-	return errors.Join(err, <-n.serving, n.release())
+	return errors.Join(err, <-n.serving, n.settle(ctx), n.release())
+}
+
+// settle ends the cell and makes the index durable as far as the journal is: the next start then knows what has to be
+// in the journal, and notices if it has lost its end.
+func (n *Node) settle(ctx context.Context) error {
+	err := n.cell.Close()
+	if flushErr := n.index.Flush(ctx); flushErr != nil {
+		n.logger.Warn("the index is not durable to its end; the next start reads that from the journal", "error", flushErr)
+	}
+	return err
 }
 
 // release closes what was opened, last first.

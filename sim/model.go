@@ -427,7 +427,7 @@ func (m *model) unfreeze(u journal.Unfreeze, actor journal.Actor, at uint64) (jo
 	case f.lifted == small(u.ID):
 		return journal.ControlExists, f.end
 	case f.lifted != 0:
-		return journal.ControlFreezeAlreadyLifted, f.end
+		return journal.ControlFreezeAlreadyLifted, at
 	case f.actor == actor:
 		return journal.ControlSecondPersonRequired, at
 	}

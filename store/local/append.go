@@ -136,7 +136,7 @@ func (s *Store) roll(n uint32) error {
 	s.segments, s.active = append(s.segments, g), nil
 	s.mu.Unlock()
 	s.tail, s.coder = 1, g.codec()
-	s.prepare.ask(s.opts.SegmentSize)
+	s.prepare.ask(s.opts.SegmentSize, false)
 	return nil
 }
 

@@ -76,10 +76,10 @@ func (p *preparer) run() {
 	}
 }
 
-// ask starts the preparation of the next segment.
-func (p *preparer) ask(size int64) {
+// ask starts the preparation of the next segment; if somebody waits for it, what is reserved will do.
+func (p *preparer) ask(size int64, hurry bool) {
 	p.budget.Store(fillAhead)
-	p.hurry.Store(false)
+	p.hurry.Store(hurry)
 	p.asked = true
 	p.work <- size
 }
@@ -103,7 +103,7 @@ func (p *preparer) take(size int64, filled bool) (vfs.File, int64, error) {
 			p.discard(r.file)
 		}
 	}
-	p.ask(size)
+	p.ask(size, !filled)
 	r := p.wait(filled)
 	return r.file, r.size, r.err
 }
@@ -130,7 +130,7 @@ func (p *preparer) retry(size int64) {
 			return
 		}
 	}
-	p.ask(size)
+	p.ask(size, false)
 	p.allow(math.MaxInt64)
 }
 

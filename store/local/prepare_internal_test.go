@@ -35,7 +35,7 @@ func TestPreparationGivesWay(t *testing.T) {
 	for filled, want := range map[bool]int64{true: size + sectorSize, false: fillAhead + 2*fillStep} {
 		fs := &countingFS{FS: vfs.NewMem()}
 		p := newPreparer(fs, preparedName)
-		p.ask(size)
+		p.ask(size, false)
 		file, got, err := p.take(size, filled)
 		if err != nil || got != size {
 			t.Fatalf("took %d bytes, error %v", got, err)

@@ -66,7 +66,7 @@ func (c *converter) account(r *row, m AccountMapping) (*ledgerv1.Account, error)
 		{"user_data_64", func() error { return c.number(r, m.UserData64, math.MaxUint64, func(v uint64) { a.UserData_64 = v }) }},
 		{"user_data_32", func() error {
 			return c.number(r, m.UserData32, math.MaxUint32, func(v uint64) { a.UserData_32 = uint32(v) })
-		}}, //nolint:gosec // bounded
+		}},
 	})
 	for _, f := range m.Flags {
 		a.Flags = append(a.Flags, ledgerv1.AccountFlag(ledgerv1.AccountFlag_value["ACCOUNT_FLAG_"+strings.ToUpper(f)]))
@@ -89,7 +89,7 @@ func (c *converter) transfer(r *row, m *TransferMapping, ids map[string]*ledgerv
 		{"user_data_64", func() error { return c.number(r, m.UserData64, math.MaxUint64, func(v uint64) { t.UserData_64 = v }) }},
 		{"user_data_32", func() error {
 			return c.number(r, m.UserData32, math.MaxUint32, func(v uint64) { t.UserData_32 = uint32(v) })
-		}}, //nolint:gosec // bounded
+		}},
 	})
 	for _, f := range m.Flags {
 		t.Flags = append(t.Flags, ledgerv1.TransferFlag(ledgerv1.TransferFlag_value["TRANSFER_FLAG_"+strings.ToUpper(f)]))

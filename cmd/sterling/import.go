@@ -119,7 +119,7 @@ func finishImport(c *cobra.Command, f *ledgerFlags, s importer.Summary, err erro
 // importBar shows how far an import is, when a person watches.
 func importBar(ctx context.Context, w io.Writer, m *importer.Mapping, o importer.Options) (func(rows int), error) {
 	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // a file descriptor
+	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return nil, nil
 	}
 	o.Report = nil // Run reports them

@@ -84,6 +84,16 @@ func (s *segment) find(hash uint64, from int) (probe int, value uint64) {
 	return -1, 0
 }
 
+// has reports whether the entry is there.
+func (t *table) has(hash, value uint64) bool {
+	s := t.segment(hash)
+	p, v := s.find(hash, 0)
+	for p >= 0 && v != value {
+		p, v = s.find(hash, p+1)
+	}
+	return p >= 0
+}
+
 func (t *table) insert(hash, value uint64) {
 	if !t.room(hash) {
 		must.True(false, "hash table of %d entries: too many hashes begin like %x", t.n, hash)

@@ -93,9 +93,12 @@ func (f *Fact) fenced() bool {
 	return f.Asked.Flags.Has(journal.TransferFence) && f.Status == journal.TransferPendingTransferNotFound
 }
 
-// burn makes an id unusable: its entry points to the event that failed.
+// burn makes an id unusable: its entry points to the event that failed. A void and what it fences may share a hash;
+// then one entry is both.
 func (s *State) burn(hash uint64, at journal.Position) {
-	s.ids.insert(hash, uint64(at)<<2)
+	if !s.ids.has(hash, uint64(at)<<2) {
+		s.ids.insert(hash, uint64(at)<<2)
+	}
 	s.counts.Burned++
 	s.changed = true
 	s.digest[1] = (s.digest[1] ^ uint64(at)) * 0x9E3779B97F4A7C15

@@ -39,7 +39,7 @@ func (f *Fake) Mono() uint64 {
 func (f *Fake) After(d time.Duration) (<-chan time.Time, func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := &fakeTimer{at: f.mono + uint64(max(0, d)), ch: make(chan time.Time, 1)} //nolint:gosec // bounded below
+	t := &fakeTimer{at: f.mono + uint64(max(0, d)), ch: make(chan time.Time, 1)}
 	f.timers = append(f.timers, t)
 	f.fire()
 	return t.ch, func() { f.forget(t) }

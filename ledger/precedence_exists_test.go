@@ -49,8 +49,12 @@ func TestPrecedenceOfRepeats(t *testing.T) {
 		was  journal.Transfer
 		less bool // only less than what was moved is another amount
 	}{
-		{"plain", data(plainTransfer()), false}, {"pending", pending, false}, {"balancing", balancing, true},
-		{"post", post, false}, {"part", part, false}, {"void", void, false},
+		{"plain", data(plainTransfer()), false},
+		{"pending", pending, false},
+		{"balancing", balancing, true},
+		{"post", post, false},
+		{"part", part, false},
+		{"void", void, false},
 	} {
 		for _, memory := range []string{"open block", "sealed block", "released block"} {
 			t.Run(kind.name+"/"+memory, func(t *testing.T) {

@@ -197,9 +197,11 @@ func ofAnyTransfer(imported bool) []fault {
 		fault{journal.TransferImportedEventNotExpected, "", nil, func(w *world) { w.first = &journal.Transfer{} }},
 		fault{journal.TransferImportedEventTimestampOutOfRange, "t", func(x *journal.Transfer) { x.Timestamp = 0 }, nil},
 		fault{journal.TransferImportedEventTimestampMustNotAdvance, "t", func(x *journal.Transfer) { x.Timestamp = 1 << 62 }, nil},
-		fault{journal.TransferImportedEventTimestampMustNotRegress, "tw",
+		fault{
+			journal.TransferImportedEventTimestampMustNotRegress, "tw",
 			func(x *journal.Transfer) { x.Timestamp = beforeTime },
-			func(w *world) { w.move(2, 3, money.U128{}, 0) }})
+			func(w *world) { w.move(2, 3, money.U128{}, 0) },
+		})
 }
 
 // ofMoves are the faults of plain and pending transfers. Places: d debit, c credit, a asset, p pending or plain,

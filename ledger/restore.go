@@ -95,9 +95,9 @@ func (in *restoring) restoreFreezes() error {
 			return fmt.Errorf("%w: freeze %v has mode %d, or stands there twice", ErrSnapshot, f.ID, f.Mode)
 		}
 		z.all = append(z.all, f)
-		z.byID[f.ID] = int(i) //nolint:gosec // few
+		z.byID[f.ID] = int(i)
 		if f.Lifted {
-			z.lifts[f.UnfreezeID] = int(i) //nolint:gosec // few
+			z.lifts[f.UnfreezeID] = int(i)
 			continue
 		}
 		z.active++

@@ -97,7 +97,7 @@ func (r *rig) apply(kind journal.Kind, actor journal.Actor, events []byte) []jou
 	if err != nil {
 		panic(err)
 	}
-	r.next = r.opened + uint64(r.builder.Expiries()+r.builder.Events()) //nolint:gosec // counts
+	r.next = r.opened + uint64(r.builder.Expiries()+r.builder.Events())
 	results := make([]journal.Result, len(events)/journal.RecordSize)
 	r.state.Apply(kind, actor, events, facts, results)
 	return results

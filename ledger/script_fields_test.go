@@ -100,7 +100,7 @@ func (f *fields) uint(key string, bits int, otherwise uint64) uint64 {
 func (f *fields) timestamp(key string) uint64 {
 	text := f.take(key)
 	if d, err := time.ParseDuration(text); err == nil {
-		return uint64(d) //nolint:gosec // scripts use positive ones
+		return uint64(d)
 	}
 	if text == "" {
 		return 0
@@ -208,7 +208,7 @@ func (f *fields) reason() (b [journal.MaxReason]byte) {
 
 func parseFreeze(f *fields) journal.Freeze {
 	return journal.Freeze{
-		ID: f.u128("id"), Account: f.u128("account"), Code: uint16(f.uint("code", 16, 0)), //nolint:gosec // 16 bits
+		ID: f.u128("id"), Account: f.u128("account"), Code: uint16(f.uint("code", 16, 0)),
 		Selector: selectorNames[f.take("selector")], Mode: modeNames[f.take("mode")], Reason: f.reason(),
 	}
 }
@@ -220,6 +220,6 @@ func parseUnfreeze(f *fields) journal.Unfreeze {
 func parseLimit(f *fields) journal.Limit {
 	return journal.Limit{
 		ID: f.u128("id"), Account: f.u128("account"), HourAmount: f.u128("hour_amount"), DayAmount: f.u128("day_amount"),
-		HourCount: uint32(f.uint("hour_count", 32, 0)), DayCount: uint32(f.uint("day_count", 32, 0)), Side: modeNames[f.take("side")], //nolint:gosec // 32 bits
+		HourCount: uint32(f.uint("hour_count", 32, 0)), DayCount: uint32(f.uint("day_count", 32, 0)), Side: modeNames[f.take("side")],
 	}
 }

@@ -131,7 +131,7 @@ func request[T journal.Record](t *testing.T, s *script, d *datadriven.TestData, 
 	for i, r := range s.apply(kind, actor, journal.Bytes(events)) {
 		name := r.Status.Name(kind)
 		s.seen[listOf(kind)+" "+name] = true
-		fmt.Fprintf(&out, "%s %s at %v\n", names[i], name, time.Duration(r.Timestamp)) //nolint:gosec // below 2^63
+		fmt.Fprintf(&out, "%s %s at %v\n", names[i], name, time.Duration(r.Timestamp))
 	}
 	s.piece(40)
 	return out.String()
@@ -165,7 +165,7 @@ func (s *script) setClock(t *testing.T, d *datadriven.TestData) string {
 		}
 		s.clock += uint64(v)
 	}
-	return out + fmt.Sprintf("clock %v\n", time.Duration(s.clock)) //nolint:gosec // below 2^63
+	return out + fmt.Sprintf("clock %v\n", time.Duration(s.clock))
 }
 
 func (s *script) endBlock() string {
@@ -175,7 +175,7 @@ func (s *script) endBlock() string {
 		return ""
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "block %d at %v: %d events in %d requests\n", k.Header.Seq, time.Duration(k.Header.Time), k.Header.Events, len(k.Requests)) //nolint:gosec // below 2^63
+	fmt.Fprintf(&out, "block %d at %v: %d events in %d requests\n", k.Header.Seq, time.Duration(k.Header.Time), k.Header.Events, len(k.Requests))
 	for _, e := range k.Expiries {
 		fmt.Fprintf(&out, "expired %v, released %v\n", e.Pending, e.Amount)
 	}
@@ -206,7 +206,7 @@ func (s *script) lookups(t *testing.T, d *datadriven.TestData) string {
 			continue
 		}
 		out += fmt.Sprintf("%v: %v → %v amount %v asset %d code %d user data %v %d %d at %v\n", id, x.Debit, x.Credit, x.Amount,
-			x.Asset, x.Code, x.UserData128, x.UserData64, x.UserData32, time.Duration(x.Timestamp)) //nolint:gosec // below 2^63
+			x.Asset, x.Code, x.UserData128, x.UserData64, x.UserData32, time.Duration(x.Timestamp))
 	}
 	return out
 }

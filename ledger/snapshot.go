@@ -75,7 +75,7 @@ func (s *State) snapshotHead(seq uint64) []byte {
 		Magic: snapshotMagic, Version: SnapshotVersion, Rules: Rules, Seq: seq, LastEnd: s.lastEnd, LastAccount: s.lastAcct,
 		LastXfer: s.lastXfer, Digest: s.digest, HashKey: [2]uint64{s.hasher.k0, s.hasher.k1},
 		Transfers: s.counts.Transfers, Burned: s.counts.Burned, Accounts: uint64(s.nAccounts),
-		Pendings: uint64(s.pendings.n), IDs: uint64(s.ids.n), //nolint:gosec // counts
+		Pendings: uint64(s.pendings.n), IDs: uint64(s.ids.n), //nolint:gosec // a count
 		Assets: uint64(s.catalogue.Len()), Freezes: uint64(len(s.freezes.all)), Limits: uint64(len(s.limits)),
 		LimitRecords: uint64(len(s.limitIDs)),
 	}

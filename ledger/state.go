@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"encoding/binary"
+
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/must"
@@ -114,12 +116,29 @@ func (s *State) Begin(b *journal.Builder, fx *Effects, seq, time uint64) {
 
 // End finishes the block that was begun: sealed is its final form, kept until Release, or nil if nothing was in it.
 func (s *State) End(sealed *journal.Block) {
-	s.builder, s.fx = nil, nil
 	if sealed == nil {
+		s.builder, s.fx = nil, nil
 		return
 	}
-	s.lastEnd = sealed.Header.End()
-	s.recent = append(s.recent, recentBlock{s.seq, s.time, len(sealed.Expiries), sealed})
+	s.keepRecent(len(sealed.Expiries), int(sealed.Header.Events), sealed)
+}
+
+// EndUnsealed is End for a block that is sealed elsewhere later: its builder is kept until Release instead. It returns
+// whether there is anything in the block.
+func (s *State) EndUnsealed() bool {
+	b := s.builder
+	if b.Empty() {
+		s.End(nil)
+		return false
+	}
+	s.keepRecent(b.Expiries(), b.Events(), b)
+	return true
+}
+
+func (s *State) keepRecent(expiries, events int, block blockRecords) {
+	s.builder, s.fx = nil, nil
+	s.lastEnd = s.time + max(1, uint64(expiries+events)) //nolint:gosec // small
+	s.recent = append(s.recent, recentBlock{s.seq, s.time, expiries, block})
 }
 
 // Release tells that all blocks up to seq can be read from the log: their memory is not used any more.
@@ -146,9 +165,8 @@ func (s *State) Counts() Counts {
 
 // Digest summarises every balance that ever resulted, in order: equal journals give equal digests.
 func (s *State) Digest() (d [32]byte) {
-	for i := range 8 {
-		d[i], d[8+i] = byte(s.digest[0]>>(8*i)), byte(s.digest[1]>>(8*i))
-	}
+	binary.LittleEndian.PutUint64(d[:], s.digest[0])
+	binary.LittleEndian.PutUint64(d[8:], s.digest[1])
 	return d
 }
 

@@ -73,7 +73,7 @@ func (t *table) touch(hash uint64) uint64 { return t.segment(hash).slots[hash%se
 // find returns the place of the next entry of hash in its segment, at or after probe number from, or -1.
 func (s *segment) find(hash uint64, from int) (probe int, value uint64) {
 	for p := from; p < segmentSlots; p++ {
-		e := &s.slots[(hash+uint64(p))%segmentSlots]
+		e := &s.slots[(hash+uint64(p))%segmentSlots] //nolint:gosec // p ≥ 0
 		if e.value == 0 {
 			return -1, 0
 		}
@@ -82,16 +82,6 @@ func (s *segment) find(hash uint64, from int) (probe int, value uint64) {
 		}
 	}
 	return -1, 0
-}
-
-// has reports whether the entry is there.
-func (t *table) has(hash, value uint64) bool {
-	s := t.segment(hash)
-	p, v := s.find(hash, 0)
-	for p >= 0 && v != value {
-		p, v = s.find(hash, p+1)
-	}
-	return p >= 0
 }
 
 func (t *table) insert(hash, value uint64) {
@@ -107,7 +97,7 @@ func (t *table) insert(hash, value uint64) {
 func (t *table) room(hash uint64) bool {
 	s := t.segment(hash)
 	for s.used >= segmentFull {
-		if int(s.depth) > bits.Len(uint(t.n)) { //nolint:gosec // a count
+		if int(s.depth) > bits.Len(uint(t.n)) {
 			return false
 		}
 		t.split(s, hash)
@@ -123,6 +113,16 @@ func (s *segment) put(hash, value uint64) {
 	}
 	s.slots[i] = slot{hash, value}
 	s.used++
+}
+
+// has reports whether there is an entry of this hash and value.
+func (t *table) has(hash, value uint64) bool {
+	s := t.segment(hash)
+	p, v := s.find(hash, 0)
+	for p >= 0 && v != value {
+		p, v = s.find(hash, p+1)
+	}
+	return p >= 0
 }
 
 // replace changes an entry's value.

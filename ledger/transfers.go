@@ -93,10 +93,9 @@ func (f *Fact) fenced() bool {
 	return f.Asked.Flags.Has(journal.TransferFence) && f.Status == journal.TransferPendingTransferNotFound
 }
 
-// burn makes an id unusable: its entry points to the event that failed. A void and what it fences may share a hash;
-// then one entry is both.
+// burn makes an id unusable: its entry points to the event that failed.
 func (s *State) burn(hash uint64, at journal.Position) {
-	if !s.ids.has(hash, uint64(at)<<2) {
+	if !s.ids.has(hash, uint64(at)<<2) { // a fence's two ids may share their hash
 		s.ids.insert(hash, uint64(at)<<2)
 	}
 	s.counts.Burned++

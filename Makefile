@@ -1,0 +1,31 @@
+# Every target is a script in tools/, which you can also call yourself.
+.DEFAULT_GOAL := help
+.PHONY: help run test build bench soak lint fuzz proto
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+run: ## set up, build, and start Sterling with the demo bank
+	@tools/run.sh
+
+test: ## lint and every test at its sample size (under 12 minutes on 2 cores)
+	@tools/test.sh
+
+build: ## bin/sterling
+	@tools/build.sh
+
+bench: ## measure; results under bench/results
+	@tools/bench.sh
+
+soak: ## every test at its full size, and the race detector (hours)
+	@tools/soak.sh
+
+lint: ## all linters, generated code, known vulnerabilities
+	@tools/lint.sh
+
+fuzz: ## every fuzz target for FUZZTIME (20s) each
+	@tools/fuzz.sh
+
+proto: ## regenerate proto/gen from the .proto files
+	@tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go
+	@tools/proto.sh

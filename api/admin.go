@@ -1,0 +1,35 @@
+package api
+
+import (
+	"context"
+
+	"github.com/sterlingrun/sterling/auth"
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+)
+
+func (s *Server) status(ctx context.Context, _ auth.Principal, _ *ledgerv1.StatusRequest) (*ledgerv1.StatusResponse, error) {
+	n, err := s.config.Node.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	response := &ledgerv1.StatusResponse{
+		Cell: n.Cell, Seq: n.Seq, Epoch: n.Epoch, Head: n.Head, IndexSeq: n.IndexSeq,
+		Accounts: n.Accounts, Transfers: n.Transfers, MemoryBytes: n.MemoryBytes, Version: n.Version,
+		Clock: ledgerv1.ClockState_CLOCK_STATE_OK, Disk: ledgerv1.DiskState_DISK_STATE_OK,
+	}
+	if n.ClockHeld {
+		response.Clock = ledgerv1.ClockState_CLOCK_STATE_HELD
+	}
+	if n.DiskFull {
+		response.Disk = ledgerv1.DiskState_DISK_STATE_FULL
+	}
+	return response, nil
+}
+
+func (s *Server) acceptClock(ctx context.Context, p auth.Principal, _ *ledgerv1.AcceptClockRequest) (*ledgerv1.AcceptClockResponse, error) {
+	if err := s.config.Node.AcceptClock(ctx, p); err != nil {
+		return nil, err
+	}
+	s.logger.Info("clock accepted", "by", p.Name)
+	return &ledgerv1.AcceptClockResponse{}, nil
+}

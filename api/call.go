@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/sterlingrun/sterling/api/internal/codec"
+	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/journal"
+)
+
+// method is one procedure: who may call it, and how its two forms serve it.
+// Either hot or cold is set.
+type method struct {
+	path       string // /sterling.ledger.v1.LedgerService/CreateTransfers
+	name       string // CreateTransfers
+	permission auth.Permission
+	metrics    methodMetrics
+	hot        *hot
+	cold       *cold
+}
+
+// call is one hot call on its way from the decoder to the encoder. It is used
+// again once it was answered, unless the cell may still hold it.
+type call struct {
+	method    *method
+	principal auth.Principal
+	assets    *codec.AssetTable
+	batch     codec.Batch
+	reply     codec.Reply
+	request   cell.Request
+	results   []journal.Result
+	encode    []byte // JSON, before it is written
+
+	began     uint64 // clock.Mono
+	decodeErr error
+	lost      bool // the cell returned an error: it may still hold the memory
+}
+
+func (s *Server) take(m *method) *call {
+	c := s.calls.Get().(*call)
+	c.method, c.began = m, s.config.Clock.Mono()
+	return c
+}
+
+func (s *Server) give(c *call) {
+	if c.lost {
+		return
+	}
+	c.batch.Reset()
+	c.method, c.assets, c.decodeErr = nil, nil, nil
+	c.reply = codec.Reply{}
+	s.calls.Put(c)
+}
+
+// resultsFor returns n zero results.
+func (c *call) resultsFor(n int) []journal.Result {
+	if cap(c.results) < n {
+		c.results = make([]journal.Result, n)
+	}
+	c.results = c.results[:n]
+	clear(c.results)
+	return c.results
+}
+
+// admit verifies the Authorization header of a call and the role behind it.
+func (s *Server) admit(m *method, authorization string) (auth.Principal, error) {
+	if authorization == "" {
+		return auth.Principal{}, tokenRefused("a token is required: send the header Authorization: Bearer TOKEN")
+	}
+	token, ok := auth.Bearer(authorization)
+	if !ok {
+		return auth.Principal{}, tokenRefused("the Authorization header must be: Bearer TOKEN")
+	}
+	p, err := s.config.Tokens.Verify(token, wall(s.config.Clock))
+	if err != nil {
+		return auth.Principal{}, tokenRefused(err.Error())
+	}
+	if !p.Role.Allows(m.permission) {
+		return auth.Principal{}, roleRefused(p, m.name)
+	}
+	return p, nil
+}
+
+// decode runs a decoder on bytes from the network and keeps its error in the
+// call, so that grpc-go and connect-go do not wrap it.
+func (s *Server) decode(c *call, data []byte, read func(*Server, *call, []byte) error) {
+	c.decodeErr = s.protect(c.method, func() error {
+		c.assets = s.assetTable()
+		return read(s, c, data)
+	})
+}
+
+// serve runs a decoded hot call.
+func (s *Server) serve(ctx context.Context, c *call) error {
+	if c.decodeErr != nil {
+		return c.decodeErr
+	}
+	c.method.metrics.events.Add(float64(len(c.batch.Accounts) + len(c.batch.Transfers) + len(c.batch.IDs)))
+	return s.protect(c.method, func() error { return c.method.hot.run(s, ctx, c) })
+}
+
+// protect turns a panic into an error, so that a bug ends one call and not the
+// server.
+func (s *Server) protect(m *method, f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.metrics.panics.Inc()
+			s.logger.Error("panic in a call", "method", m.name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = internal()
+		}
+	}()
+	return f()
+}
+
+// finish counts a call and returns its error in words for the sender, nil if
+// there is none.
+func (s *Server) finish(m *method, began uint64, err error) *fault {
+	m.metrics.seconds.Observe(float64(s.config.Clock.Mono()-began) / 1e9)
+	if err == nil {
+		m.metrics.codes[codeOK].Inc()
+		return nil
+	}
+	f, known := classify(err)
+	if !known {
+		s.logger.Error("call ended with an unexpected error", "method", m.name, "error", err)
+	}
+	if int(f.code) < len(m.metrics.codes) {
+		m.metrics.codes[f.code].Inc()
+	}
+	return f
+}

@@ -1,0 +1,70 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sterlingrun/sterling/auth"
+)
+
+// cold is a method served through messages.
+type cold struct {
+	// serve decodes the request with dec and answers it.
+	serve func(s *Server, ctx context.Context, p auth.Principal, dec func(proto.Message) error) (proto.Message, error)
+	http  func(s *Server, m *method, options ...connect.HandlerOption) http.Handler
+}
+
+// unary makes a cold method of a function over messages.
+func unary[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
+	f func(s *Server, ctx context.Context, p auth.Principal, request PReq) (PResp, error),
+) *cold {
+	return &cold{
+		serve: func(s *Server, ctx context.Context, p auth.Principal, dec func(proto.Message) error) (proto.Message, error) {
+			request := PReq(new(Req))
+			if err := dec(request); err != nil {
+				return nil, err
+			}
+			return f(s, ctx, p, request)
+		},
+		http: func(s *Server, m *method, options ...connect.HandlerOption) http.Handler {
+			return connect.NewUnaryHandler(m.path, func(ctx context.Context, r *connect.Request[Req]) (*connect.Response[Resp], error) {
+				began := s.config.Clock.Mono()
+				var response PResp
+				err := s.protect(m, func() (err error) {
+					response, err = f(s, ctx, principal(ctx), PReq(r.Msg))
+					return err
+				})
+				if fault := s.finish(m, began, err); fault != nil {
+					return nil, fault.connect()
+				}
+				return connect.NewResponse((*Resp)(response)), nil
+			}, options...)
+		},
+	}
+}
+
+// messageJSON is connect's JSON codec, but it writes fields that are zero, as the
+// hot calls do.
+type messageJSON struct{}
+
+func (messageJSON) Name() string { return "json" }
+
+func (messageJSON) Marshal(v any) ([]byte, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return nil, internal()
+	}
+	return protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
+}
+
+func (messageJSON) Unmarshal(data []byte, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return internal()
+	}
+	return protojson.Unmarshal(data, m)
+}

@@ -1,0 +1,276 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
+	grpcproto "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/tap"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
+)
+
+func (s *Server) newGRPC() *grpc.Server {
+	limits := s.config.Limits
+	server := grpc.NewServer(
+		grpc.ForceServerCodecV2(&grpcCodec{server: s, messages: encoding.GetCodecV2(grpcproto.Name)}),
+		grpc.MaxRecvMsgSize(limits.Message),
+		grpc.MaxConcurrentStreams(uint32(limits.Streams)),  //nolint:gosec // small
+		grpc.MaxHeaderListSize(uint32(limits.HeaderBytes)), //nolint:gosec // small
+		grpc.ConnectionTimeout(limits.Header),              // the HTTP/2 handshake
+		grpc.KeepaliveParams(keepalive.ServerParameters{ // finds dead peers
+			Time: 2 * time.Minute, Timeout: 20 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.InTapHandle(s.bound),
+	)
+	services := map[string]*grpc.ServiceDesc{}
+	for _, m := range s.methods {
+		service, name := splitPath(m.path)
+		desc := services[service]
+		if desc == nil {
+			desc = &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil)}
+			services[service] = desc
+		}
+		switch {
+		case m.path == ledgerv1connect.LedgerServiceCreateTransfersStreamProcedure:
+			desc.Streams = append(desc.Streams, grpc.StreamDesc{
+				StreamName: name, ServerStreams: true, ClientStreams: true, Handler: s.streamHandler(m),
+			})
+		case m.hot != nil:
+			desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: name, Handler: s.hotHandler(m)})
+		default:
+			desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: name, Handler: s.coldHandler(m)})
+		}
+	}
+	for _, desc := range services {
+		server.RegisterService(desc, s)
+	}
+	return server
+}
+
+// splitPath cuts /service/method.
+func splitPath(path string) (service, name string) {
+	service, name, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return service, name
+}
+
+// bound gives every unary call a deadline, so that a client which never sends the
+// rest of a message, or never reads the answer, does not hold a stream for ever.
+func (s *Server) bound(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if info.FullMethodName == ledgerv1connect.LedgerServiceCreateTransfersStreamProcedure {
+		return ctx, nil
+	}
+	limit := wall(s.config.Clock).Add(s.config.Limits.Answer)
+	if own, ok := ctx.Deadline(); ok && own.Before(limit) {
+		return ctx, nil
+	}
+	bounded, cancel := context.WithDeadline(ctx, limit)
+	return boundedContext{bounded, cancel}, nil
+}
+
+// boundedContext keeps its cancel function: grpc-go cancels the parent when the
+// call ends, which frees the timer.
+type boundedContext struct {
+	context.Context
+	_ context.CancelFunc
+}
+
+func bearer(ctx context.Context) string {
+	if v := metadata.ValueFromIncomingContext(ctx, "authorization"); len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}
+
+// hotHandler admits a call before its message is read.
+func (s *Server) hotHandler(m *method) grpc.MethodHandler {
+	return func(_ any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		c := s.take(m)
+		began := c.began
+		err := s.grpcCall(ctx, c, dec)
+		if f := s.finish(m, began, err); f != nil {
+			s.give(c)
+			return nil, f.grpc()
+		}
+		return c, nil // the codec writes it and gives it back
+	}
+}
+
+func (s *Server) grpcCall(ctx context.Context, c *call, dec func(any) error) (err error) {
+	if c.principal, err = s.admit(c.method, bearer(ctx)); err != nil {
+		return err
+	}
+	if err := dec(c); err != nil {
+		return err
+	}
+	return s.serve(ctx, c)
+}
+
+func (s *Server) coldHandler(m *method) grpc.MethodHandler {
+	return func(_ any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		began := s.config.Clock.Mono()
+		var response proto.Message
+		p, err := s.admit(m, bearer(ctx))
+		if err == nil {
+			err = s.protect(m, func() (err error) {
+				response, err = m.cold.serve(s, ctx, p, func(v proto.Message) error { return dec(v) })
+				return err
+			})
+		}
+		if f := s.finish(m, began, err); f != nil {
+			return nil, f.grpc()
+		}
+		return response, nil
+	}
+}
+
+// streamHandler serves CreateTransfersStream: every message on a goroutine of its
+// own, so many at once as the limit says. The first error ends the stream.
+func (s *Server) streamHandler(m *method) grpc.StreamHandler {
+	return func(_ any, stream grpc.ServerStream) error {
+		authorization := bearer(stream.Context())
+		p, err := s.admit(m, authorization)
+		if err != nil {
+			return s.finish(m, s.config.Clock.Mono(), err).grpc()
+		}
+		ctx, cancel := context.WithCancelCause(stream.Context())
+		defer cancel(nil)
+		w := &streamWorker{
+			server: s, method: m, stream: stream, principal: p, authorization: authorization,
+			cancel: cancel, slots: make(chan struct{}, s.config.Limits.InFlight),
+		}
+		received := make(chan error, 1)
+		go func() { received <- w.receive(ctx) }() // ends at the latest when this handler has returned
+		select {
+		case err = <-received:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		for range cap(w.slots) { // until every message was answered or given up
+			w.slots <- struct{}{}
+		}
+		if cause := context.Cause(ctx); err == nil && cause != nil {
+			err = cause
+		}
+		if f := (*fault)(nil); errors.As(err, &f) {
+			return f.grpc()
+		}
+		return err
+	}
+}
+
+// streamWorker is one stream.
+type streamWorker struct {
+	server        *Server
+	method        *method
+	stream        grpc.ServerStream
+	principal     auth.Principal
+	authorization string
+	cancel        context.CancelCauseFunc
+	slots         chan struct{} // one per message that is worked on
+	sending       sync.Mutex
+}
+
+// receive starts work on messages until the client ends the stream.
+func (w *streamWorker) receive(ctx context.Context) error {
+	for {
+		c := w.server.take(w.method)
+		if err := w.stream.RecvMsg(c); err != nil {
+			w.server.give(c)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		select {
+		case w.slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if ctx.Err() != nil {
+			<-w.slots
+			return ctx.Err()
+		}
+		c.principal, c.began = w.principal, w.server.config.Clock.Mono()
+		go func() {
+			w.answer(ctx, c)
+			<-w.slots
+		}()
+	}
+}
+
+// answer serves one message. The token is verified again: a stream may outlive
+// it.
+func (w *streamWorker) answer(ctx context.Context, c *call) {
+	_, err := w.server.admit(w.method, w.authorization)
+	if err == nil {
+		err = w.server.serve(ctx, c)
+	}
+	if f := w.server.finish(w.method, c.began, err); f != nil {
+		w.server.give(c)
+		w.cancel(f)
+		return
+	}
+	w.sending.Lock()
+	defer w.sending.Unlock()
+	if err := w.stream.SendMsg(c); err != nil {
+		w.cancel(err)
+	}
+}
+
+// grpcCodec reads and writes hot calls by itself and everything else as messages.
+type grpcCodec struct {
+	server   *Server
+	messages encoding.CodecV2
+}
+
+// Name returns the name that stands in the content type.
+func (*grpcCodec) Name() string { return grpcproto.Name }
+
+// Unmarshal reads a request. What is wrong with a hot call's is kept in the call.
+func (k *grpcCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	c, ok := v.(*call)
+	if !ok {
+		return k.messages.Unmarshal(data, v)
+	}
+	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buf.Free()
+	k.server.decode(c, buf.ReadOnlyData(), c.method.hot.readWire)
+	return nil
+}
+
+// Marshal writes a response. A hot call ends here.
+func (k *grpcCodec) Marshal(v any) (mem.BufferSlice, error) {
+	c, ok := v.(*call)
+	if !ok {
+		return k.messages.Marshal(v)
+	}
+	defer k.server.give(c)
+	var out []byte
+	err := k.server.protect(c.method, func() (err error) {
+		out, err = c.method.hot.writeWire(k.server, c, make([]byte, 0, c.sizeHint()))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mem.BufferSlice{mem.SliceBuffer(out)}, nil
+}
+
+// sizeHint is about what the response takes.
+func (c *call) sizeHint() int {
+	return 32 + 18*len(c.reply.Results) + 160*(len(c.reply.Accounts)+len(c.reply.Transfers))
+}

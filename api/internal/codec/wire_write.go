@@ -1,0 +1,186 @@
+package codec
+
+import (
+	"encoding/binary"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/money"
+)
+
+// AppendResultsWire appends a CreateAccountsResponse or a
+// CreateTransfersResponse to dst: they differ only in the names of the statuses.
+func (c *Codec) AppendResultsWire(dst []byte, r *Reply) []byte {
+	dst = appendResults(dst, r.Results, 1)
+	return appendPosition(dst, r, 2)
+}
+
+// AppendStreamWire appends a CreateTransfersStreamResponse to dst.
+func (c *Codec) AppendStreamWire(dst []byte, r *Reply) []byte {
+	dst = appendVarint(dst, 1, r.Sequence)
+	dst = appendResults(dst, r.Results, 2)
+	return appendPosition(dst, r, 3)
+}
+
+// setLength puts the length of what begins at `at` into the byte before it.
+func setLength(dst []byte, at int) {
+	dst[at-1] = byte(len(dst) - at) //nolint:gosec // every caller says why it is below 128
+}
+
+func appendResults(dst []byte, results []journal.Result, number protowire.Number) []byte {
+	for i := range results {
+		dst = protowire.AppendTag(dst, number, protowire.BytesType)
+		dst = append(dst, 0)
+		at := len(dst)
+		dst = appendVarint(dst, 1, uint64(results[i].Status))
+		dst = appendVarint(dst, 2, results[i].Timestamp)
+		setLength(dst, at) // two tags and two varints: at most 15 bytes
+	}
+	return dst
+}
+
+func appendPosition(dst []byte, r *Reply, number protowire.Number) []byte {
+	dst = protowire.AppendTag(dst, number, protowire.BytesType)
+	dst = append(dst, 0)
+	at := len(dst)
+	dst = appendVarint(dst, 1, r.Cell)
+	dst = appendVarint(dst, 2, r.Seq)
+	setLength(dst, at) // at most 22 bytes
+	return dst
+}
+
+// appendVarint leaves a zero out, as proto3 does.
+func appendVarint(dst []byte, number protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, number, protowire.VarintType)
+	return protowire.AppendVarint(dst, v)
+}
+
+func appendDecimal(dst []byte, number protowire.Number, v money.U128) []byte {
+	dst = protowire.AppendTag(dst, number, protowire.BytesType)
+	dst = append(dst, 0)
+	at := len(dst)
+	dst = v.AppendDecimal(dst)
+	setLength(dst, at) // at most 39 digits
+	return dst
+}
+
+func appendText(dst []byte, number protowire.Number, text string) []byte {
+	if text == "" {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, number, protowire.BytesType)
+	return protowire.AppendString(dst, text)
+}
+
+// appendBits appends flags as a packed list of enum numbers.
+func appendBits(dst []byte, number protowire.Number, flags uint16) []byte {
+	if flags == 0 {
+		return dst
+	}
+	dst = protowire.AppendTag(dst, number, protowire.BytesType)
+	dst = append(dst, 0)
+	at := len(dst)
+	for bit := uint64(1); bit < 1<<16; bit <<= 1 {
+		if uint64(flags)&bit != 0 {
+			dst = protowire.AppendVarint(dst, bit)
+		}
+	}
+	setLength(dst, at) // at most 16 × 3 bytes
+	return dst
+}
+
+// begin starts an embedded message of up to 16,383 bytes; finish puts its length
+// in place.
+func begin(dst []byte, number protowire.Number) (grown []byte, at int) {
+	dst = protowire.AppendTag(dst, number, protowire.BytesType)
+	return append(dst, 0, 0), len(dst) + 2
+}
+
+func finish(dst []byte, at int) []byte {
+	n := len(dst) - at
+	if n < 1<<7 { // the short form, as proto writes it
+		copy(dst[at-1:], dst[at:])
+		dst[at-2] = byte(n) //nolint:gosec // checked
+		return dst[:len(dst)-1]
+	}
+	dst[at-2] = byte(n&0x7f | 0x80) //nolint:gosec // masked
+	dst[at-1] = byte(n >> 7)        //nolint:gosec // the longest message is far below 16,384 bytes
+	return dst
+}
+
+// AppendAccountsWire appends a LookupAccountsResponse to dst.
+func (c *Codec) AppendAccountsWire(dst []byte, r *Reply, assets *AssetTable) []byte {
+	for i := range r.Accounts {
+		a := &r.Accounts[i]
+		var at int
+		dst, at = begin(dst, 1)
+		dst = appendDecimal(dst, accountID, a.ID)
+		dst = appendDecimal(dst, accountDebitsPending, a.DebitsPending)
+		dst = appendDecimal(dst, accountDebitsPosted, a.DebitsPosted)
+		dst = appendDecimal(dst, accountCreditsPending, a.CreditsPending)
+		dst = appendDecimal(dst, accountCreditsPosted, a.CreditsPosted)
+		dst = appendDecimal(dst, accountUserData128, a.UserData128)
+		dst = appendVarint(dst, accountUserData64, a.UserData64)
+		dst = appendVarint(dst, accountUserData32, uint64(a.UserData32))
+		dst = appendText(dst, accountAsset, assets.Name(a.Asset))
+		dst = appendVarint(dst, accountCode, uint64(a.Code))
+		dst = appendBits(dst, accountFlags, uint16(a.Flags))
+		dst = appendVarint(dst, accountTimestamp, a.Timestamp)
+		dst = finish(dst, at)
+	}
+	return appendPosition(dst, r, 2)
+}
+
+// AppendTransfersWire appends a LookupTransfersResponse to dst.
+func (c *Codec) AppendTransfersWire(dst []byte, r *Reply, assets *AssetTable) []byte {
+	for i := range r.Transfers {
+		t := &r.Transfers[i]
+		var at int
+		dst, at = begin(dst, 1)
+		dst = appendDecimal(dst, transferID, t.ID)
+		dst = appendDecimal(dst, transferDebit, t.Debit)
+		dst = appendDecimal(dst, transferCredit, t.Credit)
+		dst = appendDecimal(dst, transferAmount, t.Amount)
+		dst = appendDecimal(dst, transferPendingID, t.PendingID)
+		dst = appendDecimal(dst, transferUserData128, t.UserData128)
+		dst = appendVarint(dst, transferUserData64, t.UserData64)
+		dst = appendVarint(dst, transferUserData32, uint64(t.UserData32))
+		dst = appendVarint(dst, transferTimeout, uint64(t.Timeout))
+		dst = appendText(dst, transferAsset, assets.Name(t.Asset))
+		dst = appendVarint(dst, transferCode, uint64(t.Code))
+		dst = appendBits(dst, transferFlags, uint16(t.Flags))
+		dst = appendVarint(dst, transferTimestamp, t.Timestamp)
+		dst = finish(dst, at)
+	}
+	return appendPosition(dst, r, 2)
+}
+
+// ResultSize is the size of a packed result in bytes.
+const ResultSize = 16
+
+// AppendResultsPacked appends a CreateAccountsPackedResponse or a
+// CreateTransfersPackedResponse to dst.
+func (c *Codec) AppendResultsPacked(dst []byte, r *Reply) []byte {
+	if len(r.Results) > 0 {
+		dst = protowire.AppendTag(dst, 1, protowire.BytesType)
+		dst = protowire.AppendVarint(dst, uint64(len(r.Results)*ResultSize))
+	}
+	for i := range r.Results {
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(r.Results[i].Status))
+		dst = binary.LittleEndian.AppendUint64(dst, r.Results[i].Timestamp)
+	}
+	return appendPosition(dst, r, 2)
+}
+
+// AppendAccountsPacked appends a LookupAccountsPackedResponse to dst.
+func (c *Codec) AppendAccountsPacked(dst []byte, r *Reply) []byte {
+	if len(r.Accounts) > 0 {
+		dst = protowire.AppendTag(dst, 1, protowire.BytesType)
+		dst = protowire.AppendBytes(dst, journal.Bytes(r.Accounts))
+	}
+	return appendPosition(dst, r, 2)
+}

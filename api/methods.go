@@ -1,0 +1,39 @@
+package api
+
+import (
+	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
+)
+
+// allMethods lists every procedure with the permission it takes.
+func (s *Server) allMethods() map[string]*method {
+	list := []*method{
+		{path: ledgerv1connect.LedgerServiceCreateAccountsProcedure, permission: auth.Write, hot: createAccounts()},
+		{path: ledgerv1connect.LedgerServiceCreateTransfersProcedure, permission: auth.Write, hot: createTransfers()},
+		{path: ledgerv1connect.LedgerServiceCreateTransfersStreamProcedure, permission: auth.Write, hot: createTransfersStream()},
+		{path: ledgerv1connect.LedgerServiceCreateAccountsPackedProcedure, permission: auth.Write, hot: createAccountsPacked()},
+		{path: ledgerv1connect.LedgerServiceCreateTransfersPackedProcedure, permission: auth.Write, hot: createTransfersPacked()},
+		{path: ledgerv1connect.LedgerServiceLookupAccountsProcedure, permission: auth.Read, hot: lookupAccounts()},
+		{path: ledgerv1connect.LedgerServiceLookupAccountsPackedProcedure, permission: auth.Read, hot: lookupAccountsPacked()},
+		{path: ledgerv1connect.LedgerServiceLookupTransfersProcedure, permission: auth.Read, hot: lookupTransfers()},
+		{path: ledgerv1connect.LedgerServiceGetAccountTransfersProcedure, permission: auth.Read, cold: unary((*Server).getAccountTransfers)},
+		{path: ledgerv1connect.LedgerServiceGetAccountBalancesProcedure, permission: auth.Read, cold: unary((*Server).getAccountBalances)},
+		{path: ledgerv1connect.LedgerServiceQueryAccountsProcedure, permission: auth.Read, cold: unary((*Server).queryAccounts)},
+		{path: ledgerv1connect.LedgerServiceQueryTransfersProcedure, permission: auth.Read, cold: unary((*Server).queryTransfers)},
+		{path: ledgerv1connect.LedgerServiceFreezeProcedure, permission: auth.Operate, cold: unary((*Server).freeze)},
+		{path: ledgerv1connect.LedgerServiceUnfreezeProcedure, permission: auth.Operate, cold: unary((*Server).unfreeze)},
+		{path: ledgerv1connect.LedgerServiceListFreezesProcedure, permission: auth.Read, cold: unary((*Server).listFreezes)},
+		{path: ledgerv1connect.LedgerServiceSetVelocityLimitsProcedure, permission: auth.Operate, cold: unary((*Server).setVelocityLimits)},
+		{path: ledgerv1connect.LedgerServiceRegisterAssetsProcedure, permission: auth.Write, cold: unary((*Server).registerAssetsCall)},
+		{path: ledgerv1connect.LedgerServiceListAssetsProcedure, permission: auth.Read, cold: unary((*Server).listAssets)},
+		{path: ledgerv1connect.AdminServiceStatusProcedure, permission: auth.Read, cold: unary((*Server).status)},
+		{path: ledgerv1connect.AdminServiceAcceptClockProcedure, permission: auth.Operate, cold: unary((*Server).acceptClock)},
+	}
+	methods := make(map[string]*method, len(list))
+	for _, m := range list {
+		_, m.name = splitPath(m.path)
+		m.metrics = s.metrics.method(m.name)
+		methods[m.path] = m
+	}
+	return methods
+}

@@ -1,0 +1,132 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"connectrpc.com/connect"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"github.com/sterlingrun/sterling/api/internal/codec"
+	"github.com/sterlingrun/sterling/clock"
+)
+
+// Config is what a server is made of. All fields but Handlers are required.
+type Config struct {
+	CellNumber uint64 // of Cell, for positions
+	Cell       Cell
+	Queries    Queries
+	Progress   Progress // of what Queries reads
+	Node       Node
+	Tokens     Tokens
+	Clock      clock.Clock
+	Limits     Limits
+	Logger     *slog.Logger
+	Registry   prometheus.Registerer
+	// Handlers are served without a token under their exact paths, on the same
+	// port: /healthz, /readyz, /metrics.
+	Handlers map[string]http.Handler
+}
+
+// Server serves one listener. Its zero value is of no use; see [New].
+type Server struct {
+	config  Config
+	logger  *slog.Logger
+	metrics *metrics
+	codec   *codec.Codec
+	calls   sync.Pool // of *call
+	bodies  sync.Pool // of *[]byte
+	assets  atomic.Pointer[codec.AssetTable]
+
+	methods map[string]*method // by path
+	errors  *connect.ErrorWriter
+	grpc    *grpc.Server
+	http    *http.Server
+
+	mu       sync.Mutex
+	split    *splitter
+	shutdown bool
+}
+
+// New returns a server. The error is that of a metric that is registered already.
+func New(config Config) (*Server, error) {
+	m, err := newMetrics(config.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register the metrics of the API: %w", err)
+	}
+	s := &Server{
+		config: config, logger: config.Logger, metrics: m,
+		codec: codec.New(), errors: connect.NewErrorWriter(),
+	}
+	s.calls.New = func() any { return new(call) }
+	s.bodies.New = func() any { return new([]byte) }
+	s.methods = s.allMethods()
+	s.grpc = s.newGRPC()
+	s.http = s.newHTTP()
+	return s, nil
+}
+
+// Serve accepts connections of l until Shutdown is called (then it returns nil)
+// or l fails. It closes l, and may be called once.
+func (s *Server) Serve(l net.Listener) error {
+	split := newSplitter(l, s.config.Limits, s.config.Clock, s.metrics, s.logger)
+	s.mu.Lock()
+	if s.shutdown || s.split != nil {
+		s.mu.Unlock()
+		return errors.Join(errors.New("the server was started or shut down before"), l.Close())
+	}
+	s.split = split
+	s.mu.Unlock()
+
+	var group sync.WaitGroup
+	var http1, http2 error
+	group.Go(func() {
+		if err := s.http.Serve(split.http1); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			http1 = fmt.Errorf("serve HTTP/1.1: %w", err)
+		}
+		split.close()
+	})
+	group.Go(func() {
+		if err := s.grpc.Serve(split.http2); err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, net.ErrClosed) {
+			http2 = fmt.Errorf("serve gRPC: %w", err)
+		}
+		split.close()
+	})
+	err := split.run()
+	if err != nil {
+		err = fmt.Errorf("accept connections: %w", err)
+	}
+	group.Wait()
+	return errors.Join(err, http1, http2)
+}
+
+// Shutdown stops accepting and waits until the calls in flight are answered. When
+// ctx ends first, it breaks their connections and returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.shutdown = true
+	split := s.split
+	s.mu.Unlock()
+	if split != nil {
+		split.close()
+	}
+	var group sync.WaitGroup
+	var err error
+	group.Go(func() {
+		if err = s.http.Shutdown(ctx); err != nil {
+			err = errors.Join(err, s.http.Close())
+		}
+	})
+	stop := context.AfterFunc(ctx, s.grpc.Stop)
+	s.grpc.GracefulStop()
+	stop()
+	group.Wait()
+	return err
+}

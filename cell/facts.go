@@ -1,0 +1,183 @@
+package cell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/money"
+)
+
+// fact reads one transfer event from the log: the header, its record, and its outcome if the block has any.
+func (c *Cell) fact(ctx context.Context, p journal.Position) (ledger.Fact, error) {
+	h, err := c.header(ctx, p.Seq())
+	if err != nil {
+		return ledger.Fact{}, err
+	}
+	event := p.Index() - int(h.Expiries)
+	if event < 0 || event >= int(h.Events) {
+		return ledger.Fact{}, fmt.Errorf("%w: block %d has no event at index %d", ErrDamaged, h.Seq, p.Index())
+	}
+	record := make([]journal.Transfer, 1)
+	if err := c.opts.Log.ReadAt(ctx, h.Seq, journal.Bytes(record), journal.HeaderSize+event*journal.RecordSize); err != nil {
+		return ledger.Fact{}, fmt.Errorf("read event %d of block %d: %w", event, h.Seq, err)
+	}
+	o, err := c.outcome(ctx, &h, event)
+	if err != nil {
+		return ledger.Fact{}, err
+	}
+	return ledger.NewFact(&record[0], o, h.Time+uint64(p.Index())), nil //nolint:gosec // index ≥ 0
+}
+
+func (c *Cell) header(ctx context.Context, seq uint64) (journal.Header, error) {
+	var b [journal.HeaderSize]byte
+	if err := c.opts.Log.ReadAt(ctx, seq, b[:], 0); err != nil {
+		return journal.Header{}, fmt.Errorf("read the header of block %d: %w", seq, err)
+	}
+	h, err := journal.DecodeHeader(b[:])
+	if err != nil {
+		return h, fmt.Errorf("block %d: %w", seq, err)
+	}
+	return h, nil
+}
+
+// outcome finds an event's outcome by bisection over the block's outcomes, in pieces.
+func (c *Cell) outcome(ctx context.Context, h *journal.Header, event int) (*journal.Outcome, error) {
+	const piece = 64
+	from := h.BodySize() + journal.HeaderSize - int(h.Outcomes)*journal.OutcomeSize
+	list := make([]journal.Outcome, min(piece, int(h.Outcomes)))
+	lo, hi := 0, int(h.Outcomes)
+	var failed error
+	read := func(at, n int) []journal.Outcome {
+		part := list[:n]
+		if err := c.opts.Log.ReadAt(ctx, h.Seq, journal.Bytes(part), from+at*journal.OutcomeSize); err != nil {
+			failed = fmt.Errorf("read outcomes of block %d: %w", h.Seq, err)
+		}
+		return part
+	}
+	if n := hi - lo; n > piece {
+		lo = sort.Search(n, func(i int) bool { return failed == nil && int(read(i, 1)[0].Event) >= event })
+		hi = min(lo+1, hi)
+	}
+	if failed != nil || lo >= hi {
+		return nil, failed
+	}
+	o := journal.FindOutcome(read(lo, hi-lo), event)
+	return o, failed
+}
+
+// Transfer returns the transfer at p as it is kept; ErrNotFound where none was created there. It reads the log and
+// nothing else: p must be of a durable block.
+func (c *Cell) Transfer(ctx context.Context, p journal.Position) (ledger.Transfer, error) {
+	facts := ledger.Facts{At: map[journal.Position]ledger.Fact{}}
+	if err := c.fetchWithPending(ctx, p, &facts); err != nil {
+		return ledger.Transfer{}, err
+	}
+	f := facts.At[p]
+	if f.Status != journal.Created {
+		return ledger.Transfer{}, fmt.Errorf("transfer at block %d, index %d: %w", p.Seq(), p.Index(), ErrNotFound)
+	}
+	pending := facts.At[f.PendingPosition]
+	return f.Resolve(p, &pending), nil
+}
+
+// BlockTransfers returns the transfers that durable block seq created, in order, as they are kept.
+func (c *Cell) BlockTransfers(ctx context.Context, seq uint64) ([]ledger.Transfer, error) {
+	k, err := readOne(ctx, c.opts.Log, seq, nil)
+	if err != nil {
+		return nil, fmt.Errorf("block %d: %w", seq, err)
+	}
+	var list []ledger.Transfer
+	event := 0
+	for i := range k.Requests {
+		r := &k.Requests[i]
+		for n := event + int(r.Count); event < n; event++ {
+			if r.Kind != journal.KindTransfers {
+				continue
+			}
+			p := journal.At(seq, len(k.Expiries)+event)
+			f := ledger.NewFact(k.Transfer(event), k.Outcome(event), k.Header.Time+uint64(p.Index())) //nolint:gosec // index ≥ 0
+			if f.Status != journal.Created {
+				continue
+			}
+			var pending ledger.Fact
+			if f.PendingPosition != 0 {
+				if pending, err = c.fact(ctx, f.PendingPosition); err != nil {
+					return nil, err
+				}
+			}
+			list = append(list, f.Resolve(p, &pending))
+		}
+	}
+	return list, nil
+}
+
+// transferAt tells whether a transfer has this timestamp.
+func (c *Cell) transferAt(ctx context.Context, timestamp uint64) (bool, error) {
+	if t, ok := c.opts.Follower.(TransferTimes); ok {
+		return t.TransferAt(ctx, timestamp)
+	}
+	// Without an index: look through the journal from its end. Imports of accounts between transfers are rare.
+	for seq := c.durable.Load(); seq > 0; seq-- {
+		list, err := c.BlockTransfers(ctx, seq)
+		if err != nil {
+			return false, err
+		}
+		for i := range list {
+			if list[i].Timestamp <= timestamp {
+				return list[i].Timestamp == timestamp || containsTimestamp(list[i:], timestamp), nil
+			}
+		}
+	}
+	return false, nil
+}
+
+func containsTimestamp(list []ledger.Transfer, timestamp uint64) bool {
+	for i := range list {
+		if list[i].Timestamp == timestamp {
+			return true
+		}
+	}
+	return false
+}
+
+// LookupTransfers returns those that exist, in the order asked, as they are kept. It is linearizable.
+func (c *Cell) LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, error) {
+	var places [][]journal.Position
+	if err := c.view(ctx, func(s *ledger.State) { places = candidates(s, ids) }); err != nil {
+		return nil, err
+	}
+	return c.transfersAt(ctx, ids, places)
+}
+
+func candidates(s *ledger.State, ids []money.U128) [][]journal.Position {
+	places := make([][]journal.Position, len(ids))
+	for i, id := range ids {
+		places[i] = s.Candidates(id, nil)
+	}
+	return places
+}
+
+// transfersAt reads the transfers of these ids from the log, which may stand at these places.
+func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, places [][]journal.Position) ([]ledger.Transfer, error) {
+	var list []ledger.Transfer
+	for i, id := range ids {
+		for _, p := range places[i] {
+			t, err := c.Transfer(ctx, p)
+			if errors.Is(err, ErrNotFound) {
+				continue // its id was burned
+			}
+			if err != nil {
+				return nil, err
+			}
+			if t.ID == id {
+				list = append(list, t)
+				break
+			}
+		}
+	}
+	return list, nil
+}

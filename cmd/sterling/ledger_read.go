@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+)
+
+func newAccounts(f *ledgerFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "accounts ID…", Short: "Show accounts with their balances", Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ids, err := parseIDs(args)
+			if err != nil {
+				return err
+			}
+			return f.with(c, func(ctx context.Context, s *session) error {
+				ctx, cancel := s.call(ctx)
+				defer cancel()
+				response, err := s.LookupAccounts(ctx, &ledgerv1.LookupAccountsRequest{Ids: ids})
+				if err != nil {
+					return err
+				}
+				if err := s.print(response, accountHead, accountRows(response.GetAccounts())); err != nil {
+					return err
+				}
+				found := map[string]bool{}
+				for _, a := range response.GetAccounts() {
+					found[a.GetId()] = true
+				}
+				return missing("account", ids, found)
+			})
+		},
+	}
+}
+
+func newTransfers(f *ledgerFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "transfers ID…", Short: "Show transfers as they were recorded", Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ids, err := parseIDs(args)
+			if err != nil {
+				return err
+			}
+			return f.with(c, func(ctx context.Context, s *session) error {
+				ctx, cancel := s.call(ctx)
+				defer cancel()
+				response, err := s.LookupTransfers(ctx, &ledgerv1.LookupTransfersRequest{Ids: ids})
+				if err != nil {
+					return err
+				}
+				if err := s.print(response, transferHead, transferRows(response.GetTransfers())); err != nil {
+					return err
+				}
+				found := map[string]bool{}
+				for _, t := range response.GetTransfers() {
+					found[t.GetId()] = true
+				}
+				return missing("transfer", ids, found)
+			})
+		},
+	}
+}
+
+// missing is an error that names what was asked for and isn't there.
+func missing(what string, ids []string, found map[string]bool) error {
+	var lost []string
+	for _, id := range ids {
+		if !found[id] {
+			lost = append(lost, id)
+		}
+	}
+	switch len(lost) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("there is no %s %s", what, lost[0])
+	default:
+		return fmt.Errorf("there are no %ss %s", what, strings.Join(lost, ", "))
+	}
+}
+
+const accountHead = "ID ASSET CODE DEBITS CREDITS PENDING-DEBITS PENDING-CREDITS FLAGS OPENED"
+
+func accountRows(list []*ledgerv1.Account) [][]string {
+	var rows [][]string
+	for _, a := range list {
+		in := func(amount string) string { return decimal(amount, a.GetAsset()) }
+		rows = append(rows, []string{
+			a.GetId(), a.GetAsset(), strconv.Itoa(int(a.GetCode())), in(a.GetDebitsPosted()), in(a.GetCreditsPosted()),
+			in(a.GetDebitsPending()), in(a.GetCreditsPending()), flagNames(a.GetFlags()), stamp(a.GetTimestamp()),
+		})
+	}
+	return rows
+}
+
+const transferHead = "ID DEBIT CREDIT AMOUNT ASSET CODE FLAGS PENDING-ID TIME"
+
+func transferRows(list []*ledgerv1.Transfer) [][]string {
+	var rows [][]string
+	for _, t := range list {
+		rows = append(rows, []string{
+			t.GetId(), t.GetDebitAccountId(), t.GetCreditAccountId(), decimal(t.GetAmount(), t.GetAsset()), t.GetAsset(),
+			strconv.Itoa(int(t.GetCode())), flagNames(t.GetFlags()), dash(t.GetPendingId()), stamp(t.GetTimestamp()),
+		})
+	}
+	return rows
+}
+
+func flagNames[T fmt.Stringer](flags []T) string {
+	var names []string
+	for _, f := range flags {
+		names = append(names, short(f.String()))
+	}
+	return dash(strings.Join(names, ","))
+}
+
+// dash stands for nothing in a table.
+func dash(text string) string {
+	if text == "" || text == "0" {
+		return "-"
+	}
+	return text
+}
+
+// filterFlags are the flags of everything that lists rows.
+type filterFlags struct {
+	user         userFlags
+	code         uint16
+	since, until string
+	limit        uint32
+	reversed     bool
+	debits       bool
+	credits      bool
+	asset        string
+}
+
+func (q *filterFlags) register(c *cobra.Command) {
+	c.Flags().StringVar(&q.user.data128, "user-data-128", "", "only rows with this")
+	c.Flags().Uint64Var(&q.user.data64, "user-data-64", 0, "only rows with this")
+	c.Flags().Uint32Var(&q.user.data32, "user-data-32", 0, "only rows with this")
+	c.Flags().Uint16Var(&q.code, "code", 0, "only rows with this")
+	c.Flags().StringVar(&q.since, "since", "", "from then on: 2026-01-31, 2026-01-31T12:00:00Z or nanoseconds since 1970")
+	c.Flags().StringVar(&q.until, "until", "", "up to then, inclusive")
+	c.Flags().Uint32Var(&q.limit, "limit", 100, "rows at most, 1 to 8,190")
+	c.Flags().BoolVar(&q.reversed, "reversed", false, "latest first")
+}
+
+func (q *filterFlags) registerSides(c *cobra.Command) {
+	q.register(c)
+	c.Flags().BoolVar(&q.debits, "debits", false, "only what was debited")
+	c.Flags().BoolVar(&q.credits, "credits", false, "only what was credited")
+}
+
+func (q *filterFlags) times() (since, until uint64, err error) {
+	if since, err = parseTime(q.since); err != nil {
+		return 0, 0, err
+	}
+	until, err = parseTime(q.until)
+	return since, until, err
+}
+
+func (q *filterFlags) ofAccount(id string) (*ledgerv1.AccountFilter, error) {
+	account, err := parseID("account", id)
+	if err != nil {
+		return nil, err
+	}
+	since, until, err := q.times()
+	return &ledgerv1.AccountFilter{
+		AccountId: account, UserData_128: q.user.data128, UserData_64: q.user.data64, UserData_32: q.user.data32, Code: uint32(q.code),
+		TimestampMin: since, TimestampMax: until, Limit: q.limit, Debits: q.debits, Credits: q.credits, Reversed: q.reversed,
+	}, err
+}
+
+func (q *filterFlags) ofLedger() (*ledgerv1.QueryFilter, error) {
+	since, until, err := q.times()
+	return &ledgerv1.QueryFilter{
+		UserData_128: q.user.data128, UserData_64: q.user.data64, UserData_32: q.user.data32, Asset: q.asset, Code: uint32(q.code),
+		TimestampMin: since, TimestampMax: until, Limit: q.limit, Reversed: q.reversed,
+	}, err
+}
+
+// more tells how to see the rows after the limit.
+func (s *session) more(next uint64, q *filterFlags) {
+	if next == 0 || s.flags.output == "json" {
+		return
+	}
+	flag := "--since"
+	if q.reversed {
+		flag = "--until"
+	}
+	s.note("there may be more: go on with %s %s", flag, stamp(next))
+}
+
+func newStatement(f *ledgerFlags) *cobra.Command {
+	var q filterFlags
+	c := &cobra.Command{
+		Use: "statement ACCOUNT", Short: "List the transfers of an account", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			filter, err := q.ofAccount(args[0])
+			if err != nil {
+				return err
+			}
+			return f.with(c, func(ctx context.Context, s *session) error {
+				ctx, cancel := s.call(ctx)
+				defer cancel()
+				response, err := s.GetAccountTransfers(ctx, &ledgerv1.GetAccountTransfersRequest{Filter: filter})
+				if err != nil {
+					return err
+				}
+				s.more(response.GetNextTimestamp(), &q)
+				return s.print(response, transferHead, transferRows(response.GetTransfers()))
+			})
+		},
+	}
+	q.registerSides(c)
+	return c
+}
+
+func newBalances(f *ledgerFlags) *cobra.Command {
+	var q filterFlags
+	c := &cobra.Command{
+		Use: "balances ACCOUNT", Short: "List an account's balances after each of its transfers", Args: cobra.ExactArgs(1),
+		Long: "Only accounts that were opened with the flag history have them.",
+		RunE: func(c *cobra.Command, args []string) error {
+			filter, err := q.ofAccount(args[0])
+			if err != nil {
+				return err
+			}
+			return f.with(c, func(ctx context.Context, s *session) error { return s.balances(ctx, filter, &q) })
+		},
+	}
+	q.registerSides(c)
+	return c
+}
+
+func (s *session) balances(ctx context.Context, filter *ledgerv1.AccountFilter, q *filterFlags) error {
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	accounts, err := s.LookupAccounts(ctx, &ledgerv1.LookupAccountsRequest{Ids: []string{filter.GetAccountId()}})
+	if err != nil {
+		return err
+	}
+	if len(accounts.GetAccounts()) == 0 {
+		return fmt.Errorf("there is no account %s", filter.GetAccountId())
+	}
+	response, err := s.GetAccountBalances(ctx, &ledgerv1.GetAccountBalancesRequest{Filter: filter})
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, b := range response.GetBalances() {
+		in := func(amount string) string { return decimal(amount, accounts.GetAccounts()[0].GetAsset()) }
+		rows = append(rows, []string{
+			stamp(b.GetTimestamp()), in(b.GetDebitsPosted()), in(b.GetCreditsPosted()), in(b.GetDebitsPending()), in(b.GetCreditsPending()),
+		})
+	}
+	s.more(response.GetNextTimestamp(), q)
+	return s.print(response, "TIME DEBITS CREDITS PENDING-DEBITS PENDING-CREDITS", rows)
+}
+
+func newQueryAccounts(f *ledgerFlags) *cobra.Command {
+	var q filterFlags
+	c := &cobra.Command{
+		Use: "query-accounts", Short: "List the accounts that match all that is given", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			filter, err := q.ofLedger()
+			if err != nil {
+				return err
+			}
+			return f.with(c, func(ctx context.Context, s *session) error {
+				ctx, cancel := s.call(ctx)
+				defer cancel()
+				response, err := s.QueryAccounts(ctx, &ledgerv1.QueryAccountsRequest{Filter: filter})
+				if err != nil {
+					return err
+				}
+				s.more(response.GetNextTimestamp(), &q)
+				return s.print(response, accountHead, accountRows(response.GetAccounts()))
+			})
+		},
+	}
+	q.register(c)
+	c.Flags().StringVar(&q.asset, "asset", "", "only accounts of this asset, CODE/SCALE")
+	return c
+}
+
+func newQueryTransfers(f *ledgerFlags) *cobra.Command {
+	var q filterFlags
+	c := &cobra.Command{
+		Use: "query-transfers", Short: "List the transfers that match all that is given", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			filter, err := q.ofLedger()
+			if err != nil {
+				return err
+			}
+			return f.with(c, func(ctx context.Context, s *session) error {
+				ctx, cancel := s.call(ctx)
+				defer cancel()
+				response, err := s.QueryTransfers(ctx, &ledgerv1.QueryTransfersRequest{Filter: filter})
+				if err != nil {
+					return err
+				}
+				s.more(response.GetNextTimestamp(), &q)
+				return s.print(response, transferHead, transferRows(response.GetTransfers()))
+			})
+		},
+	}
+	q.register(c)
+	c.Flags().StringVar(&q.asset, "asset", "", "only transfers of this asset, CODE/SCALE")
+	return c
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/node"
+)
+
+// stopTime is how long calls in flight may take when the process is told to end.
+const stopTime = 20 * time.Second
+
+type upFlags struct {
+	config, data, listen string
+	level, format        string
+	exposed, demo        bool
+}
+
+func newUp() *cobra.Command {
+	var f upFlags
+	c := &cobra.Command{
+		Use: "up", Short: "Start a ledger on this machine", Args: cobra.NoArgs,
+		Long: `Starts everything in this process: the journal, the index and the API (gRPC and
+JSON over HTTP on one port). The first start makes the data folder and an admin
+token in it. It runs until it is interrupted.`,
+		Example: `  sterling up
+  sterling up --data /var/lib/sterling --listen 127.0.0.1:7600
+  sterling up --demo            # and a bank with customers on it`,
+		RunE: func(c *cobra.Command, _ []string) error { return up(c, &f) },
+	}
+	c.Flags().StringVar(&f.config, "config", "", "YAML file; flags override it")
+	c.Flags().StringVar(&f.data, "data", "", "data folder (default sterling-data)")
+	c.Flags().StringVar(&f.listen, "listen", "", "address of the API (default 127.0.0.1:7600)")
+	c.Flags().BoolVar(&f.exposed, "exposed", false, "allow an address that other machines reach")
+	c.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error")
+	c.Flags().StringVar(&f.format, "log-format", "", "text or json")
+	c.Flags().BoolVar(&f.demo, "demo", false, "run the demo bank on it, gently and without end")
+	return c
+}
+
+func (f *upFlags) load() (node.Config, error) {
+	config := node.DefaultConfig()
+	if f.config != "" {
+		var err error
+		if config, err = node.LoadConfig(f.config); err != nil {
+			return config, err
+		}
+	}
+	for flag, key := range map[*string]*string{&f.data: &config.Data, &f.listen: &config.Listen, &f.level: &config.Log.Level, &f.format: &config.Log.Format} {
+		if *flag != "" {
+			*key = *flag
+		}
+	}
+	config.Exposed = config.Exposed || f.exposed
+	return config, config.Check()
+}
+
+func up(c *cobra.Command, f *upFlags) error {
+	config, err := f.load()
+	if err != nil {
+		return err
+	}
+	logger := newLogger(c.ErrOrStderr(), config.Log)
+	n, err := node.Start(c.Context(), config, logger, recoveryBar(c.ErrOrStderr()))
+	if err != nil {
+		return err
+	}
+	greet(c.OutOrStdout(), n, config)
+	stopDemo := func() {}
+	if f.demo {
+		stopDemo = startDemo(c.Context(), c.OutOrStdout(), n.Address(), config, logger)
+	}
+	select {
+	case <-c.Context().Done():
+		logger.Info("stopping: calls in flight are answered first")
+	case err = <-n.Fatal():
+	}
+	stopDemo()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), stopTime)
+	defer cancel()
+	if stopErr := n.Stop(ctx); err == nil {
+		err = stopErr
+	}
+	return err
+}
+
+func newLogger(w io.Writer, config node.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(config.Level)) // Check has seen it
+	options := &slog.HandlerOptions{Level: level}
+	if config.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// recoveryBar shows how far recovery is, when a person watches and it takes long enough to see.
+func recoveryBar(w io.Writer) func(seq, head uint64) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	var bar *progressbar.ProgressBar
+	return func(seq, head uint64) {
+		if bar == nil {
+			bar = progressbar.NewOptions64(int64(head), progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("recovering"), //nolint:gosec // 48 bits
+				progressbar.OptionClearOnFinish(), progressbar.OptionSetItsString("blocks"), progressbar.OptionShowIts(), progressbar.OptionThrottle(100*time.Millisecond))
+		}
+		_ = bar.Set64(int64(seq)) //nolint:gosec // 48 bits
+	}
+}
+
+// greet says where things are and what to try. Scripts wait for its first line.
+func greet(w io.Writer, n *node.Node, config node.Config) {
+	token := filepath.Join(config.Data, auth.AdminFile)
+	data := ""
+	if config.Data != node.DefaultConfig().Data {
+		data = " --data " + config.Data
+	}
+	if config.Listen != node.DefaultConfig().Listen {
+		data += " --server " + n.Address()
+	}
+	_, _ = fmt.Fprintf(w, `Sterling is ready on http://%s
+
+  admin token   %s
+  health        curl http://%s/readyz
+
+Try next, in another terminal:
+  sterling ledger create-accounts%s --asset CNY/2 --code 1 1 2
+  sterling ledger transfer%s --from 1 --to 2 --amount "12.34 CNY" --code 1
+  sterling ledger accounts%s 1 2
+`, n.Address(), token, n.Address(), data, data, data)
+}

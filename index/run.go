@@ -1,0 +1,182 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ingestRuns writes sealed buffers, oldest first, until the index closes. A run that failed is tried again when there
+// is a reason to: another is full, Add or Flush waits, a compaction has made room.
+func (x *Index) ingestRuns() {
+	defer close(x.done)
+	for {
+		select {
+		case <-x.stop:
+			return
+		case <-x.wake:
+		}
+		for more := true; more && !x.stopped(); {
+			more = x.ingestOldest()
+			x.sublevels.Store(int64(x.db.Metrics().Levels[0].Sublevels))
+		}
+	}
+}
+
+// ingestOldest writes the oldest sealed buffer and reports whether there may be more to do.
+func (x *Index) ingestOldest() bool {
+	x.mu.RLock()
+	var b *buffer
+	if len(x.sealed) > 0 {
+		b = x.sealed[0]
+	}
+	x.mu.RUnlock()
+	if b == nil {
+		return false
+	}
+	err := x.ingest(b)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	defer x.announce()
+	if err != nil {
+		x.failures++
+		x.failure = fmt.Errorf("write blocks %d to %d into the index: %w", b.first, b.through.seq, damage(err))
+		x.log.Error("index", "error", x.failure)
+		return false
+	}
+	x.sealed = append([]*buffer(nil), x.sealed[1:]...)
+	x.durable.Store(b.through.seq)
+	return true
+}
+
+// ingest writes a buffer as one sorted table and hands it to Pebble, durably and all or nothing.
+func (x *Index) ingest(b *buffer) error {
+	if err := x.checkSpace(b.bytes()); err != nil {
+		return err
+	}
+	path := x.fs.PathJoin(x.dir, runName)
+	// Create makes a new file even where a crash left the name as a second link to a table that was ingested.
+	file, err := x.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: 1 << 20})
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), x.opts.MakeWriterOptions(0, x.db.TableFormat()))
+	err = (&run{b: b, w: w}).write()
+	if e := w.Close(); err == nil { // syncs the file
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	return x.db.Ingest(context.Background(), []string{path})
+}
+
+// run writes a buffer's keys in ascending order.
+type run struct {
+	b      *buffer
+	w      *sstable.Writer
+	key    [maxKey]byte
+	row    []byte
+	chain  []uint32
+	failed error
+}
+
+func (r *run) write() error {
+	lists := make([]listKey, 0, len(r.b.data))
+	for k := range r.b.data {
+		lists = append(lists, k)
+	}
+	slices.SortFunc(lists, listKey.compare)
+	accounts := 0
+	for accounts < len(lists) && lists[accounts].numbers() {
+		accounts++
+	}
+	for _, k := range lists[:accounts] {
+		r.writeList(k, r.b.data[k])
+	}
+	r.writeAccounts()
+	for _, m := range r.b.marks {
+		var value [markValue]byte
+		r.set(be.AppendUint64(append(r.key[:0], tagMark), m.first), m.append(value[:0]))
+	}
+	r.set([]byte{tagPoint}, r.b.through.append(nil))
+	for _, k := range lists[accounts:] {
+		r.writeList(k, r.b.data[k])
+	}
+	return r.failed
+}
+
+// writeList writes a list of user data, which is linked from its newest value on, in ascending order.
+func (r *run) writeList(k listKey, head uint32) {
+	prefix := k.prefix(r.key[:0])
+	entries := r.b.entries
+	r.chain = r.chain[:0]
+	for at := head; at != 0; at = entries[at].prev {
+		r.chain = append(r.chain, at)
+	}
+	for i := len(r.chain) - 1; i >= 0; i-- {
+		r.set(k.appendValue(prefix, entries[r.chain[i]].value), nil)
+	}
+}
+
+// posting is an entry of an account's list on its way to the disk.
+type posting struct {
+	account, row uint32
+	value        uint64
+}
+
+// writeAccounts writes the lists of all accounts. The entries are sorted first: following hundreds of thousands of
+// links costs more, because each is a cache miss.
+func (r *run) writeAccounts() {
+	postings := make([]posting, 0, len(r.b.entries))
+	for i, account := range r.b.owners {
+		if account != 0 {
+			postings = append(postings, posting{account, r.b.entries[i].row, r.b.entries[i].value})
+		}
+	}
+	key := append(r.key[:0], tagAccount)
+	for _, p := range sortByAccount(postings) {
+		r.row = r.row[:0]
+		if p.row != 0 {
+			r.row = appendRow(r.row, &r.b.rows[p.row])
+		}
+		r.set(be.AppendUint64(be.AppendUint32(key, p.account), p.value), r.row)
+	}
+}
+
+// sortByAccount sorts by account number, of equal ones keeps the order, and returns p or a copy.
+func sortByAccount(p []posting) []posting {
+	const digit = 11
+	var all uint32
+	for i := range p {
+		all |= p[i].account
+	}
+	other := make([]posting, len(p))
+	for shift := 0; all>>shift != 0; shift += digit {
+		var starts [1<<digit + 1]int
+		for i := range p {
+			starts[p[i].account>>shift&(1<<digit-1)+1]++
+		}
+		for d := 1; d < len(starts); d++ {
+			starts[d] += starts[d-1]
+		}
+		for i := range p {
+			at := &starts[p[i].account>>shift&(1<<digit-1)]
+			other[*at] = p[i]
+			*at++
+		}
+		p, other = other, p
+	}
+	return p
+}
+
+func (r *run) set(key, value []byte) {
+	if r.failed == nil {
+		r.failed = r.w.Set(key, value)
+	}
+}

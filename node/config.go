@@ -1,0 +1,125 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Config is everything that can be set, with the keys of the configuration file. Few things can: a good default beats
+// a knob.
+type Config struct {
+	Data   string `yaml:"data"`   // folder of the journal, the index and the tokens
+	Listen string `yaml:"listen"` // host:port; beyond loopback only with exposed
+	// Exposed lets Listen be an address that other machines reach. The API has no encryption of its own: put it behind
+	// something that has.
+	Exposed bool   `yaml:"exposed"`
+	Cell    uint32 `yaml:"cell"` // number of the cell, fixed when the folder is made
+	Log     Log    `yaml:"log"`
+	// SnapshotEvents is after how many events a snapshot of the state is taken: fewer make starts faster.
+	SnapshotEvents uint64 `yaml:"snapshot_events"`
+	// QueueEvents is how many events may wait before calls are refused.
+	QueueEvents int   `yaml:"queue_events"`
+	Debug       Debug `yaml:"debug"`
+}
+
+// Debug is for whoever looks into the process itself.
+type Debug struct {
+	// Listen is host:port of Go's profiles (/debug/pprof/), always on loopback; empty: they are not served. They need
+	// no token and slow the process down while they are taken.
+	Listen string `yaml:"listen"`
+}
+
+// Log configures what the process writes to standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // text or json
+}
+
+// DefaultConfig is what `sterling up` starts with.
+func DefaultConfig() Config {
+	return Config{
+		Data: "sterling-data", Listen: "127.0.0.1:7600", Cell: 1, Log: Log{Level: "info", Format: "text"},
+		SnapshotEvents: 4_000_000, QueueEvents: 1 << 20,
+	}
+}
+
+// ErrConfig is a configuration that can't be used; the text says which key, and what it wants.
+var ErrConfig = errors.New("configuration")
+
+// LoadConfig reads a YAML file over the defaults. Unknown keys are errors.
+func LoadConfig(path string) (Config, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	c, err := ParseConfig(b)
+	if err != nil {
+		return Config{}, fmt.Errorf("%w (in %s)", err, path)
+	}
+	return c, nil
+}
+
+// ParseConfig is LoadConfig for the file's content. It does not Check.
+func ParseConfig(b []byte) (Config, error) {
+	c := DefaultConfig()
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return c, nil
+}
+
+// Check says what is wrong with c, or nil.
+func (c *Config) Check() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.Data == "" {
+		fault("data: want a folder")
+	}
+	if host, _, err := net.SplitHostPort(c.Listen); err != nil {
+		fault("listen: want host:port such as 127.0.0.1:7600, not %q", c.Listen)
+	} else if !c.Exposed && !loopback(host) {
+		fault("listen: %s can be reached from other machines, and the API is not encrypted; set exposed: true if something in front of it is", c.Listen)
+	}
+	if c.Cell == 0 {
+		fault("cell: want 1 or more")
+	}
+	switch c.Log.Level {
+	case "debug", "info", "warn", "error":
+	default:
+		fault("log.level: want debug, info, warn or error, not %q", c.Log.Level)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		fault("log.format: want text or json, not %q", c.Log.Format)
+	}
+	if c.SnapshotEvents < 10_000 {
+		fault("snapshot_events: want 10,000 or more, not %d", c.SnapshotEvents)
+	}
+	if c.QueueEvents < 8190 || c.QueueEvents > 1<<26 {
+		fault("queue_events: want 8,190 to 67,108,864, not %d", c.QueueEvents)
+	}
+	if c.Debug.Listen != "" {
+		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
+			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrConfig, errors.Join(faults...))
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

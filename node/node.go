@@ -1,0 +1,199 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sterlingrun/sterling/api"
+	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/index"
+	"github.com/sterlingrun/sterling/store/local"
+)
+
+const indexDir = "index"
+
+// Node is a running Sterling on one machine.
+type Node struct {
+	config   Config
+	logger   *slog.Logger
+	clock    clock.Clock
+	registry *prometheus.Registry
+	memory   arena
+
+	listener net.Listener
+	index    *index.Index
+	store    *local.Store
+	cell     *cell.Cell
+	server   *api.Server
+	serving  chan error
+	debug    *debugServer // nil: none
+
+	fatal chan error // a fault after which the process must end
+	once  sync.Once
+}
+
+// Start opens the data folder, recovers, and serves. Progress (may be nil) is told how far recovery is. The caller
+// waits for Fatal and ends with Stop.
+func Start(ctx context.Context, config Config, logger *slog.Logger, progress func(seq, head uint64)) (*Node, error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1)}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func(context.Context) error{
+		n.listen, n.startDebug, n.openFolder,
+		func(ctx context.Context) error { return n.openCell(ctx, progress) },
+		n.serve,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, n.release())
+		}
+	}
+	return n, nil
+}
+
+// listen takes the port first: it is what most often can't be had.
+func (n *Node) listen(ctx context.Context) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.config.Listen)
+	if err != nil {
+		return fmt.Errorf("%w; is another Sterling running? choose another address with --listen", err)
+	}
+	n.listener = l
+	return nil
+}
+
+func (n *Node) openFolder(context.Context) error {
+	if err := os.MkdirAll(n.config.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	path := filepath.Join(n.config.Data, indexDir)
+	var err error
+	if n.index, err = index.Open(path, index.Options{Logger: n.logger}); errors.Is(err, index.ErrRebuild) {
+		n.logger.Warn("the index is built anew from the journal", "reason", err)
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove the old index: %w", err)
+		}
+		n.index, err = index.Open(path, index.Options{Logger: n.logger})
+	}
+	if err != nil {
+		return err
+	}
+	n.store, err = local.Open(n.config.Data, local.Options{Cell: uint64(n.config.Cell), Floor: n.index.Durable(), VerifyFrom: n.index.Durable() + 1})
+	if err != nil {
+		return err
+	}
+	if r := n.store.Recovery(); r.Cut {
+		n.logger.Warn("an append had been interrupted; what it had written was never acknowledged and is cut off", "file", r.File, "offset", r.Offset, "sectors", r.Sectors)
+	}
+	created, err := auth.Bootstrap(n.config.Data, time.Unix(0, int64(n.clock.Wall())), rand.Reader) //nolint:gosec // until 2262
+	if created {
+		n.logger.Info("first start: the admin token was written", "file", filepath.Join(n.config.Data, auth.AdminFile))
+	}
+	return err
+}
+
+func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) error {
+	var random [32]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return fmt.Errorf("read random numbers: %w", err)
+	}
+	var err error
+	n.cell, err = cell.Open(ctx, cell.Options{
+		ID: uint64(n.config.Cell), Log: n.store, Snapshots: n.store.Snapshots(), Follower: n.index, Clock: n.clock, Logger: n.logger,
+		Incarnation: [16]byte(random[:16]),
+		HashKey:     [2]uint64{binary.LittleEndian.Uint64(random[16:]), binary.LittleEndian.Uint64(random[24:])},
+		Alloc:       n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,
+		Progress: progress, Fatal: n.fail,
+	})
+	return err
+}
+
+func (n *Node) serve(context.Context) error {
+	tokens, err := auth.Open(n.config.Data, time.Unix(0, int64(n.clock.Wall())), n.logger) //nolint:gosec // until 2262
+	if err != nil {
+		return err
+	}
+	n.registry.MustRegister(newCollector(n))
+	n.server, err = api.New(api.Config{
+		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Tokens: tokens,
+		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
+		Handlers: map[string]http.Handler{
+			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
+			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	n.serving = make(chan error, 1)
+	go func() {
+		err := n.server.Serve(n.listener)
+		if err != nil {
+			n.fail(err)
+		}
+		n.serving <- err
+	}()
+	return nil
+}
+
+// Address is where the API listens.
+func (n *Node) Address() string { return n.listener.Addr().String() }
+
+// Fatal delivers a fault after which nothing more can be acknowledged: the process should stop the node and end.
+func (n *Node) Fatal() <-chan error { return n.fatal }
+
+func (n *Node) fail(err error) { n.once.Do(func() { n.fatal <- err }) }
+
+// Stop answers the calls in flight, as long as ctx allows, and closes everything in order.
+func (n *Node) Stop(ctx context.Context) error {
+	err := n.server.Shutdown(ctx)
+	n.listener = nil // closed by the server
+	return errors.Join(err, <-n.serving, n.settle(ctx), n.release())
+}
+
+// settle ends the cell and makes the index durable as far as the journal is: the next start then knows what has to be
+// in the journal, and notices if it has lost its end.
+func (n *Node) settle(ctx context.Context) error {
+	err := n.cell.Close()
+	if flushErr := n.index.Flush(ctx); flushErr != nil {
+		n.logger.Warn("the index is not durable to its end; the next start reads that from the journal", "error", flushErr)
+	}
+	return err
+}
+
+// release closes what was opened, last first.
+func (n *Node) release() error {
+	var errs []error
+	if n.debug != nil {
+		errs = append(errs, n.debug.close())
+	}
+	if n.cell != nil {
+		errs = append(errs, n.cell.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.index != nil {
+		errs = append(errs, n.index.Close())
+	}
+	if n.listener != nil {
+		errs = append(errs, n.listener.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,27 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/store/local"
+)
+
+// Verify proves a data folder right, offline: nothing else may run on it.
+func Verify(ctx context.Context, folder string, number uint32, progress func(seq, head uint64)) (v cell.Verification, err error) {
+	if _, err := os.Stat(folder); err != nil {
+		return v, fmt.Errorf("data folder: %w", err)
+	}
+	store, err := local.Open(folder, local.Options{Cell: uint64(number)})
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if err := store.Verify(ctx, nil); err != nil {
+		return v, err
+	}
+	return cell.Verify(ctx, uint64(number), store, progress)
+}

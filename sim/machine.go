@@ -1,0 +1,248 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/index"
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/store/local"
+)
+
+const cellID = 7
+
+// machine runs one cell, stands still, or is down.
+type machine struct {
+	w       *world
+	n       int
+	run     int           // counts the starts
+	st      *cell.Stepper // nil: it is down
+	deposed bool          // another machine has taken over
+
+	follower  *follower
+	snapshots *snapshots // Shared
+
+	disk    *Disk // Local and Indexed, like what follows
+	store   *local.Store
+	flipped func() // takes a flipped bit back
+	files   *vfs.MemFS
+	index   *index.Index // Indexed
+}
+
+func newMachine(w *world, n int) *machine {
+	m := &machine{w: w, n: n, follower: &follower{lags: w.opts.Plant.LaggingIndex}, snapshots: newSnapshots()}
+	if w.kind != Shared {
+		m.disk = NewDisk()
+		m.disk.dropSyncs = w.opts.Plant.DropSyncs
+	}
+	if w.kind == Indexed {
+		m.files = vfs.NewCrashableMem()
+	}
+	m.follower.catchUp = func() {
+		for m.st != nil && m.st.Follow() {
+		}
+	}
+	return m
+}
+
+func (m *machine) cell() *cell.Cell { return m.st.Cell() }
+
+func (m *machine) did(part string, did bool) {
+	if did {
+		m.w.trace("machine %d: %s, durable %d", m.n, part, m.cell().Head())
+	}
+}
+
+// failing reports whether its disk has let it down, so that the process has to exit.
+func (m *machine) failing() bool {
+	if m.disk == nil {
+		return false
+	}
+	return m.disk.isDead() || m.st != nil && errors.Is(m.cell().Err(), local.ErrSyncFailed)
+}
+
+// open starts the cell over what is there.
+func (m *machine) open() error {
+	w := m.w
+	m.run++
+	m.deposed = false
+	o := cell.Options{ID: cellID, Clock: w.clock, HashKey: [2]uint64{w.opts.Seed, 9}, SnapshotEvents: 8, Follower: m.follower}
+	for i := range o.Incarnation {
+		o.Incarnation[i] = byte(w.rng.IntN(256))
+	}
+	if m.disk == nil {
+		o.Log, o.Snapshots = w.log, m.snapshots
+	} else if err := m.openStore(&o); err != nil {
+		return err
+	}
+	o.Logger = slog.New(startLog{w})
+	o.OnBlock = func(b *journal.Block, _ int) {
+		if b.Header.Time > w.clock.bound {
+			w.fail("block %d has time %d, the clock was believed up to %d", b.Header.Seq, b.Header.Time, w.clock.bound)
+		}
+	}
+	st, err := cell.OpenStepped(w.ctx, o, cell.Sizes{Eager: 1 + w.rng.IntN(3), Piece: 300})
+	if err != nil {
+		m.follower.crash() // its process has ended
+		return errors.Join(err, m.closeStore())
+	}
+	m.st = st
+	return nil
+}
+
+func (m *machine) openStore(o *cell.Options) (err error) {
+	floor := m.follower.Durable()
+	if m.files != nil {
+		if m.index, err = index.Open("index", index.Options{FS: m.files}); err != nil {
+			return err
+		}
+		o.Follower, floor = m.index, m.index.Durable()
+	}
+	m.disk.Opening()
+	m.store, err = local.Open("bank", local.Options{FS: m.disk, Cell: cellID, SegmentSize: 16 << 10, Floor: floor})
+	if err != nil {
+		m.store = nil
+		return errors.Join(err, m.closeStore())
+	}
+	m.disk.Opened()
+	m.w.trace("machine %d: journal %+v", m.n, m.store.Recovery())
+	o.Log, o.Snapshots = m.store, m.store.Snapshots()
+	return nil
+}
+
+func (m *machine) closeStore() (err error) {
+	if m.store != nil {
+		err = m.store.Close()
+		m.store = nil
+	}
+	if m.index != nil {
+		err = errors.Join(err, m.index.Close())
+		m.index = nil
+	}
+	return err
+}
+
+// down stops the cell as if its process was killed: what it had sent to the disk or the log stays.
+func (m *machine) down() {
+	m.st, m.deposed = nil, false
+	m.follower.crash()
+}
+
+// crash cuts the power.
+func (m *machine) crash() {
+	w := m.w
+	m.down()
+	if m.disk == nil {
+		if w.rng.IntN(4) == 0 {
+			w.trace("machine %d: snapshot %d is damaged", m.n, m.snapshots.damage(w.rng))
+		}
+		return
+	}
+	after := m.disk.Crash(w.rng, []int{0, 30, 50, 90, 100}[w.rng.IntN(5)])
+	after.dropSyncs = w.opts.Plant.DropSyncs
+	if m.files != nil {
+		m.files = m.files.CrashClone(vfs.CrashCloneCfg{})
+	}
+	_ = m.closeStore() // its disk is gone
+	m.disk, m.flipped = after, nil
+	if !w.healing && w.rng.IntN(4) == 0 {
+		var what string
+		if what, m.flipped = after.Flip(w.rng, []string{".seg", ".seg", ".snap"}[w.rng.IntN(3)]); m.flipped != nil {
+			w.trace("disk: a bit flips in %s", what)
+		}
+	}
+}
+
+// heal ends the faults of its disk.
+func (m *machine) heal() {
+	if m.disk != nil {
+		m.disk.heal()
+	}
+}
+
+// read returns a block's bytes, for the auditor.
+func (m *machine) read(seq uint64) ([]byte, error) {
+	if m.disk == nil {
+		return m.w.log.Read(m.w.ctx, seq, nil)
+	}
+	return m.store.Read(m.w.ctx, seq, nil)
+}
+
+// checkFollower compares what the follower has with the journal, once it has caught up.
+func (m *machine) checkFollower(a *auditor) error {
+	if m.index != nil {
+		return m.checkIndex(a)
+	}
+	if len(m.follower.blocks) != len(a.hashes) {
+		return fmt.Errorf("the follower has %d blocks, the journal %d", len(m.follower.blocks), len(a.hashes))
+	}
+	n := 0
+	for i := range m.follower.blocks {
+		if m.follower.blocks[i].hash != a.hashes[i] {
+			return fmt.Errorf("the follower has another block %d", i+1)
+		}
+		n += len(m.follower.blocks[i].times)
+	}
+	if n != len(a.m.sequence) {
+		return fmt.Errorf("the follower has %d transfers, the journal %d", n, len(a.m.sequence))
+	}
+	return nil
+}
+
+// checkIndex asks the index for the transfers of every account.
+func (m *machine) checkIndex(a *auditor) error {
+	q := index.NewQueries(m.index, m.cell())
+	for i, id := range a.m.order {
+		var want []uint64
+		for _, t := range a.m.sequence {
+			if x := a.m.transfers[t]; x.debit == id || x.credit == id {
+				want = append(want, t)
+			}
+		}
+		page, err := q.AccountTransfers(context.Background(), uint32(i)+1, index.AccountFilter{AccountID: money.From(id), Limit: journal.MaxEvents})
+		if err != nil {
+			return err
+		}
+		var got []uint64
+		for k := range page.Rows {
+			got = append(got, small(page.Rows[k].ID))
+			if err := sameTransfer(&page.Rows[k], a.m.transfers[got[k]]); err != nil {
+				return fmt.Errorf("the index: %w", err)
+			}
+		}
+		if !slices.Equal(got, want) {
+			return fmt.Errorf("the index has transfers %v of account %d, the journal %v", got, id, want)
+		}
+	}
+	return nil
+}
+
+// startLog puts what a cell logs into the trace, and counts the starts from a snapshot.
+type startLog struct{ w *world }
+
+// Enabled implements slog.Handler.
+func (startLog) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (l startLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "snapshot loaded" {
+		l.w.report.Snapshot++
+	}
+	if r.Message != "append again" { // the log's own line tells more
+		l.w.trace("cell: %s", r.Message)
+	}
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (l startLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+// WithGroup implements slog.Handler.
+func (l startLog) WithGroup(string) slog.Handler { return l }

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Builds bin/sterling. The commit is stamped in where this is a git checkout.
+source "$(dirname "$0")/env.sh"
+
+tools/setup.sh build
+stamp=false
+git rev-parse --is-inside-work-tree >/dev/null 2>&1 && stamp=true
+mkdir -p bin
+CGO_ENABLED=0 go build -trimpath -buildvcs=$stamp -o bin/sterling ./cmd/sterling
+say "bin/sterling is built"

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes sure that what a target needs is on the machine, and installs only what is missing.
+#
+#   tools/setup.sh build        Go and git
+#   tools/setup.sh test         the same
+#   tools/setup.sh race         the same, and a C compiler for the race detector
+source "$(dirname "$0")/env.sh"
+
+need_go=1.26
+command -v go >/dev/null ||
+	die "Go $need_go or newer is needed and is not on the PATH: https://go.dev/doc/install"
+have_go=$(go env GOVERSION)
+have_go=${have_go#go}
+[ "$(printf '%s\n' "$need_go" "${have_go%%[- ]*}" | sort -V | head -n 1)" = "$need_go" ] ||
+	die "Go $need_go or newer is needed; this is Go $have_go: https://go.dev/doc/install"
+
+missing=()
+want() { command -v "$1" >/dev/null || missing+=("$2"); } # want COMMAND PACKAGE
+want git git
+case "${1:-build}" in
+build | test) ;;
+race) want "$(go env CC)" gcc && [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev) ;;
+*) die "unknown purpose \"$1\"; want build, test or race" ;;
+esac
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+	die "missing: ${missing[*]}. Install with: sudo apt-get install ${missing[*]} (or your system's packages of those names)"
+fi
+say "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+install() { apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }
+install 2>/dev/null || { apt-get update -qq && install; } || die "apt-get could not install ${missing[*]}"

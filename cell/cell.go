@@ -22,9 +22,9 @@ type Follower interface {
 	Flush(ctx context.Context) error                // makes all that was added durable
 }
 
-// Roomer is a Log that can tell ahead of time whether a block of any size will fit.
+// Roomer is a Log or a Follower that can tell ahead of time whether a block of any size will fit.
 type Roomer interface {
-	Room() error // nil, or an error that wraps ErrFull
+	Room() error // nil, or why not; a Log's wraps ErrFull
 }
 
 // TransferTimes tells whether a transfer has exactly this timestamp (ns), among all durable blocks.
@@ -68,6 +68,7 @@ type Cell struct {
 	pendingAssets *ledger.Catalogue // as of the last block that was begun
 	head          journal.Hash      // of the last appended block; owned by the writer
 	epoch         uint64
+	leftBehind    bool     // the follower found no space before the cell stopped; owned by follow
 	followed      progress // last block that is durable and that the follower has
 	durable       atomic.Uint64
 	assets        atomic.Pointer[ledger.Catalogue]

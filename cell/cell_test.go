@@ -26,6 +26,7 @@ type bank struct {
 	store *local.Store
 	index *index.Index
 	opts  cell.Options
+	wrap  func(cell.Follower) cell.Follower
 	*cell.Cell
 }
 
@@ -53,6 +54,9 @@ func (b *bank) open() {
 	}
 	o := b.opts
 	o.Log, o.Snapshots, o.Follower = b.store, b.store.Snapshots(), b.index
+	if b.wrap != nil {
+		o.Follower = b.wrap(b.index)
+	}
 	o.Incarnation = [16]byte{byte(rand.Int())}
 	if b.Cell, err = cell.Open(context.Background(), o); err != nil {
 		b.t.Fatal(err)

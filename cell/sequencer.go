@@ -2,6 +2,7 @@ package cell
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/sterlingrun/sterling/journal"
@@ -172,10 +173,17 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// room tells whether the log has space for another block.
+// room tells whether the log and the follower have space for another block.
 func (c *Cell) room() error {
 	if r, ok := c.opts.Log.(Roomer); ok {
-		return r.Room()
+		if err := r.Room(); err != nil {
+			return err
+		}
+	}
+	if r, ok := c.opts.Follower.(Roomer); ok {
+		if err := r.Room(); err != nil {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/sterlingrun/sterling/clock"
@@ -111,14 +112,32 @@ func (c *Cell) follow() {
 }
 
 func (c *Cell) followBlock(b *batch) {
-	if f := c.opts.Follower; f != nil && c.Err() == nil {
-		if err := f.Add(b.block, &b.fx); err != nil {
+	if f := c.opts.Follower; f != nil && c.Err() == nil && !c.leftBehind {
+		if err := c.feed(f, b); err != nil {
 			c.fail(fmt.Errorf("index block %d: %w", b.block.Header.Seq, err))
 		}
 	}
 	c.followed.advance(b.block.Header.Seq)
 	b.block, b.assets = nil, nil
 	c.free <- b
+}
+
+// feed hands a block to the follower. A full disk is waited for, because reads can go on; a cell that stops meanwhile
+// leaves the follower behind: it catches up with the journal at the next start.
+func (c *Cell) feed(f Follower, b *batch) error {
+	for try := 0; ; try++ {
+		err := f.Add(b.block, &b.fx)
+		if !errors.Is(err, ErrFull) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			return err
+		}
+		if _, _, closed := c.queue.waiting(); closed {
+			c.leftBehind = true
+			return nil
+		}
+		if clock.Sleep(c.ctx, c.opts.Clock, backoff(try)) != nil {
+			return err
+		}
+	}
 }
 
 // takeOver appends the epoch block that makes this cell the journal's writer.

@@ -278,6 +278,9 @@ func TestDiskFull(t *testing.T) {
 	if err := w.addTo(x, 1); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, index.ErrRebuild) {
 		t.Fatalf("add with a full disk: %v", err)
 	}
+	if err := x.Room(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("room on a full disk: %v", err)
+	}
 	applied := x.Applied()
 	if s := x.Stats(); applied == 0 || applied >= 60 || s.Durable != 0 || s.InFlight == 0 || s.Failures == 0 {
 		t.Fatalf("applied %d of 60, %+v", applied, s)
@@ -288,7 +291,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	full.Store(false)
 	mustAdd(t, x, w, applied+1)
-	if err := x.Flush(t.Context()); err != nil || x.Durable() != 60 {
+	if err := x.Flush(t.Context()); err != nil || x.Durable() != 60 || x.Room() != nil {
 		t.Fatalf("durable %d after space returned: %v", x.Durable(), err)
 	}
 	page, err = index.NewQueries(x, w).Transfers(t.Context(), index.QueryFilter{Limit: 8190})

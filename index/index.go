@@ -43,6 +43,7 @@ type Index struct {
 	changed  chan struct{} // closed when any of the above changes; nil while nobody waits
 
 	applied, durable atomic.Uint64
+	noSpace          atomic.Pointer[error] // why the oldest run finds no space; nil: it does
 	sublevels        atomic.Int64
 	corrupt          atomic.Bool
 }
@@ -122,6 +123,17 @@ func (x *Index) continues(b *journal.Block) (skip bool, err error) {
 // Applied is the sequence number of the last block that queries see, 0 if none. After Open it is Durable: blocks
 // after it must be added again. Where it is beyond the journal's head, the journal has lost its tail.
 func (x *Index) Applied() uint64 { return x.applied.Load() }
+
+// Room tells whether runs find space on the disk: nil, or why not; it then has it tried again. A writer that goes on
+// all the same soon finds that Add takes nothing more, and queries fall behind.
+func (x *Index) Room() error {
+	failure := x.noSpace.Load()
+	if failure == nil {
+		return nil
+	}
+	x.signal()
+	return *failure
+}
 
 // Durable is the sequence number up to which the index survives a crash.
 func (x *Index) Durable() uint64 { return x.durable.Load() }

@@ -2,8 +2,10 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -45,8 +47,16 @@ func (x *Index) ingestOldest() bool {
 	if err != nil {
 		x.failures++
 		x.failure = fmt.Errorf("write blocks %d to %d into the index: %w", b.first, b.through.seq, damage(err))
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			if failure := x.failure; x.noSpace.Swap(&failure) != nil {
+				return false // it was said
+			}
+		}
 		x.log.Error("index", "error", x.failure)
 		return false
+	}
+	if x.noSpace.Swap(nil) != nil {
+		x.log.Info("the index finds space again")
 	}
 	x.sealed = append([]*buffer(nil), x.sealed[1:]...)
 	x.durable.Store(b.through.seq)

@@ -65,7 +65,7 @@ func (c *converter) account(r *row, m AccountMapping) (*ledgerv1.Account, error)
 		{"user_data_128", func() (err error) { a.UserData_128, err = optional(r, m.UserData128); return err }},
 		{"user_data_64", func() error { return c.number(r, m.UserData64, math.MaxUint64, func(v uint64) { a.UserData_64 = v }) }},
 		{"user_data_32", func() error {
-			return c.number(r, m.UserData32, math.MaxUint32, func(v uint64) { a.UserData_32 = uint32(v) })
+			return c.number(r, m.UserData32, math.MaxUint32, func(v uint64) { a.UserData_32 = uint32(v) }) //nolint:gosec // bounded
 		}},
 	})
 	for _, f := range m.Flags {
@@ -88,7 +88,7 @@ func (c *converter) transfer(r *row, m *TransferMapping, ids map[string]*ledgerv
 		{"user_data_128", func() (err error) { t.UserData_128, err = optional(r, m.UserData128); return err }},
 		{"user_data_64", func() error { return c.number(r, m.UserData64, math.MaxUint64, func(v uint64) { t.UserData_64 = v }) }},
 		{"user_data_32", func() error {
-			return c.number(r, m.UserData32, math.MaxUint32, func(v uint64) { t.UserData_32 = uint32(v) })
+			return c.number(r, m.UserData32, math.MaxUint32, func(v uint64) { t.UserData_32 = uint32(v) }) //nolint:gosec // bounded
 		}},
 	})
 	for _, f := range m.Flags {

@@ -240,14 +240,15 @@ func sameTransfer(got *ledger.Transfer, x *transfer) error {
 
 // overdue reports what clients were told and nothing explains: an acknowledgement that got lost.
 func (a *auditor) overdue() error {
-	for _, c := range a.answers {
+	if len(a.answers) > 0 {
+		c := a.answers[0]
 		if c.seq <= a.head {
 			return fmt.Errorf("%s was answered %s (sent at block %d, as of block %d), and nothing in the journal explains it", c.op, names(c.op.kind, c.results), c.head, c.seq)
 		}
 		return fmt.Errorf("%s was answered as of block %d, the journal ends with block %d", c.op, c.seq, a.head)
 	}
-	for _, l := range a.looks {
-		return fmt.Errorf("a look-up saw block %d, the journal ends with block %d", l.seq, a.head)
+	if len(a.looks) > 0 {
+		return fmt.Errorf("a look-up saw block %d, the journal ends with block %d", a.looks[0].seq, a.head)
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func (m *machine) open() error {
 	m.deposed = false
 	o := cell.Options{ID: cellID, Clock: w.clock, HashKey: [2]uint64{w.opts.Seed, 9}, SnapshotEvents: 8, Follower: m.follower}
 	for i := range o.Incarnation {
-		o.Incarnation[i] = byte(w.rng.IntN(256))
+		o.Incarnation[i] = byte(w.rng.IntN(256)) //nolint:gosec // below 256
 	}
 	if m.disk == nil {
 		o.Log, o.Snapshots = w.log, m.snapshots

@@ -34,6 +34,7 @@ type Config struct {
 	Warmup   time.Duration // before it
 	// Transfers is how many the shapes start and memory have in the journal.
 	Transfers int
+	Rest      time.Duration // without load before memory is read: the runtime gives it back little by little
 	// Profile is for how many seconds of each window of load the server's processor profile is taken; it is written
 	// to ProfileDir/SHAPE.pprof. 0: not at all.
 	Profile    int
@@ -45,7 +46,7 @@ type Config struct {
 
 // Default is the configuration of the published numbers, without Command, Dir and Version.
 func Default() Config {
-	return Config{Accounts: 1_000_000, Transfers: 10_000_000, Warmup: 2 * time.Second}
+	return Config{Accounts: 1_000_000, Transfers: 10_000_000, Warmup: 2 * time.Second, Rest: 5 * time.Second}
 }
 
 // ErrConfig is a configuration that can't be used; the text says why.
@@ -75,7 +76,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: want 2 to 100,000,000 accounts, not %d", ErrConfig, c.Accounts)
 	case c.Transfers < 1 || c.Transfers > 1_000_000_000:
 		return fmt.Errorf("%w: want 1 to 1,000,000,000 transfers, not %d", ErrConfig, c.Transfers)
-	case c.Duration < 0 || c.Warmup < 0:
+	case c.Duration < 0 || c.Warmup < 0 || c.Rest < 0:
 		return fmt.Errorf("%w: durations can't be negative", ErrConfig)
 	case c.Profile > 0 && c.Server != "":
 		return fmt.Errorf("%w: profiles are taken of own servers only", ErrConfig)

@@ -101,14 +101,14 @@ func memory(ctx context.Context, b *bench) (result Result, err error) {
 		if _, err := s.settle(ctx, time.Now()); err != nil {
 			return err
 		}
-		idle, err := s.restingMemory(ctx)
+		idle, err := s.restingMemory(ctx, b.Rest)
 		if err != nil {
 			return err
 		}
 		if err := b.fill(ctx, s, b.Transfers); err != nil {
 			return err
 		}
-		full, err := s.restingMemory(ctx)
+		full, err := s.restingMemory(ctx, b.Rest)
 		if err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func memory(ctx context.Context, b *bench) (result Result, err error) {
 		if err := b.fill(ctx, s, more); err != nil {
 			return err
 		}
-		fuller, err := s.restingMemory(ctx)
+		fuller, err := s.restingMemory(ctx, b.Rest)
 		if err != nil {
 			return err
 		}
@@ -133,14 +133,11 @@ func memory(ctx context.Context, b *bench) (result Result, err error) {
 	return result, err
 }
 
-const (
-	restTime  = 5 * time.Second
-	restSteps = 25
-)
+const restSteps = 25 // looks at the memory while the server rests
 
 // restingMemory is the least that is resident, in MB, while nothing happens for a while: the runtime gives memory back
 // little by little.
-func (s *server) restingMemory(ctx context.Context) (float64, error) {
+func (s *server) restingMemory(ctx context.Context, rest time.Duration) (float64, error) {
 	least := ^uint64(0)
 	for range restSteps {
 		now, _, err := s.memory(ctx)
@@ -148,7 +145,7 @@ func (s *server) restingMemory(ctx context.Context) (float64, error) {
 			return 0, err
 		}
 		least = min(least, now)
-		if err := sleepUntil(ctx, time.Now().Add(restTime/restSteps)); err != nil {
+		if err := sleepUntil(ctx, time.Now().Add(rest/restSteps)); err != nil {
 			return 0, err
 		}
 	}

@@ -17,7 +17,6 @@ type load struct {
 	book     *book
 	callers  []caller
 	choosers []chooser
-	runs     func() uint64 // a number that no other load has
 	progress func(elapsed, total time.Duration, transfers uint64)
 
 	acknowledged atomic.Uint64 // transfers, in all runs
@@ -172,8 +171,8 @@ func (l *load) send(ctx context.Context, n uint64) (last time.Time, err error) {
 					cancel(err)
 					return
 				}
-				asked.Add(uint64(sent)) //nolint:gosec // ≥ 0
-				l.progress(time.Since(began), 0, done.Add(uint64(created)))
+				asked.Add(uint64(sent))                                     //nolint:gosec // ≥ 0
+				l.progress(time.Since(began), 0, done.Add(uint64(created))) //nolint:gosec // ≥ 0
 			}
 		})
 	}

@@ -199,8 +199,7 @@ func (s *server) end(signal syscall.Signal) error {
 		}
 	case <-time.After(stopTime):
 		_ = s.command.Process.Kill() // the error that matters follows
-		<-s.exited
-		err = errors.Join(err, fmt.Errorf("the server did not end within %v of being told to", stopTime))
+		err = errors.Join(err, fmt.Errorf("the server did not end within %v of being told to: %w", stopTime, <-s.exited))
 	}
 	s.command = nil
 	return err

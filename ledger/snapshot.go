@@ -76,7 +76,7 @@ func (s *State) snapshotHead(seq uint64) []byte {
 		LastXfer: s.lastXfer, Digest: s.digest, HashKey: [2]uint64{s.hasher.k0, s.hasher.k1},
 		Transfers: s.counts.Transfers, Burned: s.counts.Burned, Accounts: uint64(s.nAccounts),
 		Pendings: uint64(s.pendings.n), IDs: uint64(s.ids.n), //nolint:gosec // a count
-		Assets: uint64(s.catalogue.Len()), Freezes: uint64(len(s.freezes.all)), Limits: uint64(len(s.limits)),
+		Assets: uint64(s.catalogue.Len()), Freezes: uint64(len(s.freezes.all)), Limits: uint64(len(s.limits)), //nolint:gosec // lengths
 		LimitRecords: uint64(len(s.limitIDs)),
 	}
 	b := must1(binary.Append(nil, binary.LittleEndian, &h))

@@ -85,7 +85,9 @@ func (s *segment) find(hash uint64, from int) (probe int, value uint64) {
 }
 
 func (t *table) insert(hash, value uint64) {
-	must.True(t.room(hash), "hash table of %d entries: too many hashes begin like %x", t.n, hash)
+	if !t.room(hash) {
+		must.True(false, "hash table of %d entries: too many hashes begin like %x", t.n, hash)
+	}
 	t.segment(hash).put(hash, value)
 	t.n++
 }

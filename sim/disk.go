@@ -43,6 +43,7 @@ type Disk struct {
 	failSync  bool // the next sync of a file fails, and what it should have kept is lost
 	dropSyncs bool // planted: syncs of files do nothing and say nothing
 	opened    bool // the store has opened: from here on its order of steps matters
+	begun     bool // a preparation has begun since
 	ready     bool // the next segment was prepared, or could not be
 	steps     int
 }
@@ -167,6 +168,9 @@ func (d *Disk) change(name string) error {
 	return nil
 }
 
+// Opening is told that a store is about to open here.
+func (d *Disk) Opening() { d.with(func() { d.opened, d.begun, d.ready = false, false, false }) }
+
 // Opened is told that a store has opened here. It returns when that has prepared its next segment, or can't.
 func (d *Disk) Opened() {
 	d.mu.Lock()
@@ -209,6 +213,7 @@ func (d *Disk) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
 		return nil, ErrPower
 	}
 	n := &node{}
+	d.begun = d.begun || isPrepared(name)
 	d.name(nameOp{dir: path.Dir(name), to: name, node: n})
 	return &file{d: d, n: n, name: name}, nil
 }
@@ -240,7 +245,7 @@ func (d *Disk) Remove(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	name = clean(name)
-	if isPrepared(name) {
+	if isPrepared(name) && d.begun {
 		defer d.prepared() // the preparation was given up
 	}
 	if err := d.change(""); err != nil {

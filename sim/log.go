@@ -40,7 +40,7 @@ func (l *Log) Append(_ context.Context, b *journal.Block) error {
 	e := entryOf(b)
 	fault := "none"
 	if l.rng.IntN(100) < l.faults {
-		fault = []string{"lost", "late", "doubled", "result lost", "local only", "local only"}[l.rng.IntN(6)]
+		fault = []string{"lost", "late", "doubled", "result lost", "local only", "local only", "fail-over"}[l.rng.IntN(7)]
 	}
 	if l.full {
 		fault = "full"
@@ -51,6 +51,9 @@ func (l *Log) Append(_ context.Context, b *journal.Block) error {
 		return fmt.Errorf("append block %d: %w", e.seq, cell.ErrFull)
 	case "lost":
 	case "late":
+		l.late = append(l.late, e)
+	case "fail-over": // with the append under way
+		l.failOver()
 		l.late = append(l.late, e)
 	case "doubled": // once now, and once more some day
 		l.late = append(l.late, e)

@@ -156,10 +156,10 @@ func (m *model) apply(kind journal.Kind, actor journal.Actor, events []byte, at 
 	return results, len(m.undo) > from
 }
 
-// try tells what a request would give now, and changes nothing.
-func (m *model) try(kind journal.Kind, actor journal.Actor, events []byte, at uint64) ([]journal.Result, bool) {
+// try tells what a request would give now, in a block of the given time, and changes nothing.
+func (m *model) try(kind journal.Kind, actor journal.Actor, events []byte, at, time uint64) ([]journal.Result, bool) {
 	from, now := len(m.undo), m.now
-	m.now = max(now, at)
+	m.now = time
 	results, changed := m.apply(kind, actor, events, at)
 	m.rollBack(from)
 	m.now = now
@@ -427,7 +427,7 @@ func (m *model) unfreeze(u journal.Unfreeze, actor journal.Actor, at uint64) (jo
 	case f.lifted == small(u.ID):
 		return journal.ControlExists, f.end
 	case f.lifted != 0:
-		return journal.ControlFreezeAlreadyLifted, f.end
+		return journal.ControlFreezeAlreadyLifted, at
 	case f.actor == actor:
 		return journal.ControlSecondPersonRequired, at
 	}

@@ -90,7 +90,7 @@ func Run(o Options) (Report, error) {
 	if o.Steps == 0 {
 		o.Steps = 700
 	}
-	w := &world{ctx: context.Background(), opts: o, kind: o.World, rng: rand.New(rand.NewPCG(o.Seed, 0x5EED)), clock: newClock(), audit: newAuditor(), hash: fnv.New64a()}
+	w := &world{ctx: context.Background(), opts: o, kind: o.World, rng: newRand(o.Seed), clock: newClock(), audit: newAuditor(), hash: fnv.New64a()}
 	if w.kind == Auto {
 		w.kind = []World{Shared, Local, Shared, Local, Shared, Local, Shared, Indexed}[o.Seed%8]
 	}
@@ -334,7 +334,7 @@ func (w *world) startFailed(m *machine, err error) {
 	switch {
 	case m.failing(), errors.Is(err, local.ErrSyncFailed):
 		w.crash(m)
-	case m.flipped != nil && errors.Is(err, cell.ErrDamaged):
+	case m.flipped != nil && (errors.Is(err, cell.ErrDamaged) || errors.Is(err, local.ErrVersion)): // the bit may be the version's
 		w.trace("disk: the bit is flipped back")
 		m.flipped()
 		m.flipped = nil
@@ -447,9 +447,11 @@ func (w *world) shutDown() {
 	for _, m := range w.ms {
 		m.down()
 		if m.disk != nil {
-			m.closeStore()
+			_ = m.closeStore() // the run is over: what it left was checked before
 		}
 	}
 }
 
 var _ index.Records = (*cell.Cell)(nil)
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x5EED)) } //nolint:gosec // a seed has to replay

@@ -36,8 +36,12 @@ func TestSeeds(t *testing.T) {
 		}
 		sum.Blocks, sum.Checked, sum.Crashes = sum.Blocks+r.Blocks, sum.Checked+r.Checked, sum.Crashes+r.Crashes
 		sum.Starts, sum.Refused, sum.Takeover = sum.Starts+r.Starts, sum.Refused+r.Refused, sum.Takeover+r.Takeover
+		sum.Snapshot += r.Snapshot
 	}
 	t.Logf("%d seeds: %+v", seeds, sum)
+	if sum.Crashes == 0 || sum.Takeover == 0 || sum.Snapshot == 0 || sum.Refused == 0 || sum.Checked == 0 {
+		t.Error("a kind of event never happened: the seeds show less than they should")
+	}
 }
 
 // TestASeedReplaysIdentically plays seeds of every world twice and compares every event.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -77,22 +76,20 @@ func up(c *cobra.Command, f *upFlags) error {
 		return err
 	}
 	greet(c.OutOrStdout(), n, config)
-	demoEnded := make(chan error, 1)
+	stopDemo := func() {}
 	if f.demo {
-		go func() { demoEnded <- runDemo(c.Context(), n.Address(), config.Data, logger) }()
+		stopDemo = startDemo(c.Context(), c.OutOrStdout(), n.Address(), config, logger)
 	}
 	select {
 	case <-c.Context().Done():
 		logger.Info("stopping: calls in flight are answered first")
 	case err = <-n.Fatal():
 	}
+	stopDemo()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), stopTime)
 	defer cancel()
 	if stopErr := n.Stop(ctx); err == nil {
 		err = stopErr
-	}
-	if f.demo {
-		err = errors.Join(err, <-demoEnded)
 	}
 	return err
 }

@@ -114,7 +114,8 @@ func (s *Store) roll(n uint32) error {
 	if len(s.segments) > 0 && s.tail+n <= s.last().sectors() {
 		return nil
 	}
-	file, size, err := s.prepare.take(max(s.opts.SegmentSize, offsetOf(n+1)))
+	first := len(s.segments) == 0 // nobody is used to anything yet: let it be filled
+	file, size, err := s.prepare.take(max(s.opts.SegmentSize, offsetOf(n+1)), first)
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func (s *Store) roll(n uint32) error {
 	s.segments, s.active = append(s.segments, g), nil
 	s.mu.Unlock()
 	s.tail, s.coder = 1, g.codec()
-	s.prepare.ask(s.opts.SegmentSize)
+	s.prepare.ask(s.opts.SegmentSize, false)
 	return nil
 }
 

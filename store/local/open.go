@@ -115,7 +115,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.recovery.Head = s.head
 	s.prepare = newPreparer(s.fs, s.path(journalDir, preparedName))
-	s.prepare.ask(s.opts.SegmentSize)
+	s.prepare.ask(s.opts.SegmentSize, false)
 	s.pace()
 	return s, nil
 }

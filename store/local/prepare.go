@@ -15,6 +15,7 @@ const (
 	preparedName = "journal-next.tmp"
 	fillStep     = 256 << 10 // bytes of zeros written at a time
 	fillAhead    = 8 << 20   // bytes that may be filled before the active segment has any
+	fillBehind   = 4 << 20   // bytes that may be written and not yet durable: what an append may have to wait for
 )
 
 var errStopped = errors.New("the preparation of a segment was stopped")
@@ -22,11 +23,13 @@ var errStopped = errors.New("the preparation of a segment was stopped")
 // preparer makes the next segment file ahead of its use, in a goroutine of its own: it reserves the space, so that a
 // full disk shows here and never in the middle of an append, and writes zeros over it, because a block over written
 // sectors needs one disk write where one over reserved ones needs the file system's journal too (half the time). It
-// keeps pace with the appends, so that zeros never queue up before a block.
+// keeps pace with the appends, so that zeros never queue up before a block; and where the disk is too slow for both,
+// the zeros give way: a segment that is reserved but not filled up reads as zeros all the same.
 type preparer struct {
 	fs     vfs.FS
 	path   string
 	budget atomic.Int64 // bytes that may have been filled by now
+	hurry  atomic.Bool  // an append waits: what is reserved will do
 	wake   chan struct{}
 	work   chan int64 // sizes asked for
 	done   chan prepared
@@ -73,9 +76,10 @@ func (p *preparer) run() {
 	}
 }
 
-// ask starts the preparation of the next segment.
-func (p *preparer) ask(size int64) {
+// ask starts the preparation of the next segment; if somebody waits for it, what is reserved will do.
+func (p *preparer) ask(size int64, hurry bool) {
 	p.budget.Store(fillAhead)
+	p.hurry.Store(hurry)
 	p.asked = true
 	p.work <- size
 }
@@ -89,22 +93,23 @@ func (p *preparer) allow(n int64) {
 	}
 }
 
-// take waits for a prepared file of at least size bytes. A preparation that went wrong is tried once more: the reason
-// may be gone.
-func (p *preparer) take(size int64) (vfs.File, int64, error) {
+// take waits for a prepared file of at least size bytes; one that is filled, if there is time for it. A preparation
+// that went wrong is tried once more: the reason may be gone.
+func (p *preparer) take(size int64, filled bool) (vfs.File, int64, error) {
 	if p.asked {
-		if r := p.wait(); r.err == nil && r.size >= size {
+		if r := p.wait(filled); r.err == nil && r.size >= size {
 			return r.file, r.size, nil
 		} else if r.err == nil {
 			p.discard(r.file)
 		}
 	}
-	p.ask(size)
-	r := p.wait()
+	p.ask(size, !filled)
+	r := p.wait(filled)
 	return r.file, r.size, r.err
 }
 
-func (p *preparer) wait() prepared {
+func (p *preparer) wait(filled bool) prepared {
+	p.hurry.Store(!filled)
 	p.allow(math.MaxInt64)
 	p.asked = false
 	r := <-p.done
@@ -125,7 +130,7 @@ func (p *preparer) retry(size int64) {
 			return
 		}
 	}
-	p.ask(size)
+	p.ask(size, false)
 	p.allow(math.MaxInt64)
 }
 
@@ -160,12 +165,18 @@ func (p *preparer) make(size int64) (vfs.File, error) {
 }
 
 func (p *preparer) fill(file vfs.File, size int64) error {
-	// Where the file system can't reserve, writing the zeros does.
-	if err := file.Preallocate(0, size); err != nil && !unsupported(err) {
+	// Where the file system can't reserve, only writing the zeros does, and nobody's hurry changes that.
+	reserved := true
+	if err := file.Preallocate(0, size); unsupported(err) {
+		reserved = false
+	} else if err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(make([]byte, sectorSize), size-sectorSize); err != nil { // gives it its size
 		return err
 	}
 	zeros := make([]byte, min(fillStep, size))
-	for at := int64(0); at < size; {
+	for at, durable := int64(0), int64(0); at < size && !(reserved && p.hurry.Load()); {
 		if err := p.pause(at); err != nil {
 			return err
 		}
@@ -174,8 +185,12 @@ func (p *preparer) fill(file vfs.File, size int64) error {
 			return err
 		}
 		at += int64(n)
-		// Starts the disk without waiting for it or flushing it: appends flush at the same time.
-		if _, err := file.SyncTo(at); err != nil {
+		if at-durable < fillBehind { // starts the disk without waiting for it: appends flush at the same time
+			_, err = file.SyncTo(at)
+		} else {
+			err, durable = file.SyncData(), at
+		}
+		if err != nil {
 			return syncFailed(err)
 		}
 	}

@@ -23,9 +23,10 @@ import (
 	"github.com/sterlingrun/sterling/store/local"
 )
 
-// engine appends blocks; append returns once the block is durable.
+// engine appends blocks; append returns once the block is durable. read returns nil where there is no block.
 type engine interface {
 	append(b *journal.Block) error
+	read(seq uint64) ([]byte, error)
 	close() error
 }
 
@@ -48,6 +49,7 @@ type report struct {
 	Machine string    `json:"machine"`
 	Go      string    `json:"go"`
 	Results []*result `json:"results"`
+	Flips   []*flips  `json:"flipped_bits"`
 }
 
 func main() {
@@ -57,14 +59,15 @@ func main() {
 	out := flag.String("out", "", "file for the results, - for standard output")
 	machine := flag.String("machine", "", "description of the machine and its disk")
 	only := flag.String("only", "local,pebble,raft-wal", "engines to run")
+	count := flag.Int("flips", 200, "bits to flip in the journal of each engine")
 	flag.Parse()
-	if err := run(*dir, *each, *rounds, *out, *machine, strings.Split(*only, ",")); err != nil {
+	if err := run(*dir, *each, *rounds, *count, *out, *machine, strings.Split(*only, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "journalbench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string, each time.Duration, rounds int, out, machine string, engines []string) error {
+func run(dir string, each time.Duration, rounds, count int, out, machine string, engines []string) error {
 	r := report{Machine: fmt.Sprintf("%s, %d CPUs", machine, runtime.NumCPU()), Go: runtime.Version()}
 	// Transfers in a block, so that its bytes come near 4 KiB, 64 KiB and 1 MiB.
 	for _, transfers := range []int{29, 509, 8187} {
@@ -85,6 +88,14 @@ func run(dir string, each time.Duration, rounds int, out, machine string, engine
 		x.finish()
 		fmt.Fprintf(os.Stderr, "%-9s %8d B  %6d appends  mean %7.0f  p50 %7.0f  p99 %7.0f  p999 %7.0f  max %8.0f us  %6.1f MB/s  cpu %6.0f us\n",
 			x.Engine, x.Bytes, x.Appends, x.MeanUS, x.P50US, x.P99US, x.P999US, x.MaxUS, x.MBPerS, x.CPUPerOp)
+	}
+	for _, name := range engines {
+		f, err := flip(dir, name, count)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		r.Flips = append(r.Flips, f)
+		fmt.Fprintf(os.Stderr, "%-9s %+v\n", name, *f)
 	}
 	if out == "" {
 		return nil
@@ -122,11 +133,11 @@ func turn(dir, name string, transfers int, each time.Duration, r *result) error 
 			return errors.Join(err, e.close(), os.RemoveAll(dir))
 		}
 		took := time.Since(start)
-		r.cpu += cpuTime() - before
-		if seq > 1 { // the first one creates files
+		if seq > 1 { // the first one waits for files to be made
+			r.cpu += cpuTime() - before
 			r.durations = append(r.durations, took)
+			spent += took
 		}
-		spent += took
 		r.Bytes = len(b.Raw)
 		prev = b.Hash
 	}
@@ -149,18 +160,26 @@ func (r *result) finish() {
 }
 
 func start(name, dir string) (engine, error) {
+	return open(name, dir, local.DefaultSegmentSize, 64<<20)
+}
+
+// startSmall keeps the files small, so that they are quickly copied.
+func startSmall(name, dir string) (engine, error) { return open(name, dir, 1<<20, 1<<20) }
+
+func open(name, dir string, localSegment, raftSegment int) (engine, error) {
 	switch name {
 	case "local":
-		s, err := local.Open(dir, local.Options{Cell: 1})
+		s, err := local.Open(dir, local.Options{Cell: 1, SegmentSize: int64(localSegment)})
 		return localEngine{s}, err
 	case "pebble":
 		db, err := pebble.Open(dir, &pebble.Options{
-			MemTableSize: 64 << 20, WALBytesPerSync: 0, DisableAutomaticCompactions: true, Logger: quiet{},
+			MemTableSize: 64 << 20, DisableAutomaticCompactions: true, Logger: quiet{},
 			L0CompactionThreshold: 1 << 20, L0StopWritesThreshold: 1 << 20,
+			FormatMajorVersion: pebble.FormatNewest,
 		})
 		return pebbleEngine{db}, err
 	case "raft-wal":
-		w, err := wal.Open(dir)
+		w, err := wal.Open(dir, wal.WithSegmentSize(raftSegment))
 		return raftEngine{w}, err
 	}
 	return nil, fmt.Errorf("no engine of this name; there are local, pebble and raft-wal")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -108,4 +109,61 @@ func TestACellStopsWithoutItsFollower(t *testing.T) {
 	if got := b.balance(2).CreditsPosted; got != money.From(15) {
 		t.Errorf("credits posted %v", got)
 	}
+}
+
+// TestEveryCallIsAnsweredWhenTheFollowerFails: a fault stops the cell; nobody may wait for it forever.
+func TestEveryCallIsAnsweredWhenTheFollowerFails(t *testing.T) {
+	for range 30 {
+		b := newBank(t, func(o *cell.Options) { o.Clock, o.SnapshotEvents = clock.NewSystem(), 50 })
+		b.close()
+		f := &failing{after: 3}
+		b.wrap = func(inner cell.Follower) cell.Follower {
+			f.Follower = inner
+			return f
+		}
+		b.open()
+		do(b, journal.KindAccounts, account(1), account(2))
+		var clients sync.WaitGroup
+		for c := range uint64(16) {
+			clients.Go(func() {
+				for i := uint64(0); ; i++ {
+					list := make([]journal.Transfer, 20)
+					for k := range list {
+						list[k] = transfer(1+c<<32+i<<16+uint64(k), 1, 2, 1) //nolint:gosec // small
+					}
+					r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes(list), Results: make([]journal.Result, len(list))}
+					if err := b.Do(context.Background(), r); err != nil {
+						if !errors.Is(err, cell.ErrStopped) && !errors.Is(err, cell.ErrOutcomeUnknown) {
+							t.Errorf("client %d: %v", c, err)
+						}
+						return
+					}
+					if _, err := b.LookupAccounts(context.Background(), []money.U128{money.From(1)}); err != nil {
+						return
+					}
+				}
+			})
+		}
+		clients.Wait()
+		if err := b.Close(); !errors.Is(err, errBroken) {
+			t.Fatalf("the cell stopped with %v", err)
+		}
+		_ = errors.Join(b.store.Close(), b.index.Close())
+		b.Cell = nil
+	}
+}
+
+var errBroken = errors.New("broken")
+
+// failing is a follower that breaks after some blocks.
+type failing struct {
+	cell.Follower
+	after int
+}
+
+func (f *failing) Add(b *journal.Block, fx *ledger.Effects) error {
+	if f.after--; f.after < 0 {
+		return errBroken
+	}
+	return f.Follower.Add(b, fx)
 }

@@ -129,7 +129,7 @@ func TestEveryCallIsAnsweredWhenTheFollowerFails(t *testing.T) {
 				for i := uint64(0); ; i++ {
 					list := make([]journal.Transfer, 20)
 					for k := range list {
-						list[k] = transfer(1+c<<32+i<<16+uint64(k), 1, 2, 1) //nolint:gosec // small
+						list[k] = transfer(1+c<<32+i<<16+uint64(k), 1, 2, 1)
 					}
 					r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes(list), Results: make([]journal.Result, len(list))}
 					if err := b.Do(context.Background(), r); err != nil {

@@ -47,6 +47,7 @@ type Options struct {
 	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 4 million
 	QueueLimit     int                                     // events that may wait; 0: 256 full blocks
 	Progress       func(replayed, head uint64)             // called during recovery, may be nil
+	AfterSnapshot  func()                                  // called when a snapshot has ended, taken or not; may be nil
 	Fatal          func(error)                             // called once when the cell stops on a fault, may be nil
 	OnBlock        func(b *journal.Block, blockEvents int) // observes durable blocks, may be nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // snapshotPiece is how much of a snapshot is copied between two blocks: more would stall writes longer.
-const snapshotPiece = 256 << 10
+const snapshotPiece = 1 << 20
 
 // keepSnapshots is how many snapshots are kept: one to use, and one in case it is damaged.
 const keepSnapshots = 2
@@ -84,6 +84,9 @@ func (c *Cell) goSnapshot(t *snapshotTask) {
 			t.err = c.followed.wait(t.ctx, t.seq)
 		}
 		t.finish()
+		if c.opts.AfterSnapshot != nil {
+			c.opts.AfterSnapshot()
+		}
 	}()
 }
 

@@ -185,7 +185,7 @@ func loadPoint(db *pebble.DB) (point, error) {
 func (x *Index) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	o := &pebble.Options{
 		FS: x.fs, Cache: x.cache, Lock: lock, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
-		L0CompactionThreshold: 4, L0StopWritesThreshold: 1000, LBaseMaxBytes: 512 << 20,
+		L0CompactionThreshold: 16, L0StopWritesThreshold: 1000, LBaseMaxBytes: 512 << 20,
 		Logger: logger{x.log},
 	}
 	o.CompactionConcurrencyRange = func() (lower, upper int) { return 1, 2 }

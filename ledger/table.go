@@ -17,10 +17,11 @@ func heapAlloc(n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), n)
 }
 
-const (
-	segmentSlots = 1024
-	segmentFull  = segmentSlots * 4 / 5
-)
+const segmentSlots = 1024
+
+// splitAt are the numbers of entries at which segments split, from 46 to 92 % of their slots in equal ratios. Were it
+// one number for all, all segments would split at about the same time, and the table's memory would double in a step.
+var splitAt = [16]uint32{471, 492, 514, 536, 560, 585, 611, 638, 666, 696, 726, 759, 792, 827, 864, 902}
 
 type slot struct {
 	hash  uint64
@@ -31,7 +32,8 @@ type slot struct {
 type segment struct {
 	slots [segmentSlots]slot
 	used  uint32
-	depth uint8 // how many leading bits of the hash its entries share
+	full  uint32 // entries at which it splits
+	depth uint8  // how many leading bits of the hash its entries share
 }
 
 // table maps 64-bit hashes to non-zero values by extendible hashing: it grows a segment at a time, so that no insert
@@ -62,6 +64,7 @@ func (t *table) newSegment(depth uint8) *segment {
 	s := (*segment)(unsafe.Pointer(unsafe.SliceData(b)))
 	s.depth = depth
 	t.segs = append(t.segs, s)
+	s.full = splitAt[len(t.segs)*0x9E3779B1>>8%len(splitAt)]
 	return s
 }
 
@@ -96,7 +99,7 @@ func (t *table) insert(hash, value uint64) {
 // bits: whoever reads hashes from outside must refuse them then, because each split may double the directory.
 func (t *table) room(hash uint64) bool {
 	s := t.segment(hash)
-	for s.used >= segmentFull {
+	for s.used >= s.full {
 		if int(s.depth) > bits.Len(uint(t.n)) {
 			return false
 		}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -120,6 +121,7 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 		HashKey:     [2]uint64{binary.LittleEndian.Uint64(random[16:]), binary.LittleEndian.Uint64(random[24:])},
 		Alloc:       n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,
 		Progress: progress, Fatal: n.fail,
+		AfterSnapshot: debug.FreeOSMemory, // a snapshot under load sets records aside: up to a copy of all accounts
 	})
 	return err
 }

@@ -44,7 +44,7 @@ type Options struct {
 	HashKey     [2]uint64 // random; used until a snapshot brings its own
 	Alloc       ledger.Alloc
 
-	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 4 million
+	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 8 million
 	QueueLimit     int                                     // events that may wait; 0: 256 full blocks
 	Progress       func(replayed, head uint64)             // called during recovery, may be nil
 	AfterSnapshot  func()                                  // called when a snapshot has ended, taken or not; may be nil
@@ -120,7 +120,7 @@ func recovered(ctx context.Context, opts Options) (*Cell, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opts.SnapshotEvents == 0 {
-		opts.SnapshotEvents = 4_000_000
+		opts.SnapshotEvents = 8_000_000
 	}
 	if opts.QueueLimit == 0 {
 		opts.QueueLimit = 256 * journal.MaxEvents

@@ -12,8 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// DefaultRunEntries is how many entries a run has unless told otherwise: 64 full blocks.
-const DefaultRunEntries = 64 * 2 * 8190
+// DefaultRunEntries is how many entries a run has unless told otherwise: 128 full blocks.
+const DefaultRunEntries = 128 * 2 * 8190
 
 // Options of an index. The zero value is good.
 type Options struct {

@@ -23,6 +23,10 @@ func (c *Client) CreateAccounts(ctx context.Context, accounts ...*Account) (*led
 // have the status EXISTS, with the timestamp of their creation. An error means
 // that the outcome is unknown unless [Reason] says otherwise: call again with the
 // same transfers.
+//
+// A linked chain that was recorded before breaks at its first event, which has
+// EXISTS, and the others have LINKED_EVENT_FAILED: a chain with EXISTS in it, and
+// nothing else but LINKED_EVENT_FAILED, was recorded whole.
 func (c *Client) CreateTransfers(ctx context.Context, transfers ...*Transfer) (*ledgerv1.CreateTransfersResponse, error) {
 	r := &ledgerv1.CreateTransfersRequest{Transfers: transfers}
 	response, err := send(ctx, c, fmt.Sprintf("create %d transfers", len(transfers)), r, ledgerv1.LedgerServiceClient.CreateTransfers)

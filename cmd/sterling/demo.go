@@ -130,19 +130,13 @@ func gentleDemo(ctx context.Context, w io.Writer, address string, config node.Co
 		return err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
-	flags := ""
-	if config.Data != node.DefaultConfig().Data {
-		flags = " --data " + config.Data
-	}
-	if config.Listen != node.DefaultConfig().Listen {
-		flags += " --server " + address
-	}
 	_, _ = fmt.Fprintf(w, `
 A demo bank with %d customers is at work, a day in %v. Look at:
-  sterling ledger statement%s %s   a customer
-  sterling ledger accounts%s %s %s   a merchant, and the bank's fees
-  curl -s http://%s/metrics | grep ^sterling_
-`, gentleAccounts, gentleDay, flags, demo.AccountID(demo.Customer, 0), flags, demo.AccountID(demo.Merchant, 0), demo.AccountID(demo.Fees, 0), address)
+  %[3]s ledger statement%[4]s %[5]s   a customer
+  %[3]s ledger accounts%[4]s %[6]s %[7]s   a merchant, and the bank's fees
+  curl -s http://%[8]s/metrics | grep ^sterling_
+`, gentleAccounts, gentleDay, program(), clientFlags(config, address),
+		demo.AccountID(demo.Customer, 0), demo.AccountID(demo.Merchant, 0), demo.AccountID(demo.Fees, 0), address)
 	summary, err := demo.Run(ctx, demo.Config{
 		Client: ledger, Seed: demo.SeedOf(time.Now().String()), Accounts: gentleAccounts, Rate: gentleRate, Day: gentleDay,
 	})

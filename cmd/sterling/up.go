@@ -123,21 +123,29 @@ func recoveryBar(w io.Writer) func(seq, head uint64) {
 // greet says where things are and what to try. Scripts wait for its first line.
 func greet(w io.Writer, n *node.Node, config node.Config) {
 	token := filepath.Join(config.Data, auth.AdminFile)
-	data := ""
-	if config.Data != node.DefaultConfig().Data {
-		data = " --data " + config.Data
-	}
-	if config.Listen != node.DefaultConfig().Listen {
-		data += " --server " + n.Address()
-	}
 	_, _ = fmt.Fprintf(w, `Sterling is ready on http://%s
 
   admin token   %s
   health        curl http://%s/readyz
 
 Try next, in another terminal:
-  sterling ledger create-accounts%s --asset CNY/2 --code 1 1 2
-  sterling ledger transfer%s --from 1 --to 2 --amount "12.34 CNY" --code 1
-  sterling ledger accounts%s 1 2
-`, n.Address(), token, n.Address(), data, data, data)
+  %[4]s ledger create-accounts%[5]s --asset CNY/2 --code 1 1 2
+  %[4]s ledger transfer%[5]s --from 1 --to 2 --amount "12.34 CNY" --code 1
+  %[4]s ledger accounts%[5]s 1 2
+`, n.Address(), token, n.Address(), program(), clientFlags(config, n.Address()))
 }
+
+// clientFlags are what a command needs to find this server, where the defaults won't do.
+func clientFlags(config node.Config, address string) string {
+	flags := ""
+	if config.Data != node.DefaultConfig().Data {
+		flags = " --data " + config.Data
+	}
+	if config.Listen != node.DefaultConfig().Listen {
+		flags += " --server " + address
+	}
+	return flags
+}
+
+// program is what this program was called as, so that what it prints can be typed.
+func program() string { return os.Args[0] }

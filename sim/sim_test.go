@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 )
@@ -39,6 +41,18 @@ func TestSeeds(t *testing.T) {
 		sum.Snapshot += r.Snapshot
 	}
 	t.Logf("%d seeds: %+v", seeds, sum)
+	if dir := os.Getenv("STERLING_RESULTS"); dir != "" {
+		b, err := json.MarshalIndent(map[string]any{
+			"test": "sim", "seeds": seeds, "failed": failures, "blocks": sum.Blocks, "answers_checked": sum.Checked,
+			"crashes": sum.Crashes, "starts": sum.Starts, "refused": sum.Refused, "takeovers": sum.Takeover, "starts_from_snapshot": sum.Snapshot,
+		}, "", "  ")
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "sim.json"), append(b, '\n'), 0o600)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
 	if sum.Crashes == 0 || sum.Takeover == 0 || sum.Snapshot == 0 || sum.Refused == 0 || sum.Checked == 0 {
 		t.Error("a kind of event never happened: the seeds show less than they should")
 	}

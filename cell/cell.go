@@ -106,7 +106,7 @@ func Open(ctx context.Context, opts Options) (*Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.stats.counts.Store(ptr(c.state.Counts())) // an idle cell tells what it recovered
+	c.stats.counts.Store(new(c.state.Counts())) // an idle cell tells what it recovered
 	c.running.Add(3)
 	go c.sequence()
 	go c.write()

@@ -32,7 +32,7 @@ type queue struct {
 	closed bool
 }
 
-// push adds r and reports whether the queue was empty.
+// push adds r. Freezes are never refused for want of room: they are few, and have to come through when much waits.
 func (q *queue) push(r *Request) error {
 	n := len(r.Events) / journal.RecordSize
 	q.mu.Lock()

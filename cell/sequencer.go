@@ -238,10 +238,8 @@ func (c *Cell) finish(b *batch) {
 		c.pendingAssets = c.state.Assets()
 		b.assets = c.pendingAssets
 	}
-	c.stats.counts.Store(ptr(c.state.Counts()))
+	c.stats.counts.Store(new(c.state.Counts()))
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // refuseQueued answers what is still queued after the cell stopped.
 func (c *Cell) refuseQueued() {

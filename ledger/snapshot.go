@@ -99,12 +99,10 @@ func (s *State) snapshotHead(seq uint64) []byte {
 		b = must1(binary.Append(b, binary.LittleEndian, s.limits[k]))
 	}
 	for _, id := range s.limitOrder {
-		b = must1(binary.Append(b, binary.LittleEndian, ptr(s.limitIDs[id])))
+		b = must1(binary.Append(b, binary.LittleEndian, new(s.limitIDs[id])))
 	}
 	return b
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func must1(b []byte, err error) []byte {
 	if err != nil {

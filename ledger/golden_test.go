@@ -59,7 +59,7 @@ func TestStateFormat(t *testing.T) {
 	if more {
 		t.Fatal("the snapshot does not fit one piece")
 	}
-	const path = "testdata/state-v1.hex"
+	const path = "testdata/state-v2.hex"
 	if *update {
 		if err := os.WriteFile(path, []byte(hex.EncodeToString(got)+"\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -74,7 +74,7 @@ func TestStateFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Fatal("the state is written in another way than testdata/state-v1.hex: a new format needs a new version")
+		t.Fatal("the state is written in another way than testdata/state-v2.hex: a new format needs a new version")
 	}
 	// 152 fixed bytes, an asset, two freezes, a limit in force, a limit record, two accounts, a reservation, five ids
 	// and the end: as in the specification.

@@ -65,7 +65,11 @@ func (r *rig) seal() *journal.Block {
 	}
 	r.state.End(kept)
 	r.log = append(r.log, kept)
-	r.history = append(r.history, r.fx.History...)
+	for _, row := range r.fx.History {
+		if !row.Sampled {
+			r.history = append(r.history, row)
+		}
+	}
 	if r.sealed != nil {
 		r.sealed(kept)
 	}
@@ -139,7 +143,7 @@ func (r *rig) fact(p journal.Position) (ledger.Fact, error) {
 	if i < 0 || i >= int(k.Header.Events) {
 		return ledger.Fact{}, fmt.Errorf("event %d of block %d: %w", i, p.Seq(), errNoRecord)
 	}
-	return ledger.NewFact(k.Transfer(i), k.Outcome(i), k.Header.Time+uint64(p.Index())), nil
+	return ledger.NewFact(k.Transfer(i), k.Outcome(i), k.Attachment(i), k.Header.Time+uint64(p.Index())), nil
 }
 
 // transferAt reports whether a transfer has the timestamp, by reading everything.

@@ -65,15 +65,21 @@ func (r *rig) seal() *journal.Block {
 	}
 	r.state.End(kept)
 	r.log = append(r.log, kept)
-	for _, row := range r.fx.History {
-		if !row.Sampled {
-			r.history = append(r.history, row)
-		}
-	}
+	r.history = append(r.history, historyRows(r.fx.History)...)
 	if r.sealed != nil {
 		r.sealed(kept)
 	}
 	return kept
+}
+
+// historyRows returns the rows of accounts that keep a history.
+func historyRows(rows []ledger.HistoryRow) (list []ledger.HistoryRow) {
+	for _, row := range rows {
+		if !row.Sampled {
+			list = append(list, row)
+		}
+	}
+	return list
 }
 
 func (r *rig) release(seq uint64) {

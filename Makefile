@@ -27,5 +27,5 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@tools/fuzz.sh
 
 proto: ## regenerate proto/gen from the .proto files
-	@tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go
+	@tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go protoc-gen-openapi
 	@tools/proto.sh

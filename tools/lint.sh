@@ -16,7 +16,7 @@ go test -count=1 ./architecture
 
 if [ -d proto ]; then
 	say "generated code is up to date"
-	tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go
+	tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go protoc-gen-openapi
 	tools/proto.sh check
 fi
 

@@ -52,12 +52,16 @@ test)
 	tools/build.sh
 	install_node_modules
 	export STERLING_BIN="$STERLING_ROOT/bin/sterling"
+	log=$(mktemp)
+	trap 'rm -f "$log"' EXIT
 	say "the TypeScript client against a server"
-	(cd $typescript && rm -rf dist && node node_modules/typescript/bin/tsc && node --test dist/test/ledger.test.js) >"$typescript/test.log" 2>&1 ||
-		{ cat "$typescript/test.log" >&2; die "the TypeScript client's tests failed"; }
+	rm -rf $typescript/dist
+	(cd $typescript && node node_modules/typescript/bin/tsc && timeout 120 node --test dist/test/ledger.test.js) >"$log" 2>&1 ||
+		{ cat "$log" >&2 && die "the TypeScript client's tests failed"; }
 	say "the Python client against a server"
 	interpreter=$(find_python)
-	PYTHONPATH=$python/src PYTHONDONTWRITEBYTECODE=1 "$interpreter" -W error::DeprecationWarning:sterling -m unittest discover -q -s $python/tests
+	PYTHONPATH=$python/src PYTHONDONTWRITEBYTECODE=1 timeout 120 "$interpreter" -m unittest discover -s $python/tests >"$log" 2>&1 ||
+		{ cat "$log" >&2 && die "the Python client's tests failed"; }
 	;;
 *) die "unknown command \"$1\"; want generate, check or test" ;;
 esac

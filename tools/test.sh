@@ -10,3 +10,4 @@ go test -count=1 ./architecture
 say "tests"
 # -count=1: a cached result is no evidence for tests that start processes and write files.
 go test -count=1 -timeout "${TIMEOUT:-10m}" ./...
+tools/sdk.sh test

@@ -50,7 +50,7 @@ type group[E event] struct {
 
 	outcomes []outcome
 	position *Position
-	trail    trail
+	unsure   bool // it may have been recorded, in spite of err
 	err      error
 	done     chan struct{}
 }
@@ -115,7 +115,7 @@ func (l *lane[E]) do(ctx context.Context, g *group[E]) (unsure bool, err error) 
 	}
 	select {
 	case <-g.done:
-		return g.trail.unsure, g.err
+		return g.unsure, g.err
 	case <-ctx.Done():
 	}
 	if l.withdraw(g) {
@@ -124,7 +124,7 @@ func (l *lane[E]) do(ctx context.Context, g *group[E]) (unsure bool, err error) 
 	}
 	select {
 	case <-g.done: // the answer came at the same time
-		return g.trail.unsure, g.err
+		return g.unsure, g.err
 	default:
 	}
 	g.flight.leave()
@@ -218,12 +218,11 @@ func (l *lane[E]) fly(ctx context.Context, groups []*group[E]) {
 	var t trail
 	for _, g := range groups {
 		events = append(events, g.events...)
-		t.unsure = t.unsure || g.trail.unsure
+		t.unsure = t.unsure || g.unsure
 	}
 	outcomes, position, err := l.create(ctx, &t, events)
 	for _, g := range groups {
-		g.trail.attempts += t.attempts
-		g.trail.unsure = t.unsure
+		g.unsure = t.unsure
 	}
 	if err != nil && len(groups) > 1 && someonesFault(err) {
 		l.fly(ctx, groups[:len(groups)/2])

@@ -23,6 +23,7 @@ func (c *Client) CreateAccounts(ctx context.Context, accounts ...*Account) (*led
 
 func (c *Client) createAccounts(ctx context.Context, t *trail, accounts []*Account) (*ledgerv1.CreateAccountsResponse, error) {
 	r := &ledgerv1.CreateAccountsRequest{Accounts: accounts}
+	t.limit = c.policy.attempt
 	response, err := repeat(ctx, c, t, fmt.Sprintf("create %d accounts", len(accounts)), r, ledgerv1.LedgerServiceClient.CreateAccounts)
 	return response, t.complete(err, len(response.GetResults()), len(accounts))
 }
@@ -46,6 +47,7 @@ func (c *Client) CreateTransfers(ctx context.Context, transfers ...*Transfer) (*
 
 func (c *Client) createTransfers(ctx context.Context, t *trail, transfers []*Transfer) (*ledgerv1.CreateTransfersResponse, error) {
 	r := &ledgerv1.CreateTransfersRequest{Transfers: transfers}
+	t.limit = c.policy.attempt
 	response, err := repeat(ctx, c, t, fmt.Sprintf("create %d transfers", len(transfers)), r, ledgerv1.LedgerServiceClient.CreateTransfers)
 	return response, t.complete(err, len(response.GetResults()), len(transfers))
 }

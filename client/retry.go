@@ -18,7 +18,7 @@ import (
 type retryPolicy struct {
 	first    time.Duration // pause after the first attempt; it doubles
 	longest  time.Duration // pause
-	attempt  time.Duration // of one attempt, before another connection is tried
+	attempt  time.Duration // of one attempt of a write, before another connection is tried
 	patience time.Duration // in all, where the context has no deadline; zero repeats nothing
 }
 
@@ -40,6 +40,10 @@ type trail struct {
 	// unsure: an attempt failed in a way that leaves open whether the server did
 	// what was asked. No later refusal takes that back.
 	unsure bool
+	// limit bounds each attempt, zero not at all: a server that hangs must not use
+	// up the time in which another connection would have answered. Reads may take
+	// long by themselves and have none.
+	limit time.Duration
 }
 
 // rpc is a method of the generated client.
@@ -59,7 +63,7 @@ func send[Req, Resp any](ctx context.Context, c *Client, what string, request Re
 func repeat[Req, Resp any](ctx context.Context, c *Client, t *trail, what string, request Req, f rpc[Req, Resp]) (Resp, error) {
 	pause := c.policy.first
 	for {
-		response, err := once(ctx, c, request, f)
+		response, err := once(ctx, c, t.limit, request, f)
 		t.attempts++
 		if err == nil {
 			return response, nil
@@ -89,12 +93,11 @@ func gaveUp(ctx context.Context, err error, attempts int) error {
 	return fmt.Errorf("%w (gave up after %d attempts: %w)", err, attempts, context.Cause(ctx))
 }
 
-// once makes one attempt, over the next connection. A server that hangs must not
-// use up the time in which another would have answered.
-func once[Req, Resp any](ctx context.Context, c *Client, request Req, f rpc[Req, Resp]) (Resp, error) {
-	if c.policy.patience > 0 {
+// once makes one attempt, over the next connection.
+func once[Req, Resp any](ctx context.Context, c *Client, limit time.Duration, request Req, f rpc[Req, Resp]) (Resp, error) {
+	if c.policy.patience > 0 && limit > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.policy.attempt)
+		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
 	return f(c.Ledger(), ctx, request)

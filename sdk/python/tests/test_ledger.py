@@ -2,8 +2,11 @@
 
 import dataclasses
 import random
+import subprocess
+import sys
 import threading
 import unittest
+from pathlib import Path
 
 import grpc
 
@@ -93,6 +96,8 @@ class LedgerTest(unittest.TestCase):
     def test_token_file(self) -> None:
         with Ledger(self.server.address, sterling.token_file(self.server.token_path)) as ledger:
             ledger.transfer(entry())
+        with Ledger(self.server.address, sterling.token_file("no/such/file")) as ledger, self.assertRaises(OSError):
+            ledger.transfer(entry())
 
     def test_a_chain_sent_again_is_recognised(self) -> None:
         chain = [entry(id=self.ledger.new_id()), entry(id=self.ledger.new_id(), user_data_32=4)]
@@ -163,6 +168,11 @@ class LedgerTest(unittest.TestCase):
 
     def test_the_operators_interface(self) -> None:
         self.assertEqual(self.ledger.admin.Status(admin_pb2.StatusRequest()).disk, admin_pb2.DISK_STATE_OK)
+
+    def test_the_example(self) -> None:
+        example = Path(__file__).parent.parent / "examples" / "payment.py"
+        done = subprocess.run([sys.executable, example, self.server.address, self.server.token_path], stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+        self.assertEqual(done.stdout, "PENDING 12.90\nPOST_PENDING_TRANSFER 12.90\nnot possible: pending transfer already posted\n")
 
 
 class ValuesTest(unittest.TestCase):

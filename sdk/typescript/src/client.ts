@@ -1,5 +1,5 @@
 import type { DescService, Message, MessageInitShape } from "@bufbuild/protobuf";
-import { createClient, type CallOptions, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
+import { type CallOptions, type Client, Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { fromU128, u128 } from "./amount.js";
 import { AccountRefused, OutcomeUnknown, TransferRefused } from "./errors.js";
@@ -96,7 +96,7 @@ export class Sterling {
     this.sessions = new Http2SessionManager(options.baseUrl, { pingIntervalMs: 30_000 }, options.tls);
     const { token, userAgent } = options;
     const identify: Interceptor = (next) => async (request) => {
-      request.header.set("authorization", `Bearer ${typeof token === "string" ? token : await token()}`);
+      request.header.set("authorization", `Bearer ${await current(token)}`);
       request.header.set("user-agent", userAgent ? `${userAgent} sterling-ts` : "sterling-ts");
       return next(request);
     };
@@ -202,6 +202,15 @@ export class Sterling {
     } catch (error) {
       throw always || mayBeRecorded(error) ? new OutcomeUnknown(ids, error) : error;
     }
+  }
+}
+
+/** Without a token nothing is sent, which the error's code says. */
+async function current(token: Options["token"]): Promise<string> {
+  try {
+    return typeof token === "string" ? token : await token();
+  } catch (error) {
+    throw new ConnectError(`get the token: ${String(error)}`, Code.Unauthenticated, undefined, undefined, error);
   }
 }
 

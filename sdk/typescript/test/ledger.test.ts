@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { after, before, test, type TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
   AccountFlag, AccountRefused, type CreateTransfersStreamResponse, CreateTransferStatus, DiskState, type Entry, errorReason, ErrorReason, formatAmount, fromU128,
@@ -70,6 +73,9 @@ test("refusals", async (t) => {
   const stranger = new Sterling({ baseUrl: `http://${server.address}`, token: async () => "sterling_no" });
   t.after(() => stranger.close());
   await assert.rejects(stranger.transfer(entry()), (error) => error instanceof ConnectError && error.code === Code.Unauthenticated);
+  const nameless = new Sterling({ baseUrl: `http://${server.address}`, token: () => Promise.reject(new Error("the vault is sealed")) });
+  t.after(() => nameless.close());
+  await assert.rejects(nameless.transfer(entry()), (error) => error instanceof ConnectError && error.message.includes("the vault is sealed"));
 });
 
 test("a chain sent again is recognised", async () => {
@@ -163,6 +169,12 @@ test("time that runs out leaves the outcome unknown, and names the ids", async (
 test("the operators' interface", async () => {
   const status = await sterling.admin.status({});
   assert.equal(status.disk, DiskState.OK);
+});
+
+test("the example", async () => {
+  const example = fileURLToPath(new URL("../examples/payment.js", import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [example, `http://${server.address}`, server.tokenFile]);
+  assert.equal(stdout, "PENDING 12.90\nPOST_PENDING_TRANSFER 12.90\nnot possible: pending transfer already posted\n");
 });
 
 test("amounts", () => {

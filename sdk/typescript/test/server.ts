@@ -11,6 +11,7 @@ export class TestServer {
   private constructor(
     readonly address: string,
     readonly token: string,
+    readonly tokenFile: string,
     private readonly folder: string,
     private readonly process: ChildProcess,
   ) {}
@@ -27,8 +28,8 @@ export class TestServer {
       const match = /^Sterling is ready on http:\/\/(\S+)$/.exec(line);
       if (match) {
         child.stdout.resume();
-        const token = (await readFile(join(folder, "admin.token"), "utf8")).trim();
-        return new TestServer(match[1]!, token, folder, child);
+        const tokenFile = join(folder, "admin.token");
+        return new TestServer(match[1]!, (await readFile(tokenFile, "utf8")).trim(), tokenFile, folder, child);
       }
     }
     throw new Error(`${binary} up ended before it was ready`);

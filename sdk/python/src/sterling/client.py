@@ -17,7 +17,7 @@ from .errors import AccountRefused, OutcomeUnknown, TransferRefused, is_passing,
 from .ids import IdGenerator
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
-_ATTEMPT = 15.0  # seconds of one attempt: a server that hangs is asked again
+_ATTEMPT = 15.0  # seconds of one attempt of a write: a server that hangs is asked again
 _MESSAGE = 8 << 20  # bytes of a response
 
 Token = Union[str, Callable[[], str]]
@@ -215,8 +215,9 @@ class Ledger:
         end = time.monotonic() + (self._patience if timeout is None else timeout)
         pause, unsure = _FIRST_PAUSE, always
         while True:
+            left = max(0.0, end - time.monotonic())
             try:
-                return method(request, timeout=max(0.0, min(_ATTEMPT, end - time.monotonic())))
+                return method(request, timeout=min(_ATTEMPT, left) if ids else left)
             except grpc.RpcError as error:
                 unsure = unsure or not is_surely_refused(error)
                 left = end - time.monotonic()
@@ -224,7 +225,7 @@ class Ledger:
                     if ids and unsure:
                         raise OutcomeUnknown(ids, error) from error
                     raise
-            except ValueError as error:  # how grpc says that the channel is closed
+            except Exception as error:  # no token, or grpc says that the channel is closed
                 if ids and unsure:
                     raise OutcomeUnknown(ids, error) from error
                 raise

@@ -60,6 +60,8 @@ class LedgerTest(unittest.TestCase):
 
     def test_accounts(self) -> None:
         self.assertTrue(self.ledger.open(Opening(id=1, asset=ASSET, code=1)).existed)
+        with self.assertRaisesRegex(sterling.AccountRefused, "timestamp must be zero"):
+            self.ledger.open(Opening(asset=ASSET, code=1, more={"timestamp": 1}))
         with self.assertRaisesRegex(sterling.AccountRefused, "account 1 refused: exists with different"):
             self.ledger.open(Opening(id=1, asset="USD/2", code=1))
         found = self.ledger.stub.LookupAccounts(ledger_pb2.LookupAccountsRequest(ids=["3", "999"])).accounts

@@ -5,7 +5,7 @@ import { fromU128, u128 } from "./amount.js";
 import { AccountRefused, OutcomeUnknown, TransferRefused } from "./errors.js";
 import { AdminService } from "./gen/sterling/ledger/v1/admin_pb.js";
 import {
-  type AccountFilter, type AccountFlag, LedgerService, type Position, type Transfer, TransferFlag, type TransferSchema,
+  type Account, type AccountFilter, type AccountSchema, LedgerService, type Position, type Transfer, TransferFlag, type TransferSchema,
 } from "./gen/sterling/ledger/v1/ledger_pb.js";
 import { CreateAccountStatus, CreateTransferStatus } from "./gen/sterling/ledger/v1/status_pb.js";
 import { IdGenerator } from "./id.js";
@@ -29,35 +29,34 @@ export interface Options {
   interceptors?: Interceptor[];
 }
 
-/** One transfer to record. Ids and amounts are integers; amounts are minor units. */
-export interface Entry {
+type TransferInit = Exclude<MessageInitShape<typeof TransferSchema>, Transfer>;
+type AccountInit = Exclude<MessageInitShape<typeof AccountSchema>, Account>;
+
+/**
+ * One transfer to record: the fields of the API's Transfer, with integers for ids
+ * and for the amount in minor units.
+ */
+export interface Entry extends Omit<TransferInit, keyof Message | "id" | "debitAccountId" | "creditAccountId" | "amount" | "pendingId" | "userData128" | "timestamp"> {
   /** The idempotency key. Absent: one is made; results and errors have it. */
   id?: bigint;
   debit?: bigint;
   credit?: bigint;
   /** Absent on a post or void: the whole pending amount. */
   amount?: bigint;
-  /** CODE/SCALE such as "CNY/2". */
-  asset?: string;
-  code?: number;
-  flags?: TransferFlag[];
+  /** That a post or void settles. */
   pendingId?: bigint;
-  /** Seconds until a reservation expires; 0 never. */
-  timeout?: number;
   userData128?: bigint;
-  userData64?: bigint;
-  userData32?: number;
 }
 
-/** One account to open. */
-export interface Opening {
+/** One account to open: the fields of the API's Account, with integers for ids. */
+export interface Opening extends Omit<AccountInit, keyof Message | "id" | "userData128" | "timestamp" | "debitsPending" | "debitsPosted" | "creditsPending" | "creditsPosted"> {
+  /** Absent: one is made. */
   id?: bigint;
+  /** CODE/SCALE such as "CNY/2". */
   asset: string;
+  /** Place in the chart of accounts, 1 to 65,535. */
   code: number;
-  flags?: AccountFlag[];
   userData128?: bigint;
-  userData64?: bigint;
-  userData32?: number;
 }
 
 /** An event that is recorded in the ledger. */
@@ -214,8 +213,6 @@ async function current(token: Options["token"]): Promise<string> {
   }
 }
 
-type TransferInit = MessageInitShape<typeof TransferSchema>;
-
 function message(entry: Entry, id: bigint, linked: boolean): TransferInit {
   const { debit = 0n, credit = 0n, amount, pendingId = 0n, userData128 = 0n, flags = [], ...fields } = entry;
   if (flags.includes(TransferFlag.LINKED) || flags.includes(TransferFlag.IMPORTED)) {
@@ -229,7 +226,7 @@ function message(entry: Entry, id: bigint, linked: boolean): TransferInit {
   };
 }
 
-/** Whether got is what asked recorded. A post or void leaves fields to its reservation. */
+/** Whether got is what asked recorded. A post or void leaves fields to its reservation, and metadata may have been erased. */
 function isSame(asked: TransferInit, got: Transfer): boolean {
   const bits = (flags: TransferFlag[] | undefined) => (flags ?? []).reduce((sum, flag) => sum | flag, 0);
   const flags = bits(asked.flags);

@@ -4,9 +4,9 @@ import ipaddress
 import random
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Union
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Union
 
 import grpc
 
@@ -35,7 +35,8 @@ class Entry:
 
     id is the idempotency key: without one, one is made, and results and errors have
     it. amount None on a post or void is the whole pending amount. asset is
-    CODE/SCALE such as "CNY/2". timeout is in seconds, 0 never.
+    CODE/SCALE such as "CNY/2". timeout is in seconds, 0 never. more are further
+    fields of ledger_pb2.Transfer, by name.
     """
 
     debit: int = 0
@@ -50,11 +51,12 @@ class Entry:
     user_data_128: int = 0
     user_data_64: int = 0
     user_data_32: int = 0
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Opening:
-    """One account to open."""
+    """One account to open. more are further fields of ledger_pb2.Account, by name."""
 
     asset: str
     code: int
@@ -63,6 +65,7 @@ class Opening:
     user_data_128: int = 0
     user_data_64: int = 0
     user_data_32: int = 0
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ class Ledger:
             user_data_128=u128(opening.user_data_128),
             user_data_64=opening.user_data_64,
             user_data_32=opening.user_data_32,
+            **opening.more,
         )
         response = self._call(self.stub.CreateAccounts, ledger_pb2.CreateAccountsRequest(accounts=[account]), timeout, [id])
         result = response.results[0]
@@ -251,6 +255,7 @@ def _message(entry: Entry, id: int, linked: bool) -> ledger_pb2.Transfer:
         asset=entry.asset,
         code=entry.code,
         flags=flags,
+        **entry.more,
     )
 
 
@@ -265,20 +270,32 @@ def _fault(statuses: Sequence[int]) -> Optional[int]:
 
 def _is_same(asked: ledger_pb2.Transfer, got: ledger_pb2.Transfer) -> bool:
     """Tell whether got is what asked recorded. A post or void leaves fields to its
-    reservation."""
+    reservation, and metadata may have been erased."""
     flags = set(asked.flags)
     settles = flags & {ledger_pb2.TRANSFER_FLAG_POST_PENDING_TRANSFER, ledger_pb2.TRANSFER_FLAG_VOID_PENDING_TRANSFER}
     balances = flags & {ledger_pb2.TRANSFER_FLAG_BALANCING_DEBIT, ledger_pb2.TRANSFER_FLAG_BALANCING_CREDIT}
     if flags != set(got.flags) or (asked.HasField("amount") and not balances and asked.amount != got.amount):
         return False
-    for field in asked.DESCRIPTOR.fields:
-        if field.name in ("flags", "amount", "timestamp"):
-            continue
-        a, g = getattr(asked, field.name), getattr(got, field.name)
-        none = a in ("", "0", 0)
-        if a != g and not (none and (settles or g in ("", "0", 0))):
+    none = ("", "0", 0)
+    for name in _COMPARED:
+        a, g = getattr(asked, name), getattr(got, name)
+        if a != g and not (a in none and (settles or g in none)):
             return False
     return True
+
+
+_COMPARED = (
+    "id",
+    "debit_account_id",
+    "credit_account_id",
+    "pending_id",
+    "user_data_128",
+    "user_data_64",
+    "user_data_32",
+    "timeout",
+    "asset",
+    "code",
+)
 
 
 def _is_loopback(address: str) -> bool:

@@ -13,6 +13,7 @@ import (
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/store/local"
 )
 

@@ -34,7 +34,15 @@ TRANSFER_SIDE_DEBIT: TransferSide
 TRANSFER_SIDE_UNSPECIFIED: TransferSide
 
 class Account(_message.Message):
-    __slots__ = ["asset", "code", "credits_pending", "credits_posted", "debits_pending", "debits_posted", "flags", "id", "timestamp", "user_data_128", "user_data_32", "user_data_64"]
+    __slots__ = ["address", "asset", "code", "credits_pending", "credits_posted", "debits_pending", "debits_posted", "flags", "id", "metadata", "timestamp", "user_data_128", "user_data_32", "user_data_64"]
+    class MetadataEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: MetadataValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[MetadataValue, _Mapping]] = ...) -> None: ...
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
     ASSET_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     CREDITS_PENDING_FIELD_NUMBER: _ClassVar[int]
@@ -43,10 +51,12 @@ class Account(_message.Message):
     DEBITS_POSTED_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     USER_DATA_128_FIELD_NUMBER: _ClassVar[int]
     USER_DATA_32_FIELD_NUMBER: _ClassVar[int]
     USER_DATA_64_FIELD_NUMBER: _ClassVar[int]
+    address: str
     asset: str
     code: int
     credits_pending: str
@@ -55,11 +65,12 @@ class Account(_message.Message):
     debits_posted: str
     flags: _containers.RepeatedScalarFieldContainer[AccountFlag]
     id: str
+    metadata: _containers.MessageMap[str, MetadataValue]
     timestamp: int
     user_data_128: str
     user_data_32: int
     user_data_64: int
-    def __init__(self, id: _Optional[str] = ..., debits_pending: _Optional[str] = ..., debits_posted: _Optional[str] = ..., credits_pending: _Optional[str] = ..., credits_posted: _Optional[str] = ..., user_data_128: _Optional[str] = ..., user_data_64: _Optional[int] = ..., user_data_32: _Optional[int] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ..., flags: _Optional[_Iterable[_Union[AccountFlag, str]]] = ..., timestamp: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., debits_pending: _Optional[str] = ..., debits_posted: _Optional[str] = ..., credits_pending: _Optional[str] = ..., credits_posted: _Optional[str] = ..., user_data_128: _Optional[str] = ..., user_data_64: _Optional[int] = ..., user_data_32: _Optional[int] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ..., flags: _Optional[_Iterable[_Union[AccountFlag, str]]] = ..., timestamp: _Optional[int] = ..., address: _Optional[str] = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ...) -> None: ...
 
 class AccountBalance(_message.Message):
     __slots__ = ["credits_pending", "credits_posted", "debits_pending", "debits_posted", "timestamp"]
@@ -154,6 +165,51 @@ class CreateAccountsResponse(_message.Message):
     position: Position
     results: _containers.RepeatedCompositeFieldContainer[CreateAccountResult]
     def __init__(self, results: _Optional[_Iterable[_Union[CreateAccountResult, _Mapping]]] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
+class CreateTransactionRequest(_message.Message):
+    __slots__ = ["allow_cycles", "booking_date", "code", "control_sum", "id", "legs", "metadata", "user_data_128", "user_data_32", "user_data_64"]
+    class MetadataEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: MetadataValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[MetadataValue, _Mapping]] = ...) -> None: ...
+    ALLOW_CYCLES_FIELD_NUMBER: _ClassVar[int]
+    BOOKING_DATE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_SUM_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LEGS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    USER_DATA_128_FIELD_NUMBER: _ClassVar[int]
+    USER_DATA_32_FIELD_NUMBER: _ClassVar[int]
+    USER_DATA_64_FIELD_NUMBER: _ClassVar[int]
+    allow_cycles: bool
+    booking_date: str
+    code: int
+    control_sum: str
+    id: str
+    legs: _containers.RepeatedCompositeFieldContainer[Transfer]
+    metadata: _containers.MessageMap[str, MetadataValue]
+    user_data_128: str
+    user_data_32: int
+    user_data_64: int
+    def __init__(self, id: _Optional[str] = ..., legs: _Optional[_Iterable[_Union[Transfer, _Mapping]]] = ..., code: _Optional[int] = ..., user_data_128: _Optional[str] = ..., user_data_64: _Optional[int] = ..., user_data_32: _Optional[int] = ..., booking_date: _Optional[str] = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ..., control_sum: _Optional[str] = ..., allow_cycles: bool = ...) -> None: ...
+
+class CreateTransactionResponse(_message.Message):
+    __slots__ = ["leg_ids", "legs", "position", "status", "timestamp"]
+    LEGS_FIELD_NUMBER: _ClassVar[int]
+    LEG_IDS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    leg_ids: _containers.RepeatedScalarFieldContainer[str]
+    legs: _containers.RepeatedCompositeFieldContainer[CreateTransferResult]
+    position: Position
+    status: _status_pb2.CreateTransferStatus
+    timestamp: int
+    def __init__(self, status: _Optional[_Union[_status_pb2.CreateTransferStatus, str]] = ..., timestamp: _Optional[int] = ..., legs: _Optional[_Iterable[_Union[CreateTransferResult, _Mapping]]] = ..., leg_ids: _Optional[_Iterable[str]] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
 
 class CreateTransferResult(_message.Message):
     __slots__ = ["status", "timestamp"]
@@ -291,6 +347,22 @@ class GetAccountTransfersResponse(_message.Message):
     transfers: _containers.RepeatedCompositeFieldContainer[Transfer]
     def __init__(self, transfers: _Optional[_Iterable[_Union[Transfer, _Mapping]]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., next_timestamp: _Optional[int] = ...) -> None: ...
 
+class GetTransactionRequest(_message.Message):
+    __slots__ = ["id"]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetTransactionResponse(_message.Message):
+    __slots__ = ["position", "timestamp", "transaction"]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    TRANSACTION_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    timestamp: int
+    transaction: CreateTransactionRequest
+    def __init__(self, transaction: _Optional[_Union[CreateTransactionRequest, _Mapping]] = ..., timestamp: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
 class ListAssetsRequest(_message.Message):
     __slots__ = []
     def __init__(self) -> None: ...
@@ -343,6 +415,20 @@ class LookupAccountsResponse(_message.Message):
     position: Position
     def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
 
+class LookupAddressesRequest(_message.Message):
+    __slots__ = ["addresses"]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, addresses: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LookupAddressesResponse(_message.Message):
+    __slots__ = ["accounts", "position"]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    accounts: _containers.RepeatedCompositeFieldContainer[Account]
+    position: Position
+    def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
 class LookupTransfersRequest(_message.Message):
     __slots__ = ["ids"]
     IDS_FIELD_NUMBER: _ClassVar[int]
@@ -356,6 +442,34 @@ class LookupTransfersResponse(_message.Message):
     position: Position
     transfers: _containers.RepeatedCompositeFieldContainer[Transfer]
     def __init__(self, transfers: _Optional[_Iterable[_Union[Transfer, _Mapping]]] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
+class MetadataValue(_message.Message):
+    __slots__ = ["amount", "data", "integer", "personal", "text", "time", "truth"]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    INTEGER_FIELD_NUMBER: _ClassVar[int]
+    PERSONAL_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    TRUTH_FIELD_NUMBER: _ClassVar[int]
+    amount: str
+    data: bytes
+    integer: int
+    personal: PersonalValue
+    text: str
+    time: int
+    truth: bool
+    def __init__(self, text: _Optional[str] = ..., integer: _Optional[int] = ..., truth: bool = ..., amount: _Optional[str] = ..., time: _Optional[int] = ..., data: _Optional[bytes] = ..., personal: _Optional[_Union[PersonalValue, _Mapping]] = ...) -> None: ...
+
+class PersonalValue(_message.Message):
+    __slots__ = ["erased", "subject", "value"]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    erased: bool
+    subject: str
+    value: MetadataValue
+    def __init__(self, subject: _Optional[str] = ..., value: _Optional[_Union[MetadataValue, _Mapping]] = ..., erased: bool = ...) -> None: ...
 
 class Position(_message.Message):
     __slots__ = ["cell", "seq"]
@@ -437,6 +551,33 @@ class RegisterAssetsResponse(_message.Message):
     position: Position
     def __init__(self, assets: _Optional[_Iterable[_Union[Asset, _Mapping]]] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
 
+class SetMetadataRequest(_message.Message):
+    __slots__ = ["account_id", "id", "metadata"]
+    class MetadataEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: MetadataValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[MetadataValue, _Mapping]] = ...) -> None: ...
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    id: str
+    metadata: _containers.MessageMap[str, MetadataValue]
+    def __init__(self, id: _Optional[str] = ..., account_id: _Optional[str] = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ...) -> None: ...
+
+class SetMetadataResponse(_message.Message):
+    __slots__ = ["position", "status", "timestamp"]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    position: Position
+    status: _status_pb2.ControlStatus
+    timestamp: int
+    def __init__(self, status: _Optional[_Union[_status_pb2.ControlStatus, str]] = ..., timestamp: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
 class SetVelocityLimitsRequest(_message.Message):
     __slots__ = ["limits"]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
@@ -452,14 +593,23 @@ class SetVelocityLimitsResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[ControlResult, _Mapping]]] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
 
 class Transfer(_message.Message):
-    __slots__ = ["amount", "asset", "code", "credit_account_id", "debit_account_id", "flags", "id", "pending_id", "timeout", "timestamp", "user_data_128", "user_data_32", "user_data_64"]
+    __slots__ = ["amount", "asset", "booking_date", "code", "credit_account_id", "debit_account_id", "flags", "id", "metadata", "pending_id", "timeout", "timestamp", "user_data_128", "user_data_32", "user_data_64"]
+    class MetadataEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: MetadataValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[MetadataValue, _Mapping]] = ...) -> None: ...
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
     ASSET_FIELD_NUMBER: _ClassVar[int]
+    BOOKING_DATE_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     CREDIT_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     DEBIT_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
     PENDING_ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
@@ -468,18 +618,20 @@ class Transfer(_message.Message):
     USER_DATA_64_FIELD_NUMBER: _ClassVar[int]
     amount: str
     asset: str
+    booking_date: str
     code: int
     credit_account_id: str
     debit_account_id: str
     flags: _containers.RepeatedScalarFieldContainer[TransferFlag]
     id: str
+    metadata: _containers.MessageMap[str, MetadataValue]
     pending_id: str
     timeout: int
     timestamp: int
     user_data_128: str
     user_data_32: int
     user_data_64: int
-    def __init__(self, id: _Optional[str] = ..., debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., amount: _Optional[str] = ..., pending_id: _Optional[str] = ..., user_data_128: _Optional[str] = ..., user_data_64: _Optional[int] = ..., user_data_32: _Optional[int] = ..., timeout: _Optional[int] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ..., flags: _Optional[_Iterable[_Union[TransferFlag, str]]] = ..., timestamp: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., amount: _Optional[str] = ..., pending_id: _Optional[str] = ..., user_data_128: _Optional[str] = ..., user_data_64: _Optional[int] = ..., user_data_32: _Optional[int] = ..., timeout: _Optional[int] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ..., flags: _Optional[_Iterable[_Union[TransferFlag, str]]] = ..., timestamp: _Optional[int] = ..., booking_date: _Optional[str] = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ...) -> None: ...
 
 class UnfreezeRequest(_message.Message):
     __slots__ = ["freeze_id", "id", "reason"]

@@ -41,6 +41,26 @@ class LedgerServiceStub(object):
                 request_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransfersPackedRequest.SerializeToString,
                 response_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransfersPackedResponse.FromString,
                 )
+        self.CreateTransaction = channel.unary_unary(
+                '/sterling.ledger.v1.LedgerService/CreateTransaction',
+                request_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransactionRequest.SerializeToString,
+                response_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransactionResponse.FromString,
+                )
+        self.GetTransaction = channel.unary_unary(
+                '/sterling.ledger.v1.LedgerService/GetTransaction',
+                request_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.GetTransactionRequest.SerializeToString,
+                response_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.GetTransactionResponse.FromString,
+                )
+        self.SetMetadata = channel.unary_unary(
+                '/sterling.ledger.v1.LedgerService/SetMetadata',
+                request_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.SetMetadataRequest.SerializeToString,
+                response_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.SetMetadataResponse.FromString,
+                )
+        self.LookupAddresses = channel.unary_unary(
+                '/sterling.ledger.v1.LedgerService/LookupAddresses',
+                request_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.LookupAddressesRequest.SerializeToString,
+                response_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.LookupAddressesResponse.FromString,
+                )
         self.LookupAccounts = channel.unary_unary(
                 '/sterling.ledger.v1.LedgerService/LookupAccounts',
                 request_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.LookupAccountsRequest.SerializeToString,
@@ -153,6 +173,37 @@ class LedgerServiceServicer(object):
     def CreateTransfersPacked(self, request, context):
         """CreateTransfersPacked is CreateTransfers with 128-byte records, for bulk.
         Role: teller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateTransaction(self, request, context):
+        """CreateTransaction records up to 8,189 legs, all or none of them, under one id
+        that makes it idempotent. Answers once the outcome is durable. Role: teller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTransaction(self, request, context):
+        """GetTransaction returns a transaction with its legs as recorded; NOT_FOUND
+        where there is none. Linearizable. Role: reader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetMetadata(self, request, context):
+        """SetMetadata replaces all metadata of an account. Role: teller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookupAddresses(self, request, context):
+        """LookupAddresses returns the accounts with these addresses: those found, in
+        the order asked. Linearizable. Role: reader.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -289,6 +340,26 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.CreateTransfersPacked,
                     request_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransfersPackedRequest.FromString,
                     response_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransfersPackedResponse.SerializeToString,
+            ),
+            'CreateTransaction': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTransaction,
+                    request_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransactionRequest.FromString,
+                    response_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransactionResponse.SerializeToString,
+            ),
+            'GetTransaction': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTransaction,
+                    request_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.GetTransactionRequest.FromString,
+                    response_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.GetTransactionResponse.SerializeToString,
+            ),
+            'SetMetadata': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetMetadata,
+                    request_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.SetMetadataRequest.FromString,
+                    response_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.SetMetadataResponse.SerializeToString,
+            ),
+            'LookupAddresses': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookupAddresses,
+                    request_deserializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.LookupAddressesRequest.FromString,
+                    response_serializer=sterling_dot_ledger_dot_v1_dot_ledger__pb2.LookupAddressesResponse.SerializeToString,
             ),
             'LookupAccounts': grpc.unary_unary_rpc_method_handler(
                     servicer.LookupAccounts,
@@ -449,6 +520,74 @@ class LedgerService(object):
         return grpc.experimental.unary_unary(request, target, '/sterling.ledger.v1.LedgerService/CreateTransfersPacked',
             sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransfersPackedRequest.SerializeToString,
             sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransfersPackedResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CreateTransaction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sterling.ledger.v1.LedgerService/CreateTransaction',
+            sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransactionRequest.SerializeToString,
+            sterling_dot_ledger_dot_v1_dot_ledger__pb2.CreateTransactionResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetTransaction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sterling.ledger.v1.LedgerService/GetTransaction',
+            sterling_dot_ledger_dot_v1_dot_ledger__pb2.GetTransactionRequest.SerializeToString,
+            sterling_dot_ledger_dot_v1_dot_ledger__pb2.GetTransactionResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SetMetadata(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sterling.ledger.v1.LedgerService/SetMetadata',
+            sterling_dot_ledger_dot_v1_dot_ledger__pb2.SetMetadataRequest.SerializeToString,
+            sterling_dot_ledger_dot_v1_dot_ledger__pb2.SetMetadataResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def LookupAddresses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sterling.ledger.v1.LedgerService/LookupAddresses',
+            sterling_dot_ledger_dot_v1_dot_ledger__pb2.LookupAddressesRequest.SerializeToString,
+            sterling_dot_ledger_dot_v1_dot_ledger__pb2.LookupAddressesResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -166,10 +166,20 @@ func withMessageJSON[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
 }
 
 func (s *Server) createTransfers(ctx context.Context, c *call) error {
+	if c.principal.Scope != nil {
+		if err := s.allowTransfers(ctx, c); err != nil {
+			return err
+		}
+	}
 	return s.do(ctx, c, journal.KindTransfers, journal.Bytes(c.batch.Transfers))
 }
 
 func (s *Server) createAccounts(ctx context.Context, c *call) error {
+	if c.principal.Scope != nil {
+		if err := s.allowAccounts(ctx, c); err != nil {
+			return err
+		}
+	}
 	if len(c.batch.Unregistered) > 0 {
 		if err := s.registerMissing(ctx, c); err != nil {
 			return err
@@ -239,8 +249,8 @@ func (s *Server) registerAssets(ctx context.Context, actor journal.Actor, assets
 		case journal.ControlCreated, journal.ControlExists:
 		case journal.ControlAssetsExhausted:
 			return 0, &fault{
-				connect.CodeResourceExhausted, ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED, "",
-				fmt.Sprintf("asset %v can't be registered: the catalogue is full", assets[i]),
+				code: connect.CodeResourceExhausted, reason: ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED,
+				message: fmt.Sprintf("asset %v can't be registered: the catalogue is full", assets[i]),
 			}
 		default:
 			return 0, malformed("", fmt.Sprintf("asset %v can't be registered: status %d", assets[i], result.Status))
@@ -255,8 +265,8 @@ func (s *Server) lookupAccounts(ctx context.Context, c *call) error {
 		return err
 	}
 	s.found(c)
-	c.reply.Accounts = accounts
-	return nil
+	c.reply.Accounts, err = s.scopeAccounts(ctx, c.principal.Scope, accounts)
+	return err
 }
 
 func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
@@ -265,6 +275,9 @@ func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
 		return err
 	}
 	s.found(c)
+	if transfers, err = s.scopeTransfers(ctx, c.principal.Scope, transfers); err != nil {
+		return err
+	}
 	c.reply.Transfers = make([]journal.Transfer, len(transfers))
 	for i := range transfers {
 		c.reply.Transfers[i] = transfers[i].Transfer

@@ -31,6 +31,7 @@ func (s *Server) newHTTP() *http.Server {
 	}
 	limits := s.config.Limits
 	return &http.Server{
+		ConnContext:       withOrigin,
 		Handler:           mux,
 		ReadHeaderTimeout: limits.Header,
 		ReadTimeout:       limits.Request,
@@ -68,7 +69,8 @@ func (s *Server) httpMethod(m *method) http.Handler {
 			return
 		}
 		began := s.config.Clock.Mono()
-		p, err := s.admit(m, r.Header.Get("Authorization"))
+		v := httpVisitor(r)
+		p, err := s.admit(m, &v)
 		if err != nil {
 			f := s.finish(m, began, err)
 			if f.code == connect.CodeUnauthenticated {

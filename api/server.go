@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +19,8 @@ import (
 	"github.com/sterlingrun/sterling/clock"
 )
 
-// Config is what a server is made of. All fields but Handlers are required.
+// Config is what a server is made of. All fields are required but Handlers and
+// those that say what nil means.
 type Config struct {
 	CellNumber uint64 // of Cell, for positions
 	Cell       Cell
@@ -26,10 +28,16 @@ type Config struct {
 	Progress   Progress // of what Queries reads
 	Node       Node
 	Tokens     Tokens
-	Clock      clock.Clock
-	Limits     Limits
-	Logger     *slog.Logger
-	Registry   prometheus.Registerer
+	// Accounts tells what scopes look at; nil: the assets that Cell knows, and no
+	// addresses.
+	Accounts Accounts
+	// Revoked reports whether an actor id is revoked; it is asked about callers who
+	// are known by a certificate. nil: none is.
+	Revoked  func(id [16]byte, now time.Time) bool
+	Clock    clock.Clock
+	Limits   Limits
+	Logger   *slog.Logger
+	Registry prometheus.Registerer
 	// Handlers are served without a token under their exact paths, on the same
 	// port: /healthz, /readyz, /metrics.
 	Handlers map[string]http.Handler
@@ -60,6 +68,9 @@ func New(config Config) (*Server, error) {
 	m, err := newMetrics(config.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("register the metrics of the API: %w", err)
+	}
+	if config.Accounts == nil {
+		config.Accounts = withoutAddresses{config.Cell}
 	}
 	s := &Server{
 		config: config, logger: config.Logger, metrics: m,

@@ -126,7 +126,7 @@ func (s *splitter) deal(conn net.Conn) {
 	}
 	gauge = s.metrics.connections.WithLabelValues(protocol)
 	gauge.Inc()
-	to.put(&replayed{Conn: conn, first: first, closed: func() {
+	to.put(&replayed{Conn: conn, origin: &origin{address: conn.RemoteAddr().String()}, first: first, closed: func() {
 		gauge.Dec()
 		<-s.slots
 	}})
@@ -217,6 +217,7 @@ func (q *queue) Addr() net.Addr { return q.addr }
 // replayed is a connection whose first bytes are read again.
 type replayed struct {
 	net.Conn
+	origin *origin
 	first  []byte
 	once   sync.Once
 	closed func()

@@ -186,7 +186,7 @@ func (s *Server) watchStream(m *method, v *visitor, done <-chan struct{}, end fu
 			err = roleRefused(p, m.name)
 		}
 		if err != nil {
-			end(err)
+			end(s.end(m, &p, v, s.config.Clock.Mono(), nil, err))
 			return
 		}
 	}

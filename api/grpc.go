@@ -93,7 +93,7 @@ func (s *Server) hotHandler(m *method) grpc.MethodHandler {
 		c := s.take(m)
 		began := c.began
 		err := s.grpcCall(ctx, c, dec)
-		if f := s.finish(m, began, err); f != nil {
+		if f := s.end(m, &c.principal, &c.visitor, began, c, err); f != nil {
 			s.give(c)
 			return nil, f.grpc()
 		}
@@ -119,12 +119,15 @@ func (s *Server) coldHandler(m *method) grpc.MethodHandler {
 		v := grpcVisitor(ctx)
 		p, err := s.admit(m, &v)
 		if err == nil {
+			err = s.begin(m, &p, &v)
+		}
+		if err == nil {
 			err = s.protect(m, func() (err error) {
 				response, err = m.cold.serve(s, ctx, p, func(v proto.Message) error { return dec(v) })
 				return err
 			})
 		}
-		if f := s.finish(m, began, err); f != nil {
+		if f := s.end(m, &p, &v, began, nil, err); f != nil {
 			return nil, f.grpc()
 		}
 		return response, nil
@@ -136,9 +139,9 @@ func (s *Server) coldHandler(m *method) grpc.MethodHandler {
 func (s *Server) streamHandler(m *method) grpc.StreamHandler {
 	return func(_ any, stream grpc.ServerStream) error {
 		v := grpcVisitor(stream.Context())
-		_, err := s.admit(m, &v)
+		p, err := s.admit(m, &v)
 		if err != nil {
-			return s.finish(m, s.config.Clock.Mono(), err).grpc()
+			return s.end(m, &p, &v, s.config.Clock.Mono(), nil, err).grpc()
 		}
 		ctx, cancel := context.WithCancelCause(stream.Context())
 		w := &streamWorker{
@@ -216,7 +219,7 @@ func (w *streamWorker) answer(ctx context.Context, c *call) {
 	if err == nil {
 		err = w.server.serve(ctx, c)
 	}
-	if f := w.server.finish(w.method, c.began, err); f != nil {
+	if f := w.server.end(w.method, &c.principal, &c.visitor, c.began, c, err); f != nil {
 		w.server.give(c)
 		w.cancel(f)
 		return

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
+	"github.com/sterlingrun/sterling/auth/accesslog"
 	"github.com/sterlingrun/sterling/clock"
 )
 
@@ -31,6 +32,8 @@ type Config struct {
 	// Accounts tells what scopes look at; nil: the assets that Cell knows, and no
 	// addresses.
 	Accounts Accounts
+	// AccessLog is told of every call; nil: there is none.
+	AccessLog *accesslog.Log
 	// Revoked reports whether an actor id is revoked; it is asked about callers who
 	// are known by a certificate. nil: none is.
 	Revoked  func(id [16]byte, now time.Time) bool

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,8 @@ type Config struct {
 	// Accounts tells what scopes look at; nil: the assets that Cell knows, and no
 	// addresses.
 	Accounts Accounts
+	// Certificates encrypt the port and know clients by theirs; nil: plain text.
+	Certificates Certificates
 	// AccessLog is told of every call; nil: there is none.
 	AccessLog *accesslog.Log
 	// Revoked reports whether an actor id is revoked; it is asked about callers who
@@ -52,8 +55,9 @@ type Server struct {
 	logger  *slog.Logger
 	metrics *metrics
 	codec   *codec.Codec
-	calls   sync.Pool // of *call
-	bodies  sync.Pool // of *[]byte
+	tls     *tls.Config // nil: plain text
+	calls   sync.Pool   // of *call
+	bodies  sync.Pool   // of *[]byte
 	assets  atomic.Pointer[codec.AssetTable]
 
 	methods map[string]*method // by path
@@ -79,6 +83,9 @@ func New(config Config) (*Server, error) {
 		config: config, logger: config.Logger, metrics: m,
 		codec: codec.New(), errors: connect.NewErrorWriter(),
 	}
+	if config.Certificates != nil {
+		s.tls = config.Certificates.TLS()
+	}
 	s.calls.New = func() any { return new(call) }
 	s.bodies.New = func() any { return new([]byte) }
 	s.methods = s.allMethods()
@@ -90,7 +97,7 @@ func New(config Config) (*Server, error) {
 // Serve accepts connections of l until Shutdown is called (then it returns nil)
 // or l fails. It closes l, and may be called once.
 func (s *Server) Serve(l net.Listener) error {
-	split := newSplitter(l, s.config.Limits, s.config.Clock, s.metrics, s.logger)
+	split := newSplitter(l, s.config.Limits, s.config.Clock, s.metrics, s.logger, s.secure)
 	s.mu.Lock()
 	if s.shutdown || s.split != nil {
 		s.mu.Unlock()

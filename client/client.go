@@ -87,7 +87,7 @@ func WithDialOptions(list ...grpc.DialOption) Option {
 }
 
 // Dial returns a client of the ledger at address (host:port) that authenticates
-// with token. It connects on the first call, and again when a connection is lost.
+// with token; an empty token leaves that to the certificate of WithTLS. It connects on the first call, and again when a connection is lost.
 // Close it after use.
 func Dial(address, token string, list ...Option) (*Client, error) {
 	o := options{connections: 1, policy: defaultPolicy()}
@@ -101,16 +101,18 @@ func Dial(address, token string, list ...Option) (*Client, error) {
 	switch {
 	case o.tls != nil:
 		transport = credentials.NewTLS(o.tls)
-	case !o.plaintext && !isLoopback(address):
+	case token != "" && !o.plaintext && !isLoopback(address):
 		return nil, fmt.Errorf("dial %s: the token would cross the network unencrypted: use WithTLS, or WithPlaintext if the network is trusted", address)
 	}
 	dial := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
-		grpc.WithPerRPCCredentials(bearer("Bearer " + token)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithDisableRetry(), // this package's own knows what is safe
 	}, o.grpc...)
+	if token != "" {
+		dial = append(dial, grpc.WithPerRPCCredentials(bearer("Bearer "+token)))
+	}
 	c := &Client{ids: ident.NewGenerator(time.Now, rand.Reader), policy: o.policy}
 	for range o.connections {
 		conn, err := grpc.NewClient(address, dial...)

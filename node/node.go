@@ -41,6 +41,7 @@ type Node struct {
 	index    *index.Index
 	store    *local.Store
 	cell     *cell.Cell
+	access   access
 	server   *api.Server
 	serving  chan error
 	debug    *debugServer // nil: none
@@ -127,20 +128,21 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 }
 
 func (n *Node) serve(context.Context) error {
-	tokens, err := auth.Open(n.config.Data, time.Unix(0, int64(n.clock.Wall())), n.logger) //nolint:gosec // until 2262
-	if err != nil {
+	if err := n.openAccess(); err != nil {
 		return err
 	}
 	n.registry.MustRegister(newCollector(n))
-	n.server, err = api.New(api.Config{
-		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Tokens: tokens,
+	config := api.Config{
+		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n},
 		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
 		},
-	})
-	if err != nil {
+	}
+	n.access.install(&config)
+	var err error
+	if n.server, err = api.New(config); err != nil {
 		return err
 	}
 	n.serving = make(chan error, 1)
@@ -181,7 +183,7 @@ func (n *Node) settle(ctx context.Context) error {
 
 // release closes what was opened, last first.
 func (n *Node) release() error {
-	var errs []error
+	errs := []error{n.access.close()}
 	if n.debug != nil {
 		errs = append(errs, n.debug.close())
 	}

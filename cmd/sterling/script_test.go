@@ -102,7 +102,7 @@ func startUp(ts *testscript.TestScript, neg bool, args []string) {
 	}()
 	select {
 	case line := <-address:
-		host, ok := strings.CutPrefix(line, "Sterling is ready on http://")
+		host, ok := strings.CutPrefix(strings.Replace(line, "https://", "http://", 1), "Sterling is ready on http://")
 		if !ok {
 			<-s.ended
 			ts.Fatalf("sterling up: %q, %v\n%s", line, s.err, ts.ReadFile(args[0]+".log"))

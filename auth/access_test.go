@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -259,6 +260,43 @@ func TestSetsChangeWhileTokensAreVerified(t *testing.T) {
 		}
 	}
 	group.Wait()
+}
+
+func TestBlockedActors(t *testing.T) {
+	dir, admin := bootstrap(t)
+	s := open(t, dir)
+	id := strings.Repeat("ab", 16)
+	p, err := s.Verify(admin, start())
+	if err != nil {
+		t.Fatal(err)
+	}
+	actor := [16]byte(bytes.Repeat([]byte{0xab}, 16))
+	if s.Revoked(actor, start()) || s.Revoked(p.ID, start()) {
+		t.Fatal("revoked from the beginning")
+	}
+	for range 2 {
+		if err := auth.Block(dir, id, "anna of the issuer", start()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at := start().Add(auth.ReloadInterval); !s.Revoked(actor, at) || s.Revoked(p.ID, at) {
+		t.Error("the wrong one is blocked")
+	}
+	if _, err := s.Verify("sterling_"+id+"_"+strings.Repeat("0", 64), start().Add(auth.ReloadInterval)); !errors.Is(err, auth.ErrUnknownToken) {
+		t.Errorf("a token of the id: %v", err)
+	}
+	if err := auth.Block(dir, "x", "y", start()); err == nil {
+		t.Error("not an id: accepted")
+	}
+}
+
+func TestANewTokenIsKnownAtOnce(t *testing.T) {
+	dir, _ := bootstrap(t)
+	s := open(t, dir)
+	token, _ := create(t, dir, auth.RoleReader, time.Time{})
+	if _, err := s.Verify(token, start().Add(auth.ReloadInterval/10)); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestLimiter(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 	"unicode"
@@ -196,6 +197,35 @@ func Revoke(dir, id string, now time.Time) error {
 			return nil
 		}
 		return fmt.Errorf("revoke token %q: %w", id, ErrNoToken)
+	})
+}
+
+// Block revokes an actor whom the file does not know: the holder of an issuer's
+// token or of a client certificate, by the actor id that the access log and the
+// journal have (32 hexadecimal digits). name is kept for whoever reads the list.
+// Of a token of the file it is Revoke.
+func Block(dir, id, name string, now time.Time) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	var parsed tokenID
+	if len(id) != 2*idBytes || !decodeID(&parsed, id) {
+		return fmt.Errorf("actor id %q: want %d lower-case hexadecimal digits", id, 2*idBytes)
+	}
+	return update(dir, func(f *tokenFile) error {
+		for i := range f.Tokens {
+			if t := &f.Tokens[i]; t.ID == id {
+				if t.Revoked.IsZero() {
+					t.Revoked = now.UTC()
+				}
+				return nil
+			}
+		}
+		f.Tokens = append(f.Tokens, Token{
+			ID: id, Name: name, Role: RoleReader, Hash: strings.Repeat("0", 2*sha256.Size), // of no secret
+			Created: now.UTC(), Revoked: now.UTC(),
+		})
+		return nil
 	})
 }
 

@@ -23,12 +23,11 @@ func Rotate(dir, id string, grace time.Duration, now time.Time, random io.Reader
 	if grace < 0 || grace > MaxGrace {
 		return "", Token{}, fmt.Errorf("grace %v: want 0 to %v", grace, MaxGrace)
 	}
-	token, drawn, _, err := newToken(random)
+	token, _, _, err = newToken(random) // for its secret
 	if err != nil {
 		return "", Token{}, err
 	}
-	secret := token[len(tokenPrefix)+2*len(drawn)+1:]
-	token = tokenPrefix + id + "_" + secret
+	token = tokenPrefix + id + token[len(tokenPrefix)+2*idBytes:]
 	_, hash, ok := splitToken(token)
 	if !ok {
 		return "", Token{}, fmt.Errorf("rotate token %q: %w", id, ErrNoToken)

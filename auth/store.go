@@ -21,6 +21,10 @@ const ReloadInterval = time.Second
 // checks of an open stream, which come on top, keep it.
 const lookInterval = ReloadInterval / 2
 
+// soonInterval is how often the file is looked at for tokens that it does not
+// have: it bounds what someone without a token can cause.
+const soonInterval = ReloadInterval / 20
+
 // Store verifies tokens against the token file of a data folder, whose changes it
 // follows, and the journal's set. It is safe for concurrent use and has no
 // goroutine of its own. Verify takes no lock.
@@ -64,11 +68,19 @@ func Open(dir string, now time.Time, logger *slog.Logger) (*Store, error) {
 // Verify returns the principal of a token. The errors are [ErrUnknownToken] and
 // [ErrExpiredToken].
 func (s *Store) Verify(token string, now time.Time) (Principal, error) {
-	s.follow(now)
 	id, hash, ok := splitToken(token)
 	if !ok {
 		return Principal{}, ErrUnknownToken
 	}
+	s.follow(now, lookInterval)
+	p, err := s.verify(id, hash, now)
+	if err != nil && s.follow(now, soonInterval) { // it may have been made a moment ago
+		return s.verify(id, hash, now)
+	}
+	return p, err
+}
+
+func (s *Store) verify(id tokenID, hash [sha256.Size]byte, now time.Time) (Principal, error) {
 	e, found := s.current.Load().tokens[id]
 	// Compared also when not found, against hashes nothing has, so that timing
 	// does not tell which ids exist.
@@ -86,7 +98,7 @@ func (s *Store) Verify(token string, now time.Time) (Principal, error) {
 // Revoked reports whether an id is revoked, in the file or in the journal. It is
 // for callers who are known by other means than a token of the store.
 func (s *Store) Revoked(id [16]byte, now time.Time) bool {
-	s.follow(now)
+	s.follow(now, lookInterval)
 	return s.current.Load().tokens[id].revoked
 }
 
@@ -122,28 +134,29 @@ func (s *Store) Err() error {
 }
 
 // follow looks at the file once per interval, on the caller's time: a change
-// costs one caller one read.
-func (s *Store) follow(now time.Time) {
-	if d := now.UnixNano() - s.checked.Load(); d < int64(lookInterval) && d >= 0 {
-		return
+// costs one caller one read. It reports whether it looked.
+func (s *Store) follow(now time.Time, interval time.Duration) bool {
+	if d := now.UnixNano() - s.checked.Load(); d < int64(interval) && d >= 0 {
+		return false
 	}
 	if !s.mu.TryLock() {
-		return // another caller is at it
+		return false // another caller is at it
 	}
 	defer s.mu.Unlock()
 	s.checked.Store(now.UnixNano())
 	info, err := os.Stat(s.path)
 	if err == nil && sameVersion(info, s.info) {
-		return
+		return true
 	}
 	if err := s.load(); err != nil {
 		if old := s.Err(); old == nil || old.Error() != err.Error() {
 			s.logger.Error("token file can't be read: the entries read before stay in force", "error", err)
 		}
 		s.publish(err)
-		return
+		return true
 	}
 	s.logger.Info("token file read again", "tokens", len(s.file))
+	return true
 }
 
 // sameVersion relies on every write being a rename of a new file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -213,6 +214,15 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		t.Errorf("expired: %v", err)
 	}
 	ctx := t.Context()
+	eve := i.token(t, "eve", time.Now().Add(time.Hour))
+	if err := r.try(eve); err != nil {
+		t.Errorf("before she is blocked: %v", err)
+	}
+	sum := sha256.Sum256([]byte(i.URL + "\x00eve"))
+	if err := auth.Block(r.dir, hex.EncodeToString(sum[:16]), "eve", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "eve is blocked", func() bool { return status.Code(r.try(eve)) == codes.Unauthenticated })
 	c := r.dial(anna)
 	if _, err := c.CreateAccounts(ctx, &client.Account{Id: "1", Asset: "CNY/2", Code: 1}); err != nil {
 		t.Errorf("within the scope of the claims: %v", err)

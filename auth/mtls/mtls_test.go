@@ -165,7 +165,8 @@ func TestClientsAreKnownByTheirNames(t *testing.T) {
 	s := start(t, func(o *mtls.Options) {
 		o.Clients = []mtls.Client{
 			{SAN: id, Role: auth.RoleTeller, Scope: auth.Scope{Assets: []string{"CNY/2"}}},
-			{SAN: "till.bank.example", Role: auth.RoleReader}, {SAN: "CN=olga", Role: auth.RoleOperator},
+			{SAN: "till.bank.example", Role: auth.RoleReader},
+			{SAN: "CN=olga", Role: auth.RoleOperator},
 		}
 	})
 	sum := sha256.Sum256([]byte(id))

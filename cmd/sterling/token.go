@@ -24,7 +24,7 @@ func newToken() *cobra.Command {
 notices within a second.`,
 	}
 	parent.PersistentFlags().StringVar(&data, "data", node.DefaultConfig().Data, "data folder")
-	parent.AddCommand(newTokenCreate(&data), newTokenList(&data), newTokenRotate(&data), newTokenRevoke(&data))
+	parent.AddCommand(newTokenCreate(&data), newTokenList(&data), newTokenRotate(&data), newTokenRevoke(&data), newTokenBlock(&data))
 	return parent
 }
 
@@ -142,5 +142,15 @@ func newTokenRevoke(data *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke ID", Short: "Make a token invalid, from now on", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return auth.Revoke(*data, args[0], time.Now()) },
+	}
+}
+
+func newTokenBlock(data *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "block ACTOR NAME", Short: "Refuse someone who needs no token of this folder", Args: cobra.ExactArgs(2),
+		Long: `For tokens of an issuer and for client certificates: ACTOR is the actor id that the
+access log has of them, NAME is for whoever reads the list. It can't be undone: give
+the person another subject or certificate.`,
+		RunE: func(_ *cobra.Command, args []string) error { return auth.Block(*data, args[0], args[1], time.Now()) },
 	}
 }

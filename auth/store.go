@@ -23,7 +23,7 @@ const lookInterval = ReloadInterval / 2
 
 // soonInterval is how often the file is looked at for tokens that it does not
 // have: it bounds what someone without a token can cause.
-const soonInterval = ReloadInterval / 20
+const soonInterval = ReloadInterval / 100
 
 // Store verifies tokens against the token file of a data folder, whose changes it
 // follows, and the journal's set. It is safe for concurrent use and has no

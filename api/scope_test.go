@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -256,9 +257,23 @@ func TestRateLimits(t *testing.T) {
 	if code != http.StatusTooManyRequests || !strings.Contains(body, "calls per second are used up") || !strings.Contains(body, "google.rpc.RetryInfo") {
 		t.Errorf("the second call: %d %s", code, body)
 	}
+	r, err := http.NewRequest(http.MethodPost, "http://"+b.addr+"/sterling.ledger.v1.LedgerService/LookupAccounts", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer slow")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if after, err := strconv.Atoi(response.Header.Get("Retry-After")); err != nil || after < 900 || after > 1000 {
+		t.Errorf("Retry-After: %q, want about 1000", response.Header.Get("Retry-After"))
+	}
 	client, ctx := b.grpcClient(0)
 	ctx = metadata.NewOutgoingContext(ctx, metadata.Pairs("authorization", "Bearer slow"))
-	_, err := client.LookupAccounts(ctx, &ledgerv1.LookupAccountsRequest{Ids: []string{"1"}})
+	_, err = client.LookupAccounts(ctx, &ledgerv1.LookupAccountsRequest{Ids: []string{"1"}})
 	s := status.Convert(err)
 	if s.Code() != codes.ResourceExhausted || len(s.Details()) != 2 {
 		t.Fatalf("gRPC: %v", err)

@@ -8,9 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,6 +48,8 @@ type file struct {
 	name    string // without suffix
 	maxSize int64
 	keep    int
+	room    int // bytes of the buffer
+	failing atomic.Bool
 
 	buffering sync.Mutex
 	buffer    []byte
@@ -65,7 +67,7 @@ type file struct {
 func (f *file) add(line []byte) (full bool) {
 	f.buffering.Lock()
 	defer f.buffering.Unlock()
-	if len(f.buffer)+len(line) > maxBuffer {
+	if len(f.buffer)+len(line) > f.room {
 		f.lost++
 		return true
 	}
@@ -105,18 +107,18 @@ func (f *file) flush(now time.Time, sync bool) error {
 	return nil
 }
 
-// restore puts bytes back before what has come since.
+// restore puts bytes back before what has come since. It takes their memory.
 func (f *file) restore(rest []byte) {
 	f.buffering.Lock()
 	defer f.buffering.Unlock()
-	f.spare = nil
 	fresh := f.buffer
-	if room := max(0, maxBuffer-len(rest)); len(fresh) > room {
+	f.spare = fresh[:0]
+	if room := max(0, f.room-len(rest)); len(fresh) > room {
 		end := bytes.LastIndexByte(fresh[:room], '\n') + 1
 		f.lost += uint64(bytes.Count(fresh[end:], []byte{'\n'})) //nolint:gosec // a count
 		fresh = fresh[:end]
 	}
-	f.buffer = append(slices.Clone(rest), fresh...)
+	f.buffer = append(rest, fresh...)
 }
 
 func (f *file) path() string { return filepath.Join(f.dir, f.name+suffix) }

@@ -56,7 +56,6 @@ type Log struct {
 	refused    *rate.Limiter
 	suppressed atomic.Uint64 // refusals not written yet
 	left       atomic.Uint64 // refusals never written, in all
-	failing    atomic.Bool
 
 	full chan struct{}
 	stop chan struct{}
@@ -79,7 +78,7 @@ func open(options Options, d disk) (*Log, error) {
 	}
 	l.lines.New = func() any { b := make([]byte, 0, 512); return &b }
 	for name, f := range map[string]*file{"controls": &l.controls, "calls": &l.calls} {
-		f.disk, f.dir, f.name, f.maxSize, f.keep = d, options.Dir, name, options.MaxSize, options.Keep
+		f.disk, f.dir, f.name, f.maxSize, f.keep, f.room = d, options.Dir, name, options.MaxSize, options.Keep, maxBuffer
 	}
 	if err := l.controls.ready(l.now()); err != nil {
 		return nil, fmt.Errorf("open the access log: %w", err)
@@ -102,17 +101,18 @@ func (l *Log) run() {
 			stop()
 			return
 		}
-		l.note(errors.Join(l.calls.flush(l.now(), false), l.controls.flush(l.now(), false)))
+		l.note(&l.calls, l.calls.flush(l.now(), false))
+		l.note(&l.controls, l.controls.flush(l.now(), false))
 	}
 }
 
-// note keeps whether the log can be written, and says when that changes.
-func (l *Log) note(err error) {
-	if failing := err != nil; l.failing.Swap(failing) != failing {
+// note keeps whether a file can be written, and says when that changes.
+func (l *Log) note(f *file, err error) {
+	if failing := err != nil; f.failing.Swap(failing) != failing {
 		if failing {
 			l.options.Logger.Error("the access log can't be written: controls are refused until it can, payments go on", "error", err)
 		} else {
-			l.options.Logger.Info("the access log can be written again", "lost", l.Stats().Lost)
+			l.options.Logger.Info("the access log can be written again", "file", f.path(), "lost", l.Stats().Lost)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func (l *Log) Begin(e *Entry) error {
 	}
 	l.append(&l.controls, e, phaseOpen, 0)
 	err := l.controls.flush(l.now(), true)
-	l.note(err)
+	l.note(&l.controls, err)
 	return err
 }
 
@@ -146,12 +146,13 @@ func (l *Log) End(e *Entry) {
 			return
 		}
 		l.append(&l.controls, e, phaseNone, l.suppressed.Swap(0))
-		l.note(l.controls.flush(now, false))
+		l.note(&l.controls, l.controls.flush(now, false))
 	case e.Control:
 		l.append(&l.controls, e, phaseDone, 0)
-		l.note(l.controls.flush(l.now(), true))
+		l.note(&l.controls, l.controls.flush(l.now(), true))
 	case l.options.Calls == All:
-		if l.append(&l.calls, e, phaseNone, 0) {
+		// A disk that fails is tried once an interval, and by every control.
+		if l.append(&l.calls, e, phaseNone, 0) && !l.calls.failing.Load() {
 			select {
 			case l.full <- struct{}{}:
 			default: // it has been told
@@ -184,7 +185,7 @@ type Stats struct {
 
 // Stats returns the counts.
 func (l *Log) Stats() Stats {
-	return Stats{Lost: l.calls.lostLines() + l.controls.lostLines(), Suppressed: l.left.Load(), Failing: l.failing.Load()}
+	return Stats{Lost: l.calls.lostLines() + l.controls.lostLines(), Suppressed: l.left.Load(), Failing: l.calls.failing.Load() || l.controls.failing.Load()}
 }
 
 // Close writes what is left. Nothing may be written after it.

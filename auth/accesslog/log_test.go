@@ -196,7 +196,10 @@ func TestBrokenDisk(t *testing.T) {
 	if err := f.Begin(freeze()); !errors.Is(err, errDisk) || !f.Stats().Failing {
 		t.Fatalf("a control on a broken disk: %v, %+v", err, f.Stats())
 	}
-	const payments = 3 * maxBuffer / 200
+	const room, payments = 100_000, 3000
+	f.calls.buffering.Lock()
+	f.calls.room = room
+	f.calls.buffering.Unlock()
 	for range payments {
 		f.End(payment())
 	}
@@ -205,7 +208,7 @@ func TestBrokenDisk(t *testing.T) {
 		t.Errorf("%d of %d lines lost: the buffer has a bound", lost, payments)
 	}
 	f.disk.fails.Store(false)
-	if err := f.Begin(freeze()); err != nil || f.Stats().Failing {
+	if err := f.Begin(freeze()); err != nil || f.controls.failing.Load() {
 		t.Fatalf("after the disk was mended: %v, %+v", err, f.Stats())
 	}
 	if err := f.Close(); err != nil {

@@ -61,8 +61,8 @@ func (z *sealing) personal(id money.U128, p *ledgerv1.PersonalValue, place *jour
 	switch {
 	case z.keys == nil:
 		return &fault{
-			connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, field,
-			field + ": this server keeps no keys for personal data",
+			code: connect.CodeFailedPrecondition, reason: ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, field: field,
+			message: field + ": this server keeps no keys for personal data",
 		}
 	case p.GetValue() == nil || p.GetValue().GetPersonal() != nil:
 		return malformed(field, "want one value that is not personal itself")
@@ -89,7 +89,7 @@ func (z *sealing) seal(ctx context.Context) error {
 	}
 	if err := z.keys.Seal(ctx, z.values); err != nil {
 		if errors.Is(err, keystore.ErrErased) {
-			return &fault{connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_SUBJECT_ERASED, "", err.Error()}
+			return &fault{code: connect.CodeFailedPrecondition, reason: ledgerv1.ErrorReason_ERROR_REASON_SUBJECT_ERASED, message: err.Error()}
 		}
 		if errors.Is(err, keystore.ErrSubject) || errors.Is(err, keystore.ErrValue) {
 			return malformed("metadata", err.Error())

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
 )
@@ -45,7 +47,9 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.AdminServiceAcceptClockProcedure, permission: auth.Operate, cold: unary((*Server).acceptClock)},
 	}
 	methods := make(map[string]*method, len(list))
+	scoped := scopedMethods()
 	for _, m := range list {
+		m.scoped = slices.Contains(scoped, m.path)
 		_, m.name = splitPath(m.path)
 		m.metrics = s.metrics.method(m.name)
 		methods[m.path] = m

@@ -58,8 +58,9 @@ type Client struct {
 }
 
 // Dial returns a client of the ledger at address (host:port) that authenticates
-// with token. It connects on the first call, and again when a connection is lost.
-// Close it after use.
+// with token; an empty token leaves that to the certificate of WithTLS. It
+// connects on the first call, and again when a connection is lost. Close it after
+// use.
 func Dial(address, token string, list ...Option) (*Client, error) {
 	o := options{
 		connections: 1, queue: defaultQueue, policy: defaultPolicy(),

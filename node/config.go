@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/sterlingrun/sterling/auth/mtls"
 )
 
 // Config is everything that can be set, with the keys of the configuration file. Few things can: a good default beats
@@ -16,8 +18,7 @@ import (
 type Config struct {
 	Data   string `yaml:"data"`   // folder of the journal, the index and the tokens
 	Listen string `yaml:"listen"` // host:port; beyond loopback only with exposed
-	// Exposed lets Listen be an address that other machines reach. The API has no encryption of its own: put it behind
-	// something that has.
+	// Exposed lets Listen be an address that other machines reach without TLS: put it behind something that encrypts.
 	Exposed bool   `yaml:"exposed"`
 	Cell    uint32 `yaml:"cell"` // number of the cell, fixed when the folder is made
 	Log     Log    `yaml:"log"`
@@ -26,6 +27,10 @@ type Config struct {
 	// QueueEvents is how many events may wait before calls are refused.
 	QueueEvents int   `yaml:"queue_events"`
 	Debug       Debug `yaml:"debug"`
+
+	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
+	Auth      *Auth         `yaml:"auth"`
+	AccessLog AccessLog     `yaml:"access_log"`
 }
 
 // Debug is for whoever looks into the process itself.
@@ -45,7 +50,7 @@ type Log struct {
 func DefaultConfig() Config {
 	return Config{
 		Data: "sterling-data", Listen: "127.0.0.1:7600", Cell: 1, Log: Log{Level: "info", Format: "text"},
-		SnapshotEvents: 8_000_000, QueueEvents: 1 << 20,
+		SnapshotEvents: 8_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(),
 	}
 }
 
@@ -85,8 +90,8 @@ func (c *Config) Check() error {
 	}
 	if host, _, err := net.SplitHostPort(c.Listen); err != nil {
 		fault("listen: want host:port such as 127.0.0.1:7600, not %q", c.Listen)
-	} else if !c.Exposed && !loopback(host) {
-		fault("listen: %s can be reached from other machines, and the API is not encrypted; set exposed: true if something in front of it is", c.Listen)
+	} else if !c.Exposed && c.TLS == nil && !loopback(host) {
+		fault("listen: %s can be reached from other machines, and the API is not encrypted; configure tls, or set exposed: true if something in front of it encrypts", c.Listen)
 	}
 	if c.Cell == 0 {
 		fault("cell: want 1 or more")
@@ -109,6 +114,9 @@ func (c *Config) Check() error {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)
 		}
+	}
+	if err := c.checkAccess(); err != nil {
+		faults = append(faults, err)
 	}
 	if len(faults) == 0 {
 		return nil

@@ -25,6 +25,7 @@ type Config struct {
 	Queries    Queries
 	Progress   Progress // of what Queries reads
 	Node       Node
+	Operations Operations
 	Tokens     Tokens
 	Clock      clock.Clock
 	Limits     Limits

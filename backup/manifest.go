@@ -53,20 +53,20 @@ const (
 // Manifest is one backup: which blocks it has and which objects hold them. With its parent's, and so on, it covers
 // every block from 1 to LastSeq.
 type Manifest struct {
-	Version  int       `json:"version"`
-	ID       string    `json:"id"`
-	Cell     uint64    `json:"cell"`
-	Time     time.Time `json:"time"` // when the journal's head was read
-	Kind     Kind      `json:"kind"`
-	Parent   string    `json:"parent,omitempty"`      // id; of an incremental one
-	ParentHash *Digest `json:"parent_hash,omitempty"` // hash in the parent's manifest
-	FirstSeq uint64    `json:"first_seq"`
-	LastSeq  uint64    `json:"last_seq"`
-	PrevHash Digest    `json:"prev_hash"` // of the block before FirstSeq; zero for block 1
-	LastHash Digest    `json:"last_hash"` // of block LastSeq
-	LastTime uint64    `json:"last_time,string"`
-	Objects  []Object  `json:"objects"`
-	Extras   []string  `json:"extras,omitempty"` // names of what lies beside the backups, as of this one
+	Version    int       `json:"version"`
+	ID         string    `json:"id"`
+	Cell       uint64    `json:"cell"`
+	Time       time.Time `json:"time"` // when the journal's head was read
+	Kind       Kind      `json:"kind"`
+	Parent     string    `json:"parent,omitempty"`      // id; of an incremental one
+	ParentHash *Digest   `json:"parent_hash,omitempty"` // hash in the parent's manifest
+	FirstSeq   uint64    `json:"first_seq"`
+	LastSeq    uint64    `json:"last_seq"`
+	PrevHash   Digest    `json:"prev_hash"` // of the block before FirstSeq; zero for block 1
+	LastHash   Digest    `json:"last_hash"` // of block LastSeq
+	LastTime   uint64    `json:"last_time,string"`
+	Objects    []Object  `json:"objects"`
+	Extras     []string  `json:"extras,omitempty"` // names of what lies beside the backups, as of this one
 }
 
 // Object is a run of blocks in the repository.

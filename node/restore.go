@@ -30,7 +30,7 @@ type RestoreOptions struct {
 	Data     string // folder to be made; it must not exist, or be empty
 	Cell     uint32
 	Target   backup.Target
-	NoVerify bool // leave out Verify
+	NoVerify bool                                       // leave out Verify
 	Progress func(step RestoreStep, done, total uint64) // may be nil
 }
 

@@ -118,12 +118,36 @@ func (s *Store) listArchived() error {
 	if len(s.segments) != r.segments {
 		return fmt.Errorf("%s: %w: there are %d of %d", where, ErrMissing, len(s.segments), r.segments)
 	}
-	return nil
+	return s.recordMove(r)
+}
+
+// recordMove keeps in mind where the archive folder is now, for whoever opens the journal without saying so.
+func (s *Store) recordMove(r archiveRecord) error {
+	if s.opts.Archive == "" {
+		return nil
+	}
+	if recorded, err := s.readArchive(); err != nil || recorded == r {
+		return err
+	}
+	return s.writeRecord(r)
+}
+
+// writeRecord replaces ARCHIVE, durably.
+func (s *Store) writeRecord(r archiveRecord) error {
+	if err := s.writeFile(archiveName+tmpSuffix, r.encode()); err != nil {
+		return err
+	}
+	if err := s.fs.Rename(s.path(archiveName+tmpSuffix), s.path(archiveName)); err != nil {
+		return fmt.Errorf("name %s: %w", archiveName, full(err))
+	}
+	return s.syncDir(s.dir)
 }
 
 // leftArchived tells whether a segment of the journal folder is archived already: the removal was cut short. Archive
 // goes on with it.
-func (s *Store) leftArchived(first uint64) bool { return s.archive.segments > 0 && first < s.archive.next }
+func (s *Store) leftArchived(first uint64) bool {
+	return s.archive.segments > 0 && first < s.archive.next
+}
 
 // ArchiveOptions say which segments are archived, and where to.
 type ArchiveOptions struct {
@@ -275,13 +299,7 @@ func (s *Store) archiveOne(ctx context.Context, g *segment, dir string) error {
 		return err
 	}
 	r := archiveRecord{segments: int(g.header.Generation), next: g.end, dir: dir}
-	if err := s.writeFile(archiveName+tmpSuffix, r.encode()); err != nil {
-		return err
-	}
-	if err := s.fs.Rename(s.path(archiveName+tmpSuffix), s.path(archiveName)); err != nil {
-		return fmt.Errorf("name %s: %w", archiveName, full(err))
-	}
-	if err := s.syncDir(s.dir); err != nil {
+	if err := s.writeRecord(r); err != nil {
 		return err
 	}
 	s.archive = r
@@ -410,4 +428,3 @@ func (s *Store) Sealed() uint64 {
 	}
 	return s.last().header.First
 }
-

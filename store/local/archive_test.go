@@ -236,7 +236,8 @@ func TestMissingArchive(t *testing.T) {
 	}
 	o := options(fs)
 	o.Archive = "moved"
-	s = open(t, "data", o)
+	closeStore(t, open(t, "data", o))
+	s = open(t, "data", options(fs)) // where it is now was recorded
 	wantBlocks(t, s, blocks)
 	appendAll(t, s, writer.Chain(40, blocks[39].Hash, 20, 200))
 	if _, err := s.Archive(t.Context(), everything()); !errors.Is(err, local.ErrArchive) {
@@ -247,8 +248,6 @@ func TestMissingArchive(t *testing.T) {
 	if a, err := s.Archive(t.Context(), into); err != nil || a.Segments == 0 {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	closeStore(t, s)
-	open(t, "data", options(fs)) // where it is now was recorded
 }
 
 // TestDamagedArchive: one flipped bit is found when it is read, and by Verify, with file and offset.

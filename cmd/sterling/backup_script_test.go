@@ -1,0 +1,33 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// damage does something to the first object of a kind.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: damage DIR flip|cut|remove manifests|blocks")
+	}
+	dir := filepath.Join(ts.MkAbs(args[0]), "cell-1", args[2])
+	list, err := os.ReadDir(dir)
+	ts.Check(err)
+	path := filepath.Join(dir, list[0].Name())
+	b, err := os.ReadFile(path)
+	ts.Check(err)
+	switch args[1] {
+	case "flip":
+		b[len(b)/2] ^= 1
+	case "cut":
+		b = b[:len(b)/2]
+	case "remove":
+		ts.Check(os.Remove(path))
+		return
+	default:
+		ts.Fatalf("damage can't %s", args[1])
+	}
+	ts.Check(os.WriteFile(path, b, 0o600))
+}

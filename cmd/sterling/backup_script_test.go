@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -30,4 +32,18 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("damage can't %s", args[1])
 	}
 	ts.Check(os.WriteFile(path, b, 0o600))
+}
+
+// rows writes a CSV file of so many payments.
+func rows(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: rows FILE COUNT")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b := []byte("no,from,to,amount\n")
+	for i := range n {
+		b = fmt.Appendf(b, "%d,%d,%d,%d.%02d\n", i, i%7, i%11, i%1000+1, i%100)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
 }

@@ -32,12 +32,13 @@ func TestMain(m *testing.M) {
 //	eventually COMMAND…    run a command until it succeeds, for 20 seconds at most
 //	flip FILE OFFSET       turn one bit of a byte around
 //	damage DIR HOW KIND    flip, cut or remove the first object of a kind (manifests, blocks) in a backup repository
+//	rows FILE COUNT        write a CSV file of payments
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"up": startUp, "down": down, "crash": crash, "exits": exits, "eventually": eventually, "flip": flip, "damage": damage,
+			"up": startUp, "down": down, "crash": crash, "exits": exits, "eventually": eventually, "flip": flip, "damage": damage, "rows": rows,
 		},
 		Setup: func(env *testscript.Env) error {
 			servers := map[string]*server{}

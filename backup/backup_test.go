@@ -82,7 +82,7 @@ func TestRestoreToAnyBlockAndTime(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, _, err := r.restore(backup.Target{Manifest: "20260101t000000z-00000000"}); !errors.Is(err, backup.ErrNoBackup) {
+	if _, _, err := r.restore(backup.Target{Manifest: "20260101t000000.000000z-00000000"}); !errors.Is(err, backup.ErrNoBackup) {
 		t.Errorf("an unknown id: %v", err)
 	}
 }

@@ -117,7 +117,7 @@ func (c *catalog) chain(m *listed) ([]*listed, error) {
 func (c *catalog) newest(usable func(*listed) bool) *listed {
 	var best *listed
 	for _, m := range c.order {
-		if (best == nil || m.LastSeq >= best.LastSeq) && usable(m) {
+		if (best == nil || m.LastSeq > best.LastSeq || m.LastSeq == best.LastSeq && !m.Time.Before(best.Time)) && usable(m) {
 			best = m
 		}
 	}

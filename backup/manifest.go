@@ -183,7 +183,7 @@ func (m *Manifest) check() error {
 	return nil
 }
 
-const idTime = "20060102t150405z"
+const idTime = "20060102t150405.000000z"
 
 // newID makes the id of a backup: the time first, so that ids sort by it, then random digits.
 func newID(now time.Time, random io.Reader) (string, error) {

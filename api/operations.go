@@ -91,7 +91,7 @@ func (s *Server) archive(ctx context.Context, p auth.Principal, r *ledgerv1.Arch
 		if b.BeforeAge > maxAge {
 			return nil, malformed("before_age", "more than a century")
 		}
-		before = wall(s.config.Clock).Add(-time.Duration(b.BeforeAge) * time.Second) //nolint:gosec // ≤ maxAge
+		before = wall(s.config.Clock).Add(-time.Duration(b.BeforeAge) * time.Second)
 	default:
 		return nil, malformed("before", "before_seq or before_age is required")
 	}

@@ -109,7 +109,7 @@ func readRun(ctx context.Context, cell uint64, o *Object, stored []byte, visit f
 		return damaged(o.Name, "%v", err)
 	}
 	defer unzip.Close()
-	r := &runReader{r: io.LimitReader(unzip, o.RawBytes), name: o.Name}
+	r := &runReader{r: &io.LimitedReader{R: unzip, N: o.RawBytes}, name: o.Name}
 	if err := r.head(cell, o.FirstSeq); err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func readRun(ctx context.Context, cell uint64, o *Object, stored []byte, visit f
 }
 
 type runReader struct {
-	r    io.Reader
+	r    *io.LimitedReader // ends where the manifest says
 	name string
 	buf  []byte
 }
@@ -181,13 +181,15 @@ func (r *runReader) block() ([]byte, error) {
 	return r.buf[:n], nil
 }
 
-// end checks that nothing follows the end mark, and that the compressor's own checksum is right.
+// end checks that the end mark is where the manifest says, that nothing follows it, and that the compressor's own checksum
+// is right.
 func (r *runReader) end(unzip io.Reader) error {
+	if r.r.N != 0 {
+		return damaged(r.name, "it has %d bytes less than the manifest says", r.r.N)
+	}
 	var b [1]byte
-	for _, rest := range []io.Reader{r.r, unzip} {
-		if _, err := io.ReadFull(rest, b[:]); err != io.EOF { //nolint:errorlint // ReadFull returns it as it is
-			return damaged(r.name, "there is more after its end, or its checksum is wrong: %v", err)
-		}
+	if _, err := io.ReadFull(unzip, b[:]); err != io.EOF {
+		return damaged(r.name, "there is more after its end, or its checksum is wrong: %v", err)
 	}
 	return nil
 }

@@ -90,12 +90,13 @@ func (j *jobs) start(kind, target, by string, work func(ctx context.Context, o *
 	go func() { // close waits for it
 		defer close(o.ended)
 		defer cancel()
-		j.end(o, work(ctx, o), ctx, log)
+		err := work(ctx, o)
+		j.end(o, err, ctx.Err() != nil, log)
 	}()
 	return o, o.Operation, nil
 }
 
-func (j *jobs) end(o *job, err error, ctx context.Context, log *slog.Logger) { //nolint:revive // ctx is asked, not passed on
+func (j *jobs) end(o *job, err error, canceled bool, log *slog.Logger) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	o.Ended, o.err, j.current = j.n.clock.Wall(), err, nil
@@ -103,7 +104,7 @@ func (j *jobs) end(o *job, err error, ctx context.Context, log *slog.Logger) { /
 	case err == nil:
 		o.State = api.Done
 		log.Info("operation is done", "done", o.Done)
-	case ctx.Err() != nil:
+	case canceled:
 		o.State, o.Error = api.Canceled, "canceled"
 		log.Warn("operation was canceled")
 	default:

@@ -15,7 +15,7 @@ import (
 	"github.com/sterlingrun/sterling/store/local"
 )
 
-// ErrNotEmpty: a restore makes a new data folder, and there is something already. Nothing was touched.
+// ErrNotEmpty says that a restore makes a new data folder, and there is something already. Nothing was touched.
 var ErrNotEmpty = errors.New("the folder is not empty")
 
 // Beside the folder that a restore makes stands the one in which it makes it, with a file that says so.

@@ -102,7 +102,7 @@ func remove(t *testing.T, r backup.Repository) {
 
 // together: many writers and readers of one name; a reader sees one writer's object, whole.
 func together(t *testing.T, r backup.Repository) {
-	object := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 100_000) }
+	object := func(i int) []byte { return bytes.Repeat([]byte{"abcdefgh"[i]}, 100_000) }
 	put(t, r, "a/x", object(0))
 	var group sync.WaitGroup
 	for i := range 8 {

@@ -26,7 +26,7 @@ const (
 	archiveLimit  = 8 << 10 // bytes of the file
 )
 
-// ErrArchive: the archive folder can't be used, or is not the one that holds this journal's segments.
+// ErrArchive says that the archive folder can't be used, or is not the one that holds this journal's segments.
 var ErrArchive = errors.New("the archive folder can't be used")
 
 // archiveRecord is what ARCHIVE says.
@@ -54,7 +54,7 @@ func decodeArchive(path, text string) (archiveRecord, error) {
 	next, ok2 := strings.CutPrefix(lines[2], "next ")
 	seq, err2 := strconv.ParseUint(next, 10, 48)
 	dir, ok3 := strings.CutPrefix(lines[3], "folder ")
-	r = archiveRecord{segments: int(n), next: seq, dir: dir} //nolint:gosec // 31 bits
+	r = archiveRecord{segments: int(n), next: seq, dir: dir}
 	if !ok || !ok2 || !ok3 || err != nil || err2 != nil || n == 0 || seq == 0 || dir == "" || r.encode() != text {
 		return r, damaged(path, 0, "it does not say how many segments are in which folder")
 	}
@@ -111,7 +111,7 @@ func (s *Store) listArchived() error {
 		s.segments = append(s.segments, g)
 	}
 	for i, g := range s.segments {
-		if g.header.Generation != uint32(i+1) { //nolint:gosec // number of files
+		if g.header.Generation != uint32(i+1) {
 			return fmt.Errorf("%s: %w: number %d of the journal, before block %d", where, ErrMissing, i+1, g.header.First)
 		}
 	}
@@ -198,7 +198,7 @@ func (s *Store) Archive(ctx context.Context, o ArchiveOptions) (a Archived, err 
 		a.Segments++
 		a.Bytes += g.header.Size
 		if o.Progress != nil {
-			o.Progress(uint64(i+1), uint64(len(due))) //nolint:gosec // numbers of files
+			o.Progress(uint64(i+1), uint64(len(due)))
 		}
 	}
 	return a, nil

@@ -114,6 +114,27 @@ func TestLeftoversGoAfterTwoDays(t *testing.T) {
 	r.wantBlocks(backup.Target{}, 5)
 }
 
+// keeper is a repository that lets nothing be removed.
+type keeper struct{ *memory }
+
+func (keeper) Remove(context.Context, string) error { return errCut }
+
+// TestWhereNothingMayBeRemoved a backup is good all the same.
+func TestWhereNothingMayBeRemoved(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.grow(2, 2)
+	if err := r.repo.Put(t.Context(), "cell-1/blocks/orphan", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Advance(72 * time.Hour)
+	result, err := backup.Run(t.Context(), r.log, keeper{r.repo}, r.options())
+	if err != nil || !result.New || !errors.Is(result.Untidy, errCut) {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	r.wantBlocks(backup.Target{}, 2)
+}
+
 // TestNothingIsRemovedBesideADamagedManifest: nobody knows what it names.
 func TestNothingIsRemovedBesideADamagedManifest(t *testing.T) {
 	t.Parallel()

@@ -60,6 +60,7 @@ type Result struct {
 	Reused   int   // found as a backup that was cut short had left them
 	Bytes    int64 // of all objects of this backup, as stored
 	Removed  int   // leftovers of backups that were cut short long ago
+	Untidy   error // why leftovers were not removed; the backup is good all the same
 	// Skipped are backups in the repository that can't be used, and so were not built upon.
 	Skipped []error
 }
@@ -121,7 +122,8 @@ func (w *writer) run(ctx context.Context) error {
 	}
 	if base != nil && base.LastSeq == head {
 		w.result.Manifest = base.Manifest
-		return w.tidy(ctx)
+		w.result.Untidy = w.tidy(ctx)
+		return nil
 	}
 	if err := w.begin(base, head, now); err != nil {
 		return err
@@ -132,7 +134,8 @@ func (w *writer) run(ctx context.Context) error {
 	if err := w.commit(ctx); err != nil {
 		return err
 	}
-	return w.tidy(ctx)
+	w.result.Untidy = w.tidy(ctx)
+	return nil
 }
 
 func (w *writer) now() time.Time { return time.Unix(0, int64(w.o.Clock.Wall())).UTC() } //nolint:gosec // until 2262

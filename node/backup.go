@@ -103,9 +103,19 @@ func (n *Node) backUp(ctx context.Context, target string, full bool, progress fu
 	if err != nil {
 		return nil, err
 	}
-	return backup.Run(ctx, n.store, repository, backup.Options{
+	r, err := backup.Run(ctx, n.store, repository, backup.Options{
 		Cell: uint64(n.config.Cell), Through: n.cell.Head(), Full: full, Clock: n.clock, Random: rand.Reader, Rate: onlineRate, Progress: progress,
 	})
+	if err != nil {
+		return nil, err
+	}
+	for _, fault := range r.Skipped {
+		n.logger.Error("a damaged backup was not built upon", "target", target, "error", fault)
+	}
+	if r.Untidy != nil {
+		n.logger.Warn("rests of older backups were not removed", "target", target, "error", r.Untidy)
+	}
+	return r, nil
 }
 
 // scheduleBackups backs up to every target at the start and whenever it is time, until ctx ends. What fails is tried again at the next

@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -46,4 +49,16 @@ func rows(ts *testscript.TestScript, neg bool, args []string) {
 		b = fmt.Appendf(b, "%d,%d,%d,%d.%02d\n", i, i%7, i%11, i%1000+1, i%100)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
+}
+
+// startS3 serves an S3 store of this process with one bucket, and puts its URL into a variable.
+func startS3(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: s3 NAME BUCKET")
+	}
+	backend := s3mem.New()
+	ts.Check(backend.CreateBucket(args[1]))
+	server := httptest.NewServer(gofakes3.New(backend).Server())
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], server.URL)
 }

@@ -37,7 +37,8 @@ type runWriter struct {
 // newRunWriter makes a writer whose output depends on its input only, so that a backup which goes on after another was
 // cut short makes the same objects.
 func newRunWriter(cell uint64) (*runWriter, error) {
-	zip, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithEncoderCRC(true))
+	zip, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(2<<20),
+		zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(true))
 	if err != nil {
 		return nil, fmt.Errorf("start the compressor: %w", err)
 	}

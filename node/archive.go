@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
-	"path/filepath"
 
-	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -22,17 +20,12 @@ type ArchiveBounds struct{ Seq, Time uint64 }
 
 // MoveOld moves old segments of a folder that nothing runs on.
 func MoveOld(ctx context.Context, config Config, b ArchiveBounds, progress func(done, total uint64)) (result ArchiveResult, err error) {
-	store, err := openOffline(config)
+	store, indexed, err := openOffline(config)
 	if err != nil {
 		return result, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	x, err := index.Open(filepath.Join(config.Data, indexDir), index.Options{})
-	if err != nil {
-		return result, err
-	}
-	defer func() { err = errors.Join(err, x.Close()) }()
-	return moveOld(ctx, store, x.Durable(), config.Archive.Dir, b, progress)
+	return moveOld(ctx, store, indexed, config.Archive.Dir, b, progress)
 }
 
 // moveOld archives what the bounds allow and every other part has passed: a start must not need what may be on a slow

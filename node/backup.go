@@ -5,13 +5,16 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/sterlingrun/sterling/backup"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -79,7 +82,7 @@ func BackUp(ctx context.Context, config Config, place string, full bool, progres
 	if err != nil {
 		return nil, err
 	}
-	store, err := openOffline(config)
+	store, _, err := openOffline(config)
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +92,45 @@ func BackUp(ctx context.Context, config Config, place string, full bool, progres
 	})
 }
 
-// openOffline opens the journal of a folder that nothing runs on; it never makes one.
-func openOffline(config Config) (*local.Store, error) {
+// openOffline opens the journal of a folder that nothing runs on, and tells how far the index is; it never makes one.
+// Blocks are not checked here: who copies them checks them.
+func openOffline(config Config) (store *local.Store, indexed uint64, err error) {
 	if _, err := os.Stat(config.Data); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
+		return nil, 0, fmt.Errorf("data folder: %w", err)
 	}
-	return local.Open(config.Data, local.Options{Cell: uint64(config.Cell), Archive: config.Archive.Dir, SegmentSize: config.SegmentBytes})
+	o := local.Options{
+		Cell: uint64(config.Cell), Archive: config.Archive.Dir, SegmentSize: config.SegmentBytes, VerifyFrom: math.MaxUint64,
+	}
+	indexed, indexErr := indexedTo(config)
+	if indexErr != nil {
+		o.Floor = math.MaxUint64 // nothing may be cut off; Open tells if a server runs on the folder
+	} else {
+		o.Floor = indexed
+	}
+	store, err = local.Open(config.Data, o)
+	switch {
+	case errors.Is(err, local.ErrLocked), indexErr == nil:
+		return store, indexed, err
+	case err == nil: // an empty journal
+		return nil, 0, errors.Join(indexErr, store.Close())
+	}
+	return nil, 0, indexErr
+}
+
+// indexedTo tells which blocks are known to have been durable because the index has them; 0 where there is no index.
+func indexedTo(config Config) (uint64, error) {
+	path := filepath.Join(config.Data, indexDir)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	x, err := index.Open(path, index.Options{})
+	if errors.Is(err, index.ErrRebuild) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return x.Durable(), x.Close()
 }
 
 // backUp copies the running journal, up to the last block that is durable now.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -254,7 +256,28 @@ func TestScheduledBackups(t *testing.T) {
 			if o.GetBackup().GetKind() != "full" {
 				t.Fatal(o)
 			}
+			b.wantMetrics(`sterling_operations_total{kind="backup",state="failed",target="broken"} 1`,
+				`sterling_operations_total{kind="backup",state="done",target="vault"} 1`,
+				`sterling_backup_success_timestamp_seconds{target="vault"} 1.`)
 			return
+		}
+	}
+}
+
+func (b *bank) wantMetrics(lines ...string) {
+	b.t.Helper()
+	r, err := http.Get("http://" + b.node.Address() + "/metrics")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, line := range lines {
+		if !strings.Contains(string(text), "\n"+line) {
+			b.t.Errorf("there is no metric %s", line)
 		}
 	}
 }
@@ -365,7 +388,7 @@ func TestRestoredExtras(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withExtras(t, r, b.config.Data)
+	withExtras(t, r, b.config.Data, "keys/current")
 	o := node.RestoreOptions{From: b.vault(), Data: filepath.Join(t.TempDir(), "restored"), Cell: 1}
 	if _, err := node.Restore(t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -374,10 +397,16 @@ func TestRestoredExtras(t *testing.T) {
 	if err != nil || string(text) != "a key" {
 		t.Fatalf("%q, %v", text, err)
 	}
+	// A repository can't bring tokens along.
+	withExtras(t, r, b.config.Data, "tokens.json")
+	o.Data = filepath.Join(t.TempDir(), "restored")
+	if _, err := node.Restore(t.Context(), o); !errors.Is(err, backup.ErrDamaged) || !strings.Contains(err.Error(), "tokens.json") {
+		t.Fatal(err)
+	}
 }
 
 // withExtras takes a full backup of a folder with something beside it.
-func withExtras(t *testing.T, r backup.Repository, data string) {
+func withExtras(t *testing.T, r backup.Repository, data, name string) {
 	t.Helper()
 	store, err := local.Open(data, local.Options{Cell: 1})
 	if err != nil {
@@ -386,7 +415,7 @@ func withExtras(t *testing.T, r backup.Repository, data string) {
 	defer store.Close()
 	_, err = backup.Run(t.Context(), store, r, backup.Options{
 		Cell: 1, Full: true, Clock: clock.NewSystem(), Random: rand.NewChaCha8([32]byte{1}),
-		Extras: []backup.Extra{{Name: "keys/current", Data: []byte("a key")}},
+		Extras: []backup.Extra{{Name: name, Data: []byte("a key")}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sterlingrun/sterling/api"
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/backup"
@@ -30,6 +32,8 @@ type jobs struct {
 	ctx     context.Context // ends with the node
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	counts  *prometheus.CounterVec // of operations that ended
+	success *prometheus.GaugeVec   // when the last backup of each target was well
 
 	mu      sync.Mutex
 	count   int
@@ -45,7 +49,16 @@ type job struct {
 }
 
 func newJobs(n *Node) *jobs {
-	j := &jobs{n: n}
+	j := &jobs{
+		n: n,
+		counts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sterling_operations_total", Help: "Operations that ended, by kind, target and how they ended.",
+		}, []string{"kind", "target", "state"}),
+		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "sterling_backup_success_timestamp_seconds", Help: "When the last backup that went well began, since 1970.",
+		}, []string{"target"}),
+	}
+	n.registry.MustRegister(j.counts, j.success)
 	j.ctx, j.stop = context.WithCancel(context.Background())
 	if n.config.Backup != nil && n.config.Backup.Every > 0 {
 		j.running.Go(func() { n.scheduleBackups(j.ctx) })
@@ -100,9 +113,13 @@ func (j *jobs) end(o *job, err error, canceled bool, log *slog.Logger) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	o.Ended, o.err, j.current = j.n.clock.Wall(), err, nil
+	defer func() { j.counts.WithLabelValues(o.Kind, o.Target, stateName(o.State)).Inc() }()
 	switch {
 	case err == nil:
 		o.State = api.Done
+		if o.Kind == kindBackup {
+			j.success.WithLabelValues(o.Target).Set(float64(o.Began) / 1e9)
+		}
 		log.Info("operation is done", "done", o.Done)
 	case canceled:
 		o.State, o.Error = api.Canceled, "canceled"
@@ -110,6 +127,17 @@ func (j *jobs) end(o *job, err error, canceled bool, log *slog.Logger) {
 	default:
 		o.State, o.Error = api.Failed, err.Error()
 		log.Error("operation failed", "error", err)
+	}
+}
+
+func stateName(s api.OperationState) string {
+	switch s {
+	case api.Done:
+		return "done"
+	case api.Canceled:
+		return "canceled"
+	default:
+		return "failed"
 	}
 }
 

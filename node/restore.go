@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -23,6 +24,9 @@ const (
 	restoringSuffix = ".restoring"
 	restoringMark   = "RESTORING"
 )
+
+// extrasDir is where in the data folder that lies which each backup overwrites.
+const extrasDir = "keys/"
 
 // RestoreOptions say what is restored, and where to. From, Data and Cell are required.
 type RestoreOptions struct {
@@ -146,6 +150,9 @@ func fill(ctx context.Context, r backup.Repository, tmp string, o RestoreOptions
 		return nil, err
 	}
 	for _, x := range out.Extras {
+		if !strings.HasPrefix(x.Name, extrasDir) { // whoever could write to the repository must not bring tokens along
+			return nil, fmt.Errorf("restore %s: %w: only %s… lies beside a backup", x.Name, backup.ErrDamaged, extrasDir)
+		}
 		path := filepath.Join(tmp, filepath.FromSlash(x.Name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, fmt.Errorf("restore %s: %w", x.Name, err)

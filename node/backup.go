@@ -154,12 +154,13 @@ func (n *Node) backUp(ctx context.Context, target string, full bool, progress fu
 	return r, nil
 }
 
-// scheduleBackups backs up to every target at the start and whenever it is time, until ctx ends. What fails is tried again at the next
+// schedule backs up to every target at the start and whenever it is time, until ctx ends. What fails is tried again at the next
 // time; the log says so.
-func (n *Node) scheduleBackups(ctx context.Context) {
+func (j *jobs) schedule(ctx context.Context) {
+	n := j.n
 	for ctx.Err() == nil {
 		for _, target := range n.config.Backup.names() {
-			if err := n.jobs.scheduled(ctx, target); err != nil && ctx.Err() == nil {
+			if err := j.scheduled(ctx, target); err != nil && ctx.Err() == nil {
 				n.logger.Error("scheduled backup not taken", "target", target, "error", err)
 			}
 		}

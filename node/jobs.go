@@ -61,7 +61,7 @@ func newJobs(n *Node) *jobs {
 	n.registry.MustRegister(j.counts, j.success)
 	j.ctx, j.stop = context.WithCancel(context.Background())
 	if n.config.Backup != nil && n.config.Backup.Every > 0 {
-		j.running.Go(func() { n.scheduleBackups(j.ctx) })
+		j.running.Go(func() { j.schedule(j.ctx) })
 	}
 	return j
 }

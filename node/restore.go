@@ -115,7 +115,8 @@ func wantEmpty(dir string) error {
 // claim makes the folder in which a restore works. One that an earlier restore left is removed, unless that one still
 // runs; anything else of that name is left alone.
 func claim(tmp string) error {
-	if _, err := os.Lstat(tmp); err == nil {
+	// An empty one may be of a restore that was killed before it could write its mark.
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(tmp, restoringMark)); err != nil {
 			return fmt.Errorf("restore: %w: %s is in the way, and no restore made it", ErrNotEmpty, tmp)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -116,7 +117,7 @@ func wantEmpty(dir string) error {
 // runs; anything else of that name is left alone.
 func claim(tmp string) error {
 	// An empty one may be of a restore that was killed before it could write its mark.
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := syscall.Rmdir(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(tmp, restoringMark)); err != nil {
 			return fmt.Errorf("restore: %w: %s is in the way, and no restore made it", ErrNotEmpty, tmp)
 		}
@@ -170,7 +171,7 @@ func name(tmp, data string) error {
 	if err := syncTree(tmp); err != nil {
 		return err
 	}
-	if err := os.Remove(data); err != nil && !errors.Is(err, fs.ErrNotExist) { // only where it is empty
+	if err := syscall.Rmdir(data); err != nil && !errors.Is(err, fs.ErrNotExist) { // only an empty folder goes
 		return fmt.Errorf("restore to %s: %w: %w", data, ErrNotEmpty, err)
 	}
 	if err := os.Rename(tmp, data); err != nil {

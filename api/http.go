@@ -25,7 +25,7 @@ func (s *Server) newHTTP() *http.Server {
 	for _, m := range s.methods {
 		mux.Handle(m.path, s.httpMethod(m))
 	}
-	for _, service := range []string{ledgerv1connect.LedgerServiceName, ledgerv1connect.AdminServiceName} {
+	for _, service := range []string{ledgerv1connect.LedgerServiceName, ledgerv1connect.AdminServiceName, ledgerv1connect.OperationsServiceName} {
 		mux.HandleFunc("/"+service+"/", s.unknownMethod)
 	}
 	mux.HandleFunc(openAPIPath, serveOpenAPI)

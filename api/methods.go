@@ -45,6 +45,10 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.BooksServiceRevokePrincipalProcedure, permission: auth.Operate, cold: unary((*Server).revokePrincipal)},
 		{path: ledgerv1connect.AdminServiceStatusProcedure, permission: auth.Read, cold: unary((*Server).status)},
 		{path: ledgerv1connect.AdminServiceAcceptClockProcedure, permission: auth.Operate, cold: unary((*Server).acceptClock)},
+		{path: ledgerv1connect.OperationsServiceBackupProcedure, permission: auth.Operate, cold: unary((*Server).backup)},
+		{path: ledgerv1connect.OperationsServiceArchiveProcedure, permission: auth.Operate, cold: unary((*Server).archive)},
+		{path: ledgerv1connect.OperationsServiceGetOperationProcedure, permission: auth.Operate, cold: unary((*Server).getOperation)},
+		{path: ledgerv1connect.OperationsServiceCancelOperationProcedure, permission: auth.Operate, cold: unary((*Server).cancelOperation)},
 	}
 	methods := make(map[string]*method, len(list))
 	scoped := scopedMethods()

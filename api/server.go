@@ -30,6 +30,7 @@ type Config struct {
 	Queries    Queries
 	Progress   Progress // of what Queries reads
 	Node       Node
+	Operations Operations
 	Tokens     Tokens
 	// Accounts tells what scopes look at; nil: what Cell knows.
 	Accounts Accounts

@@ -33,6 +33,7 @@ var table = []tree{
 
 	{path: "api", rank: 5},
 
+	{path: "backup", rank: 4},
 	{path: "enclave/vtpm", rank: 4},
 	{path: "index", rank: 4},
 	{path: "mesh/control", rank: 4},

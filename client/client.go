@@ -124,6 +124,12 @@ func (c *Client) Admin() ledgerv1.AdminServiceClient {
 	return ledgerv1.NewAdminServiceClient(c.conn())
 }
 
+// Operations returns the generated client of backups and the archive. It does not
+// repeat anything.
+func (c *Client) Operations() ledgerv1.OperationsServiceClient {
+	return ledgerv1.NewOperationsServiceClient(c.conn())
+}
+
 func (c *Client) conn() *grpc.ClientConn {
 	return c.conns[int(c.next.Add(1))%len(c.conns)]
 }

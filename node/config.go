@@ -11,6 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/sterlingrun/sterling/auth/mtls"
+	"github.com/sterlingrun/sterling/store/local"
 )
 
 // Config is everything that can be set, with the keys of the configuration file. Few things can: a good default beats
@@ -25,8 +26,12 @@ type Config struct {
 	// SnapshotEvents is after how many events a snapshot of the state is taken: fewer make starts faster.
 	SnapshotEvents uint64 `yaml:"snapshot_events"`
 	// QueueEvents is how many events may wait before calls are refused.
-	QueueEvents int   `yaml:"queue_events"`
-	Debug       Debug `yaml:"debug"`
+	QueueEvents int `yaml:"queue_events"`
+	// SegmentBytes is the size of new files of the journal: the unit in which it is archived.
+	SegmentBytes int64   `yaml:"segment_bytes"`
+	Backup       *Backup `yaml:"backup"` // nil: no targets
+	Archive      Archive `yaml:"archive"`
+	Debug        Debug   `yaml:"debug"`
 
 	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
 	Auth      *Auth         `yaml:"auth"`
@@ -50,7 +55,7 @@ type Log struct {
 func DefaultConfig() Config {
 	return Config{
 		Data: "sterling-data", Listen: "127.0.0.1:7600", Cell: 1, Log: Log{Level: "info", Format: "text"},
-		SnapshotEvents: 8_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(),
+		SnapshotEvents: 8_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(), SegmentBytes: local.DefaultSegmentSize,
 	}
 }
 
@@ -110,6 +115,10 @@ func (c *Config) Check() error {
 	if c.QueueEvents < 8190 || c.QueueEvents > 1<<26 {
 		fault("queue_events: want 8,190 to 67,108,864, not %d", c.QueueEvents)
 	}
+	if c.SegmentBytes < 1<<20 || c.SegmentBytes > 16<<30 {
+		fault("segment_bytes: want 1,048,576 to 17,179,869,184, not %d", c.SegmentBytes)
+	}
+	c.Backup.check(fault)
 	if c.Debug.Listen != "" {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)

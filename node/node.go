@@ -47,6 +47,7 @@ type Node struct {
 	server   *api.Server
 	serving  chan error
 	debug    *debugServer // nil: none
+	jobs     *jobs        // nil: not yet
 
 	fatal chan error // a fault after which the process must end
 	once  sync.Once
@@ -98,7 +99,10 @@ func (n *Node) openFolder(context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.store, err = local.Open(n.config.Data, local.Options{Cell: uint64(n.config.Cell), Floor: n.index.Durable(), VerifyFrom: n.index.Durable() + 1})
+	n.store, err = local.Open(n.config.Data, local.Options{
+		Cell: uint64(n.config.Cell), Floor: n.index.Durable(), VerifyFrom: n.index.Durable() + 1,
+		Archive: n.config.Archive.Dir, SegmentSize: n.config.SegmentBytes,
+	})
 	if err != nil {
 		return err
 	}
@@ -138,8 +142,9 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	n.registry.MustRegister(newCollector(n))
+	n.jobs = newJobs(n)
 	config := api.Config{
-		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Signer: signer,
+		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: signer,
 		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
@@ -198,6 +203,9 @@ func (n *Node) release() error {
 	errs := []error{n.access.close()}
 	if n.debug != nil {
 		errs = append(errs, n.debug.close())
+	}
+	if n.jobs != nil {
+		n.jobs.close()
 	}
 	if n.cell != nil {
 		errs = append(errs, n.cell.Close())

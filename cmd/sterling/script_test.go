@@ -32,12 +32,15 @@ func TestMain(m *testing.M) {
 //	eventually COMMAND…    run a command until it succeeds, for 20 seconds at most
 //	flip FILE OFFSET       turn one bit of a byte around
 //	certificates FOLDER    make an authority and certificates of a server and of clients
+//	damage DIR HOW KIND    flip, cut or remove the first object of a kind (manifests, blocks) in a backup repository
+//	rows FILE COUNT        write a CSV file of payments
+//	s3 NAME BUCKET         serve an S3 store with this bucket, put its URL into $NAME
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"up": startUp, "down": down, "crash": crash, "exits": exits, "eventually": eventually, "flip": flip, "certificates": certificates,
+			"up": startUp, "down": down, "crash": crash, "exits": exits, "eventually": eventually, "flip": flip, "certificates": certificates, "damage": damage, "rows": rows, "s3": startS3,
 		},
 		Setup: func(env *testscript.Env) error {
 			servers := map[string]*server{}

@@ -344,7 +344,7 @@ func (s *State) settle(n uint32, pos journal.Position) {
 	a := s.accounts.at(n)
 	s.mix(n, a)
 	if a.Flags.Has(journal.AccountHistory) {
-		s.fx.History = append(s.fx.History, HistoryRow{n, pos, BalancesOf(a)})
+		s.fx.History = append(s.fx.History, HistoryRow{Account: n, Position: pos, Balances: BalancesOf(a)})
 	}
 }
 

@@ -88,44 +88,44 @@ type cause struct {
 }
 
 func causes() []cause {
-	return []cause{
-		{cell.ErrOutcomeUnknown, fault{
+	return append(feedCauses(),
+		cause{cell.ErrOutcomeUnknown, fault{
 			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "",
 			"outcome unknown: send again with the same ids",
 		}},
-		{cell.ErrFull, fault{
+		cause{cell.ErrFull, fault{
 			connect.CodeResourceExhausted, ledgerv1.ErrorReason_ERROR_REASON_STORE_FULL, "",
 			"the journal's disk is full: nothing was written, reads go on; free space on the server, then send again",
 		}},
-		{cell.ErrClockHeld, fault{
+		cause{cell.ErrClockHeld, fault{
 			connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_CLOCK_HELD, "",
 			"writes are held because the server's clock jumped forward: an operator checks the clock and calls AcceptClock",
 		}},
-		{cell.ErrOverloaded, fault{
+		cause{cell.ErrOverloaded, fault{
 			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED, "",
 			"too many requests are queued, nothing was written: send again after a pause",
 		}},
-		{cell.ErrTooLarge, fault{
+		cause{cell.ErrTooLarge, fault{
 			connect.CodeInvalidArgument, ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE, "",
 			"too many events in one call: send them in several",
 		}},
-		{index.ErrClosed, fault{
+		cause{index.ErrClosed, fault{
 			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_STOPPING, "",
 			"the server is stopping: send again, later or to another server",
 		}},
-		{cell.ErrStopped, fault{
+		cause{cell.ErrStopped, fault{
 			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_STOPPING, "",
 			"the server is stopping: send again with the same ids, later or to another server",
 		}},
-		{context.DeadlineExceeded, fault{
+		cause{context.DeadlineExceeded, fault{
 			connect.CodeDeadlineExceeded, ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "",
 			"no answer within the deadline: if the call writes, its outcome is unknown: send again with the same ids",
 		}},
-		{context.Canceled, fault{
+		cause{context.Canceled, fault{
 			connect.CodeCanceled, ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "",
 			"canceled by the caller: if the call writes, its outcome is unknown: send again with the same ids",
 		}},
-	}
+	)
 }
 
 func (f *fault) detail() *ledgerv1.ErrorDetail {

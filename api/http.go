@@ -26,7 +26,7 @@ func (s *Server) newHTTP() *http.Server {
 	for _, m := range s.methods {
 		mux.Handle(m.path, s.httpMethod(m))
 	}
-	for _, service := range []string{ledgerv1connect.LedgerServiceName, ledgerv1connect.AdminServiceName} {
+	for _, service := range []string{ledgerv1connect.LedgerServiceName, ledgerv1connect.AdminServiceName, ledgerv1connect.FeedServiceName, ledgerv1connect.SinkServiceName} {
 		mux.HandleFunc("/"+service+"/", s.unknownMethod)
 	}
 	limits := s.config.Limits
@@ -54,6 +54,8 @@ func (s *Server) unknownMethod(w http.ResponseWriter, r *http.Request) {
 func (s *Server) httpMethod(m *method) http.Handler {
 	var rest http.Handler
 	switch {
+	case m.feed:
+		rest = s.feedHTTP(m)
 	case m.hot != nil && m.hot.readJSON == nil:
 		rest = http.HandlerFunc(s.needsGRPC)
 	case m.hot != nil:
@@ -75,6 +77,10 @@ func (s *Server) httpMethod(m *method) http.Handler {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 			}
 			s.refuse(w, r, f)
+			return
+		}
+		if m.feed { // it has no end
+			rest.ServeHTTP(s.newPatientWriter(w), r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.Answer)

@@ -29,6 +29,7 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.AdminServiceStatusProcedure, permission: auth.Read, cold: unary((*Server).status)},
 		{path: ledgerv1connect.AdminServiceAcceptClockProcedure, permission: auth.Operate, cold: unary((*Server).acceptClock)},
 	}
+	list = append(list, s.feedMethods()...)
 	methods := make(map[string]*method, len(list))
 	for _, m := range list {
 		_, m.name = splitPath(m.path)

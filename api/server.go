@@ -16,9 +16,11 @@ import (
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/feed"
 )
 
-// Config is what a server is made of. All fields but Handlers are required.
+// Config is what a server is made of. Fields are required unless they say
+// otherwise.
 type Config struct {
 	CellNumber uint64 // of Cell, for positions
 	Cell       Cell
@@ -26,12 +28,15 @@ type Config struct {
 	Progress   Progress // of what Queries reads
 	Node       Node
 	Tokens     Tokens
+	Feed       *feed.Feed // nil: it is not served
+	Sinks      Sinks      // nil: there are none
 	Clock      clock.Clock
 	Limits     Limits
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
 	// Handlers are served without a token under their exact paths, on the same
 	// port: /healthz, /readyz, /metrics.
+	// May be nil.
 	Handlers map[string]http.Handler
 }
 
@@ -50,6 +55,8 @@ type Server struct {
 	grpc    *grpc.Server
 	http    *http.Server
 
+	stopping chan struct{} // closed by Shutdown: subscriptions end
+
 	mu       sync.Mutex
 	split    *splitter
 	shutdown bool
@@ -63,7 +70,7 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{
 		config: config, logger: config.Logger, metrics: m,
-		codec: codec.New(), errors: connect.NewErrorWriter(),
+		codec: codec.New(), errors: connect.NewErrorWriter(), stopping: make(chan struct{}),
 	}
 	s.calls.New = func() any { return new(call) }
 	s.bodies.New = func() any { return new([]byte) }
@@ -111,6 +118,9 @@ func (s *Server) Serve(l net.Listener) error {
 // ctx ends first, it breaks their connections and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
+	if !s.shutdown {
+		close(s.stopping)
+	}
 	s.shutdown = true
 	split := s.split
 	s.mu.Unlock()

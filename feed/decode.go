@@ -39,11 +39,9 @@ func (f *Feed) decode(ctx context.Context, k *journal.Block) (*page, error) {
 	if err := d.expiries(); err != nil {
 		return nil, fmt.Errorf("expiries of block %d: %w", h.Seq, err)
 	}
-	event := 0
-	for i := range k.Requests {
-		r := &k.Requests[i]
-		for end := event + int(r.Count); event < end; event++ {
-			if err := d.event(r, event); err != nil {
+	for part := range k.Parts() {
+		for event := part.First; event < part.First+part.Count; event++ {
+			if err := d.event(&part, event); err != nil {
 				return nil, fmt.Errorf("event %d of block %d: %w", event, h.Seq, err)
 			}
 		}
@@ -87,8 +85,8 @@ func (d *decoder) expiries() error {
 	return nil
 }
 
-// event adds one event of a request, if it took effect. What a block carries beside its records belongs here, too.
-func (d *decoder) event(r *journal.RequestEntry, event int) error {
+// event adds one event of a request, if it took effect.
+func (d *decoder) event(part *journal.Part, event int) error {
 	k := d.block
 	o := k.Outcome(event)
 	if o != nil && o.Status != journal.Created {
@@ -102,7 +100,7 @@ func (d *decoder) event(r *journal.RequestEntry, event int) error {
 	raw := k.EventBytes(event, 1)
 	accounts := &d.page.accounts
 	var e *Event
-	switch r.Kind {
+	switch part.Kind {
 	case journal.KindAccounts:
 		a := &journal.View[journal.Account](raw)[0]
 		if o == nil && a.Flags.Has(journal.AccountImported) {
@@ -132,10 +130,34 @@ func (d *decoder) event(r *journal.RequestEntry, event int) error {
 		accounts.add(l.Account)
 		e = d.add(index, LimitSet, at, l)
 	default:
-		e = d.add(index, Other, at, &OtherRecord{r.Kind, raw})
+		r := otherRecord(part.Kind, raw)
+		accounts.add(r.Account)
+		e = d.add(index, Other, at, r)
 	}
-	e.Actor = &r.Actor
+	e.Actor = &part.Request.Actor
+	if !secret(part.Kind, raw) {
+		e.Attachment = k.Attachment(event)
+	}
 	return nil
+}
+
+// otherRecord keeps a record's bytes, without what nobody but the ledger may know.
+func otherRecord(kind journal.Kind, raw []byte) *OtherRecord {
+	r := &OtherRecord{Kind: kind, Bytes: raw}
+	switch kind {
+	case journal.KindMetadata:
+		r.Account = journal.View[journal.MetadataChange](raw)[0].Account
+	case journal.KindPrincipals: // the hash of a token's secret
+		p := journal.View[journal.Principal](raw)[0]
+		p.Secret = journal.Hash{}
+		r.Bytes = journal.Bytes([]journal.Principal{p})
+	}
+	return r
+}
+
+// secret reports whether an event's attachment is not for subscribers: a proposal of principals has hashes of secrets.
+func secret(kind journal.Kind, raw []byte) bool {
+	return kind == journal.KindProposal && journal.View[journal.Proposal](raw)[0].Inner == journal.KindPrincipals
 }
 
 // transfer returns a created transfer as it is kept, and its timestamp. Most stand in the block as they are.

@@ -56,6 +56,8 @@ type Event struct {
 	// event's; a transfer with its accounts, asset, code and amount filled in), *Expired, *journal.Freeze,
 	// *journal.Unfreeze, *journal.Limit, *RegisteredAsset, *OtherRecord.
 	Record any
+	// Attachment is what the record carries beside it: journal.DecodeDetails reads it. Nil where there is none.
+	Attachment []byte
 }
 
 // Expired is a reservation that ended by its timeout.
@@ -72,17 +74,43 @@ type RegisteredAsset struct {
 
 // OtherRecord is a record that this package knows nothing more about.
 type OtherRecord struct {
-	Kind  journal.Kind
-	Bytes []byte // 128
+	Kind    journal.Kind
+	Bytes   []byte     // 128
+	Account money.U128 // that it is about; zero: none
 }
 
-// Name is the kind in words; for a record of kind Other it names the journal's kind.
+// ID is the record's own: every record begins with it.
+func (r *OtherRecord) ID() money.U128 { return money.LE(r.Bytes) }
+
+// name is what the record did; a kind that is newer than this package has a number.
+func (r *OtherRecord) name() string {
+	switch r.Kind {
+	case journal.KindTransaction:
+		return "transaction_created"
+	case journal.KindDayClose:
+		return "day_closed"
+	case journal.KindReopen:
+		return "day_reopened"
+	case journal.KindProposal:
+		return "proposed"
+	case journal.KindDecision:
+		return "decided"
+	case journal.KindPolicy:
+		return "policy_set"
+	case journal.KindPrincipals:
+		return "principal_set"
+	case journal.KindMetadata:
+		return "metadata_replaced"
+	case journal.KindErasure:
+		return "subject_erased"
+	}
+	return fmt.Sprintf("record_%d", r.Kind)
+}
+
+// Name is the kind in words; for a record of kind Other it says what that did.
 func (e *Event) Name() string {
 	if r, ok := e.Record.(*OtherRecord); ok {
-		if named, ok := any(r.Kind).(fmt.Stringer); ok {
-			return named.String()
-		}
-		return fmt.Sprintf("record_%d", r.Kind)
+		return r.name()
 	}
 	return e.Kind.String()
 }

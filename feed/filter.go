@@ -114,6 +114,8 @@ func (m *matcher) match(e *Event) bool {
 		return m.codes == nil && m.assets == nil && m.account(r.Account)
 	case *RegisteredAsset:
 		return m.accounts == nil && m.codes == nil && (m.assets == nil || m.assets[r.Asset])
+	case *OtherRecord:
+		return m.codes == nil && m.assets == nil && m.account(r.Account)
 	}
 	return m.accounts == nil && m.codes == nil && m.assets == nil
 }

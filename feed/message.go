@@ -42,6 +42,7 @@ func (f *Feed) Messages(events []Event) []*ledgerv1.FeedEvent {
 func message(e *Event, assets *ledger.Catalogue) *ledgerv1.FeedEvent {
 	m := &ledgerv1.FeedEvent{
 		Position: e.Position.Message(), BlockTime: e.BlockTime, Timestamp: e.Timestamp, Kind: ledgerv1.EventKind(e.Kind), KindName: e.Name(),
+		Attachment: e.Attachment,
 	}
 	if e.Actor != nil {
 		m.Actor = hex.EncodeToString(e.Actor[:])
@@ -79,7 +80,7 @@ func accountMessage(a *journal.Account, timestamp uint64, assets *ledger.Catalog
 	return &ledgerv1.Account{
 		Id: a.ID.String(), DebitsPending: zero, DebitsPosted: zero, CreditsPending: zero, CreditsPosted: zero,
 		UserData_128: a.UserData128.String(), UserData_64: a.UserData64, UserData_32: a.UserData32,
-		Asset: assetName(assets, a.Asset), Code: uint32(a.Code), Flags: bits[ledgerv1.AccountFlag](uint16(a.Flags)), Timestamp: timestamp,
+		Asset: assetName(assets, a.Asset), Code: uint32(a.Code), Flags: bits[ledgerv1.AccountFlag](uint16(a.Flags & journal.AccountFlagsKnown)), Timestamp: timestamp,
 	}
 }
 
@@ -88,7 +89,7 @@ func transferMessage(t *journal.Transfer, timestamp uint64, assets *ledger.Catal
 	return &ledgerv1.Transfer{
 		Id: t.ID.String(), DebitAccountId: t.Debit.String(), CreditAccountId: t.Credit.String(), Amount: &amount, PendingId: t.PendingID.String(),
 		UserData_128: t.UserData128.String(), UserData_64: t.UserData64, UserData_32: t.UserData32, Timeout: t.Timeout,
-		Asset: assetName(assets, t.Asset), Code: uint32(t.Code), Flags: bits[ledgerv1.TransferFlag](uint16(t.Flags)), Timestamp: timestamp,
+		Asset: assetName(assets, t.Asset), Code: uint32(t.Code), Flags: bits[ledgerv1.TransferFlag](uint16(t.Flags & journal.TransferFlagsKnown)), Timestamp: timestamp,
 	}
 }
 
@@ -128,12 +129,15 @@ func bits[T ~int32](flags uint16) (list []T) {
 }
 
 // EventKey is what events are ordered by for those who can't take all of them in order: the account of an event about an
-// account, the transfer's id, or that of the record.
+// account; the id of a transfer, and of the reservation for all that becomes of it; otherwise the id of the record.
 func EventKey(m *ledgerv1.FeedEvent) string {
 	switch b := m.GetBody().(type) {
 	case *ledgerv1.FeedEvent_Account:
 		return b.Account.GetId()
 	case *ledgerv1.FeedEvent_Transfer:
+		if pending := b.Transfer.GetPendingId(); pending != "" && pending != "0" {
+			return pending
+		}
 		return b.Transfer.GetId()
 	case *ledgerv1.FeedEvent_Expired:
 		return b.Expired.GetPendingId()
@@ -145,6 +149,10 @@ func EventKey(m *ledgerv1.FeedEvent) string {
 		return b.Limit.GetAccountId()
 	case *ledgerv1.FeedEvent_Asset:
 		return b.Asset.GetName()
+	case *ledgerv1.FeedEvent_Record:
+		if len(b.Record) >= 16 {
+			return money.LE(b.Record).String()
+		}
 	}
 	return m.GetKindName()
 }

@@ -40,16 +40,17 @@ func Now() Start { return Start{how: startNow} }
 const (
 	// Heartbeat is how long Next waits for an event before it returns without one.
 	Heartbeat = time.Second
-	// batchEvents and batchPages (bytes of the blocks that a batch keeps in memory) bound a batch.
-	batchEvents = 1000
-	batchPages  = 8 << 20
+	// batchBytes (about, as the API sends it) and batchPages (bytes of the blocks that it keeps in memory) bound a batch.
+	batchBytes = 256 << 10
+	batchPages = 8 << 20
+	eventBytes = 300 // an event without its attachment, about
 	// batchTime is how long a batch with events waits for more of them while the journal has more blocks.
 	batchTime = 20 * time.Millisecond
 )
 
 // Batch is a run of events, in order.
 type Batch struct {
-	Events    []Event
+	Events    []Event  // together about 256 KiB, unless a single one has more
 	Resume    Position // everything up to here is in this batch or an earlier one, or does not match
 	BlockTime uint64   // of Resume's block, ns since 1970; 0 where no block was read yet
 	Head      uint64   // sequence number of the last durable block
@@ -157,7 +158,7 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 	began := f.opts.Clock.Mono()
 	elapsed := func() time.Duration { return time.Duration(f.opts.Clock.Mono() - began) } //nolint:gosec // small
 	var events []Event
-	pages := 0
+	pages, space := 0, batchBytes
 	for {
 		seq, from := s.at.next()
 		if seq > f.Head() {
@@ -180,7 +181,7 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 			return Batch{}, err
 		}
 		before, full := len(events), false
-		events, full = s.collect(events, p, from)
+		events, full = s.collect(events, p, from, &space)
 		if len(events) > before {
 			pages += p.size
 		}
@@ -193,7 +194,7 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 }
 
 // collect adds what matches on a page from an index on, and moves the position there.
-func (s *Subscription) collect(events []Event, p *page, from int) (_ []Event, full bool) {
+func (s *Subscription) collect(events []Event, p *page, from int, space *int) (_ []Event, full bool) {
 	s.time = p.time
 	if s.matcher.page(p) {
 		first := sort.Search(len(p.events), func(i int) bool { return p.events[i].Position.Index >= from })
@@ -202,15 +203,17 @@ func (s *Subscription) collect(events []Event, p *page, from int) (_ []Event, fu
 			if !s.matcher.match(e) {
 				continue
 			}
-			if len(events) == batchEvents {
+			cost := eventBytes + len(e.Attachment)
+			if len(events) > 0 && cost > *space {
 				s.at = events[len(events)-1].Position
 				return events, true
 			}
+			*space -= cost
 			events = append(events, *e)
 		}
 	}
 	s.at = AfterBlock(s.feed.opts.Cell, p.seq)
-	return events, len(events) == batchEvents
+	return events, *space < eventBytes
 }
 
 func (f *Feed) ended(ctx context.Context) error {

@@ -51,6 +51,10 @@ func (f *Feed) appendEvent(dst []byte, e *Event, assets *ledger.Catalogue) ([]by
 	dst, inner = begin(dst, 8)
 	dst = f.appendTransfer(dst, t, e.Timestamp, assets)
 	dst = finish(dst, inner)
+	if len(e.Attachment) > 0 {
+		dst = protowire.AppendTag(dst, 15, protowire.BytesType)
+		dst = protowire.AppendBytes(dst, e.Attachment)
+	}
 	return finish(dst, at), nil
 }
 
@@ -66,11 +70,11 @@ func (f *Feed) appendTransfer(dst []byte, t *journal.Transfer, timestamp uint64,
 	dst = appendVarint(dst, 9, uint64(t.Timeout))
 	dst = appendText(dst, 10, f.names.name(assets, t.Asset))
 	dst = appendVarint(dst, 11, uint64(t.Code))
-	if t.Flags != 0 {
+	if flags := uint64(t.Flags & journal.TransferFlagsKnown); flags != 0 {
 		var at int
 		dst, at = begin(dst, 12)
 		for bit := uint64(1); bit < 1<<16; bit <<= 1 {
-			if uint64(t.Flags)&bit != 0 {
+			if flags&bit != 0 {
 				dst = protowire.AppendVarint(dst, bit)
 			}
 		}

@@ -26,6 +26,8 @@ type Config struct {
 	// QueueEvents is how many events may wait before calls are refused.
 	QueueEvents int   `yaml:"queue_events"`
 	Debug       Debug `yaml:"debug"`
+	// Sinks deliver the change feed to brokers and webhooks.
+	Sinks []Sink `yaml:"sinks"`
 }
 
 // Debug is for whoever looks into the process itself.
@@ -110,6 +112,7 @@ func (c *Config) Check() error {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)
 		}
 	}
+	faults = append(faults, checkSinks(c.Sinks)...)
 	if len(faults) == 0 {
 		return nil
 	}

@@ -43,8 +43,9 @@ const (
 	EventKind_EVENT_KIND_LIMIT_SET EventKind = 6
 	// FeedEvent.asset.
 	EventKind_EVENT_KIND_ASSET_REGISTERED EventKind = 7
-	// A record of a kind that this version has no message for: its name is in
-	// FeedEvent.kind_name, its bytes in FeedEvent.record.
+	// A record that has no message of its own here, of books and decisions for
+	// instance: what it did is in FeedEvent.kind_name, its bytes in
+	// FeedEvent.record.
 	EventKind_EVENT_KIND_OTHER EventKind = 100
 )
 
@@ -190,7 +191,11 @@ type FeedEvent struct {
 	//	*FeedEvent_Limit
 	//	*FeedEvent_Asset
 	//	*FeedEvent_Record
-	Body          isFeedEvent_Body `protobuf_oneof:"body"`
+	Body isFeedEvent_Body `protobuf_oneof:"body"`
+	// What the record carries beside it (booking date, address, metadata, …), as
+	// in docs/formats.md; empty where there is nothing. Personal metadata is
+	// encrypted here, too.
+	Attachment    []byte `protobuf:"bytes,15,opt,name=attachment,proto3" json:"attachment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -342,6 +347,13 @@ func (x *FeedEvent) GetRecord() []byte {
 		if x, ok := x.Body.(*FeedEvent_Record); ok {
 			return x.Record
 		}
+	}
+	return nil
+}
+
+func (x *FeedEvent) GetAttachment() []byte {
+	if x != nil {
+		return x.Attachment
 	}
 	return nil
 }
@@ -843,7 +855,7 @@ const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"\fFeedPosition\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\rR\x05index\"\xac\x05\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\"\xcc\x05\n" +
 	"\tFeedEvent\x12<\n" +
 	"\bposition\x18\x01 \x01(\v2 .sterling.ledger.v1.FeedPositionR\bposition\x12\x1d\n" +
 	"\n" +
@@ -860,7 +872,10 @@ const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"\bunfreeze\x18\v \x01(\v2\x1c.sterling.ledger.v1.UnfrozenH\x00R\bunfreeze\x129\n" +
 	"\x05limit\x18\f \x01(\v2!.sterling.ledger.v1.VelocityLimitH\x00R\x05limit\x121\n" +
 	"\x05asset\x18\r \x01(\v2\x19.sterling.ledger.v1.AssetH\x00R\x05asset\x12\x18\n" +
-	"\x06record\x18\x0e \x01(\fH\x00R\x06recordB\x06\n" +
+	"\x06record\x18\x0e \x01(\fH\x00R\x06record\x12\x1e\n" +
+	"\n" +
+	"attachment\x18\x0f \x01(\fR\n" +
+	"attachmentB\x06\n" +
 	"\x04body\"\xcb\x01\n" +
 	"\x12ReservationExpired\x12\x1d\n" +
 	"\n" +

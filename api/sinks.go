@@ -39,7 +39,7 @@ func sinkFault(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, feed.ErrNotFound):
-		return &fault{connect.CodeNotFound, ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, "", err.Error()}
+		return &fault{connect.CodeNotFound, ledgerv1.ErrorReason_ERROR_REASON_UNSPECIFIED, "", err.Error()}
 	case errors.Is(err, feed.ErrDelivery):
 		return &fault{connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_UNSPECIFIED, "", err.Error()}
 	}

@@ -68,7 +68,7 @@ func message(e *Event, assets *ledger.Catalogue) *ledgerv1.FeedEvent {
 			AmountPerDay: r.DayAmount.String(), CountPerHour: r.HourCount, CountPerDay: r.DayCount,
 		}}
 	case *RegisteredAsset:
-		m.Body = &ledgerv1.FeedEvent_Asset{Asset: &ledgerv1.Asset{Name: r.String(), Number: r.Number, Scale: uint32(r.Scale)}}
+		m.Body = &ledgerv1.FeedEvent_Asset{Asset: &ledgerv1.Asset{Name: text([]byte(r.String())), Number: r.Number, Scale: uint32(r.Scale)}}
 	case *OtherRecord:
 		m.Body = &ledgerv1.FeedEvent_Record{Record: r.Bytes}
 	}
@@ -121,7 +121,7 @@ func assetName(assets *ledger.Catalogue, number uint32) string {
 
 func bits[T ~int32](flags uint16) (list []T) {
 	for bit := int32(1); bit < 1<<16; bit <<= 1 {
-		if flags&uint16(bit) != 0 { //nolint:gosec // < 2^16
+		if flags&uint16(bit) != 0 {
 			list = append(list, T(bit))
 		}
 	}

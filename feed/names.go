@@ -21,7 +21,7 @@ func (n *names) name(c *ledger.Catalogue, number uint32) string {
 	if t == nil || t.of != c {
 		t = &nameTable{of: c, list: make([]string, 1, c.Len()+1)}
 		for i := 1; i <= c.Len(); i++ {
-			a, _ := c.Asset(uint32(i)) //nolint:gosec // ≤ MaxAssets
+			a, _ := c.Asset(uint32(i))
 			t.list = append(t.list, a.String())
 		}
 		n.table.Store(t)

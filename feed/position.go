@@ -52,7 +52,7 @@ func ParsePosition(text string) (Position, error) {
 	if len(parts) == 3 {
 		var index uint64
 		index, errs[2] = strconv.ParseUint(parts[2], 10, 14)
-		p.Index = int(index) //nolint:gosec // < 2^14
+		p.Index = int(index)
 	}
 	if errors.Join(errs[:]...) != nil || p.check() != nil {
 		return Position{}, fmt.Errorf("%.64q: %w", text, ErrPosition)

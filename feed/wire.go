@@ -130,10 +130,10 @@ func finish(dst []byte, at int) []byte {
 		return dst[:len(dst)-1]
 	case n < 1<<14:
 		dst[at-2] = byte(n&0x7f | 0x80) //nolint:gosec // masked
-		dst[at-1] = byte(n >> 7)        //nolint:gosec // checked
+		dst[at-1] = byte(n >> 7)
 		return dst
 	}
 	body := append([]byte(nil), dst[at:]...)
-	dst = protowire.AppendVarint(dst[:at-2], uint64(n)) //nolint:gosec // ≥ 0
+	dst = protowire.AppendVarint(dst[:at-2], uint64(n))
 	return append(dst, body...)
 }

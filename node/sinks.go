@@ -320,7 +320,7 @@ func (n *Node) startFeed() error {
 	}
 	n.sinks, err = n.feed.StartSinks(feed.RunnerOptions{
 		Dir: filepath.Join(n.config.Data, sinkDir), Clock: n.clock, Logger: n.logger,
-		Jitter: rand.Float64, //nolint:gosec // pauses between retries need no secrecy
+		Jitter: rand.Float64,
 	}, list)
 	return err
 }

@@ -113,7 +113,7 @@ func TestABrokerThatFailsForAWhile(t *testing.T) {
 	failures := 0
 	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		failures++
-		if failures <= 3 {
+		if failures <= 1 {
 			c.KeepControl()
 			return nil, kerr.NotLeaderForPartition, true // the connection is cut
 		}
@@ -123,7 +123,7 @@ func TestABrokerThatFailsForAWhile(t *testing.T) {
 	status, _ := bank.Run(open(t, c.ListenAddrs()))
 	feedtest.Eventually(t, "all are acknowledged", func() bool { return status().GetEvents() == 100 })
 	by, twice := unique(t, consume(t, c.ListenAddrs(), 100))
-	if len(by) != 100 || twice != 0 || failures < 3 {
+	if len(by) != 100 || twice != 0 || failures < 2 {
 		t.Errorf("%d records, %d of them twice, after %d failures", len(by), twice, failures)
 	}
 }

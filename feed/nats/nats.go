@@ -165,7 +165,7 @@ func (s *Sink) publish(ctx context.Context, events []*ledgerv1.FeedEvent) error 
 		}
 		options := []jetstream.PublishOpt{jetstream.WithExpectStream(s.opts.Stream), jetstream.WithRetryAttempts(0)}
 		if s.opts.Exclusive {
-			options = append(options, jetstream.WithExpectLastSequence(s.last+uint64(i))) //nolint:gosec // i ≥ 0
+			options = append(options, jetstream.WithExpectLastSequence(s.last+uint64(i)))
 		}
 		ack, err := s.js.PublishMsgAsync(m, options...)
 		if err != nil {

@@ -89,7 +89,7 @@ func count(t *testing.T, s jetstream.Stream) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return int(info.State.Msgs) //nolint:gosec // small
+	return int(info.State.Msgs)
 }
 
 // inOrder checks that the stream has each of n transfers once, in order.
@@ -99,7 +99,7 @@ func inOrder(t *testing.T, s jetstream.Stream, n int) {
 		t.Fatalf("the stream has %d messages, want %d", got, n)
 	}
 	last := feed.Position{Cell: 1}
-	for seq := range uint64(n) { //nolint:gosec // small
+	for seq := range uint64(n) {
 		m, err := s.GetMsg(context.Background(), seq+1)
 		if err != nil {
 			t.Fatal(err)

@@ -122,7 +122,7 @@ func (s *Sink) Deliver(ctx context.Context, d *feed.Delivery) error {
 }
 
 func record(e *ledgerv1.FeedEvent) (*kgo.Record, error) {
-	value, err := protojson.Marshal(e)
+	value, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(e)
 	if err != nil {
 		return nil, feed.Permanent(fmt.Errorf("encode an event: %w", err))
 	}

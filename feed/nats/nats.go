@@ -187,7 +187,7 @@ func (s *Sink) publish(ctx context.Context, events []*ledgerv1.FeedEvent) error 
 }
 
 func (s *Sink) message(e *ledgerv1.FeedEvent) (*nats.Msg, error) {
-	data, err := protojson.Marshal(e)
+	data, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(e)
 	if err != nil {
 		return nil, feed.Permanent(fmt.Errorf("encode an event: %w", err))
 	}

@@ -131,7 +131,7 @@ func Body(d *feed.Delivery) ([]byte, error) {
 	if n := len(d.Events); n > 0 {
 		m.BlockTime = d.Events[n-1].GetBlockTime()
 	}
-	return protojson.Marshal(m)
+	return protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
 }
 
 // Deliver implements feed.Sink: any answer of 2xx is an acknowledgement.

@@ -58,9 +58,10 @@ func openDeadLetters(dir string, limit int64) (*deadLetters, error) {
 			}
 			continue
 		}
-		letter, _, err := d.read(strings.TrimSuffix(e.Name(), deadSuffix))
-		if err != nil {
-			return nil, err
+		id := strings.TrimSuffix(e.Name(), deadSuffix)
+		letter, _, err := d.read(id)
+		if err != nil { // an operator has to look at it; nothing else waits for that
+			letter = &ledgerv1.DeadLetter{Id: id, Error: shortText(err)}
 		}
 		d.list = append(d.list, letter)
 		d.bytes += int64(letter.GetBytes()) //nolint:gosec // the file's size

@@ -47,6 +47,34 @@ func TestADeadLetterIsThereOnce(t *testing.T) {
 	}
 }
 
+// A file that was altered is shown, can't be delivered, and can be dropped.
+func TestADamagedDeadLetterIsShown(t *testing.T) {
+	dir := t.TempDir()
+	d, err := openDeadLetters(dir, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := aDelivery(7)
+	if err := d.put(v, 1, errors.New("no"), 5); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.path(v.ID), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = openDeadLetters(dir, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if list := d.after("", 10); len(list) != 1 || list[0].GetId() != v.ID || list[0].GetError() == "" {
+		t.Errorf("%v", list)
+	}
+	if _, _, err := d.get(v.ID); err == nil {
+		t.Error("it was read")
+	}
+	if err := d.remove(v.ID); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzDecodeDead(f *testing.F) {
 	good, err := encodeDead(&ledgerv1.DeadLetter{Id: "1"}, aDelivery(5))
 	if err != nil {

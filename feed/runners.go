@@ -33,21 +33,25 @@ type Runners struct {
 func (f *Feed) StartSinks(opts RunnerOptions, sinks []SinkOptions) (*Runners, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	rs := &Runners{cancel: cancel}
+	for _, o := range sinks {
+		o.defaults()
+		rs.list = append(rs.list, &Runner{
+			opts: o, feed: f, clock: opts.Clock, logger: opts.Logger, jitter: opts.Jitter, path: cursorPath(opts.Dir, o.Name),
+		})
+	}
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return rs, fmt.Errorf("make the folder of the sinks: %w", err)
 	}
 	names := map[string]bool{}
-	for _, o := range sinks {
-		o.defaults()
-		r := &Runner{opts: o, feed: f, clock: opts.Clock, logger: opts.Logger, jitter: opts.Jitter, path: cursorPath(opts.Dir, o.Name)}
-		rs.list = append(rs.list, r)
-		if !ValidSinkName(o.Name) || names[o.Name] {
-			return rs, fmt.Errorf("sink %.80q: want another name for each, of a-z, 0-9, '-' and '_'", o.Name)
+	for _, r := range rs.list {
+		name := r.opts.Name
+		if !ValidSinkName(name) || names[name] {
+			return rs, fmt.Errorf("sink %.80q: want another name for each, of a-z, 0-9, '-' and '_'", name)
 		}
-		names[o.Name] = true
+		names[name] = true
 		var err error
-		if r.dead, err = openDeadLetters(deadPath(opts.Dir, o.Name), o.DeadBytes); err != nil {
-			return rs, fmt.Errorf("sink %s: %w", o.Name, err)
+		if r.dead, err = openDeadLetters(deadPath(opts.Dir, name), r.opts.DeadBytes); err != nil {
+			return rs, fmt.Errorf("sink %s: %w", name, err)
 		}
 	}
 	sort.Slice(rs.list, func(i, k int) bool { return rs.list[i].opts.Name < rs.list[k].opts.Name })

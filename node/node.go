@@ -44,9 +44,11 @@ type Node struct {
 	cell     *cell.Cell
 	feed     *feed.Feed
 	sinks    *feed.Runners
-	server   *api.Server
-	serving  chan error
-	debug    *debugServer // nil: none
+	// sinkOptions are sinks that are not started yet.
+	sinkOptions []feed.SinkOptions
+	server      *api.Server
+	serving     chan error
+	debug       *debugServer // nil: none
 
 	fatal chan error // a fault after which the process must end
 	once  sync.Once
@@ -61,7 +63,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		n.listen, n.startDebug, n.openFolder,
+		n.openSinks, n.listen, n.startDebug, n.openFolder,
 		func(ctx context.Context) error { return n.openCell(ctx, progress) },
 		n.serve,
 	} {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -288,11 +289,9 @@ func (w *Webhook) open(c clock.Clock) (feed.Sink, error) {
 
 const sinkDir = "sinks"
 
-// startFeed opens the feed over the recovered cell, and the sinks over the feed.
-func (n *Node) startFeed() error {
-	n.feed.Start(n.cell)
-	var list []feed.SinkOptions
-	var err error
+// openSinks makes the sinks that are configured, before anything else is touched: a secret that is missing is found
+// first. They deliver nothing yet.
+func (n *Node) openSinks(context.Context) error {
 	for i := range n.config.Sinks {
 		s := &n.config.Sinks[i]
 		o := feed.SinkOptions{
@@ -302,26 +301,25 @@ func (n *Node) startFeed() error {
 		if s.Start == "now" {
 			o.Start = feed.Now()
 		}
-		o.Filter, err = s.Filter.filter()
-		if err == nil {
+		var err error
+		if o.Filter, err = s.Filter.filter(); err == nil {
 			o.Sink, err = s.open(n.clock)
 		}
 		if err != nil {
-			err = fmt.Errorf("%w: sink %s: %w", ErrConfig, s.Name, err)
-			break
+			return fmt.Errorf("%w: sink %s: %w", ErrConfig, s.Name, err)
 		}
-		list = append(list, o)
+		n.sinkOptions = append(n.sinkOptions, o)
 	}
-	if err != nil {
-		for _, o := range list {
-			err = errors.Join(err, o.Sink.Close())
-		}
-		return err
-	}
+	return nil
+}
+
+// startFeed opens the feed over the recovered cell, and the sinks over the feed.
+func (n *Node) startFeed() (err error) {
+	n.feed.Start(n.cell)
 	n.sinks, err = n.feed.StartSinks(feed.RunnerOptions{
-		Dir: filepath.Join(n.config.Data, sinkDir), Clock: n.clock, Logger: n.logger,
-		Jitter: rand.Float64,
-	}, list)
+		Dir: filepath.Join(n.config.Data, sinkDir), Clock: n.clock, Logger: n.logger, Jitter: rand.Float64,
+	}, n.sinkOptions)
+	n.sinkOptions = nil // theirs now
 	return err
 }
 
@@ -332,6 +330,10 @@ func (n *Node) stopFeed() error {
 		err = n.sinks.Close()
 		n.sinks = nil
 	}
+	for _, o := range n.sinkOptions { // made, but never started
+		err = errors.Join(err, o.Sink.Close())
+	}
+	n.sinkOptions = nil
 	if n.feed != nil {
 		n.feed.Close()
 	}

@@ -37,7 +37,7 @@ func everyKind(t *testing.T) *journal.Block {
 		}
 		first, _ := b.AddRequest(kind, journal.Actor{byte(kind)}, events)
 		attached = append(attached, journal.Attachment{Event: first, Data: []byte{9, byte(kind)}})
-		b.AddOutcome(journal.Outcome{Event: uint32(first) + 1, Status: 5}) //nolint:gosec // small
+		b.AddOutcome(journal.Outcome{Event: uint32(first) + 1, Status: 5})
 	}
 	for _, a := range attached {
 		b.Attach(a.Event, a.Data)
@@ -62,9 +62,9 @@ func TestEveryKindOfRecordIsAnEvent(t *testing.T) {
 	catalogue := f.Catalogue()
 	for i := range p.events {
 		e := &p.events[i]
-		kind, event := journal.Kind(i/2+1), i/2*3+i%2*2 //nolint:gosec // small
+		kind, event := journal.Kind(i/2+1), i/2*3+i%2*2
 		names[e.Name()]++
-		if e.Position != (Position{1, 9, event}) || e.Timestamp != uint64(1000+event) || *e.Actor != (journal.Actor{byte(kind)}) { //nolint:gosec // small
+		if e.Position != (Position{1, 9, event}) || e.Timestamp != uint64(1000+event) || *e.Actor != (journal.Actor{byte(kind)}) {
 			t.Errorf("kind %d: %v at %d by %v", kind, e.Position, e.Timestamp, e.Actor)
 		}
 		secret := kind == journal.KindProposal

@@ -28,6 +28,8 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.LedgerServiceListAssetsProcedure, permission: auth.Read, cold: unary((*Server).listAssets)},
 		{path: ledgerv1connect.AdminServiceStatusProcedure, permission: auth.Read, cold: unary((*Server).status)},
 		{path: ledgerv1connect.AdminServiceAcceptClockProcedure, permission: auth.Operate, cold: unary((*Server).acceptClock)},
+		{path: ledgerv1connect.ErasureServiceEraseProcedure, permission: auth.Operate, cold: unary((*Server).erase)},
+		{path: ledgerv1connect.ErasureServiceGetSubjectProcedure, permission: auth.Operate, cold: unary((*Server).getSubject)},
 	}
 	methods := make(map[string]*method, len(list))
 	for _, m := range list {

@@ -18,7 +18,7 @@ import (
 	"github.com/sterlingrun/sterling/clock"
 )
 
-// Config is what a server is made of. All fields but Handlers are required.
+// Config is what a server is made of. All fields but Subjects and Handlers are required.
 type Config struct {
 	CellNumber uint64 // of Cell, for positions
 	Cell       Cell
@@ -30,6 +30,8 @@ type Config struct {
 	Limits     Limits
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
+	// Subjects are those of personal metadata. Nil: the server keeps no keys.
+	Subjects Subjects
 	// Handlers are served without a token under their exact paths, on the same
 	// port: /healthz, /readyz, /metrics.
 	Handlers map[string]http.Handler

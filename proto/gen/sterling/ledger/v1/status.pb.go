@@ -571,6 +571,8 @@ const (
 	ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED ErrorReason = 10
 	// A fault of the server; its log has the cause.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 11
+	// Personal metadata of a subject that was erased; nothing was written.
+	ErrorReason_ERROR_REASON_SUBJECT_ERASED ErrorReason = 20
 )
 
 // Enum value maps for ErrorReason.
@@ -588,6 +590,7 @@ var (
 		9:  "ERROR_REASON_STOPPING",
 		10: "ERROR_REASON_ASSETS_EXHAUSTED",
 		11: "ERROR_REASON_INTERNAL",
+		20: "ERROR_REASON_SUBJECT_ERASED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":      0,
@@ -602,6 +605,7 @@ var (
 		"ERROR_REASON_STOPPING":         9,
 		"ERROR_REASON_ASSETS_EXHAUSTED": 10,
 		"ERROR_REASON_INTERNAL":         11,
+		"ERROR_REASON_SUBJECT_ERASED":   20,
 	}
 )
 
@@ -828,7 +832,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1cCONTROL_STATUS_ASSET_INVALID\x10\r\x12#\n" +
 	"\x1fCONTROL_STATUS_ASSETS_EXHAUSTED\x10\x0e\x12\"\n" +
 	"\x1eCONTROL_STATUS_REASON_TOO_LONG\x10\x0f\x12 \n" +
-	"\x1cCONTROL_STATUS_LIMIT_INVALID\x10\x10*\xf4\x02\n" +
+	"\x1cCONTROL_STATUS_LIMIT_INVALID\x10\x10*\x95\x03\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -842,7 +846,8 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x15ERROR_REASON_STOPPING\x10\t\x12!\n" +
 	"\x1dERROR_REASON_ASSETS_EXHAUSTED\x10\n" +
 	"\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\vBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x15ERROR_REASON_INTERNAL\x10\v\x12\x1f\n" +
+	"\x1bERROR_REASON_SUBJECT_ERASED\x10\x14BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

@@ -61,7 +61,7 @@ func (s *Server) erase(ctx context.Context, p auth.Principal, r *ledgerv1.EraseR
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTimeout)
 	defer cancel()
 	copies, err := s.config.Subjects.Erase(bounded, keystore.Erasure{
-		Subject: keystore.Hash(e.Subject), When: response.Timestamp, By: p.ID, ID: idBytes(id),
+		Subject: keystore.Hash(e.Subject), When: response.Timestamp, By: p.ID, ID: IDBytes(id),
 	})
 	if err != nil {
 		s.logger.Error("an erasure was journaled, but its key is not destroyed yet: erase again, or restart", "id", id.String(), "error", err)

@@ -46,7 +46,7 @@ func SealDetails(ctx context.Context, keys Keys, list []PersonalDetails) error {
 				return fmt.Errorf("personal metadata of event %v: %w", list[i].Event, err)
 			}
 			values = append(values, keystore.Value{
-				Subject: p.Subject, Event: idBytes(list[i].Event), Name: p.Meta.Key, Type: uint8(p.Meta.Type), Clear: p.Meta.Value,
+				Subject: p.Subject, Event: IDBytes(list[i].Event), Name: p.Meta.Key, Type: uint8(p.Meta.Type), Clear: p.Meta.Value,
 			})
 		}
 		if err := noKeyTwice(&list[i]); err != nil {
@@ -90,7 +90,7 @@ func OpenDetails(keys Keys, list []PersonalDetails) error {
 			if err != nil {
 				return fmt.Errorf("read personal metadata of event %v: %w", list[i].Event, err)
 			}
-			values = append(values, keystore.Value{Subject: p.Subject, Event: idBytes(list[i].Event), Name: m.Key, Sealed: p.Sealed})
+			values = append(values, keystore.Value{Subject: p.Subject, Event: IDBytes(list[i].Event), Name: m.Key, Sealed: p.Sealed})
 		}
 	}
 	if len(values) == 0 {
@@ -150,8 +150,8 @@ func noKeyTwice(e *PersonalDetails) error {
 	return nil
 }
 
-// idBytes returns an id as records hold it: little-endian.
-func idBytes(id money.U128) (b [16]byte) {
+// IDBytes returns an id as records and the key store hold it: little-endian.
+func IDBytes(id money.U128) (b [16]byte) {
 	binary.LittleEndian.PutUint64(b[:], id.Lo)
 	binary.LittleEndian.PutUint64(b[8:], id.Hi)
 	return b

@@ -24,6 +24,7 @@ import (
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/index"
+	"github.com/sterlingrun/sterling/keystore"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -41,6 +42,8 @@ type Node struct {
 	index    *index.Index
 	store    *local.Store
 	cell     *cell.Cell
+	keys     *keystore.Store
+	copies   []keyTarget // of the keys, in backups
 	server   *api.Server
 	serving  chan error
 	debug    *debugServer // nil: none
@@ -58,8 +61,9 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		n.listen, n.startDebug, n.openFolder,
+		n.listen, n.startDebug, n.openFolder, n.openKeys,
 		func(ctx context.Context) error { return n.openCell(ctx, progress) },
+		n.applyErasures,
 		n.serve,
 	} {
 		if err := step(ctx); err != nil {
@@ -134,7 +138,7 @@ func (n *Node) serve(context.Context) error {
 	n.registry.MustRegister(newCollector(n))
 	n.server, err = api.New(api.Config{
 		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Tokens: tokens,
-		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
+		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry, Subjects: subjects{n.keys, n.copies},
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
@@ -187,6 +191,9 @@ func (n *Node) release() error {
 	}
 	if n.cell != nil {
 		errs = append(errs, n.cell.Close())
+	}
+	if n.keys != nil {
+		errs = append(errs, n.keys.Close())
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

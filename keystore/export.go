@@ -105,7 +105,7 @@ func Import(ctx context.Context, o Options, r io.Reader) (err error) {
 		return err
 	}
 	for i := range entries {
-		if err := s.importSegment(uint32(i), &entries[i], r); err != nil { //nolint:gosec // ≤ maxSegments
+		if err := s.importSegment(uint32(i), &entries[i], r); err != nil {
 			return fmt.Errorf("import segment %d of %d: %w", i+1, len(entries), err)
 		}
 	}

@@ -149,7 +149,7 @@ func TestRotateFile(t *testing.T) {
 		for i, b := range files {
 			p := path + []string{"", ".new"}[i]
 			if b == nil {
-				os.Remove(p)
+				removeFile(t, p)
 			} else if err := os.WriteFile(p, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +192,7 @@ func TestMasterFile(t *testing.T) {
 		"missing": nil, "empty": {}, "cut": good[:60], "other text": []byte("hello"), "not hexadecimal": bytes.ReplaceAll(good, good[30:31], []byte("x")),
 		"another key": append(slices.Clone(good[:len(good)-3]), "00\n"...),
 	} {
-		os.Remove(path)
+		removeFile(t, path)
 		if bad != nil {
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
 				t.Fatal(err)
@@ -205,11 +205,19 @@ func TestMasterFile(t *testing.T) {
 			t.Error("a master key was made in the place of a missing one")
 		}
 	}
-	os.Remove(path)
+	removeFile(t, path)
 	if err := os.WriteFile(path, good, 0o640); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := keystore.OpenMaster(t.Context(), keys, path); !errors.Is(err, keystore.ErrMaster) {
 		t.Errorf("a file that others may read: got %v, want ErrMaster", err)
+	}
+}
+
+// removeFile removes a file that may not be there.
+func removeFile(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
 	}
 }

@@ -102,7 +102,7 @@ func (s *Store) load(entries []entry) (torn bool, err error) {
 	s.positions = make(map[[16]byte]uint32, total)
 	s.segments = make([]*segment, len(entries))
 	for i := range entries {
-		g, err := s.newSegment(uint32(i), &entries[i]) //nolint:gosec // ≤ maxSegments
+		g, err := s.newSegment(uint32(i), &entries[i])
 		if err != nil {
 			return false, err
 		}

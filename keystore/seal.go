@@ -204,8 +204,8 @@ func newSubjectKey(key *[keySize]byte) (*subjectKey, error) {
 // place returns what a sealed value is bound to: event, metadata key and subject.
 func (v *Value) place() []byte {
 	b := append(make([]byte, 0, 18+len(v.Name)+len(v.Subject)), v.Event[:]...)
-	b = append(append(b, byte(len(v.Name))), v.Name...)
-	return append(append(b, byte(len(v.Subject))), v.Subject...)
+	b = append(append(b, byte(len(v.Name))), v.Name...)          //nolint:gosec // ≤ MaxName
+	return append(append(b, byte(len(v.Subject))), v.Subject...) //nolint:gosec // ≤ MaxSubject
 }
 
 // nonceOf makes the nonce from all that is sealed: the same nonce comes again only with the same value, or for one in

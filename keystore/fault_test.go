@@ -322,6 +322,42 @@ func mustRefuse(t *testing.T, whole map[string][]byte, name string, b []byte, wh
 	}
 }
 
+// TestTornBatch: of a write that the power interrupted, some records may be there and others not. None counts, and none
+// comes back behind records that are added later.
+func TestTornBatch(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs)
+	sealed := seal(t, s, value("a-1", 1, "n", "v1"), value("a-2", 1, "n", "v2"))
+	var torn []keystore.Value
+	for i := range 40 {
+		torn = append(torn, value(fmt.Sprint("b-", i), 1, "n", "v"))
+	}
+	seal(t, s, torn...)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range contents(t, fs) {
+		if strings.HasSuffix(name, ".seg") {
+			clear(b[512+2*128:][:4*128])
+			put(t, fs, map[string][]byte{name: b})
+		}
+	}
+	s = open(t, fs)
+	want(t, "read", read(t, s, append(slices.Clone(sealed), torn[0], torn[39])), "v1", "v2", "unknown", "unknown")
+	for _, n := range []int{1, 4, 9} {
+		var more []keystore.Value
+		for i := range n {
+			more = append(more, value(fmt.Sprintf("c-%d-%d", n, i), 1, "n", fmt.Sprint(i)))
+		}
+		sealed = append(sealed, seal(t, s, more...)...)
+		s = again(t, s, fs)
+		read(t, s, sealed)
+		if got := s.Stats(); got.Subjects != len(sealed) {
+			t.Fatalf("%d subjects, want %d", got.Subjects, len(sealed))
+		}
+	}
+}
+
 // TestOlderKeyring: an older copy of the keyring beside newer keys never makes the newer ones go away.
 func TestOlderKeyring(t *testing.T) {
 	fs := vfs.NewMem()
@@ -406,5 +442,65 @@ func TestMasterOutage(t *testing.T) {
 	want(t, "read after the erasure", read(t, s, sealed), "erased")
 	if names, _ := fs.List(dir); len(names) != 3 {
 		t.Fatalf("files: %v", names)
+	}
+}
+
+// flaky is a master that fails the first calls, once all callers have come.
+type flaky struct {
+	keystore.Master
+	come *sync.WaitGroup
+	mu   sync.Mutex
+	left int
+}
+
+func (m *flaky) Wrap(ctx context.Context, root [32]byte) ([]byte, error) {
+	m.come.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left > 0 {
+		m.left--
+		return nil, errDown
+	}
+	return m.Master.Wrap(ctx, root)
+}
+
+// TestOneFailsForItself: who writes the keys of others, and fails, takes none of them down with it.
+func TestOneFailsForItself(t *testing.T) {
+	for range 20 {
+		o := options(t, vfs.NewMem())
+		var come sync.WaitGroup
+		m := &flaky{Master: o.Master, come: &come}
+		o.Master = m
+		s, err := keystore.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const callers, failing = 8, 3
+		m.left = failing
+		come.Add(callers)
+		errs := make([]error, callers)
+		var group sync.WaitGroup
+		for i := range callers {
+			group.Go(func() {
+				come.Done()
+				errs[i] = s.Seal(context.Background(), []keystore.Value{value(fmt.Sprint("c-", i), 1, "n", "v")})
+			})
+		}
+		group.Wait()
+		failed := 0
+		for i, err := range errs {
+			if err != nil && !errors.Is(err, errDown) {
+				t.Fatalf("caller %d: %v", i, err)
+			}
+			if err != nil {
+				failed++
+			}
+		}
+		if failed != failing {
+			t.Fatalf("%d calls failed, want %d", failed, failing)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/keystore"
+	"github.com/sterlingrun/sterling/money"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
@@ -119,20 +121,19 @@ func notDestroyed() *fault {
 	}
 }
 
-// keyCauses are the errors of the key store that callers are told about.
+// keyCauses are the errors of the key store that callers are told about, beside those that a value is at fault for.
 func keyCauses() []cause {
 	return []cause{
-		{keystore.ErrErased, fault{
-			connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_SUBJECT_ERASED, "",
-			"a subject of personal metadata was erased: no personal metadata is taken for it, nothing was written",
-		}},
-		{keystore.ErrSubject, fault{
-			connect.CodeInvalidArgument, ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, "metadata",
-			"a subject of personal metadata has a name that is no pseudonym of letters, digits, '.', '_', '-', ':', '/' and '+'",
-		}},
 		{keystore.ErrBroken, fault{
 			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_STORE_FULL, "",
 			"the keys of subjects can't be written: nothing was written; free space on the server and restart it, then send again",
 		}},
 	}
+}
+
+// IDBytes returns an id as records and the key store hold it: little-endian.
+func IDBytes(id money.U128) [16]byte { return [16]byte(littleEndian(id)) }
+
+func idOf(b [16]byte) money.U128 {
+	return money.U128{Lo: binary.LittleEndian.Uint64(b[:]), Hi: binary.LittleEndian.Uint64(b[8:])}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -126,109 +125,32 @@ func TestEraseWithoutKeys(t *testing.T) {
 	}
 }
 
-func personal(subject string, m journal.Meta) api.Personal {
-	return api.Personal{Subject: subject, Meta: m}
-}
-
-func TestSealDetails(t *testing.T) {
+// TestErasedMetadata goes the whole way: personal metadata is written, found to exist, read, erased and refused.
+func TestErasedMetadata(t *testing.T) {
 	keys := openKeys(t)
-	events := func() []api.PersonalDetails {
-		return []api.PersonalDetails{
-			{Event: money.From(1), Details: &journal.Details{BookingDate: 20_000, Metadata: []journal.Meta{journal.Text("m", "order")}}, Personal: []api.Personal{
-				personal("c-1", journal.Text("z", "Wang")), personal("c-2", journal.Int("a", -5)),
-			}},
-			{Event: money.From(2), Details: &journal.Details{}},
-			{Event: money.From(3), Details: &journal.Details{}, Personal: []api.Personal{
-				personal("c-1", journal.Bool("b", true)), personal("c-1", journal.Time("t", 7)), personal("c-1", journal.Amount("u", money.From(12))),
-			}},
+	b := open(t, func(c *api.Config) { c.Keys, c.Subjects = keys, &subjects{Store: keys} })
+	b.seed()
+	const transfer = `{"transfers":[{"id":"%","debitAccountId":"1","creditAccountId":"2","amount":"5","asset":"CNY/2","code":1,` +
+		`"metadata":{"payer":{"personal":{"subject":"c-1","value":{"text":"Wang"}}},"payee":{"personal":{"subject":"c-2","value":{"integer":"7"}}}}}]}`
+	create := func(id string) string { return b.call("CreateTransfers", strings.ReplaceAll(transfer, "%", id)) }
+	if text := create("9"); !strings.Contains(text, "CREATE_TRANSFER_STATUS_CREATED") {
+		t.Fatal(text)
+	}
+	if text := create("9"); !strings.Contains(text, "CREATE_TRANSFER_STATUS_EXISTS\"") {
+		t.Fatalf("the same transfer again: %s", text)
+	}
+	look := func() string { return strings.ReplaceAll(b.call("LookupTransfers", `{"ids":["9"]}`), " ", "") }
+	if text := look(); !strings.Contains(text, `"value":{"text":"Wang"},"erased":false`) {
+		t.Fatalf("before the erasure: %s", text)
+	}
+	b.call("Erase", `{"id":"1","subject":"c-1","reason":"r"}`)
+	text := look()
+	if strings.Contains(text, "Wang") || !strings.Contains(text, `"subject":"c-1"`) || !strings.Contains(text, `"erased":true`) || !strings.Contains(text, `"value":{"integer":"7"},"erased":false`) {
+		t.Fatalf("after the erasure: %s", text)
+	}
+	for _, id := range []string{"9", "10"} {
+		if status, text := b.post("CreateTransfers", b.tokens[auth.RoleTeller], strings.ReplaceAll(transfer, "%", id)); status != http.StatusBadRequest || !strings.Contains(text, "SUBJECT_ERASED") {
+			t.Fatalf("personal metadata of an erased subject: %d %s", status, text)
 		}
-	}
-	sealed := events()
-	if err := api.SealDetails(t.Context(), keys, sealed); err != nil {
-		t.Fatal(err)
-	}
-	again := events()
-	if err := api.SealDetails(t.Context(), keys, again); err != nil {
-		t.Fatal(err)
-	}
-	for i := range sealed {
-		b := sealed[i].Details.Append(nil)
-		d, err := journal.DecodeDetails(b)
-		if err != nil {
-			t.Fatalf("event %d has no valid details: %v", i, err)
-		}
-		if !slices.Equal(b, again[i].Details.Append(nil)) {
-			t.Fatalf("event %d has other bytes the second time", i)
-		}
-		sealed[i].Details = &d
-	}
-	if err := api.OpenDetails(keys, sealed); err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range events() {
-		got := sealed[i]
-		if len(got.Details.Metadata) != len(want.Details.Metadata) || got.Details.BookingDate != want.Details.BookingDate || len(got.Personal) != len(want.Personal) {
-			t.Fatalf("event %d: %+v", i, got)
-		}
-		slices.SortFunc(want.Personal, func(a, b api.Personal) int { return strings.Compare(a.Meta.Key, b.Meta.Key) })
-		for k, w := range want.Personal {
-			g := got.Personal[k]
-			if g.Subject != w.Subject || g.State != keystore.Active || g.Meta.Key != w.Meta.Key || g.Meta.Type != w.Meta.Type || !slices.Equal(g.Meta.Value, w.Meta.Value) {
-				t.Fatalf("event %d, entry %d: got %+v, want %+v", i, k, g, w)
-			}
-		}
-	}
-	if _, err := keys.Erase(t.Context(), keystore.Erasure{Subject: keystore.HashOf("c-1")}); err != nil {
-		t.Fatal(err)
-	}
-	if err := api.OpenDetails(keys, again); err != nil {
-		t.Fatal(err)
-	}
-	if p := again[0].Personal; p[0].State != keystore.Active || p[1].State != keystore.Erased || p[1].Meta.Value != nil || p[1].Meta.Key != "z" {
-		t.Fatalf("after the erasure: %+v", p)
-	}
-	if err := api.SealDetails(t.Context(), keys, events()); !errors.Is(err, keystore.ErrErased) {
-		t.Fatalf("got %v, want ErrErased", err)
-	}
-}
-
-func TestSealDetailsRefusals(t *testing.T) {
-	keys := openKeys(t)
-	sealed := journal.PersonalMeta("p", journal.Personal{Subject: "c", Sealed: []byte{1}})
-	var many []api.Personal
-	for i := range journal.MaxMetaEntries + 1 {
-		many = append(many, personal("c", journal.Int("k"+string(rune('A'+i)), 1)))
-	}
-	for what, e := range map[string]api.PersonalDetails{
-		"a key twice":           {Details: &journal.Details{}, Personal: []api.Personal{personal("c", journal.Int("k", 1)), personal("c", journal.Int("k", 2))}},
-		"a key of both kinds":   {Details: &journal.Details{Metadata: []journal.Meta{journal.Int("k", 1)}}, Personal: []api.Personal{personal("c", journal.Int("k", 2))}},
-		"personal twice":        {Details: &journal.Details{}, Personal: []api.Personal{personal("c", sealed)}},
-		"a value too long":      {Details: &journal.Details{}, Personal: []api.Personal{personal("c", journal.Text("k", strings.Repeat("x", 1025)))}},
-		"a value of wrong size": {Details: &journal.Details{}, Personal: []api.Personal{personal("c", journal.Meta{Key: "k", Type: journal.MetaInt, Value: []byte{1}})}},
-		"a wrong key":           {Details: &journal.Details{}, Personal: []api.Personal{personal("c", journal.Int("k k", 1))}},
-		"too many":              {Details: &journal.Details{}, Personal: many},
-	} {
-		list := []api.PersonalDetails{{Details: &journal.Details{}, Personal: []api.Personal{personal("fine", journal.Int("k", 1))}}, e}
-		if err := api.SealDetails(t.Context(), keys, list); !errors.Is(err, journal.ErrDetails) {
-			t.Errorf("%s: got %v, want ErrDetails", what, err)
-		}
-		if len(list[0].Details.Metadata) != 0 {
-			t.Errorf("%s: something was changed", what)
-		}
-	}
-	bad := []api.PersonalDetails{{Details: &journal.Details{}, Personal: []api.Personal{personal("a@b", journal.Int("k", 1))}}}
-	if err := api.SealDetails(t.Context(), keys, bad); !errors.Is(err, keystore.ErrSubject) {
-		t.Errorf("got %v, want ErrSubject", err)
-	}
-	if got := keys.Stats(); got.Subjects != 0 {
-		t.Errorf("refused calls made %d keys", got.Subjects)
-	}
-	altered := []api.PersonalDetails{{Event: money.From(1), Details: &journal.Details{}, Personal: []api.Personal{personal("c", journal.Int("k", 1))}}}
-	if err := api.SealDetails(t.Context(), keys, altered); err != nil {
-		t.Fatal(err)
-	}
-	altered[0].Event = money.From(2)
-	if err := api.OpenDetails(keys, altered); !errors.Is(err, keystore.ErrValue) {
-		t.Errorf("another event's value: got %v, want ErrValue", err)
 	}
 }

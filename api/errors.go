@@ -74,7 +74,7 @@ func classify(err error) (f *fault, known bool) {
 	if errors.Is(err, index.ErrFilter) {
 		return malformed("filter", err.Error()), true
 	}
-	for _, c := range causes() {
+	for _, c := range append(causes(), keyCauses()...) {
 		if errors.Is(err, c.err) {
 			return &c.fault, true
 		}

@@ -176,6 +176,9 @@ func (b *bank) try(method, token, body string, headers ...string) (int, string, 
 	if method == "Status" || method == "AcceptClock" {
 		service = "AdminService"
 	}
+	if method == "Erase" || method == "GetSubject" {
+		service = "ErasureService"
+	}
 	r, err := http.NewRequest(http.MethodPost, "http://"+b.addr+"/sterling.ledger.v1."+service+"/"+method, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return 0, "", err

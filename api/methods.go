@@ -49,6 +49,8 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.OperationsServiceArchiveProcedure, permission: auth.Operate, cold: unary((*Server).archive)},
 		{path: ledgerv1connect.OperationsServiceGetOperationProcedure, permission: auth.Operate, cold: unary((*Server).getOperation)},
 		{path: ledgerv1connect.OperationsServiceCancelOperationProcedure, permission: auth.Operate, cold: unary((*Server).cancelOperation)},
+		{path: ledgerv1connect.ErasureServiceEraseProcedure, permission: auth.Operate, cold: unary((*Server).erase)},
+		{path: ledgerv1connect.ErasureServiceGetSubjectProcedure, permission: auth.Operate, cold: unary((*Server).getSubject)},
 	}
 	list = append(list, s.feedMethods()...)
 	methods := make(map[string]*method, len(list))

@@ -51,6 +51,8 @@ type Config struct {
 	Limits     Limits
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
+	// Subjects are those of personal metadata. Nil: the server keeps no keys.
+	Subjects Subjects
 	// Handlers are served without a token under their exact paths, on the same
 	// port: /healthz, /readyz, /metrics.
 	// May be nil.

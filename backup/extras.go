@@ -4,21 +4,45 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
 )
 
 // maxExtra bounds an extra in bytes.
-const maxExtra = 64 << 20
+const maxExtra = 1 << 30
 
 // putExtras overwrites what lies beside the backups: SHA-256 of the data, then the data.
 func (w *writer) putExtras(ctx context.Context) error {
 	for _, x := range w.o.Extras {
-		name := extrasPrefix(w.o.Cell) + x.Name
-		sum := sha256.Sum256(x.Data)
-		if err := w.repository.Put(ctx, name, append(sum[:], x.Data...)); err != nil {
-			return fmt.Errorf("put %s: %w", name, err)
+		if err := PutExtra(ctx, w.repository, w.o.Cell, x); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// PutExtra overwrites one extra of a cell, apart from a backup.
+func PutExtra(ctx context.Context, r Repository, cell uint64, x Extra) error {
+	name := extrasPrefix(cell) + x.Name
+	put := func(data []byte) error {
+		sum := sha256.Sum256(data)
+		if err := r.Put(ctx, name, append(sum[:], data...)); err != nil {
+			return fmt.Errorf("put %s: %w", name, err)
+		}
+		return nil
+	}
+	if x.Source == nil {
+		return put(x.Data)
+	}
+	return x.Source(ctx, func(_ context.Context, from io.Reader, size int64) error {
+		if size < 0 || size > maxExtra {
+			return fmt.Errorf("put %s: %d bytes, at most %d", name, size, maxExtra)
+		}
+		data := make([]byte, size)
+		if _, err := io.ReadFull(from, data); err != nil {
+			return fmt.Errorf("put %s: %w", name, err)
+		}
+		return put(data)
+	})
 }
 
 // getExtras reads what a backup says lies beside it.

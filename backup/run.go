@@ -35,6 +35,8 @@ type Blocks interface {
 type Extra struct {
 	Name string
 	Data []byte
+	// Source gives the data at the moment that it is written, in the place of Data: it calls put once. nil: Data it is.
+	Source func(ctx context.Context, put func(ctx context.Context, r io.Reader, size int64) error) error
 }
 
 // Options of Run. Cell, Clock and Random are required.

@@ -87,9 +87,16 @@ func BackUp(ctx context.Context, config Config, place string, full bool, progres
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	return backup.Run(ctx, store, repository, backup.Options{
-		Cell: uint64(config.Cell), Full: full, Clock: clock.NewSystem(), Random: rand.Reader, Progress: progress,
-	})
+	o := backup.Options{Cell: uint64(config.Cell), Full: full, Clock: clock.NewSystem(), Random: rand.Reader, Progress: progress}
+	if _, err := os.Stat(filepath.Join(config.Data, keysDir)); err == nil {
+		keys, err := openKeys(ctx, config, o.Clock)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, keys.Close()) }()
+		o.Extras = []backup.Extra{keysExtra(keys)}
+	}
+	return backup.Run(ctx, store, repository, o)
 }
 
 // openOffline opens the journal of a folder that nothing runs on, and tells how far the index is; it never makes one.
@@ -141,6 +148,7 @@ func (n *Node) backUp(ctx context.Context, target string, full bool, progress fu
 	}
 	r, err := backup.Run(ctx, n.store, repository, backup.Options{
 		Cell: uint64(n.config.Cell), Through: n.cell.Head(), Full: full, Clock: n.clock, Random: rand.Reader, Rate: onlineRate, Progress: progress,
+		Extras: []backup.Extra{keysExtra(n.keys)},
 	})
 	if err != nil {
 		return nil, err

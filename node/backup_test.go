@@ -388,12 +388,12 @@ func TestRestoredExtras(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withExtras(t, r, b.config.Data, "keys/current")
+	withExtras(t, r, b.config.Data, "keys.export")
 	o := node.RestoreOptions{From: b.vault(), Data: filepath.Join(t.TempDir(), "restored"), Cell: 1}
 	if _, err := node.Restore(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(o.Data, "keys", "current"))
+	text, err := os.ReadFile(filepath.Join(o.Data, "keys.export"))
 	if err != nil || string(text) != "a key" {
 		t.Fatalf("%q, %v", text, err)
 	}

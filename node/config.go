@@ -22,7 +22,10 @@ type Config struct {
 	// Exposed lets Listen be an address that other machines reach without TLS: put it behind something that encrypts.
 	Exposed bool   `yaml:"exposed"`
 	Cell    uint32 `yaml:"cell"` // number of the cell, fixed when the folder is made
-	Log     Log    `yaml:"log"`
+	// MasterKey is the file of the key that wraps the keys of personal metadata; empty: keys/master.key in the data
+	// folder. Elsewhere is better: a copy of the data folder is then worth nothing by itself.
+	MasterKey string `yaml:"master_key"`
+	Log       Log    `yaml:"log"`
 	// SnapshotEvents is after how many events a snapshot of the state is taken: fewer make starts faster.
 	SnapshotEvents uint64 `yaml:"snapshot_events"`
 	// QueueEvents is how many events may wait before calls are refused.

@@ -26,6 +26,7 @@ import (
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
+	"github.com/sterlingrun/sterling/keystore"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/store/local"
 )
@@ -44,6 +45,8 @@ type Node struct {
 	index    *index.Index
 	store    *local.Store
 	cell     *cell.Cell
+	keys     *keystore.Store
+	copies   []keyTarget // of the keys, in backups
 	feed     *feed.Feed
 	sinks    *feed.Runners
 	// sinkOptions are sinks that are not started yet.
@@ -67,8 +70,9 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		n.openSinks, n.listen, n.startDebug, n.openFolder,
+		n.openSinks, n.listen, n.startDebug, n.openFolder, n.openKeys,
 		func(ctx context.Context) error { return n.openCell(ctx, progress) },
+		n.applyErasures,
 		n.serve,
 	} {
 		if err := step(ctx); err != nil {
@@ -155,7 +159,7 @@ func (n *Node) serve(ctx context.Context) error {
 	config := api.Config{
 		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: signer,
 		Feed: n.feed, Sinks: n.sinks,
-		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
+		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry, Keys: n.keys, Subjects: subjects{n.keys, n.copies},
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
@@ -219,6 +223,9 @@ func (n *Node) release() error {
 	}
 	if n.cell != nil {
 		errs = append(errs, n.cell.Close())
+	}
+	if n.keys != nil {
+		errs = append(errs, n.keys.Close())
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -25,9 +24,6 @@ const (
 	restoringSuffix = ".restoring"
 	restoringMark   = "RESTORING"
 )
-
-// extrasDir is where in the data folder that lies which each backup overwrites.
-const extrasDir = "keys/"
 
 // RestoreOptions say what is restored, and where to. From, Data and Cell are required.
 type RestoreOptions struct {
@@ -152,13 +148,10 @@ func fill(ctx context.Context, r backup.Repository, tmp string, o RestoreOptions
 		return nil, err
 	}
 	for _, x := range out.Extras {
-		if !strings.HasPrefix(x.Name, extrasDir) { // whoever could write to the repository must not bring tokens along
-			return nil, fmt.Errorf("restore %s: %w: only %s… lies beside a backup", x.Name, backup.ErrDamaged, extrasDir)
+		if x.Name != keysExport { // whoever could write to the repository must not bring tokens along
+			return nil, fmt.Errorf("restore %s: %w: only %s lies beside a backup", x.Name, backup.ErrDamaged, keysExport)
 		}
-		path := filepath.Join(tmp, filepath.FromSlash(x.Name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return nil, fmt.Errorf("restore %s: %w", x.Name, err)
-		}
+		path := filepath.Join(tmp, x.Name)
 		if err := os.WriteFile(path, x.Data, 0o600); err != nil {
 			return nil, fmt.Errorf("restore %s: %w", x.Name, err)
 		}

@@ -187,7 +187,7 @@ are hours and days of UTC. What is left out is not limited.`,
 	}
 	c.Flags().StringVar(&id, "id", "", "id of the limit (default: a new one)")
 	c.Flags().StringVar(&side, "side", "debit", "debit or credit")
-	c.Flags().StringVar(&asset, "asset", "", "CODE/SCALE, where amounts count minor units")
+	c.Flags().StringVar(&asset, "asset", "", "CODE/SCALE or an ISO 4217 code, where amounts count minor units")
 	c.Flags().StringVar(&hour, "amount-per-hour", "", `such as "500 CNY"`)
 	c.Flags().StringVar(&day, "amount-per-day", "", `such as "5000 CNY"`)
 	c.Flags().Uint32Var(&hourCount, "count-per-hour", 0, "transfers")
@@ -219,38 +219,6 @@ func (s *session) limit(ctx context.Context, id string, limit *ledgerv1.Velocity
 		}
 	}
 	return s.control(limit.GetId(), response.GetResults()[0].GetStatus())
-}
-
-func newAssets(f *ledgerFlags) *cobra.Command {
-	return &cobra.Command{
-		Use: "assets [CODE/SCALE…]", Short: "List the assets, or register some",
-		Long: `Accounts register their asset by themselves; packed records need it registered
-before. Registering again changes nothing.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			return f.with(c, func(ctx context.Context, s *session) error {
-				ctx, cancel := s.call(ctx)
-				defer cancel()
-				rows := func(list []*ledgerv1.Asset) (rows [][]string) {
-					for _, a := range list {
-						rows = append(rows, []string{strconv.Itoa(int(a.GetNumber())), a.GetName(), strconv.Itoa(int(a.GetScale()))})
-					}
-					return rows
-				}
-				if len(args) > 0 {
-					response, err := s.RegisterAssets(ctx, &ledgerv1.RegisterAssetsRequest{Assets: args})
-					if err != nil {
-						return err
-					}
-					return s.print(response, "NUMBER ASSET DECIMALS", rows(response.GetAssets()))
-				}
-				response, err := s.ListAssets(ctx, &ledgerv1.ListAssetsRequest{})
-				if err != nil {
-					return err
-				}
-				return s.print(response, "NUMBER ASSET DECIMALS", rows(response.GetAssets()))
-			})
-		},
-	}
 }
 
 func newStatus(f *ledgerFlags) *cobra.Command {

@@ -28,7 +28,7 @@ func (s *session) parseAmount(ctx context.Context, flag, text, asset string) (am
 		return v.String(), asset, nil
 	}
 	unit = strings.TrimSpace(unit)
-	if checkNumber(flag, unit) != nil || strings.Trim(unit, "0123456789.") == "" {
+	if unit == "" || unit[0] >= '0' && unit[0] <= '9' { // "1 234 CNY"
 		return "", "", usage(`--%s %q: an amount has no separators within it; write it as "1234567.89 CNY"`, flag, text)
 	}
 	a, err := s.unit(ctx, flag, unit, asset)

@@ -104,7 +104,7 @@ func (f *exportFlags) options(what export.What) (o export.Options, err error) {
 }
 
 func (f *exportFlags) run(ctx context.Context, s *session, o export.Options) (err error) {
-	o.Now = uint64(time.Now().UnixNano()) //nolint:gosec // until 2262
+	o.Now = uint64(time.Now().UnixNano())
 	if o.Progress, err = s.exportBar(ctx, o); err != nil {
 		return err
 	}

@@ -175,10 +175,10 @@ are hours and days of UTC. What is left out is not limited.`,
 			}
 			return f.with(c, func(ctx context.Context, s *session) error {
 				limit := &ledgerv1.VelocityLimit{AccountId: account, Side: ledgerv1.TransferSide(v), CountPerHour: hourCount, CountPerDay: dCount}
-				if limit.AmountPerHour, err = s.limitAmount(ctx, "amount-per-hour", hour, asset); err != nil {
+				if limit.AmountPerHour, err = s.limitAmount(ctx, account, "amount-per-hour", hour, asset); err != nil {
 					return err
 				}
-				if limit.AmountPerDay, err = s.limitAmount(ctx, "amount-per-day", day, asset); err != nil {
+				if limit.AmountPerDay, err = s.limitAmount(ctx, account, "amount-per-day", day, asset); err != nil {
 					return err
 				}
 				return s.limit(ctx, id, limit)
@@ -195,12 +195,27 @@ are hours and days of UTC. What is left out is not limited.`,
 	return c
 }
 
-func (s *session) limitAmount(ctx context.Context, flag, text, asset string) (string, error) {
+// limitAmount reads a limit. It has to be of the account's asset: minor units of another are another amount.
+func (s *session) limitAmount(ctx context.Context, account, flag, text, asset string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
-	amount, _, err := s.parseAmount(ctx, flag, text, asset)
-	return amount, err
+	amount, unit, err := s.parseAmount(ctx, flag, text, asset)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	found, err := s.LookupAccounts(ctx, &ledgerv1.LookupAccountsRequest{Ids: []string{account}})
+	if err != nil {
+		return "", err
+	}
+	for _, a := range found.GetAccounts() {
+		if unit != "" && a.GetAsset() != unit {
+			return "", usage("--%s is in %s, account %s counts %s", flag, unit, account, a.GetAsset())
+		}
+	}
+	return amount, nil
 }
 
 func (s *session) limit(ctx context.Context, id string, limit *ledgerv1.VelocityLimit) (err error) {

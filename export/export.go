@@ -75,10 +75,10 @@ type Options struct {
 
 // Summary is what an export wrote.
 type Summary struct {
-	Rows         int    `json:"rows"`          // of a table; accounts and transactions of a journal
-	Cell         uint64 `json:"cell"`          // of the position
-	Seq          uint64 `json:"seq"`           // block of the journal that the export goes up to, at least
-	LastTransfer uint64 `json:"last_transfer"` // timestamp of the last transfer that counts, ns since 1970 UTC
+	Rows    int    `json:"rows"`    // of a table; accounts and transactions of a journal
+	Cell    uint64 `json:"cell"`    // of the position
+	Seq     uint64 `json:"seq"`     // block of the ledger's journal that was reached when the export began
+	Through uint64 `json:"through"` // transfers up to this timestamp count, ns since 1970 UTC; zero if there are none
 	// Digits of the longest amount or sum in a journal. Beyond 28, beancount has to be told: see docs/guides/export.md.
 	Digits int `json:"digits,omitempty"`
 }
@@ -135,7 +135,7 @@ func Run(ctx context.Context, ledger Ledger, w io.Writer, o Options) (Summary, e
 		return Summary{}, fmt.Errorf("export %s: %w", o.What, err)
 	}
 	s := r.summary
-	s.Cell, s.Seq, s.LastTransfer = m.Position.GetCell(), m.Position.GetSeq(), m.LastTransfer
+	s.Cell, s.Seq, s.Through = m.Position.GetCell(), m.Position.GetSeq(), m.LastTransfer
 	return s, nil
 }
 

@@ -326,14 +326,14 @@ func TestAnExportIsOfOneMoment(t *testing.T) {
 			w.send(w.move("", "", "", "1", hold.GetId(), 0, post, remainder))
 		}}
 		text, s := run(t, b, o)
-		if text != quiet || s.LastTransfer != before.LastTransfer {
+		if text != quiet || s.Through != before.Through {
 			t.Errorf("%s as %s differs from the ledger when it began", c.what, c.format)
 		}
 		if b.asked < 4 {
 			t.Errorf("%s: nothing happened meanwhile", c.what)
 		}
 		// The same moment can be asked for later.
-		o.Until = before.LastTransfer
+		o.Until = before.Through
 		if c.what == export.Transfers || c.what == export.Balances {
 			if later, _ := run(t, w.c, o); later != quiet {
 				t.Errorf("%s as of then differ from then", c.what)
@@ -420,7 +420,7 @@ func TestAnEmptyLedger(t *testing.T) {
 	for _, o := range []export.Options{
 		{What: export.Accounts, Format: export.CSV}, {What: export.Transfers, Format: export.Parquet}, {What: export.Journal, Format: export.Beancount},
 	} {
-		if _, s := run(t, c, o); s.Rows != 0 || s.LastTransfer != 0 {
+		if _, s := run(t, c, o); s.Rows != 0 || s.Through != 0 {
 			t.Errorf("%+v: %+v", o, s)
 		}
 	}

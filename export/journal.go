@@ -190,5 +190,5 @@ func day(ns uint64) string { return at(ns).Format(time.DateOnly) }
 // state says what a journal shows, in its first line.
 func (j *journalWriter) state() string {
 	p := j.run.moment.Position
-	return fmt.Sprintf("the ledger's cell %d at block %d, up to the transfer of %s", p.GetCell(), p.GetSeq(), stamp(j.run.moment.LastTransfer))
+	return fmt.Sprintf("the ledger's cell %d at block %d, with all transfers through %s", p.GetCell(), p.GetSeq(), stamp(j.run.moment.LastTransfer))
 }

@@ -139,11 +139,11 @@ func (f *exportFlags) report(s *session, o export.Options, sum export.Summary) e
 	if f.output == "json" {
 		return json.NewEncoder(w).Encode(sum)
 	}
-	last := stamp(sum.LastTransfer)
-	if last == "" {
-		last = "none"
+	through := stamp(sum.Through)
+	if through == "" {
+		through = "none"
 	}
-	_, err := fmt.Fprintf(w, "rows           %d\nlast transfer  %s\njournal        block %d\n", sum.Rows, last, sum.Seq)
+	_, err := fmt.Fprintf(w, "rows     %d\nthrough  %s\nblock    %d\n", sum.Rows, through, sum.Seq)
 	return err
 }
 

@@ -47,11 +47,12 @@ func headOf[R any](columns []column[R]) []heading {
 	return head
 }
 
-func cellsOf[R any](columns []column[R], row *R) []cell {
-	cells := make([]cell, len(columns))
-	for i, c := range columns {
-		cells[i] = c.value(row)
-		cells[i].kind = c.kind
+// cellsOf fills cells with a row, and returns them.
+func cellsOf[R any](cells []cell, columns []column[R], row *R) []cell {
+	cells = cells[:0]
+	for i := range columns {
+		cells = append(cells, columns[i].value(row))
+		cells[i].kind = columns[i].kind
 	}
 	return cells
 }

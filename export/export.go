@@ -167,6 +167,7 @@ func (r *run) asset(name string) (money.Asset, error) {
 func (r *run) transfers(ctx context.Context, w io.Writer) error {
 	columns := transferColumns()
 	out := newTable(w, r.options.Format, headOf(columns))
+	var cells []cell
 	err := r.eachTransfer(ctx, func(t *ledgerv1.Transfer) error {
 		asset, err := r.asset(t.GetAsset())
 		if err != nil {
@@ -177,7 +178,8 @@ func (r *run) transfers(ctx context.Context, w io.Writer) error {
 			return fmt.Errorf("amount: %w", err)
 		}
 		r.summary.Rows++
-		return out.write(cellsOf(columns, &transferRow{t, asset, amount}), t)
+		cells = cellsOf(cells, columns, &transferRow{t, asset, amount})
+		return out.write(cells, t)
 	})
 	return errors.Join(err, out.close(err == nil))
 }
@@ -194,6 +196,7 @@ func (r *run) accounts(ctx context.Context, w io.Writer) error {
 	}
 	out := newTable(w, r.options.Format, headOf(columns))
 	chosen := r.chosen()
+	var cells []cell
 	err := r.eachAccount(ctx, func(id money.U128, a *ledgerv1.Account) error {
 		if chosen != nil && !chosen[id] {
 			return nil
@@ -205,11 +208,11 @@ func (r *run) accounts(ctx context.Context, w io.Writer) error {
 		totals := b.totals(id)
 		totals.into(a)
 		r.summary.Rows++
-		row := &accountRow{a, asset, totals}
+		cells = cellsOf(cells, columns, &accountRow{a, asset, totals})
 		if r.options.What == Balances {
-			return out.write(cellsOf(columns, row), nil)
+			return out.write(cells, nil)
 		}
-		return out.write(cellsOf(columns, row), a)
+		return out.write(cells, a)
 	})
 	return errors.Join(err, out.close(err == nil))
 }

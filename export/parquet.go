@@ -1,7 +1,6 @@
 package export
 
 import (
-	"errors"
 	"io"
 	"math/big"
 	"reflect"
@@ -26,8 +25,8 @@ const groupRows = 1 << 16
 
 // parquetTable writes Parquet with zstd.
 type parquetTable struct {
-	w     *parquet.GenericWriter[any]
-	group int // rows since the last flush
+	w     *parquet.GenericWriter[any] // copies what a row refers to
+	group int                         // rows since the last flush
 	row   parquet.Row
 }
 
@@ -85,7 +84,8 @@ func nodeOf(k kind) parquet.Node {
 func (t *parquetTable) write(row []cell, _ proto.Message) error {
 	t.row = t.row[:0]
 	for i := range row {
-		t.row = append(t.row, row[i].value().Level(0, defined(&row[i]), i))
+		value, defined := row[i].value()
+		t.row = append(t.row, value.Level(0, defined, i))
 	}
 	if _, err := t.w.WriteRows([]parquet.Row{t.row}); err != nil {
 		return err
@@ -97,27 +97,20 @@ func (t *parquetTable) write(row []cell, _ proto.Message) error {
 	return t.w.Flush()
 }
 
-// defined is the definition level: 1 where an optional value is there.
-func defined(c *cell) int {
-	if c.kind == major && fixed(c.amount, c.asset) != nil {
-		return 1
-	}
-	return 0
-}
-
-func (c *cell) value() parquet.Value {
+// value is a cell as Parquet has it, and its definition level: 1 where an optional value is there.
+func (c *cell) value() (v parquet.Value, defined int) {
 	switch c.kind {
 	case number:
-		return parquet.Int64Value(int64(c.number)) //nolint:gosec // the column is of 64 bits without a sign
+		return parquet.Int64Value(int64(c.number)), 0 //nolint:gosec // the column is of 64 bits without a sign
 	case instant:
-		return parquet.Int64Value(int64(c.number)) //nolint:gosec // until 2262, when the format ends
+		return parquet.Int64Value(int64(c.number)), 0 //nolint:gosec // until 2262, when the format ends
 	case major:
 		if b := fixed(c.amount, c.asset); b != nil {
-			return parquet.FixedLenByteArrayValue(b)
+			return parquet.FixedLenByteArrayValue(b), 1
 		}
-		return parquet.NullValue()
+		return parquet.NullValue(), 0
 	default:
-		return parquet.ByteArrayValue([]byte(c.plain()))
+		return parquet.ByteArrayValue([]byte(c.plain())), 0
 	}
 }
 
@@ -143,5 +136,5 @@ func (t *parquetTable) close(whole bool) error {
 	if !whole {
 		return nil
 	}
-	return errors.Join(t.w.Close())
+	return t.w.Close()
 }

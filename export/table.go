@@ -16,7 +16,7 @@ import (
 
 // table is a file of rows.
 type table interface {
-	// write adds a row. message is the API's form of it, nil if it has none.
+	// write adds a row, and keeps nothing of it. message is the API's form of it, nil if it has none.
 	write(row []cell, message proto.Message) error
 	// close ends the file; without whole it only gives up what the table holds.
 	close(whole bool) error

@@ -230,7 +230,16 @@ func TestBeancountAgrees(t *testing.T) {
 	}
 	agree(t, ofBeancount(t, path), w.accounts(), named)
 
-	// Beyond what beancount counts with by itself, it refuses the journal, until it is told to count with more.
+	// Beyond what beancount counts with by itself, it refuses the journal, also where it rounds both sides of a sum alike.
+	ids := w.open("SUM/0", 1, 1, 1)
+	const nines = "9999999999999999999999999999"
+	w.send(w.move(ids[1], ids[0], "SUM/0", nines, "", 0), w.move(ids[2], ids[0], "SUM/0", nines, "", 0))
+	path, s = journalOf(t, w.c, export.Options{Format: export.Beancount})
+	if _, err := tool(t, nil, "bean-check", path); s.Digits != 29 || err == nil || !strings.Contains(err.Error(), "does not balance") {
+		t.Errorf("28 digits for %d: %v", s.Digits, err)
+	}
+
+	// Until it is told to count with more.
 	giant(w)
 	path, s = journalOf(t, w.c, export.Options{Format: export.Beancount})
 	if s.Digits != 39 {

@@ -166,27 +166,43 @@ func withMessageJSON[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
 }
 
 func (s *Server) createTransfers(ctx context.Context, c *call) error {
-	return s.do(ctx, c, journal.KindTransfers, journal.Bytes(c.batch.Transfers))
+	if err := s.allowTransfers(ctx, c.principal.Scope, c.batch.Transfers); err != nil {
+		return err
+	}
+	attached, err := s.attachTransfers(ctx, &c.batch)
+	if err != nil {
+		return err
+	}
+	return s.do(ctx, c, journal.KindTransfers, journal.Bytes(c.batch.Transfers), attached)
 }
 
 func (s *Server) createAccounts(ctx context.Context, c *call) error {
+	if c.principal.Scope != nil {
+		if err := s.allowAccounts(ctx, c); err != nil {
+			return err
+		}
+	}
 	if len(c.batch.Unregistered) > 0 {
 		if err := s.registerMissing(ctx, c); err != nil {
 			return err
 		}
 	}
-	return s.do(ctx, c, journal.KindAccounts, journal.Bytes(c.batch.Accounts))
+	attached, err := s.attachAccounts(ctx, &c.batch)
+	if err != nil {
+		return err
+	}
+	return s.do(ctx, c, journal.KindAccounts, journal.Bytes(c.batch.Accounts), attached)
 }
 
 // do hands the events to the cell and keeps its answer.
-func (s *Server) do(ctx context.Context, c *call, kind journal.Kind, events []byte) error {
+func (s *Server) do(ctx context.Context, c *call, kind journal.Kind, events []byte, attached []journal.Attachment) error {
 	n := len(events) / journal.RecordSize
 	c.reply.Cell = s.config.CellNumber
 	if n == 0 {
 		c.reply.Seq = s.config.Cell.Head()
 		return nil
 	}
-	c.request = cell.Request{Kind: kind, Actor: c.principal.ID, Events: events, Results: c.resultsFor(n)}
+	c.request = cell.Request{Kind: kind, Actor: c.principal.ID, Events: events, Results: c.resultsFor(n), Attachments: attached}
 	if err := s.config.Cell.Do(ctx, &c.request); err != nil {
 		c.lost = true
 		return err
@@ -239,8 +255,8 @@ func (s *Server) registerAssets(ctx context.Context, actor journal.Actor, assets
 		case journal.ControlCreated, journal.ControlExists:
 		case journal.ControlAssetsExhausted:
 			return 0, &fault{
-				connect.CodeResourceExhausted, ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED, "",
-				fmt.Sprintf("asset %v can't be registered: the catalogue is full", assets[i]),
+				code: connect.CodeResourceExhausted, reason: ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED,
+				message: fmt.Sprintf("asset %v can't be registered: the catalogue is full", assets[i]),
 			}
 		default:
 			return 0, malformed("", fmt.Sprintf("asset %v can't be registered: status %d", assets[i], result.Status))
@@ -255,8 +271,14 @@ func (s *Server) lookupAccounts(ctx context.Context, c *call) error {
 		return err
 	}
 	s.found(c)
-	c.reply.Accounts = accounts
-	return nil
+	if c.reply.Accounts, err = s.scopeAccounts(ctx, c.principal.Scope, accounts); err != nil {
+		return err
+	}
+	c.reply.Details, err = s.accountDetails(ctx, c.reply.Accounts)
+	for i := range c.reply.Accounts {
+		c.reply.Accounts[i].Flags &= journal.AccountFlagsKnown // packed answers show the records as they are
+	}
+	return err
 }
 
 func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
@@ -265,9 +287,21 @@ func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
 		return err
 	}
 	s.found(c)
+	if transfers, err = s.scopeTransfers(ctx, c.principal.Scope, transfers); err != nil {
+		return err
+	}
 	c.reply.Transfers = make([]journal.Transfer, len(transfers))
 	for i := range transfers {
 		c.reply.Transfers[i] = transfers[i].Transfer
+		if transfers[i].Attachment == "" {
+			continue
+		}
+		d, err := s.detailsOf(transfers[i].ID, []byte(transfers[i].Attachment))
+		if err != nil {
+			return err
+		}
+		d.Event = i
+		c.reply.Details = append(c.reply.Details, d)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
 )
@@ -26,11 +28,32 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.LedgerServiceSetVelocityLimitsProcedure, permission: auth.Operate, cold: unary((*Server).setVelocityLimits)},
 		{path: ledgerv1connect.LedgerServiceRegisterAssetsProcedure, permission: auth.Write, cold: unary((*Server).registerAssetsCall)},
 		{path: ledgerv1connect.LedgerServiceListAssetsProcedure, permission: auth.Read, cold: unary((*Server).listAssets)},
+		{path: ledgerv1connect.LedgerServiceCreateTransactionProcedure, permission: auth.Write, cold: unary((*Server).createTransaction)},
+		{path: ledgerv1connect.LedgerServiceGetTransactionProcedure, permission: auth.Read, cold: unary((*Server).getTransaction)},
+		{path: ledgerv1connect.LedgerServiceSetMetadataProcedure, permission: auth.Write, cold: unary((*Server).setMetadata)},
+		{path: ledgerv1connect.LedgerServiceLookupAddressesProcedure, permission: auth.Read, cold: unary((*Server).lookupAddresses)},
+		{path: ledgerv1connect.BooksServiceCloseDayProcedure, permission: auth.Operate, cold: unary((*Server).closeDay)},
+		{path: ledgerv1connect.BooksServiceListClosesProcedure, permission: auth.Read, cold: unary((*Server).listCloses)},
+		{path: ledgerv1connect.BooksServiceGetCloseProcedure, permission: auth.Read, cold: unary((*Server).getClose)},
+		{path: ledgerv1connect.BooksServiceGetTrialBalanceProcedure, permission: auth.Read, cold: unary((*Server).getTrialBalance)},
+		{path: ledgerv1connect.BooksServiceProposeProcedure, permission: auth.Write, cold: unary((*Server).propose)},
+		{path: ledgerv1connect.BooksServiceDecideProcedure, permission: auth.Operate, cold: unary((*Server).decide)},
+		{path: ledgerv1connect.BooksServiceListProposalsProcedure, permission: auth.Read, cold: unary((*Server).listProposals)},
+		{path: ledgerv1connect.BooksServiceSetPolicyProcedure, permission: auth.Operate, cold: unary((*Server).setPolicy)},
+		{path: ledgerv1connect.BooksServiceGetPolicyProcedure, permission: auth.Read, cold: unary((*Server).getPolicy)},
+		{path: ledgerv1connect.BooksServiceListPrincipalsProcedure, permission: auth.Operate, cold: unary((*Server).listPrincipals)},
+		{path: ledgerv1connect.BooksServiceRevokePrincipalProcedure, permission: auth.Operate, cold: unary((*Server).revokePrincipal)},
 		{path: ledgerv1connect.AdminServiceStatusProcedure, permission: auth.Read, cold: unary((*Server).status)},
 		{path: ledgerv1connect.AdminServiceAcceptClockProcedure, permission: auth.Operate, cold: unary((*Server).acceptClock)},
+		{path: ledgerv1connect.OperationsServiceBackupProcedure, permission: auth.Operate, cold: unary((*Server).backup)},
+		{path: ledgerv1connect.OperationsServiceArchiveProcedure, permission: auth.Operate, cold: unary((*Server).archive)},
+		{path: ledgerv1connect.OperationsServiceGetOperationProcedure, permission: auth.Operate, cold: unary((*Server).getOperation)},
+		{path: ledgerv1connect.OperationsServiceCancelOperationProcedure, permission: auth.Operate, cold: unary((*Server).cancelOperation)},
 	}
 	methods := make(map[string]*method, len(list))
+	scoped := scopedMethods()
 	for _, m := range list {
+		m.scoped = slices.Contains(scoped, m.path)
 		_, m.name = splitPath(m.path)
 		m.metrics = s.metrics.method(m.name)
 		methods[m.path] = m

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,23 +10,40 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
+	"github.com/sterlingrun/sterling/auth/accesslog"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/ledger"
 )
 
-// Config is what a server is made of. All fields but Handlers are required.
+// Config is what a server is made of. All fields are required but Handlers and
+// those that say what nil means.
 type Config struct {
 	CellNumber uint64 // of Cell, for positions
 	Cell       Cell
 	Queries    Queries
 	Progress   Progress // of what Queries reads
 	Node       Node
+	Operations Operations
 	Tokens     Tokens
+	// Accounts tells what scopes look at; nil: what Cell knows.
+	Accounts Accounts
+	// Certificates encrypt the port and know clients by theirs; nil: plain text.
+	Certificates Certificates
+	// AccessLog is told of every call; nil: there is none.
+	AccessLog *accesslog.Log
+	// Revoked reports whether an actor id is revoked; it is asked about callers who
+	// are known by a certificate. nil: none is.
+	Revoked    func(id [16]byte, now time.Time) bool
+	Keys       Keys // of personal metadata; nil: there is none
+	Signer     Signer
+	Principals func([]ledger.Principal) error // told when journaled rights change; nil: nobody is
 	Clock      clock.Clock
 	Limits     Limits
 	Logger     *slog.Logger
@@ -41,8 +59,9 @@ type Server struct {
 	logger  *slog.Logger
 	metrics *metrics
 	codec   *codec.Codec
-	calls   sync.Pool // of *call
-	bodies  sync.Pool // of *[]byte
+	tls     *tls.Config // nil: plain text
+	calls   sync.Pool   // of *call
+	bodies  sync.Pool   // of *[]byte
 	assets  atomic.Pointer[codec.AssetTable]
 
 	methods map[string]*method // by path
@@ -61,9 +80,15 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the metrics of the API: %w", err)
 	}
+	if config.Accounts == nil {
+		config.Accounts = described{config.Cell}
+	}
 	s := &Server{
 		config: config, logger: config.Logger, metrics: m,
 		codec: codec.New(), errors: connect.NewErrorWriter(),
+	}
+	if config.Certificates != nil {
+		s.tls = config.Certificates.TLS()
 	}
 	s.calls.New = func() any { return new(call) }
 	s.bodies.New = func() any { return new([]byte) }
@@ -76,7 +101,7 @@ func New(config Config) (*Server, error) {
 // Serve accepts connections of l until Shutdown is called (then it returns nil)
 // or l fails. It closes l, and may be called once.
 func (s *Server) Serve(l net.Listener) error {
-	split := newSplitter(l, s.config.Limits, s.config.Clock, s.metrics, s.logger)
+	split := newSplitter(l, s.config.Limits, s.config.Clock, s.metrics, s.logger, s.secure)
 	s.mu.Lock()
 	if s.shutdown || s.split != nil {
 		s.mu.Unlock()

@@ -34,6 +34,7 @@ var table = []tree{
 
 	{path: "api", rank: 5},
 
+	{path: "backup", rank: 4},
 	{path: "enclave/vtpm", rank: 4},
 	{path: "index", rank: 4},
 	{path: "mesh/control", rank: 4},
@@ -62,6 +63,7 @@ var table = []tree{
 	{path: "auth", rank: 1},
 	{path: "client", rank: 1},
 	{path: "journal", rank: 1, pure: true},
+	{path: "keystore", rank: 1}, // keys of subjects; auth keeps secrets of callers, this one keeps keys of data
 
 	{path: "architecture", rank: 0}, // this package: looks at the others, imports none
 	{path: "clock", rank: 0},

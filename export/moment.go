@@ -28,28 +28,51 @@ type Moment struct {
 
 // take finds the moment of an export.
 func take(ctx context.Context, ledger Ledger, o *Options) (Moment, error) {
-	latest := func() *ledgerv1.QueryFilter { return &ledgerv1.QueryFilter{Limit: 1, Reversed: true} }
-	accounts, err := ledger.QueryAccounts(ctx, latest(), nil)
+	m := Moment{Time: o.Now}
+	err := latest(func(f *ledgerv1.QueryFilter) (bool, uint64, error) {
+		r, err := ledger.QueryAccounts(ctx, f, nil)
+		for _, a := range r.GetAccounts() {
+			m.LastAccount = a.GetTimestamp()
+		}
+		return len(r.GetAccounts()) > 0, r.GetNextTimestamp(), err
+	})
 	if err != nil {
 		return Moment{}, err
 	}
-	transfers, err := ledger.QueryTransfers(ctx, latest(), nil)
+	err = latest(func(f *ledgerv1.QueryFilter) (bool, uint64, error) {
+		r, err := ledger.QueryTransfers(ctx, f, nil)
+		for _, t := range r.GetTransfers() {
+			m.LastTransfer = t.GetTimestamp()
+		}
+		if m.Position == nil {
+			m.Position = r.GetPosition()
+		}
+		return len(r.GetTransfers()) > 0, r.GetNextTimestamp(), err
+	})
 	if err != nil {
 		return Moment{}, err
 	}
-	m := Moment{Position: transfers.GetPosition(), Time: o.Now}
-	for _, t := range transfers.GetTransfers() {
-		m.LastTransfer = t.GetTimestamp()
-	}
-	m.LastAccount = m.LastTransfer
-	for _, a := range accounts.GetAccounts() {
-		m.LastAccount = max(m.LastAccount, a.GetTimestamp())
-	}
+	m.LastAccount = max(m.LastAccount, m.LastTransfer)
 	m.Time = max(m.Time, m.LastAccount) // a clock that is behind the ledger's says nothing
 	if o.Until != 0 {
 		m.LastTransfer, m.LastAccount, m.Time = min(m.LastTransfer, o.Until), min(m.LastAccount, o.Until), min(m.Time, o.Until)
 	}
 	return m, nil
+}
+
+// latest asks for the last row. A token with a scope may be answered with none and where to go on: what it may not see
+// was left out.
+func latest(ask func(*ledgerv1.QueryFilter) (found bool, next uint64, err error)) error {
+	for f := (&ledgerv1.QueryFilter{Limit: 1, Reversed: true}); ; {
+		found, next, err := ask(f)
+		if err != nil || found || next == 0 {
+			return err
+		}
+		if f.TimestampMax != 0 && next >= f.TimestampMax {
+			return fmt.Errorf("the ledger's answer goes on from %d to %d, which is not before it", f.TimestampMax, next)
+		}
+		f.TimestampMax = next
+	}
 }
 
 // eachAccount goes over the accounts that the options choose, but for Options.Accounts, in the order of their opening.

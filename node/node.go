@@ -20,10 +20,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sterlingrun/sterling/api"
+	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/index"
+	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -41,9 +43,11 @@ type Node struct {
 	index    *index.Index
 	store    *local.Store
 	cell     *cell.Cell
+	access   access
 	server   *api.Server
 	serving  chan error
 	debug    *debugServer // nil: none
+	jobs     *jobs        // nil: not yet
 
 	fatal chan error // a fault after which the process must end
 	once  sync.Once
@@ -95,7 +99,10 @@ func (n *Node) openFolder(context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.store, err = local.Open(n.config.Data, local.Options{Cell: uint64(n.config.Cell), Floor: n.index.Durable(), VerifyFrom: n.index.Durable() + 1})
+	n.store, err = local.Open(n.config.Data, local.Options{
+		Cell: uint64(n.config.Cell), Floor: n.index.Durable(), VerifyFrom: n.index.Durable() + 1,
+		Archive: n.config.Archive.Dir, SegmentSize: n.config.SegmentBytes,
+	})
 	if err != nil {
 		return err
 	}
@@ -126,21 +133,33 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 	return err
 }
 
-func (n *Node) serve(context.Context) error {
-	tokens, err := auth.Open(n.config.Data, time.Unix(0, int64(n.clock.Wall())), n.logger) //nolint:gosec // until 2262
+func (n *Node) serve(ctx context.Context) error {
+	if err := n.openAccess(); err != nil {
+		return err
+	}
+	signer, err := audit.OpenKey(n.config.Data)
 	if err != nil {
 		return err
 	}
 	n.registry.MustRegister(newCollector(n))
-	n.server, err = api.New(api.Config{
-		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Tokens: tokens,
+	n.jobs = newJobs(n)
+	config := api.Config{
+		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: signer,
 		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
 		},
-	})
-	if err != nil {
+	}
+	n.access.install(&config)
+	var principals []ledger.Principal
+	if err := n.cell.Read(ctx, func(s *ledger.State) { principals = s.Principals() }); err != nil {
+		return err
+	}
+	if err := n.access.setPrincipals(principals); err != nil {
+		return fmt.Errorf("the journal's rights of tokens: %w", err)
+	}
+	if n.server, err = api.New(config); err != nil {
 		return err
 	}
 	n.serving = make(chan error, 1)
@@ -181,9 +200,12 @@ func (n *Node) settle(ctx context.Context) error {
 
 // release closes what was opened, last first.
 func (n *Node) release() error {
-	var errs []error
+	errs := []error{n.access.close()}
 	if n.debug != nil {
 		errs = append(errs, n.debug.close())
+	}
+	if n.jobs != nil {
+		n.jobs.close()
 	}
 	if n.cell != nil {
 		errs = append(errs, n.cell.Close())

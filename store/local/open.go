@@ -51,6 +51,8 @@ type Options struct {
 	// VerifyFrom is the first block whose every sector, and whose place in the chain, Open checks; 0 means all. Older
 	// segments are checked when they are read, and by Verify. The last segment is always checked.
 	VerifyFrom uint64
+	// Archive is the folder where archived segments are now; empty: where Archive put them.
+	Archive string
 }
 
 // Recovery tells what Open found.
@@ -73,6 +75,9 @@ type Store struct {
 	recovery Recovery
 	prepare  *preparer
 	files    files
+
+	archiving sync.Mutex    // one Archive at a time; guards archive
+	archive   archiveRecord // set by Open, then by Archive
 
 	space  atomic.Int64 // sectors that the active segment has left
 	life   sync.RWMutex // held for reading by every call, for writing by Close
@@ -151,7 +156,7 @@ func (s *Store) path(elem ...string) string {
 
 // openFolder creates the folder, locks it and checks its format.
 func (s *Store) openFolder() error {
-	if err := s.createFolder(); err != nil {
+	if err := s.createFolder(s.dir); err != nil {
 		return err
 	}
 	lock, err := s.fs.Lock(s.path(lockName))
@@ -179,10 +184,10 @@ func (s *Store) layOut() error {
 	return s.syncDir(s.dir)
 }
 
-// createFolder makes the folder, with those above it, and their names durable.
-func (s *Store) createFolder() error {
+// createFolder makes a folder, with those above it, and their names durable.
+func (s *Store) createFolder(folder string) error {
 	var parents []string
-	for dir := s.dir; ; dir = s.fs.PathDir(dir) {
+	for dir := folder; ; dir = s.fs.PathDir(dir) {
 		if dir == s.fs.PathDir(dir) {
 			break
 		}
@@ -191,8 +196,8 @@ func (s *Store) createFolder() error {
 			break // whoever made it may not have made its name durable
 		}
 	}
-	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("create data folder: %w", full(err))
+	if err := s.fs.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("create folder %s: %w", folder, full(err))
 	}
 	for _, parent := range parents {
 		if err := s.syncDir(parent); err != nil {

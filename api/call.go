@@ -12,7 +12,7 @@ import (
 )
 
 // method is one procedure: who may call it, and how its two forms serve it.
-// Either hot or cold is set.
+// One of hot, cold and feed is set.
 type method struct {
 	path       string // /sterling.ledger.v1.LedgerService/CreateTransfers
 	name       string // CreateTransfers
@@ -21,6 +21,7 @@ type method struct {
 	metrics    methodMetrics
 	hot        *hot
 	cold       *cold
+	feed       bool // a subscription: see feed.go
 }
 
 // call is one hot call on its way from the decoder to the encoder. It is used

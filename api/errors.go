@@ -95,44 +95,44 @@ type cause struct {
 }
 
 func causes() []cause {
-	return []cause{
-		{cell.ErrOutcomeUnknown, fault{
+	return append(feedCauses(),
+		cause{cell.ErrOutcomeUnknown, fault{
 			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
 			message: "outcome unknown: send again with the same ids",
 		}},
-		{cell.ErrFull, fault{
+		cause{cell.ErrFull, fault{
 			code: connect.CodeResourceExhausted, reason: ledgerv1.ErrorReason_ERROR_REASON_STORE_FULL,
 			message: "the journal's disk is full: nothing was written, reads go on; free space on the server, then send again",
 		}},
-		{cell.ErrClockHeld, fault{
+		cause{cell.ErrClockHeld, fault{
 			code: connect.CodeFailedPrecondition, reason: ledgerv1.ErrorReason_ERROR_REASON_CLOCK_HELD,
 			message: "writes are held because the server's clock jumped forward: an operator checks the clock and calls AcceptClock",
 		}},
-		{cell.ErrOverloaded, fault{
+		cause{cell.ErrOverloaded, fault{
 			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED,
 			message: "too many requests are queued, nothing was written: send again after a pause",
 		}},
-		{cell.ErrTooLarge, fault{
+		cause{cell.ErrTooLarge, fault{
 			code: connect.CodeInvalidArgument, reason: ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE,
 			message: "too many events in one call: send them in several",
 		}},
-		{index.ErrClosed, fault{
+		cause{index.ErrClosed, fault{
 			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_STOPPING,
 			message: "the server is stopping: send again, later or to another server",
 		}},
-		{cell.ErrStopped, fault{
+		cause{cell.ErrStopped, fault{
 			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_STOPPING,
 			message: "the server is stopping: send again with the same ids, later or to another server",
 		}},
-		{context.DeadlineExceeded, fault{
+		cause{context.DeadlineExceeded, fault{
 			code: connect.CodeDeadlineExceeded, reason: ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
 			message: "no answer within the deadline: if the call writes, its outcome is unknown: send again with the same ids",
 		}},
-		{context.Canceled, fault{
+		cause{context.Canceled, fault{
 			code: connect.CodeCanceled, reason: ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
 			message: "canceled by the caller: if the call writes, its outcome is unknown: send again with the same ids",
 		}},
-	}
+	)
 }
 
 func (f *fault) detail() *ledgerv1.ErrorDetail {

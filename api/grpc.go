@@ -48,6 +48,8 @@ func (s *Server) newGRPC() *grpc.Server {
 			desc.Streams = append(desc.Streams, grpc.StreamDesc{
 				StreamName: name, ServerStreams: true, ClientStreams: true, Handler: s.streamHandler(m),
 			})
+		case m.feed:
+			desc.Streams = append(desc.Streams, grpc.StreamDesc{StreamName: name, ServerStreams: true, Handler: s.feedHandler(m)})
 		case m.hot != nil:
 			desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: name, Handler: s.hotHandler(m)})
 		default:
@@ -69,7 +71,8 @@ func splitPath(path string) (service, name string) {
 // bound gives every unary call a deadline, so that a client which never sends the
 // rest of a message, or never reads the answer, does not hold a stream for ever.
 func (s *Server) bound(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if info.FullMethodName == ledgerv1connect.LedgerServiceCreateTransfersStreamProcedure {
+	switch info.FullMethodName {
+	case ledgerv1connect.LedgerServiceCreateTransfersStreamProcedure, ledgerv1connect.FeedServiceSubscribeProcedure:
 		return ctx, nil
 	}
 	limit := wall(s.config.Clock).Add(s.config.Limits.Answer)
@@ -254,6 +257,9 @@ func (k *grpcCodec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // Marshal writes a response. A hot call ends here.
 func (k *grpcCodec) Marshal(v any) (mem.BufferSlice, error) {
+	if b, ok := v.(*wireBatch); ok {
+		return mem.BufferSlice{mem.SliceBuffer(b.wire)}, nil
+	}
 	c, ok := v.(*call)
 	if !ok {
 		return k.messages.Marshal(v)

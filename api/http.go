@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
-	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
 )
 
 func (s *Server) newHTTP() *http.Server {
@@ -25,7 +24,12 @@ func (s *Server) newHTTP() *http.Server {
 	for _, m := range s.methods {
 		mux.Handle(m.path, s.httpMethod(m))
 	}
-	for _, service := range []string{ledgerv1connect.LedgerServiceName, ledgerv1connect.AdminServiceName, ledgerv1connect.OperationsServiceName} {
+	services := map[string]bool{}
+	for path := range s.methods {
+		service, _ := splitPath(path)
+		services[service] = true
+	}
+	for service := range services {
 		mux.HandleFunc("/"+service+"/", s.unknownMethod)
 	}
 	mux.HandleFunc(openAPIPath, serveOpenAPI)
@@ -55,6 +59,8 @@ func (s *Server) unknownMethod(w http.ResponseWriter, r *http.Request) {
 func (s *Server) httpMethod(m *method) http.Handler {
 	var rest http.Handler
 	switch {
+	case m.feed:
+		rest = s.feedHTTP(m)
 	case m.hot != nil && m.hot.readJSON == nil:
 		rest = http.HandlerFunc(s.needsGRPC)
 	case m.hot != nil:
@@ -80,6 +86,10 @@ func (s *Server) httpMethod(m *method) http.Handler {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 			}
 			s.refuse(w, r, f)
+			return
+		}
+		if m.feed { // it has no end
+			rest.ServeHTTP(s.newPatientWriter(w), r.WithContext(context.WithValue(r.Context(), visitKey{}, &visit{p, v})))
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.Answer)

@@ -50,6 +50,7 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.OperationsServiceGetOperationProcedure, permission: auth.Operate, cold: unary((*Server).getOperation)},
 		{path: ledgerv1connect.OperationsServiceCancelOperationProcedure, permission: auth.Operate, cold: unary((*Server).cancelOperation)},
 	}
+	list = append(list, s.feedMethods()...)
 	methods := make(map[string]*method, len(list))
 	scoped := scopedMethods()
 	for _, m := range list {

@@ -19,6 +19,7 @@ import (
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/auth/accesslog"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/ledger"
 )
 
@@ -44,12 +45,15 @@ type Config struct {
 	Keys       Keys // of personal metadata; nil: there is none
 	Signer     Signer
 	Principals func([]ledger.Principal) error // told when journaled rights change; nil: nobody is
+	Feed       *feed.Feed                     // nil: it is not served
+	Sinks      Sinks                          // nil: there are none
 	Clock      clock.Clock
 	Limits     Limits
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
 	// Handlers are served without a token under their exact paths, on the same
 	// port: /healthz, /readyz, /metrics.
+	// May be nil.
 	Handlers map[string]http.Handler
 }
 
@@ -69,6 +73,8 @@ type Server struct {
 	grpc    *grpc.Server
 	http    *http.Server
 
+	stopping chan struct{} // closed by Shutdown: subscriptions end
+
 	mu       sync.Mutex
 	split    *splitter
 	shutdown bool
@@ -85,7 +91,7 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{
 		config: config, logger: config.Logger, metrics: m,
-		codec: codec.New(), errors: connect.NewErrorWriter(),
+		codec: codec.New(), errors: connect.NewErrorWriter(), stopping: make(chan struct{}),
 	}
 	if config.Certificates != nil {
 		s.tls = config.Certificates.TLS()
@@ -136,6 +142,9 @@ func (s *Server) Serve(l net.Listener) error {
 // ctx ends first, it breaks their connections and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
+	if !s.shutdown {
+		close(s.stopping)
+	}
 	s.shutdown = true
 	split := s.split
 	s.mu.Unlock()

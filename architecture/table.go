@@ -36,6 +36,7 @@ var table = []tree{
 
 	{path: "backup", rank: 4},
 	{path: "enclave/vtpm", rank: 4},
+	{path: "feed", rank: 4}, // events of journal blocks, for subscribers and sinks
 	{path: "index", rank: 4},
 	{path: "mesh/control", rank: 4},
 	{path: "mesh/proxy", rank: 4},

@@ -27,6 +27,7 @@ func shapes() []shape {
 		{"hot", "every transfer credits one account, against the same load spread, in alternating slices", false, hot},
 		{"start", "from the start of the process to ready", true, startUp},
 		{"memory", "resident memory with idle accounts, and its growth by settled transfers", true, memory},
+		{"feed", "the same loads with and without a subscriber of the change feed, in alternating slices", false, feedShape},
 		{"snapshot", "latency of writes that come at a fixed rate, while snapshots are taken and while not", true, snapshot},
 	}
 }

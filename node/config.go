@@ -32,6 +32,8 @@ type Config struct {
 	Backup       *Backup `yaml:"backup"` // nil: no targets
 	Archive      Archive `yaml:"archive"`
 	Debug        Debug   `yaml:"debug"`
+	// Sinks deliver the change feed to brokers and webhooks.
+	Sinks []Sink `yaml:"sinks"`
 
 	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
 	Auth      *Auth         `yaml:"auth"`
@@ -127,6 +129,7 @@ func (c *Config) Check() error {
 	if err := c.checkAccess(); err != nil {
 		faults = append(faults, err)
 	}
+	faults = append(faults, checkSinks(c.Sinks)...)
 	if len(faults) == 0 {
 		return nil
 	}

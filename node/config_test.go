@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ func TestDefaultsAreGood(t *testing.T) {
 		t.Error(err)
 	}
 	empty, err := node.ParseConfig(nil)
-	if err != nil || empty != c {
+	if err != nil || !reflect.DeepEqual(empty, c) {
 		t.Errorf("an empty file: %+v, %v", empty, err)
 	}
 }
@@ -33,7 +34,7 @@ func TestConfigFile(t *testing.T) {
 	want := node.DefaultConfig()
 	want.Data, want.Listen, want.Exposed, want.Cell = "somewhere", "0.0.0.0:1", true, 3
 	want.Log, want.SnapshotEvents, want.QueueEvents = node.Log{Level: "warn", Format: "json"}, 10_000, 8190
-	if err != nil || got != want {
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 	if err := got.Check(); err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/store/local"
@@ -43,11 +44,15 @@ type Node struct {
 	index    *index.Index
 	store    *local.Store
 	cell     *cell.Cell
-	access   access
-	server   *api.Server
-	serving  chan error
-	debug    *debugServer // nil: none
-	jobs     *jobs        // nil: not yet
+	feed     *feed.Feed
+	sinks    *feed.Runners
+	// sinkOptions are sinks that are not started yet.
+	sinkOptions []feed.SinkOptions
+	access      access
+	server      *api.Server
+	serving     chan error
+	debug       *debugServer // nil: none
+	jobs        *jobs        // nil: not yet
 
 	fatal chan error // a fault after which the process must end
 	once  sync.Once
@@ -62,7 +67,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		n.listen, n.startDebug, n.openFolder,
+		n.openSinks, n.listen, n.startDebug, n.openFolder,
 		func(ctx context.Context) error { return n.openCell(ctx, progress) },
 		n.serve,
 	} {
@@ -121,16 +126,20 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 	if _, err := rand.Read(random[:]); err != nil {
 		return fmt.Errorf("read random numbers: %w", err)
 	}
+	n.feed = feed.New(feed.Options{Cell: uint64(n.config.Cell), Log: n.store, Clock: n.clock})
 	var err error
 	n.cell, err = cell.Open(ctx, cell.Options{
 		ID: uint64(n.config.Cell), Log: n.store, Snapshots: n.store.Snapshots(), Follower: n.index, Clock: n.clock, Logger: n.logger,
 		Incarnation: [16]byte(random[:16]),
 		HashKey:     [2]uint64{binary.LittleEndian.Uint64(random[16:]), binary.LittleEndian.Uint64(random[24:])},
 		Alloc:       n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,
-		Progress: progress, Fatal: n.fail,
+		Progress: progress, Fatal: n.fail, OnBlock: n.feed.OnBlock,
 		AfterSnapshot: debug.FreeOSMemory, // a snapshot under load sets records aside: up to a copy of all accounts
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return n.startFeed()
 }
 
 func (n *Node) serve(ctx context.Context) error {
@@ -141,10 +150,11 @@ func (n *Node) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.registry.MustRegister(newCollector(n))
+	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
 	n.jobs = newJobs(n)
 	config := api.Config{
 		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: signer,
+		Feed: n.feed, Sinks: n.sinks,
 		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
@@ -185,7 +195,7 @@ func (n *Node) fail(err error) { n.once.Do(func() { n.fatal <- err }) }
 func (n *Node) Stop(ctx context.Context) error {
 	err := n.server.Shutdown(ctx)
 	n.listener = nil // closed by the server
-	return errors.Join(err, <-n.serving, n.settle(ctx), n.release())
+	return errors.Join(err, <-n.serving, n.stopFeed(), n.settle(ctx), n.release())
 }
 
 // settle ends the cell and makes the index durable as far as the journal is: the next start then knows what has to be

@@ -89,7 +89,7 @@ func startUp(ts *testscript.TestScript, neg bool, args []string) {
 	flags := append([]string{"up", "--listen", "127.0.0.1:0"}, args[1:]...)
 	s := &server{cmd: exec.Command(binary, flags...), ended: make(chan struct{})}
 	s.cmd.Dir, s.cmd.Stderr = ts.MkAbs("."), log
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "STERLING_TOKEN"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "STERLING_TOKEN", "HOOK_SECRET"} {
 		s.cmd.Env = append(s.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	out, err := s.cmd.StdoutPipe()

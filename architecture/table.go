@@ -27,6 +27,7 @@ var table = []tree{
 	{path: "console", rank: assemblyRank},
 	{path: "demo", rank: assemblyRank},
 	{path: "drill", rank: assemblyRank},
+	{path: "export", rank: assemblyRank},   // the ledger to files, through the client like any user; the command is its only caller
 	{path: "importer", rank: assemblyRank}, // files to accounts and transfers, through the client like any user; the command is its only caller
 	{path: "qualify", rank: assemblyRank},
 	{path: "sim", rank: assemblyRank},

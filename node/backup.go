@@ -89,9 +89,9 @@ func BackUp(ctx context.Context, config Config, place string, full bool, progres
 	defer func() { err = errors.Join(err, store.Close()) }()
 	o := backup.Options{Cell: uint64(config.Cell), Full: full, Clock: clock.NewSystem(), Random: rand.Reader, Progress: progress}
 	if _, err := os.Stat(filepath.Join(config.Data, keysDir)); err == nil {
-		keys, err := openKeys(ctx, config, o.Clock)
-		if err != nil {
-			return nil, err
+		keys, openErr := openKeys(ctx, config, o.Clock)
+		if openErr != nil {
+			return nil, openErr
 		}
 		defer func() { err = errors.Join(err, keys.Close()) }()
 		o.Extras = []backup.Extra{keysExtra(keys)}

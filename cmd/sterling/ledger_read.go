@@ -179,8 +179,12 @@ func (q *filterFlags) ofAccount(id string) (*ledgerv1.AccountFilter, error) {
 
 func (q *filterFlags) ofLedger() (*ledgerv1.QueryFilter, error) {
 	since, until, err := q.times()
+	if err != nil {
+		return nil, err
+	}
+	asset, err := assetName("asset", q.asset)
 	return &ledgerv1.QueryFilter{
-		UserData_128: q.user.data128, UserData_64: q.user.data64, UserData_32: q.user.data32, Asset: q.asset, Code: uint32(q.code),
+		UserData_128: q.user.data128, UserData_64: q.user.data64, UserData_32: q.user.data32, Asset: asset, Code: uint32(q.code),
 		TimestampMin: since, TimestampMax: until, Limit: q.limit, Reversed: q.reversed,
 	}, err
 }
@@ -286,7 +290,7 @@ func newQueryAccounts(f *ledgerFlags) *cobra.Command {
 		},
 	}
 	q.register(c)
-	c.Flags().StringVar(&q.asset, "asset", "", "only accounts of this asset, CODE/SCALE")
+	c.Flags().StringVar(&q.asset, "asset", "", "only accounts of this asset, CODE/SCALE or an ISO 4217 code")
 	return c
 }
 
@@ -312,6 +316,6 @@ func newQueryTransfers(f *ledgerFlags) *cobra.Command {
 		},
 	}
 	q.register(c)
-	c.Flags().StringVar(&q.asset, "asset", "", "only transfers of this asset, CODE/SCALE")
+	c.Flags().StringVar(&q.asset, "asset", "", "only transfers of this asset, CODE/SCALE or an ISO 4217 code")
 	return c
 }

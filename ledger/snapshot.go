@@ -7,11 +7,12 @@ import (
 	"unsafe"
 
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/must"
 )
 
-// SnapshotVersion is the version of the snapshot format that this package writes, and the only one it reads. A
-// program that can't read a snapshot replays the journal instead.
-const SnapshotVersion = 1
+// SnapshotVersion is the version of the snapshot format that this package writes. It reads version 1, too, in which no
+// generation is settled. A program that can't read a snapshot replays the journal instead.
+const SnapshotVersion = 2
 
 // ErrSnapshot is a snapshot that this program can't use.
 var ErrSnapshot = errors.New("unusable snapshot")
@@ -25,6 +26,7 @@ type Snapshot struct {
 	head     []byte
 	accounts uint32 // how many there were
 	places   uint32 // for reservations
+	ids      *table // of the youngest generation then
 
 	nextAccount, nextPlace uint32
 	nextSegment            int
@@ -45,14 +47,21 @@ type snapshotHead struct {
 	Assets, Freezes, Limits, LimitRecords uint64
 }
 
+// snapshotGenerations follows the head from version 2 on; then come that many GenerationRefs.
+type snapshotGenerations struct {
+	Through, Settled uint64
+}
+
 var snapshotMagic = [8]byte{'S', 'T', 'E', 'R', 'S', 'N', 'A', 'P'}
 
 const endOfSnapshot = 0x53544552_454E4421 // "STER" "END!"
 
-// StartSnapshot begins a snapshot of the state after block seq. Only one is taken at a time.
+// StartSnapshot begins a snapshot of the state after block seq. Only one is taken at a time, and only when Unsettled
+// is 0: it relies on the generations that are durable.
 func (s *State) StartSnapshot(seq uint64) *Snapshot {
+	must.True(len(s.gens.sealed) == 0, "a snapshot with %d generations that are not settled", len(s.gens.sealed))
 	sn := &Snapshot{
-		s: s, seq: seq, accounts: s.nAccounts, places: s.pendings.top, nextAccount: 1, nextPlace: 1,
+		s: s, seq: seq, accounts: s.nAccounts, places: s.pendings.top, ids: s.ids, nextAccount: 1, nextPlace: 1,
 		keptAccounts: map[uint32]journal.Account{}, keptPendings: map[uint32]pending{},
 	}
 	sn.head = s.snapshotHead(seq)
@@ -65,9 +74,23 @@ func (sn *Snapshot) Abandon() { sn.finish() }
 
 func (sn *Snapshot) finish() {
 	sn.done = true
+	if sn.ids != nil && sn.settled() {
+		sn.s.recycle(sn.ids)
+	}
+	sn.ids = nil
 	if sn.s.snapshot == sn {
 		sn.s.snapshot, sn.s.watchEdits = nil, sn.s.chain.open
 	}
+}
+
+// settled reports whether the generation that it copies was settled meanwhile.
+func (sn *Snapshot) settled() bool {
+	for _, g := range sn.s.gens.sealed {
+		if g.table == sn.ids {
+			return false
+		}
+	}
+	return sn.s.ids != sn.ids
 }
 
 func (s *State) snapshotHead(seq uint64) []byte {
@@ -80,6 +103,8 @@ func (s *State) snapshotHead(seq uint64) []byte {
 		LimitRecords: uint64(len(s.limitIDs)),
 	}
 	b := must1(binary.Append(nil, binary.LittleEndian, &h))
+	b = must1(binary.Append(b, binary.LittleEndian, &snapshotGenerations{s.gens.through, uint64(len(s.gens.settled))}))
+	b = must1(binary.Append(b, binary.LittleEndian, s.gens.settled))
 	for n := range s.catalogue.Len() {
 		r := AssetRecord(s.catalogue.byNumber[n])
 		b = must1(binary.Append(b, binary.LittleEndian, &r))
@@ -154,8 +179,8 @@ func (sn *Snapshot) Next(dst []byte, size int) (out []byte, more bool) {
 			dst = append(dst, rawBytes(&p)...)
 		}
 	}
-	for ; sn.nextSegment < len(sn.s.ids.segs) && len(dst) < limit; sn.nextSegment++ {
-		dst = sn.ids(sn.s.ids.segs[sn.nextSegment], dst)
+	for ; !sn.done && sn.nextSegment < len(sn.ids.segs) && len(dst) < limit; sn.nextSegment++ {
+		dst = sn.copyIDs(sn.ids.segs[sn.nextSegment], dst)
 	}
 	if len(dst) < limit && !sn.done {
 		dst = append(dst, make([]byte, 16)...) // an empty entry ends the ids
@@ -165,9 +190,9 @@ func (sn *Snapshot) Next(dst []byte, size int) (out []byte, more bool) {
 	return dst, !sn.done
 }
 
-// ids copies a segment's entries that are not younger than the snapshot. A segment that split in the meantime may
+// copyIDs copies a segment's entries that are not younger than the snapshot. A segment that split in the meantime may
 // give an entry twice; how a reservation ended may be younger: both are harmless (docs/formats.md).
-func (sn *Snapshot) ids(seg *segment, dst []byte) []byte {
+func (sn *Snapshot) copyIDs(seg *segment, dst []byte) []byte {
 	for i := range seg.slots {
 		e := &seg.slots[i]
 		if e.value != 0 && journal.Position(e.value>>2).Seq() <= sn.seq {

@@ -146,26 +146,31 @@ func containsTimestamp(list []ledger.Transfer, timestamp uint64) bool {
 
 // LookupTransfers returns those that exist, in the order asked, as they are kept. It is linearizable.
 func (c *Cell) LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, error) {
-	var places [][]journal.Position
-	if err := c.view(ctx, func(s *ledger.State) { places = candidates(s, ids) }); err != nil {
+	var where []places
+	if err := c.view(ctx, func(s *ledger.State) { where = candidates(s, ids) }); err != nil {
 		return nil, err
 	}
-	return c.transfersAt(ctx, ids, places)
+	return c.transfersAt(ctx, ids, where)
 }
 
-func candidates(s *ledger.State, ids []money.U128) [][]journal.Position {
-	places := make([][]journal.Position, len(ids))
+func candidates(s *ledger.State, ids []money.U128) []places {
+	where := make([]places, len(ids))
 	for i, id := range ids {
-		places[i] = s.Candidates(id, nil)
+		where[i].at = s.Candidates(id, nil)
+		where[i].settled, _ = s.SettledCandidates(id)
 	}
-	return places
+	return where
 }
 
 // transfersAt reads the transfers of these ids from the log, which may stand at these places.
-func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, places [][]journal.Position) ([]ledger.Transfer, error) {
+func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, where []places) ([]ledger.Transfer, error) {
 	var list []ledger.Transfer
 	for i, id := range ids {
-		for _, p := range places[i] {
+		at, err := where[i].all(c)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range at {
 			t, err := c.Transfer(ctx, p)
 			if errors.Is(err, ErrNotFound) {
 				continue // its id was burned

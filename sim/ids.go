@@ -66,7 +66,8 @@ func (f *idFiles) lose(rng *rand.Rand) (number uint32) {
 // countedIDs counts what a run does with the files of ids.
 type countedIDs struct {
 	cell.IDFiles
-	report *Report
+	report  *Report
+	forgets bool // planted
 }
 
 // Write implements cell.IDFiles.
@@ -80,6 +81,9 @@ func (c countedIDs) Write(g *ledger.Generation) (ledger.GenerationRef, []uint64,
 
 // Find implements cell.IDFiles.
 func (c countedIDs) Find(number uint32, hash uint64, dst []uint64) ([]uint64, error) {
+	if c.forgets {
+		return dst, nil
+	}
 	list, err := c.IDFiles.Find(number, hash, dst)
 	if len(list) > len(dst) {
 		c.report.Found++

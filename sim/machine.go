@@ -83,7 +83,7 @@ func (m *machine) open() error {
 	} else if err := m.openStore(&o); err != nil {
 		return err
 	}
-	o.IDs = countedIDs{o.IDs, &w.report}
+	o.IDs = countedIDs{o.IDs, &w.report, w.opts.Plant.ForgottenIDs}
 	o.Logger = slog.New(startLog{w})
 	o.OnBlock = func(b *journal.Block, _ int) {
 		if b.Header.Time > w.clock.bound {

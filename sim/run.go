@@ -36,6 +36,7 @@ type Plant struct {
 	LaggingIndex       bool // follower: it answers before it has caught up
 	HiddenJump         bool // Clock: the monotonic clock jumps along with the wall clock
 	OmittedAsZero      bool // clients: an amount left out is sent as zero
+	ForgottenIDs       bool // files of ids: look-ups find nothing
 	OtherRules         bool // Log: after a restart, blocks in the middle have another rules_version
 }
 

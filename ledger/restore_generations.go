@@ -24,7 +24,7 @@ func (in *restoring) restoreGenerations() error {
 		return fmt.Errorf("%w: it relies on %d generations of ids, up to block %d", ErrSnapshot, list.Settled, list.Through)
 	}
 	last := uint64(0)
-	for n := range uint32(list.Settled) { //nolint:gosec // ≤ maxGenerations
+	for n := range uint32(list.Settled) {
 		var ref GenerationRef
 		if err := in.read(&ref); err != nil {
 			return err

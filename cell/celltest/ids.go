@@ -150,7 +150,7 @@ func (x *written) load(ids cell.IDFiles) error {
 
 func idsFound(h IDHarness) error {
 	for _, n := range []int{1, 2, 219, 256, 5000, 60_000} {
-		list, err := writeIDs(h.IDs, uint64(n), 2, n)
+		list, err := writeIDs(h.IDs, 3, 2, n)
 		if err != nil {
 			return fmt.Errorf("generations of %d ids: %w", n, err)
 		}

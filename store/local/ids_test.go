@@ -113,7 +113,7 @@ func TestPowerCutWhileIDsAreWritten(t *testing.T) {
 			broken.set(func(f *faultFS) {
 				f.step = func() {
 					if steps++; steps == cut {
-						after = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rand.New(rand.NewPCG(uint64(cut), 1))}) //nolint:gosec // a seed
+						after = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rand.New(rand.NewPCG(uint64(cut), 1))})
 					}
 				}
 			})

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"iter"
 	"slices"
 	"unsafe"
@@ -43,26 +42,51 @@ func (g *Generation) Ref() GenerationRef {
 // Entries returns all entries, sorted by hash, then by value.
 func (g *Generation) Entries() iter.Seq2[uint64, uint64] {
 	return func(yield func(hash, value uint64) bool) {
-		sorted := make([]slot, 0, segmentSlots)
+		sorted := make([]slot, segmentSlots)
 		var before *segment
 		for _, seg := range g.table.dir { // in the order of the hashes' leading bits
 			if seg == before {
 				continue
 			}
-			before, sorted = seg, sorted[:0]
-			for i := range seg.slots {
-				if seg.slots[i].value != 0 {
-					sorted = append(sorted, seg.slots[i])
-				}
-			}
-			slices.SortFunc(sorted, func(a, b slot) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.value, b.value)) })
-			for _, e := range sorted {
+			before = seg
+			for _, e := range seg.sorted(sorted) {
 				if !yield(e.hash, e.value) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// sorted returns the segment's entries by hash, then value, in buf. They are spread by the bits of their hashes that
+// follow those which all share; what is still in disorder then has neighbours to change places with.
+func (s *segment) sorted(buf []slot) []slot {
+	bucket := func(hash uint64) uint64 { return hash << s.depth >> (64 - segmentBits) }
+	var ends [segmentSlots + 1]uint32
+	for i := range s.slots {
+		if s.slots[i].value != 0 {
+			ends[bucket(s.slots[i].hash)+1]++
+		}
+	}
+	for i := range segmentSlots {
+		ends[i+1] += ends[i]
+	}
+	list := buf[:s.used]
+	for i := range s.slots {
+		if e := &s.slots[i]; e.value != 0 {
+			at := &ends[bucket(e.hash)]
+			list[*at] = *e
+			*at++
+		}
+	}
+	for i := 1; i < len(list); i++ {
+		e, k := list[i], i
+		for ; k > 0 && (list[k-1].hash > e.hash || list[k-1].hash == e.hash && list[k-1].value > e.value); k-- {
+			list[k] = list[k-1]
+		}
+		list[k] = e
+	}
+	return list
 }
 
 // Filter returns the generation's filter, which stays in memory when its entries go.

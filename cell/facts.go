@@ -166,22 +166,34 @@ func candidates(s *ledger.State, ids []money.U128) []places {
 func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, where []places) ([]ledger.Transfer, error) {
 	var list []ledger.Transfer
 	for i, id := range ids {
-		at, err := where[i].all(c)
+		n := len(list)
+		var err error
+		list, err = c.appendTransfer(ctx, list, id, where[i].at)
+		if err == nil && len(list) == n {
+			var settled []journal.Position
+			if settled, err = c.settledPositions(&where[i].settled); err == nil {
+				list, err = c.appendTransfer(ctx, list, id, settled)
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range at {
-			t, err := c.Transfer(ctx, p)
-			if errors.Is(err, ErrNotFound) {
-				continue // its id was burned
-			}
-			if err != nil {
-				return nil, err
-			}
-			if t.ID == id {
-				list = append(list, t)
-				break
-			}
+	}
+	return list, nil
+}
+
+// appendTransfer appends the transfer of this id that stands at one of these positions, if any does.
+func (c *Cell) appendTransfer(ctx context.Context, list []ledger.Transfer, id money.U128, at []journal.Position) ([]ledger.Transfer, error) {
+	for _, p := range at {
+		t, err := c.Transfer(ctx, p)
+		if errors.Is(err, ErrNotFound) {
+			continue // its id was burned
+		}
+		if err != nil {
+			return nil, err
+		}
+		if t.ID == id {
+			return append(list, t), nil
 		}
 	}
 	return list, nil

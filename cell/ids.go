@@ -206,12 +206,12 @@ type places struct {
 	settled ledger.Need
 }
 
-// all returns the positions of both.
-func (p *places) all(c *Cell) ([]journal.Position, error) {
-	list := p.at
-	values, err := c.findIDs(&p.settled)
-	for _, v := range values {
-		list = append(list, journal.Position(v>>2))
+// settledPositions looks up where settled generations say that a transfer may stand.
+func (c *Cell) settledPositions(n *ledger.Need) ([]journal.Position, error) {
+	values, err := c.findIDs(n)
+	list := make([]journal.Position, len(values))
+	for i, v := range values {
+		list[i] = journal.Position(v >> 2)
 	}
 	return list, err
 }

@@ -46,7 +46,7 @@ type Options struct {
 	Alloc       ledger.Alloc
 
 	Generation     int                                     // ids that stay in memory before they are written out; 0: ledger.DefaultGeneration
-	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 8 million
+	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 6 million
 	QueueLimit     int                                     // events that may wait; 0: 256 full blocks
 	Progress       func(replayed, head uint64)             // called during recovery, may be nil
 	AfterSnapshot  func()                                  // called when a snapshot has ended, taken or not; may be nil
@@ -123,7 +123,7 @@ func recovered(ctx context.Context, opts Options) (*Cell, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opts.SnapshotEvents == 0 {
-		opts.SnapshotEvents = 8_000_000
+		opts.SnapshotEvents = 6_000_000
 	}
 	if opts.QueueLimit == 0 {
 		opts.QueueLimit = 256 * journal.MaxEvents

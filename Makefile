@@ -1,6 +1,6 @@
 # Every target is a script in tools/, which you can also call yourself.
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench soak lint fuzz proto
+.PHONY: help run test build bench soak lint fuzz proto sdk
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -26,6 +26,9 @@ lint: ## all linters, generated code, known vulnerabilities
 fuzz: ## every fuzz target for FUZZTIME (20s) each
 	@tools/fuzz.sh
 
-proto: ## regenerate proto/gen from the .proto files
-	@tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go
+proto: sdk ## regenerate proto/gen and the clients in sdk/ from the .proto files
+	@tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go protoc-gen-openapi
 	@tools/proto.sh
+
+sdk: ## regenerate the TypeScript and Python clients only
+	@tools/sdk.sh generate

@@ -29,6 +29,7 @@ func (s *Server) newHTTP() *http.Server {
 	for _, service := range []string{ledgerv1connect.LedgerServiceName, ledgerv1connect.AdminServiceName} {
 		mux.HandleFunc("/"+service+"/", s.unknownMethod)
 	}
+	mux.HandleFunc(openAPIPath, serveOpenAPI)
 	limits := s.config.Limits
 	return &http.Server{
 		Handler:           mux,

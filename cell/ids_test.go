@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -294,21 +293,19 @@ func TestWritesWaitForIDs(t *testing.T) {
 	b.wantAll()
 }
 
-// TestUpgradeFromTheFirstStateFormat: a snapshot that a program from before generations wrote is used, and its ids go
-// to disk.
-func TestUpgradeFromTheFirstStateFormat(t *testing.T) {
+// TestIDsThatWereAllInMemory: a snapshot with more ids than a generation takes is used, and its ids go to disk.
+func TestIDsThatWereAllInMemory(t *testing.T) {
 	b := newBank(t, func(o *cell.Options) { o.Generation, o.SnapshotEvents, o.Clock = 1_000_000, 500, clock.NewSystem() })
 	do(b, journal.KindAccounts, account(1), account(2))
 	b.manyIDs()
 	b.awaitSnapshot()
 	b.close()
-	b.asFirstFormat()
 	b.opts.Generation, b.opts.SnapshotEvents = 50, 300
 	log := &messages{}
 	b.opts.Logger = log.logger()
 	b.open()
 	if !strings.Contains(log.String(), "snapshot loaded") {
-		t.Errorf("the old snapshot was not used: %s", log)
+		t.Errorf("the snapshot was not used: %s", log)
 	}
 	b.wantAll()
 	if n := len(b.idFiles()); n < 5 {
@@ -317,40 +314,6 @@ func TestUpgradeFromTheFirstStateFormat(t *testing.T) {
 	b.manyIDs()
 	b.crash()
 	b.wantAll()
-}
-
-// asFirstFormat rewrites the newest snapshot, which relies on no generation: without the list of them it is what the
-// first version wrote.
-func (b *bank) asFirstFormat() {
-	b.t.Helper()
-	store, err := local.Open("bank", local.Options{FS: b.fs, Cell: b.opts.ID, SegmentSize: 1 << 20})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer func() { _ = store.Close() }()
-	list, err := store.Snapshots().List()
-	if err != nil || len(list) == 0 {
-		b.t.Fatalf("snapshots %v, error %v", list, err)
-	}
-	r, err := store.Snapshots().Open(list[0])
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	image, err := io.ReadAll(r)
-	if err = errors.Join(err, r.Close()); err != nil {
-		b.t.Fatal(err)
-	}
-	const head, generations = 152, 16
-	image[8] = 1
-	image = slices.Delete(image, head, head+generations)
-	w, err := store.Snapshots().Create(list[0])
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	_, err = w.Write(image)
-	if err = errors.Join(err, w.Commit()); err != nil {
-		b.t.Fatal(err)
-	}
 }
 
 // messages collects what a cell logs.

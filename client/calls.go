@@ -11,26 +11,67 @@ import (
 
 // CreateAccounts opens accounts: one result each, in order. After a lost answer
 // the same accounts are sent again; those recorded the first time then have the
-// status EXISTS, with the timestamp of their creation.
+// status EXISTS, with the timestamp of their creation. Errors are as in
+// [Client.CreateTransfers].
 func (c *Client) CreateAccounts(ctx context.Context, accounts ...*Account) (*ledgerv1.CreateAccountsResponse, error) {
+	ctx, cancel := c.policy.bound(ctx)
+	defer cancel()
+	var t trail
+	response, err := c.createAccounts(ctx, &t, accounts)
+	return response, unknown(err, t.unsure, accounts)
+}
+
+func (c *Client) createAccounts(ctx context.Context, t *trail, accounts []*Account) (*ledgerv1.CreateAccountsResponse, error) {
 	r := &ledgerv1.CreateAccountsRequest{Accounts: accounts}
-	response, err := send(ctx, c, fmt.Sprintf("create %d accounts", len(accounts)), r, ledgerv1.LedgerServiceClient.CreateAccounts)
-	return response, sameLength(err, len(response.GetResults()), len(accounts))
+	t.limit = c.policy.attempt
+	response, err := repeat(ctx, c, t, fmt.Sprintf("create %d accounts", len(accounts)), r, ledgerv1.LedgerServiceClient.CreateAccounts)
+	return response, t.complete(err, len(response.GetResults()), len(accounts))
 }
 
 // CreateTransfers records transfers: one result each, in order. After a lost
 // answer the same transfers are sent again; those recorded the first time then
-// have the status EXISTS, with the timestamp of their creation. An error means
-// that the outcome is unknown unless [Reason] says otherwise: call again with the
-// same transfers.
+// have the status EXISTS, with the timestamp of their creation. An [UnknownError]
+// means what it says: call again with the same transfers. After any other error
+// none of them was recorded.
 //
 // A linked chain that was recorded before breaks at its first event, which has
-// EXISTS, and the others have LINKED_EVENT_FAILED: a chain with EXISTS in it, and
-// nothing else but LINKED_EVENT_FAILED, was recorded whole.
+// EXISTS, and the others have LINKED_EVENT_FAILED. [Client.Chain] looks after that
+// by itself.
 func (c *Client) CreateTransfers(ctx context.Context, transfers ...*Transfer) (*ledgerv1.CreateTransfersResponse, error) {
+	ctx, cancel := c.policy.bound(ctx)
+	defer cancel()
+	var t trail
+	response, err := c.createTransfers(ctx, &t, transfers)
+	return response, unknown(err, t.unsure, transfers)
+}
+
+func (c *Client) createTransfers(ctx context.Context, t *trail, transfers []*Transfer) (*ledgerv1.CreateTransfersResponse, error) {
 	r := &ledgerv1.CreateTransfersRequest{Transfers: transfers}
-	response, err := send(ctx, c, fmt.Sprintf("create %d transfers", len(transfers)), r, ledgerv1.LedgerServiceClient.CreateTransfers)
-	return response, sameLength(err, len(response.GetResults()), len(transfers))
+	t.limit = c.policy.attempt
+	response, err := repeat(ctx, c, t, fmt.Sprintf("create %d transfers", len(transfers)), r, ledgerv1.LedgerServiceClient.CreateTransfers)
+	return response, t.complete(err, len(response.GetResults()), len(transfers))
+}
+
+// complete is sameLength for writes: they may have been recorded.
+func (t *trail) complete(err error, got, want int) error {
+	if err == nil && got != want {
+		t.unsure = true
+	}
+	return sameLength(err, got, want)
+}
+
+// unknown makes an UnknownError of err if the events may have been recorded.
+func unknown[E interface{ GetId() string }](err error, unsure bool, events []E) error {
+	if err == nil || !unsure {
+		return err
+	}
+	ids := make([]money.U128, 0, len(events))
+	for _, e := range events {
+		if id, err := money.Parse(e.GetId()); err == nil { // else the server would have refused the call
+			ids = append(ids, id)
+		}
+	}
+	return &UnknownError{IDs: ids, Err: err}
 }
 
 // sameLength checks what callers rely on when they index results.

@@ -2,25 +2,23 @@
 // sends, and sends again with the same ids where an answer was lost, so that a
 // caller never pays twice.
 //
-// It never makes up ids for the caller's events, and never hides a status: the
-// messages are those of proto/sterling/ledger/v1, whose comments give units and
-// ranges. Start reading at [Dial] and [Client.CreateTransfers].
+// It never sends an event under a second id, never drops one silently, and never
+// takes a lost answer for a failure: errors say whether an event was refused, was
+// not sent, or has an unknown outcome. The messages are those of
+// proto/sterling/ledger/v1, whose comments give units and ranges. Start reading at
+// [Dial] and [Client.Transfer], which makes large requests of many callers' single
+// events; [Client.CreateTransfers] is for callers that have batches.
 package client
 
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/sterlingrun/sterling/ident"
 	"github.com/sterlingrun/sterling/money"
@@ -53,65 +51,33 @@ type Client struct {
 	next   atomic.Uint32
 	ids    *ident.Generator
 	policy retryPolicy
-}
 
-type options struct {
-	tls         *tls.Config
-	plaintext   bool
-	connections int
-	policy      retryPolicy
-	grpc        []grpc.DialOption
-}
-
-// Option changes how [Dial] connects.
-type Option func(*options)
-
-// WithTLS encrypts the connection.
-func WithTLS(config *tls.Config) Option { return func(o *options) { o.tls = config } }
-
-// WithPlaintext lets the token cross a network unencrypted. Without it, only
-// loopback addresses are dialled without TLS.
-func WithPlaintext() Option { return func(o *options) { o.plaintext = true } }
-
-// WithConnections spreads calls over n connections; the default is one. More help
-// where one core can't serve all that is sent.
-func WithConnections(n int) Option { return func(o *options) { o.connections = n } }
-
-// WithPatience bounds how long a call whose context has no deadline is repeated
-// while the server is unavailable; the default is 30 s, zero repeats nothing.
-func WithPatience(d time.Duration) Option { return func(o *options) { o.policy.patience = d } }
-
-// WithDialOptions passes options on to grpc-go, for tracing for instance.
-func WithDialOptions(list ...grpc.DialOption) Option {
-	return func(o *options) { o.grpc = append(o.grpc, list...) }
+	transfers *lane[*Transfer]
+	accounts  *lane[*Account]
+	stop      context.CancelCauseFunc // ends the lanes' requests
 }
 
 // Dial returns a client of the ledger at address (host:port) that authenticates
 // with token. It connects on the first call, and again when a connection is lost.
 // Close it after use.
 func Dial(address, token string, list ...Option) (*Client, error) {
-	o := options{connections: 1, policy: defaultPolicy()}
+	o := options{
+		connections: 1, queue: defaultQueue, policy: defaultPolicy(),
+		token: func(context.Context) (string, error) { return token, nil },
+	}
 	for _, change := range list {
 		change(&o)
 	}
-	if o.connections < 1 {
-		return nil, fmt.Errorf("dial %s: %d connections", address, o.connections)
+	if err := o.check(address); err != nil {
+		return nil, err
 	}
-	transport := insecure.NewCredentials()
-	switch {
-	case o.tls != nil:
-		transport = credentials.NewTLS(o.tls)
-	case !o.plaintext && !isLoopback(address):
-		return nil, fmt.Errorf("dial %s: the token would cross the network unencrypted: use WithTLS, or WithPlaintext if the network is trusted", address)
+	dial, err := o.dialOptions()
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
-	dial := append([]grpc.DialOption{
-		grpc.WithTransportCredentials(transport),
-		grpc.WithPerRPCCredentials(bearer("Bearer " + token)),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithDisableRetry(), // this package's own knows what is safe
-	}, o.grpc...)
-	c := &Client{ids: ident.NewGenerator(time.Now, rand.Reader), policy: o.policy}
+	base, stop := context.WithCancelCause(context.Background())
+	c := &Client{ids: ident.NewGenerator(time.Now, rand.Reader), policy: o.policy, stop: stop}
+	c.openLanes(base, o.connections, o.queue)
 	for range o.connections {
 		conn, err := grpc.NewClient(address, dial...)
 		if err != nil {
@@ -122,28 +88,14 @@ func Dial(address, token string, list ...Option) (*Client, error) {
 	return c, nil
 }
 
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
-}
-
-// bearer is the Authorization header.
-type bearer string
-
-// GetRequestMetadata implements credentials.PerRPCCredentials.
-func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": string(b)}, nil
-}
-
-// RequireTransportSecurity implements credentials.PerRPCCredentials; Dial has
-// decided.
-func (bearer) RequireTransportSecurity() bool { return false }
-
-// Close ends the connections. Calls in flight fail.
+// Close ends the connections. What waits in the queue of Transfer, Chain and Open
+// fails as not sent, calls in flight fail; see Flush.
 func (c *Client) Close() error {
+	c.transfers.close()
+	c.accounts.close()
+	c.stop(ErrClosed)
+	c.transfers.senders.Wait()
+	c.accounts.senders.Wait()
 	var err error
 	for _, conn := range c.conns {
 		err = errors.Join(err, conn.Close())

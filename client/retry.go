@@ -14,37 +14,66 @@ import (
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
-// retryPolicy says how a call is repeated while the server is unavailable.
+// retryPolicy says how a call is repeated while the server does not answer it.
 type retryPolicy struct {
 	first    time.Duration // pause after the first attempt; it doubles
-	longest  time.Duration
-	patience time.Duration // in all, where the context has no deadline
+	longest  time.Duration // pause
+	attempt  time.Duration // of one attempt of a write, before another connection is tried
+	patience time.Duration // in all, where the context has no deadline; zero repeats nothing
 }
 
 func defaultPolicy() retryPolicy {
-	return retryPolicy{first: 20 * time.Millisecond, longest: 2 * time.Second, patience: 30 * time.Second}
+	return retryPolicy{first: 20 * time.Millisecond, longest: 2 * time.Second, attempt: 15 * time.Second, patience: 30 * time.Second}
 }
+
+// bound gives ctx the patience as its deadline where it has none.
+func (p retryPolicy) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok || p.patience == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, p.patience)
+}
+
+// trail is what is known after some attempts of one request.
+type trail struct {
+	attempts int
+	// unsure: an attempt failed in a way that leaves open whether the server did
+	// what was asked. No later refusal takes that back.
+	unsure bool
+	// limit bounds each attempt, zero not at all: a server that hangs must not use
+	// up the time in which another connection would have answered. Reads may take
+	// long by themselves and have none.
+	limit time.Duration
+}
+
+// rpc is a method of the generated client.
+type rpc[Req, Resp any] func(ledgerv1.LedgerServiceClient, context.Context, Req, ...grpc.CallOption) (Resp, error)
 
 // send calls f until it succeeds, fails for good, or time is up. Every request
 // that comes here may be sent twice: reads change nothing, and the events of a
 // write carry ids that the ledger records once.
-func send[Req, Resp any](
-	ctx context.Context, c *Client, what string, request Req,
-	f func(ledgerv1.LedgerServiceClient, context.Context, Req, ...grpc.CallOption) (Resp, error),
-) (Resp, error) {
-	if _, ok := ctx.Deadline(); !ok && c.policy.patience > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.policy.patience)
-		defer cancel()
-	}
+func send[Req, Resp any](ctx context.Context, c *Client, what string, request Req, f rpc[Req, Resp]) (Resp, error) {
+	ctx, cancel := c.policy.bound(ctx)
+	defer cancel()
+	var t trail
+	return repeat(ctx, c, &t, what, request, f)
+}
+
+// repeat is send without a bound of its own, and tells t what happened.
+func repeat[Req, Resp any](ctx context.Context, c *Client, t *trail, what string, request Req, f rpc[Req, Resp]) (Resp, error) {
 	pause := c.policy.first
-	for attempt := 1; ; attempt++ {
-		response, err := f(c.Ledger(), ctx, request)
+	for {
+		response, err := once(ctx, c, t.limit, request, f)
+		t.attempts++
 		if err == nil {
 			return response, nil
 		}
+		t.unsure = t.unsure || !surelyRefused(err)
 		err = fmt.Errorf("%s: %w", what, err)
-		if status.Code(err) != codes.Unavailable || c.policy.patience == 0 {
+		if ctx.Err() != nil {
+			return response, gaveUp(ctx, err, t.attempts)
+		}
+		if c.policy.patience == 0 || !passing(err) {
 			return response, err
 		}
 		// Half of the pause is random, so that clients cut off together do not come
@@ -54,9 +83,58 @@ func send[Req, Resp any](
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return response, fmt.Errorf("%w (gave up after %d attempts: %w)", err, attempt, ctx.Err())
+			return response, gaveUp(ctx, err, t.attempts)
 		}
 		pause = min(2*pause, c.policy.longest)
+	}
+}
+
+func gaveUp(ctx context.Context, err error, attempts int) error {
+	return fmt.Errorf("%w (gave up after %d attempts: %w)", err, attempts, context.Cause(ctx))
+}
+
+// once makes one attempt, over the next connection.
+func once[Req, Resp any](ctx context.Context, c *Client, limit time.Duration, request Req, f rpc[Req, Resp]) (Resp, error) {
+	if c.policy.patience > 0 && limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	return f(c.Ledger(), ctx, request)
+}
+
+// passing tells whether the same request may succeed in a while.
+func passing(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return true
+	case codes.ResourceExhausted:
+		switch Reason(err) { //nolint:exhaustive // the others pass by themselves
+		case ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE, ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED,
+			ledgerv1.ErrorReason_ERROR_REASON_STORE_FULL: // a person has to make room first
+			return false
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+// surelyRefused tells whether an error says that nothing was recorded. In doubt it
+// is false.
+func surelyRefused(err error) bool {
+	switch Reason(err) { //nolint:exhaustive // the others leave it open
+	case ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED:
+		return true
+	case ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, ledgerv1.ErrorReason_ERROR_REASON_INTERNAL:
+		return false
+	}
+	switch status.Code(err) { //nolint:exhaustive // the others leave it open
+	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.FailedPrecondition,
+		codes.ResourceExhausted, codes.Unimplemented, codes.OutOfRange:
+		return true
+	default:
+		return false
 	}
 }
 

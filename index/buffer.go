@@ -137,6 +137,10 @@ func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects) {
 		at := journal.At(k.Header.Seq, len(k.Expiries)+int(e.Event))
 		var debitRow, creditRow uint32
 		for len(history) > 0 && history[0].Position == at {
+			if history[0].Sampled {
+				history = history[1:]
+				continue
+			}
 			row := b.addRow(k, int(e.Event), &history[0])
 			switch history[0].Account {
 			case e.Debit:

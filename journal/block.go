@@ -19,7 +19,9 @@ type Block struct {
 	Requests []RequestEntry
 	Outcomes []Outcome // ascending by event
 
-	events []byte
+	events   []byte
+	attached []attachmentEntry // ascending by event
+	data     []byte            // of the attachments
 }
 
 // Decode reads a block, bounds everything in it and checks its body against its header. The block keeps b, or a copy
@@ -52,19 +54,31 @@ func (k *Block) slice() {
 	k.Expiries = View[Expiry](cut(int(k.Header.Expiries) * ExpirySize))
 	k.Requests = View[RequestEntry](cut(int(k.Header.Requests) * RequestSize))
 	k.Outcomes = View[Outcome](cut(int(k.Header.Outcomes) * OutcomeSize))
+	k.attached = View[attachmentEntry](cut(int(k.Header.Attachments) * AttachmentSize))
+	k.data = cut(int(k.Header.AttachBytes))
 }
 
 func (k *Block) check() error {
 	var events uint64
+	needed := uint16(1)
+	if k.Header.Attachments > 0 {
+		needed = 2
+	}
 	for i := range k.Requests {
 		r := &k.Requests[i]
 		if !r.Kind.Valid() || r.Count == 0 {
 			return fmt.Errorf("%w: request %d of block %d has kind %d and %d events", ErrFormat, i, k.Header.Seq, r.Kind, r.Count)
 		}
+		if r.Kind > lastKindOfVersion1 {
+			needed = 2
+		}
 		events += uint64(r.Count)
 	}
 	if events != uint64(k.Header.Events) {
 		return fmt.Errorf("%w: the requests of block %d have %d events, its header says %d", ErrFormat, k.Header.Seq, events, k.Header.Events)
+	}
+	if needed != k.Header.Version {
+		return fmt.Errorf("%w: block %d is of version %d, what it holds is of version %d", ErrFormat, k.Header.Seq, k.Header.Version, needed)
 	}
 	for i := range k.Outcomes {
 		o := &k.Outcomes[i]
@@ -72,7 +86,7 @@ func (k *Block) check() error {
 			return fmt.Errorf("%w: outcome %d of block %d is of event %d", ErrFormat, i, k.Header.Seq, o.Event)
 		}
 	}
-	return nil
+	return k.checkAttachments()
 }
 
 // EventBytes returns the records of n events from event from on.

@@ -15,6 +15,8 @@ type Builder struct {
 	expiries []Expiry
 	requests []RequestEntry
 	outcomes []Outcome
+	attached []attachmentEntry
+	data     []byte // of the attachments
 }
 
 // NewBuilder returns an empty builder. Its buffer grows with its blocks, to MaxBlock at most.
@@ -24,6 +26,7 @@ func NewBuilder() *Builder { return &Builder{buf: make([]byte, HeaderSize, 64<<1
 func (b *Builder) Reset() {
 	b.buf = b.buf[:HeaderSize]
 	b.events, b.expiries, b.requests, b.outcomes = 0, b.expiries[:0], b.requests[:0], b.outcomes[:0]
+	b.attached, b.data = b.attached[:0], b.data[:0]
 }
 
 // Events is the number of events so far, Expiries that of expiries.
@@ -65,6 +68,7 @@ func (b *Builder) DropRequest() {
 		keep--
 	}
 	b.outcomes = b.outcomes[:keep]
+	b.dropAttachments()
 }
 
 // AddOutcome adds an outcome; outcomes come in the order of their events.
@@ -85,11 +89,15 @@ func (b *Builder) Outcome(i int) *Outcome { return FindOutcome(b.outcomes, i) }
 // Seal fills in the counts and the body's hash of h, writes the header and returns the block. The builder must be
 // left alone until the block is no longer used.
 func (b *Builder) Seal(h Header) *Block {
-	h.Events, h.Expiries = uint32(b.events), uint32(len(b.expiries))          //nolint:gosec // ≤ MaxEvents
-	h.Requests, h.Outcomes = uint32(len(b.requests)), uint32(len(b.outcomes)) //nolint:gosec // ≤ MaxEvents
+	h.Events, h.Expiries = uint32(b.events), uint32(len(b.expiries))            //nolint:gosec // ≤ MaxEvents
+	h.Requests, h.Outcomes = uint32(len(b.requests)), uint32(len(b.outcomes))   //nolint:gosec // ≤ MaxEvents
+	h.Attachments, h.AttachBytes = uint32(len(b.attached)), uint32(len(b.data)) //nolint:gosec // ≤ MaxBlock
+	h.Version = b.version()
 	raw := append(b.buf, Bytes(b.expiries)...)
 	raw = append(raw, Bytes(b.requests)...)
 	raw = append(raw, Bytes(b.outcomes)...)
+	raw = append(raw, Bytes(b.attached)...)
+	raw = append(raw, b.data...)
 	must.True(len(raw) == HeaderSize+h.BodySize() && len(raw) <= MaxBlock, "block of %d bytes", len(raw))
 	b.buf = raw[:len(b.buf)]
 	h.Body = sha256.Sum256(raw[HeaderSize:])
@@ -99,9 +107,23 @@ func (b *Builder) Seal(h Header) *Block {
 	return k
 }
 
-// SameAs reports whether the builder holds the same events, expiries, requests and outcomes as block k.
+// version is the oldest version of the format that can express the block.
+func (b *Builder) version() uint16 {
+	if len(b.attached) > 0 {
+		return 2
+	}
+	for i := range b.requests {
+		if b.requests[i].Kind > lastKindOfVersion1 {
+			return 2
+		}
+	}
+	return 1
+}
+
+// SameAs reports whether the builder holds the same events, expiries, requests, outcomes and attachments as block k.
 func (b *Builder) SameAs(k *Block) bool {
 	return bytes.Equal(b.buf[HeaderSize:HeaderSize+b.events*RecordSize], k.events) &&
 		bytes.Equal(Bytes(b.expiries), Bytes(k.Expiries)) && bytes.Equal(Bytes(b.requests), Bytes(k.Requests)) &&
-		bytes.Equal(Bytes(b.outcomes), Bytes(k.Outcomes))
+		bytes.Equal(Bytes(b.outcomes), Bytes(k.Outcomes)) &&
+		bytes.Equal(Bytes(b.attached), Bytes(k.attached)) && bytes.Equal(b.data, k.data)
 }

@@ -155,6 +155,13 @@ func TestHeadersRoundTrip(t *testing.T) {
 		h.Expiries = rapid.Uint32Range(0, journal.MaxEvents).Draw(t, "expiries")
 		h.Requests = rapid.Uint32Range(0, h.Events).Draw(t, "requests")
 		h.Outcomes = rapid.Uint32Range(0, h.Events).Draw(t, "outcomes")
+		h.Version = rapid.Uint16Range(1, 2).Draw(t, "version")
+		if h.Version == 2 && h.Events > 0 {
+			h.Attachments = rapid.Uint32Range(0, h.Events).Draw(t, "attachments")
+			if h.Attachments > 0 {
+				h.AttachBytes = 8 * rapid.Uint32Range(1, journal.MaxBlock/8).Draw(t, "their bytes")
+			}
+		}
 		h.Body = journal.Hash(noise(t, 32, "body"))
 		b := noise(t, journal.HeaderSize, "what was there before")
 		h.Encode(b)

@@ -327,8 +327,8 @@ func TestBodiesThatMakeNoSense(t *testing.T) {
 	records := make([]byte, 2*journal.RecordSize)
 	header := journal.Header{Rules: 1, Kind: journal.BlockNormal, Seq: 1}
 	for name, fill := range map[string]func(b *journal.Builder){
-		"request kind 0": func(b *journal.Builder) { b.AddRequest(0, journal.Actor{}, records) },
-		"request kind 7": func(b *journal.Builder) { b.AddRequest(7, journal.Actor{}, records) },
+		"request kind 0":  func(b *journal.Builder) { b.AddRequest(0, journal.Actor{}, records) },
+		"request kind 16": func(b *journal.Builder) { b.AddRequest(16, journal.Actor{}, records) },
 		"an outcome twice": func(b *journal.Builder) {
 			b.AddRequest(journal.KindTransfers, journal.Actor{}, records)
 			b.AddOutcome(journal.Outcome{Event: 1})
@@ -357,7 +357,7 @@ func TestStatusesAreThoseOfTheFormat(t *testing.T) {
 	doc := string(b)
 	for heading, kind := range map[string]journal.Kind{
 		"### Statuses of accounts": journal.KindAccounts, "### Statuses of transfers": journal.KindTransfers,
-		"### Statuses of assets, freezes and limits": journal.KindFreeze,
+		"### Statuses of assets, freezes, limits and all other controls": journal.KindFreeze,
 	} {
 		_, table, ok := strings.Cut(doc, heading+"\n")
 		if !ok {

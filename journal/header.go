@@ -25,13 +25,15 @@ const (
 	BlockBarrier BlockKind = 3
 )
 
-// FormatVersion is the version of the block format that this package writes, and the only one it reads.
-const FormatVersion = 1
+// FormatVersion is the newest version of the block format. A block is written in the oldest version that can express
+// it: version 2 has attachments and more kinds of requests. Both are read.
+const FormatVersion = 2
 
 var magic = [8]byte{'S', 'T', 'E', 'R', 'L', 'B', 'L', 'K'}
 
 // Header begins every block.
 type Header struct {
+	Version     uint16 // of the format; 0 means 1. Seal sets it
 	Rules       uint16 // version of the rules its events were validated by; rises only in an epoch block
 	Kind        BlockKind
 	Cell        uint64
@@ -45,6 +47,8 @@ type Header struct {
 	Expiries    uint32
 	Requests    uint32
 	Outcomes    uint32
+	Attachments uint32 // how many, and how many bytes they have together, rounded up to 8
+	AttachBytes uint32
 	StateDigest [32]byte // every DigestInterval blocks, otherwise zero
 	Body        Hash
 }
@@ -57,7 +61,8 @@ var ErrFormat = errors.New("malformed block")
 
 // BodySize is the number of bytes after the header.
 func (h *Header) BodySize() int {
-	return int(h.Events)*RecordSize + int(h.Expiries)*ExpirySize + int(h.Requests)*RequestSize + int(h.Outcomes)*OutcomeSize
+	return int(h.Events)*RecordSize + int(h.Expiries)*ExpirySize + int(h.Requests)*RequestSize + int(h.Outcomes)*OutcomeSize +
+		int(h.Attachments)*AttachmentSize + int(h.AttachBytes)
 }
 
 // End is the first timestamp after the block's own: the block's time plus all of its indices, at least one.
@@ -68,7 +73,7 @@ func (h *Header) Encode(b []byte) {
 	le := binary.LittleEndian
 	clear(b[:HeaderSize])
 	copy(b, magic[:])
-	le.PutUint16(b[8:], FormatVersion)
+	le.PutUint16(b[8:], max(1, h.Version))
 	le.PutUint16(b[10:], h.Rules)
 	le.PutUint16(b[12:], uint16(h.Kind))
 	le.PutUint64(b[16:], h.Cell)
@@ -82,6 +87,8 @@ func (h *Header) Encode(b []byte) {
 	le.PutUint32(b[108:], h.Expiries)
 	le.PutUint32(b[112:], h.Requests)
 	le.PutUint32(b[116:], h.Outcomes)
+	le.PutUint32(b[120:], h.Attachments)
+	le.PutUint32(b[124:], h.AttachBytes)
 	copy(b[128:], h.StateDigest[:])
 	copy(b[160:], h.Body[:])
 }
@@ -96,14 +103,15 @@ func DecodeHeader(b []byte) (Header, error) {
 		return h, fmt.Errorf("%w: it does not begin with %q", ErrFormat, magic[:])
 	}
 	le := binary.LittleEndian
-	if v := le.Uint16(b[8:]); v != FormatVersion {
-		return h, fmt.Errorf("%w: format version %d, this program reads version %d", ErrFormat, v, FormatVersion)
+	v := le.Uint16(b[8:])
+	if v == 0 || v > FormatVersion {
+		return h, fmt.Errorf("%w: format version %d, this program reads versions 1 to %d", ErrFormat, v, FormatVersion)
 	}
 	h = Header{
-		Rules: le.Uint16(b[10:]), Kind: BlockKind(le.Uint16(b[12:])), Cell: le.Uint64(b[16:]), Seq: le.Uint64(b[24:]),
+		Version: v, Rules: le.Uint16(b[10:]), Kind: BlockKind(le.Uint16(b[12:])), Cell: le.Uint64(b[16:]), Seq: le.Uint64(b[24:]),
 		Epoch: le.Uint64(b[32:]), Incarnation: [16]byte(b[40:56]), Time: le.Uint64(b[56:]), Prev: Hash(b[64:96]),
 		Acked: le.Uint64(b[96:]), Events: le.Uint32(b[104:]), Expiries: le.Uint32(b[108:]), Requests: le.Uint32(b[112:]),
-		Outcomes: le.Uint32(b[116:]), StateDigest: [32]byte(b[128:160]), Body: Hash(b[160:192]),
+		Outcomes: le.Uint32(b[116:]), Attachments: le.Uint32(b[120:]), AttachBytes: le.Uint32(b[124:]), StateDigest: [32]byte(b[128:160]), Body: Hash(b[160:192]),
 	}
 	return h, h.check(b)
 }
@@ -118,10 +126,14 @@ func (h *Header) check(b []byte) error {
 		return fmt.Errorf("%w: block %d says that %d is acknowledged", ErrFormat, h.Seq, h.Acked)
 	case h.Events > MaxEvents || h.Expiries > MaxEvents || h.Requests > h.Events || h.Outcomes > h.Events:
 		return fmt.Errorf("%w: block %d has %d events, %d expiries, %d requests, %d outcomes", ErrFormat, h.Seq, h.Events, h.Expiries, h.Requests, h.Outcomes)
+	case h.Attachments > h.Events || h.AttachBytes > MaxBlock || h.AttachBytes%8 != 0 || (h.Attachments == 0) != (h.AttachBytes == 0):
+		return fmt.Errorf("%w: block %d has %d attachments of %d bytes", ErrFormat, h.Seq, h.Attachments, h.AttachBytes)
+	case h.Version < 2 && h.Attachments != 0:
+		return fmt.Errorf("%w: block %d of version %d has attachments", ErrFormat, h.Seq, h.Version)
 	case h.Time > MaxTimestamp-2*MaxEvents:
 		return fmt.Errorf("%w: block %d has time %d", ErrFormat, h.Seq, h.Time)
 	}
-	if !zero(b[14:16]) || !zero(b[120:128]) || !zero(b[192:HeaderSize]) {
+	if !zero(b[14:16]) || !zero(b[192:HeaderSize]) {
 		return fmt.Errorf("%w: block %d has reserved bytes set", ErrFormat, h.Seq)
 	}
 	return nil

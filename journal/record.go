@@ -36,7 +36,20 @@ const (
 	KindFreeze    Kind = 4
 	KindUnfreeze  Kind = 5
 	KindLimits    Kind = 6
-	lastKind           = KindLimits
+
+	// Since version 2 of the format.
+	KindTransaction Kind = 7  // its first event is the head (a Transfer with TransferHead), then its legs
+	KindDayClose    Kind = 8  // DayClose
+	KindReopen      Kind = 9  // Reopen; only in a decision
+	KindProposal    Kind = 10 // Proposal, with what is proposed attached
+	KindDecision    Kind = 11 // its first event is a Decision, then, if it approves, what was proposed
+	KindPolicy      Kind = 12 // Policy
+	KindPrincipals  Kind = 13 // Principal, its scope attached; only in a decision
+	KindMetadata    Kind = 14 // MetadataChange, the account's new metadata attached
+	KindErasure     Kind = 15 // Erasure
+
+	lastKind           = KindErasure
+	lastKindOfVersion1 = KindLimits
 )
 
 // Valid reports whether k is one of the kinds.
@@ -58,6 +71,9 @@ const (
 	AccountClosed
 
 	AccountFlagsKnown = 1<<iota - 1
+
+	// AccountAttached says that the account has an attachment. The ledger's own: callers neither set nor see it.
+	AccountAttached AccountFlags = 1 << 15
 )
 
 // TransferFlags are a transfer's flags.
@@ -79,6 +95,12 @@ const (
 	TransferFence
 
 	TransferFlagsKnown = 1<<iota - 1
+
+	// TransferHead marks the head of a transaction, TransferCycles one whose legs may lead back to where they began,
+	// TransferAttached an event that has an attachment. The ledger's own: callers neither set nor see them.
+	TransferCycles   TransferFlags = 1 << 13
+	TransferHead     TransferFlags = 1 << 14
+	TransferAttached TransferFlags = 1 << 15
 )
 
 // Has reports whether any of the flags in mask is set.
@@ -238,7 +260,8 @@ func (p Position) Index() int { return int(p & (1<<indexBits - 1)) }
 
 // Record is any of the types that are laid out like the format.
 type Record interface {
-	Account | Transfer | Asset | Freeze | Unfreeze | Limit | Expiry | RequestEntry | Outcome
+	Account | Transfer | Asset | Freeze | Unfreeze | Limit | Expiry | RequestEntry | Outcome | attachmentEntry |
+		DayClose | Reopen | Proposal | Decision | Policy | Principal | MetadataChange | Erasure
 }
 
 // View returns b as records without copying. b must be a whole number of records, aligned to 8 bytes (as buffers of

@@ -39,6 +39,12 @@ const (
 	AccountLedgerMustNotBeZero                  Status = 25
 	AccountCodeMustNotBeZero                    Status = 26
 	AccountImportedEventTimestampMustNotRegress Status = 27
+
+	// Since version 2 of the format.
+	AccountExistsWithDifferentAddress  Status = 28
+	AccountExistsWithDifferentMetadata Status = 29
+	AccountAddressTaken                Status = 30
+	AccountApprovalRequired            Status = 31
 )
 
 // Outcomes of creating a transfer, in descending precedence.
@@ -115,6 +121,15 @@ const (
 	TransferExceedsDebits                                   Status = 70
 	TransferExceedsDebitVelocityLimit                       Status = 71
 	TransferExceedsCreditVelocityLimit                      Status = 72
+
+	// Since version 2 of the format.
+	TransferExistsWithDifferentBookingDate Status = 73
+	TransferExistsWithDifferentMetadata    Status = 74
+	TransferExistsWithDifferentLegs        Status = 75
+	TransferBookingDayClosed               Status = 76
+	TransferBookingDateOutOfRange          Status = 77
+	TransferApprovalRequired               Status = 78
+	TransferLegsAreCyclic                  Status = 79
 )
 
 // Outcomes of a control record.
@@ -135,6 +150,22 @@ const (
 	ControlAssetsExhausted           Status = 14
 	ControlReasonTooLong             Status = 15
 	ControlLimitInvalid              Status = 16
+
+	// Since version 2 of the format.
+	ControlDateInvalid            Status = 17
+	ControlApprovalRequired       Status = 18
+	ControlProposalNotFound       Status = 19
+	ControlProposalAlreadyDecided Status = 20
+	ControlProposalDiffers        Status = 21
+	ControlProposalFailed         Status = 22
+	ControlTooManyProposals       Status = 23
+	ControlPolicyInvalid          Status = 24
+	ControlPrincipalInvalid       Status = 25
+	ControlDayNotOver             Status = 26
+	ControlDayAlreadyClosed       Status = 27
+	ControlDayNotClosed           Status = 28
+	ControlTooManyGroups          Status = 29
+	ControlProposalExpired        Status = 30
 )
 
 func accountStatusName(s Status) string {
@@ -193,6 +224,14 @@ func accountStatusName(s Status) string {
 		return "code_must_not_be_zero"
 	case AccountImportedEventTimestampMustNotRegress:
 		return "imported_event_timestamp_must_not_regress"
+	case AccountExistsWithDifferentAddress:
+		return "exists_with_different_address"
+	case AccountExistsWithDifferentMetadata:
+		return "exists_with_different_metadata"
+	case AccountAddressTaken:
+		return "address_taken"
+	case AccountApprovalRequired:
+		return "approval_required"
 	}
 	return ""
 }
@@ -343,6 +382,20 @@ func transferStatusName(s Status) string {
 		return "exceeds_debit_velocity_limit"
 	case TransferExceedsCreditVelocityLimit:
 		return "exceeds_credit_velocity_limit"
+	case TransferExistsWithDifferentBookingDate:
+		return "exists_with_different_booking_date"
+	case TransferExistsWithDifferentMetadata:
+		return "exists_with_different_metadata"
+	case TransferExistsWithDifferentLegs:
+		return "exists_with_different_legs"
+	case TransferBookingDayClosed:
+		return "booking_day_closed"
+	case TransferBookingDateOutOfRange:
+		return "booking_date_out_of_range"
+	case TransferApprovalRequired:
+		return "approval_required"
+	case TransferLegsAreCyclic:
+		return "legs_are_cyclic"
 	}
 	return ""
 }
@@ -381,6 +434,34 @@ func controlStatusName(s Status) string {
 		return "reason_too_long"
 	case ControlLimitInvalid:
 		return "limit_invalid"
+	case ControlDateInvalid:
+		return "date_invalid"
+	case ControlApprovalRequired:
+		return "approval_required"
+	case ControlProposalNotFound:
+		return "proposal_not_found"
+	case ControlProposalAlreadyDecided:
+		return "proposal_already_decided"
+	case ControlProposalDiffers:
+		return "proposal_differs"
+	case ControlProposalFailed:
+		return "proposal_failed"
+	case ControlTooManyProposals:
+		return "too_many_proposals"
+	case ControlPolicyInvalid:
+		return "policy_invalid"
+	case ControlPrincipalInvalid:
+		return "principal_invalid"
+	case ControlDayNotOver:
+		return "day_not_over"
+	case ControlDayAlreadyClosed:
+		return "day_already_closed"
+	case ControlDayNotClosed:
+		return "day_not_closed"
+	case ControlTooManyGroups:
+		return "too_many_groups"
+	case ControlProposalExpired:
+		return "proposal_expired"
 	}
 	return ""
 }
@@ -392,7 +473,7 @@ func (s Status) Name(k Kind) string {
 	switch k {
 	case KindAccounts:
 		name = accountStatusName(s)
-	case KindTransfers:
+	case KindTransfers, KindTransaction:
 		name = transferStatusName(s)
 	default:
 		name = controlStatusName(s)
@@ -407,11 +488,11 @@ func (s Status) Name(k Kind) string {
 func LastStatus(k Kind) Status {
 	switch k {
 	case KindAccounts:
-		return AccountImportedEventTimestampMustNotRegress
-	case KindTransfers:
-		return TransferExceedsCreditVelocityLimit
+		return AccountApprovalRequired
+	case KindTransfers, KindTransaction:
+		return TransferLegsAreCyclic
 	default:
-		return ControlLimitInvalid
+		return ControlProposalExpired
 	}
 }
 

@@ -3,8 +3,10 @@ package ledger_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/sterlingrun/sterling/journal"
@@ -92,9 +94,9 @@ func TestStateFormat(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Fatal("the state is written in another way than testdata/state-v2.hex: a new format needs a new version")
 	}
-	// 152 fixed bytes, the generations and one of them, an asset, two freezes, a limit in force, a limit record, two
-	// accounts, two ids and the end: as in the specification.
-	if size := 152 + 16 + 64 + 128 + 2*257 + 189 + 152 + 2*128 + 2*16 + 16 + 8; len(got) != size {
+	// 160 fixed bytes, the generations and one of them, an asset, two freezes, a limit in force, a limit record, the books
+	// with two rows of a day, two accounts, the end of their details, two ids and the end: as in the specification.
+	if size := 160 + 16 + 64 + 128 + 2*257 + 189 + 152 + (184 + 2*60) + 2*128 + 4 + 2*16 + 16 + 8; len(got) != size {
 		t.Fatalf("%d bytes, the specification adds up to %d", len(got), size)
 	}
 	back, seq, err := ledger.Restore(ids.config([2]uint64{}, 5), bytes.NewReader(want))
@@ -119,12 +121,13 @@ func readHex(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestFirstStateFormat: a state that a program from before generations wrote is read, and its ids make generations.
-func TestFirstStateFormat(t *testing.T) {
-	image := readHex(t, "testdata/state-v1.hex")
-	want := ledger.New(ledger.Config{})
+// TestIDsOfAnotherSize: a snapshot with more ids than a generation takes, such as one of a cell that kept all of them in
+// memory, makes several generations at once.
+func TestIDsOfAnotherSize(t *testing.T) {
+	want := ledger.New(ledger.Config{HashKey: [2]uint64{0x0123456789abcdef, 0xfedcba9876543210}})
 	b := firstGoldenBlock(t, want)
 	want.End(b.Seal(journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Time: 1_700_000_000_000_000_000}))
+	image := takeSnapshot(want, 1)
 	for size, unsettled := range map[int]int{0: 0, 10: 0, 3: 0, 2: 3, 1: 5} {
 		ids := newIDFiles()
 		s, seq, err := ledger.Restore(ids.config([2]uint64{}, size), bytes.NewReader(image))
@@ -154,5 +157,13 @@ func TestFirstStateFormat(t *testing.T) {
 		if err := equalStates(want, again); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestFirstStateFormat: a state of before is refused as one, so that the journal is replayed.
+func TestFirstStateFormat(t *testing.T) {
+	_, _, err := ledger.Restore(ledger.Config{}, bytes.NewReader(readHex(t, "testdata/state-v1.hex")))
+	if !errors.Is(err, ledger.ErrSnapshot) || !strings.Contains(err.Error(), "format version 1") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -25,8 +25,8 @@ type restoring struct {
 }
 
 // Restore reads a snapshot and returns the state and the sequence number of the last block that is in it. Every error
-// but those of from and of cfg.Filter is ErrSnapshot. One of more ids than a generation takes, such as a program from
-// before generations wrote, leaves some that are to be written out at once: see NextSealed.
+// but those of from and of cfg.Filter is ErrSnapshot. One with the ids of several generations in memory leaves
+// them to be written out at once: see NextSealed.
 func Restore(cfg Config, from io.Reader) (*State, uint64, error) {
 	in := restoring{r: bufio.NewReaderSize(from, 1<<20), filter: cfg.Filter}
 	h := &in.head
@@ -36,8 +36,8 @@ func Restore(cfg Config, from io.Reader) (*State, uint64, error) {
 	switch {
 	case h.Magic != snapshotMagic:
 		return nil, 0, fmt.Errorf("%w: it does not begin with %q", ErrSnapshot, snapshotMagic[:])
-	case h.Version == 0 || h.Version > SnapshotVersion:
-		return nil, 0, fmt.Errorf("%w: format version %d, this program reads versions 1 to %d", ErrSnapshot, h.Version, SnapshotVersion)
+	case h.Version != SnapshotVersion:
+		return nil, 0, fmt.Errorf("%w: format version %d, this program reads version %d", ErrSnapshot, h.Version, SnapshotVersion)
 	case h.Rules != Rules:
 		return nil, 0, fmt.Errorf("%w: rules version %d, this program knows version %d", ErrSnapshot, h.Rules, Rules)
 	case h.Accounts >= 1<<32-1 || h.Pendings >= 1<<32-1 || h.Assets > MaxAssets || h.Seq > journal.MaxSeq:
@@ -51,8 +51,8 @@ func Restore(cfg Config, from io.Reader) (*State, uint64, error) {
 	in.digest, in.counts.Transfers, in.counts.Burned = h.Digest, h.Transfers, h.Burned
 	in.seq, in.gens.released = h.Seq, h.Seq
 	for _, part := range []func() error{
-		in.restoreGenerations, in.restoreAssets, in.restoreFreezes, in.restoreLimits, in.restoreAccounts, in.restorePendings, in.restoreIDs,
-		in.markAccounts, in.checkBalances, in.divideIDs,
+		in.restoreGenerations, in.restoreAssets, in.restoreFreezes, in.restoreLimits, in.restoreBooks, in.restoreAccounts,
+		in.restoreDetails, in.restorePendings, in.restoreIDs, in.markAccounts, in.checkBalances, in.divideIDs,
 	} {
 		if err := part(); err != nil {
 			return nil, 0, err
@@ -145,10 +145,11 @@ func (in *restoring) restoreAccounts() error {
 		if _, err := io.ReadFull(in.r, rawBytes(a)); err != nil {
 			return fmt.Errorf("%w: account %d: %w", ErrSnapshot, n, err)
 		}
-		if a.ID.IsZero() || a.ID.IsMax() || a.Asset == 0 || a.Timestamp <= last || a.Timestamp > in.lastAcct || a.Flags&^journal.AccountFlagsKnown != 0 {
+		if a.ID.IsZero() || a.ID.IsMax() || a.Asset == 0 || a.Timestamp <= last || a.Timestamp > in.lastAcct || a.Flags&^(journal.AccountFlagsKnown|journal.AccountAttached) != 0 {
 			return fmt.Errorf("%w: account %d has id %v, asset %d, flags %#x, timestamp %d", ErrSnapshot, n, a.ID, a.Asset, a.Flags, a.Timestamp)
 		}
 		a.Reserved = 0 // marks are made anew
+		in.joinGroup(a)
 		last = a.Timestamp
 		in.nAccounts = n
 	}

@@ -13,9 +13,6 @@ const (
 // restoreGenerations reads the generations that the snapshot relies on, and has their filters loaded: a snapshot
 // without all of them would forget ids, and a payment could be made twice.
 func (in *restoring) restoreGenerations() error {
-	if in.head.Version < 2 {
-		return nil
-	}
 	var list snapshotGenerations
 	if err := in.read(&list); err != nil {
 		return err

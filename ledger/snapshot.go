@@ -10,8 +10,8 @@ import (
 	"github.com/sterlingrun/sterling/must"
 )
 
-// SnapshotVersion is the version of the snapshot format that this package writes. It reads version 1, too, in which no
-// generation is settled. A program that can't read a snapshot replays the journal instead.
+// SnapshotVersion is the version of the snapshot format that this package writes, and the only one it reads. A
+// program that can't read a snapshot replays the journal instead.
 const SnapshotVersion = 2
 
 // ErrSnapshot is a snapshot that this program can't use.
@@ -29,9 +29,11 @@ type Snapshot struct {
 	ids      *table // of the youngest generation then
 
 	nextAccount, nextPlace uint32
+	nextDetail             uint32
 	nextSegment            int
 	keptAccounts           map[uint32]journal.Account
 	keptPendings           map[uint32]pending
+	keptDetails            map[uint32]detail
 	done                   bool
 }
 
@@ -45,9 +47,10 @@ type snapshotHead struct {
 	Transfers, Burned                     uint64
 	Accounts, Pendings, IDs               uint64
 	Assets, Freezes, Limits, LimitRecords uint64
+	Books                                 uint64 // bytes of the books and controls: see appendBooks
 }
 
-// snapshotGenerations follows the head from version 2 on; then come that many GenerationRefs.
+// snapshotGenerations follows the head; then come that many GenerationRefs.
 type snapshotGenerations struct {
 	Through, Settled uint64
 }
@@ -61,7 +64,8 @@ const endOfSnapshot = 0x53544552_454E4421 // "STER" "END!"
 func (s *State) StartSnapshot(seq uint64) *Snapshot {
 	must.True(len(s.gens.sealed) == 0, "a snapshot with %d generations that are not settled", len(s.gens.sealed))
 	sn := &Snapshot{
-		s: s, seq: seq, accounts: s.nAccounts, places: s.pendings.top, ids: s.ids, nextAccount: 1, nextPlace: 1,
+		s: s, seq: seq, accounts: s.nAccounts, places: s.pendings.top, ids: s.ids, nextAccount: 1, nextPlace: 1, nextDetail: 1,
+		keptDetails:  map[uint32]detail{},
 		keptAccounts: map[uint32]journal.Account{}, keptPendings: map[uint32]pending{},
 	}
 	sn.head = s.snapshotHead(seq)
@@ -102,6 +106,8 @@ func (s *State) snapshotHead(seq uint64) []byte {
 		Assets: uint64(s.catalogue.Len()), Freezes: uint64(len(s.freezes.all)), Limits: uint64(len(s.limits)), //nolint:gosec // lengths
 		LimitRecords: uint64(len(s.limitIDs)),
 	}
+	books := s.appendBooks(nil)
+	h.Books = uint64(len(books))
 	b := must1(binary.Append(nil, binary.LittleEndian, &h))
 	b = must1(binary.Append(b, binary.LittleEndian, &snapshotGenerations{s.gens.through, uint64(len(s.gens.settled))}))
 	b = must1(binary.Append(b, binary.LittleEndian, s.gens.settled))
@@ -126,7 +132,7 @@ func (s *State) snapshotHead(seq uint64) []byte {
 	for _, id := range s.limitOrder {
 		b = must1(binary.Append(b, binary.LittleEndian, new(s.limitIDs[id])))
 	}
-	return b
+	return append(b, books...)
 }
 
 func must1(b []byte, err error) []byte {
@@ -167,6 +173,9 @@ func (sn *Snapshot) Next(dst []byte, size int) (out []byte, more bool) {
 			a = *sn.s.accounts.at(sn.nextAccount)
 		}
 		dst = append(dst, rawBytes(&a)...)
+	}
+	for ; sn.nextDetail <= sn.accounts+1 && len(dst) < limit; sn.nextDetail++ {
+		dst = sn.detail(sn.nextDetail, dst)
 	}
 	for ; sn.nextPlace <= sn.places && len(dst) < limit; sn.nextPlace++ {
 		p, kept := sn.keptPendings[sn.nextPlace]

@@ -15,6 +15,7 @@ package_of() {
 	protoc-gen-go) echo google.golang.org/protobuf/cmd/protoc-gen-go ;;
 	protoc-gen-go-grpc) echo google.golang.org/grpc/cmd/protoc-gen-go-grpc ;;
 	protoc-gen-connect-go) echo connectrpc.com/connect/cmd/protoc-gen-connect-go ;;
+	protoc-gen-openapi) echo github.com/sterlingrun/sterling/tools/openapi ;; # our own
 	*) die "unknown tool \"$1\"; add it to tools/go.mod and to tools/install.sh" ;;
 	esac
 }
@@ -25,7 +26,7 @@ for tool in "$@"; do
 	module=tools
 	[ "$tool" != buf ] || module=tools/buf
 	stamp="$tools_bin/.$tool.stamp"
-	want=$( (go env GOVERSION && cat "$module/go.mod" "$module/go.sum") | sha256sum)
+	want=$( (go env GOVERSION && cat "$module/go.mod" "$module/go.sum" && { [ "$tool" != protoc-gen-openapi ] || cat tools/openapi/*.go; }) | sha256sum)
 	if [ -x "$tools_bin/$tool" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
 		continue
 	fi

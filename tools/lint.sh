@@ -16,8 +16,9 @@ go test -count=1 ./architecture
 
 if [ -d proto ]; then
 	say "generated code is up to date"
-	tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go
+	tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go protoc-gen-openapi
 	tools/proto.sh check
+	tools/sdk.sh check
 fi
 
 tools/install.sh govulncheck

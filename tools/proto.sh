@@ -8,7 +8,7 @@
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 bin=${STERLING_TOOLS_BIN:-$root/.tools/bin}
-[ -n "${STERLING_TOOLS_BIN:-}" ] || "$root/tools/install.sh" buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go
+[ -n "${STERLING_TOOLS_BIN:-}" ] || "$root/tools/install.sh" buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go protoc-gen-openapi
 
 cd "$root/proto"
 PATH="$bin:$PATH" "$bin/buf" lint

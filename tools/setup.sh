@@ -4,6 +4,8 @@
 #   tools/setup.sh build        Go and git
 #   tools/setup.sh test         the same
 #   tools/setup.sh race         the same, and a C compiler for the race detector
+#   tools/setup.sh sdk          the same as build, and Node and Python with gRPC for the clients in sdk/
+#   tools/setup.sh sdk-generate the same as sdk, and protoc with its Python plugin
 source "$(dirname "$0")/env.sh"
 
 need_go=1.26
@@ -17,10 +19,22 @@ have_go=${have_go#go}
 missing=()
 want() { command -v "$1" >/dev/null || missing+=("$2"); } # want COMMAND PACKAGE
 want git git
+want_sdk() {
+	want node nodejs
+	want npm npm
+	python3 -c 'import grpc, google.protobuf' 2>/dev/null || /usr/bin/python3 -c 'import grpc, google.protobuf' 2>/dev/null ||
+		missing+=(python3-grpcio python3-protobuf)
+}
 case "${1:-build}" in
 build | test) ;;
+sdk) want_sdk ;;
+sdk-generate)
+	want_sdk
+	want protoc protobuf-compiler
+	want grpc_python_plugin protobuf-compiler-grpc
+	;;
 race) want "$(go env CC)" gcc && [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev) ;;
-*) die "unknown purpose \"$1\"; want build, test or race" ;;
+*) die "unknown purpose \"$1\"; want build, test, race, sdk or sdk-generate" ;;
 esac
 [ ${#missing[@]} -gt 0 ] || exit 0
 

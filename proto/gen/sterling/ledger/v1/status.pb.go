@@ -58,6 +58,10 @@ const (
 	CreateAccountStatus_CREATE_ACCOUNT_STATUS_LEDGER_MUST_NOT_BE_ZERO                   CreateAccountStatus = 25
 	CreateAccountStatus_CREATE_ACCOUNT_STATUS_CODE_MUST_NOT_BE_ZERO                     CreateAccountStatus = 26
 	CreateAccountStatus_CREATE_ACCOUNT_STATUS_IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS CreateAccountStatus = 27
+	CreateAccountStatus_CREATE_ACCOUNT_STATUS_EXISTS_WITH_DIFFERENT_ADDRESS             CreateAccountStatus = 28
+	CreateAccountStatus_CREATE_ACCOUNT_STATUS_EXISTS_WITH_DIFFERENT_METADATA            CreateAccountStatus = 29
+	CreateAccountStatus_CREATE_ACCOUNT_STATUS_ADDRESS_TAKEN                             CreateAccountStatus = 30
+	CreateAccountStatus_CREATE_ACCOUNT_STATUS_APPROVAL_REQUIRED                         CreateAccountStatus = 31
 )
 
 // Enum value maps for CreateAccountStatus.
@@ -91,6 +95,10 @@ var (
 		25: "CREATE_ACCOUNT_STATUS_LEDGER_MUST_NOT_BE_ZERO",
 		26: "CREATE_ACCOUNT_STATUS_CODE_MUST_NOT_BE_ZERO",
 		27: "CREATE_ACCOUNT_STATUS_IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS",
+		28: "CREATE_ACCOUNT_STATUS_EXISTS_WITH_DIFFERENT_ADDRESS",
+		29: "CREATE_ACCOUNT_STATUS_EXISTS_WITH_DIFFERENT_METADATA",
+		30: "CREATE_ACCOUNT_STATUS_ADDRESS_TAKEN",
+		31: "CREATE_ACCOUNT_STATUS_APPROVAL_REQUIRED",
 	}
 	CreateAccountStatus_value = map[string]int32{
 		"CREATE_ACCOUNT_STATUS_UNSPECIFIED":                               0,
@@ -121,6 +129,10 @@ var (
 		"CREATE_ACCOUNT_STATUS_LEDGER_MUST_NOT_BE_ZERO":                   25,
 		"CREATE_ACCOUNT_STATUS_CODE_MUST_NOT_BE_ZERO":                     26,
 		"CREATE_ACCOUNT_STATUS_IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS": 27,
+		"CREATE_ACCOUNT_STATUS_EXISTS_WITH_DIFFERENT_ADDRESS":             28,
+		"CREATE_ACCOUNT_STATUS_EXISTS_WITH_DIFFERENT_METADATA":            29,
+		"CREATE_ACCOUNT_STATUS_ADDRESS_TAKEN":                             30,
+		"CREATE_ACCOUNT_STATUS_APPROVAL_REQUIRED":                         31,
 	}
 )
 
@@ -232,6 +244,13 @@ const (
 	CreateTransferStatus_CREATE_TRANSFER_STATUS_EXCEEDS_DEBITS                                        CreateTransferStatus = 70
 	CreateTransferStatus_CREATE_TRANSFER_STATUS_EXCEEDS_DEBIT_VELOCITY_LIMIT                          CreateTransferStatus = 71
 	CreateTransferStatus_CREATE_TRANSFER_STATUS_EXCEEDS_CREDIT_VELOCITY_LIMIT                         CreateTransferStatus = 72
+	CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_BOOKING_DATE                    CreateTransferStatus = 73
+	CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_METADATA                        CreateTransferStatus = 74
+	CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_LEGS                            CreateTransferStatus = 75
+	CreateTransferStatus_CREATE_TRANSFER_STATUS_BOOKING_DAY_CLOSED                                    CreateTransferStatus = 76
+	CreateTransferStatus_CREATE_TRANSFER_STATUS_BOOKING_DATE_OUT_OF_RANGE                             CreateTransferStatus = 77
+	CreateTransferStatus_CREATE_TRANSFER_STATUS_APPROVAL_REQUIRED                                     CreateTransferStatus = 78
+	CreateTransferStatus_CREATE_TRANSFER_STATUS_LEGS_ARE_CYCLIC                                       CreateTransferStatus = 79
 )
 
 // Enum value maps for CreateTransferStatus.
@@ -310,6 +329,13 @@ var (
 		70: "CREATE_TRANSFER_STATUS_EXCEEDS_DEBITS",
 		71: "CREATE_TRANSFER_STATUS_EXCEEDS_DEBIT_VELOCITY_LIMIT",
 		72: "CREATE_TRANSFER_STATUS_EXCEEDS_CREDIT_VELOCITY_LIMIT",
+		73: "CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_BOOKING_DATE",
+		74: "CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_METADATA",
+		75: "CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_LEGS",
+		76: "CREATE_TRANSFER_STATUS_BOOKING_DAY_CLOSED",
+		77: "CREATE_TRANSFER_STATUS_BOOKING_DATE_OUT_OF_RANGE",
+		78: "CREATE_TRANSFER_STATUS_APPROVAL_REQUIRED",
+		79: "CREATE_TRANSFER_STATUS_LEGS_ARE_CYCLIC",
 	}
 	CreateTransferStatus_value = map[string]int32{
 		"CREATE_TRANSFER_STATUS_UNSPECIFIED":                                           0,
@@ -385,6 +411,13 @@ var (
 		"CREATE_TRANSFER_STATUS_EXCEEDS_DEBITS":                                        70,
 		"CREATE_TRANSFER_STATUS_EXCEEDS_DEBIT_VELOCITY_LIMIT":                          71,
 		"CREATE_TRANSFER_STATUS_EXCEEDS_CREDIT_VELOCITY_LIMIT":                         72,
+		"CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_BOOKING_DATE":                    73,
+		"CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_METADATA":                        74,
+		"CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_LEGS":                            75,
+		"CREATE_TRANSFER_STATUS_BOOKING_DAY_CLOSED":                                    76,
+		"CREATE_TRANSFER_STATUS_BOOKING_DATE_OUT_OF_RANGE":                             77,
+		"CREATE_TRANSFER_STATUS_APPROVAL_REQUIRED":                                     78,
+		"CREATE_TRANSFER_STATUS_LEGS_ARE_CYCLIC":                                       79,
 	}
 )
 
@@ -415,8 +448,8 @@ func (CreateTransferStatus) EnumDescriptor() ([]byte, []int) {
 	return file_sterling_ledger_v1_status_proto_rawDescGZIP(), []int{1}
 }
 
-// ControlStatus is the outcome of a freeze, an unfreeze, a velocity limit or an
-// asset registration.
+// ControlStatus is the outcome of everything that is neither an account nor a
+// transfer: freezes, limits, assets, days, proposals, decisions, policies.
 type ControlStatus int32
 
 const (
@@ -438,6 +471,20 @@ const (
 	ControlStatus_CONTROL_STATUS_ASSETS_EXHAUSTED             ControlStatus = 14
 	ControlStatus_CONTROL_STATUS_REASON_TOO_LONG              ControlStatus = 15
 	ControlStatus_CONTROL_STATUS_LIMIT_INVALID                ControlStatus = 16
+	ControlStatus_CONTROL_STATUS_DATE_INVALID                 ControlStatus = 17
+	ControlStatus_CONTROL_STATUS_APPROVAL_REQUIRED            ControlStatus = 18
+	ControlStatus_CONTROL_STATUS_PROPOSAL_NOT_FOUND           ControlStatus = 19
+	ControlStatus_CONTROL_STATUS_PROPOSAL_ALREADY_DECIDED     ControlStatus = 20
+	ControlStatus_CONTROL_STATUS_PROPOSAL_DIFFERS             ControlStatus = 21
+	ControlStatus_CONTROL_STATUS_PROPOSAL_FAILED              ControlStatus = 22
+	ControlStatus_CONTROL_STATUS_TOO_MANY_PROPOSALS           ControlStatus = 23
+	ControlStatus_CONTROL_STATUS_POLICY_INVALID               ControlStatus = 24
+	ControlStatus_CONTROL_STATUS_PRINCIPAL_INVALID            ControlStatus = 25
+	ControlStatus_CONTROL_STATUS_DAY_NOT_OVER                 ControlStatus = 26
+	ControlStatus_CONTROL_STATUS_DAY_ALREADY_CLOSED           ControlStatus = 27
+	ControlStatus_CONTROL_STATUS_DAY_NOT_CLOSED               ControlStatus = 28
+	ControlStatus_CONTROL_STATUS_TOO_MANY_GROUPS              ControlStatus = 29
+	ControlStatus_CONTROL_STATUS_PROPOSAL_EXPIRED             ControlStatus = 30
 )
 
 // Enum value maps for ControlStatus.
@@ -460,6 +507,20 @@ var (
 		14: "CONTROL_STATUS_ASSETS_EXHAUSTED",
 		15: "CONTROL_STATUS_REASON_TOO_LONG",
 		16: "CONTROL_STATUS_LIMIT_INVALID",
+		17: "CONTROL_STATUS_DATE_INVALID",
+		18: "CONTROL_STATUS_APPROVAL_REQUIRED",
+		19: "CONTROL_STATUS_PROPOSAL_NOT_FOUND",
+		20: "CONTROL_STATUS_PROPOSAL_ALREADY_DECIDED",
+		21: "CONTROL_STATUS_PROPOSAL_DIFFERS",
+		22: "CONTROL_STATUS_PROPOSAL_FAILED",
+		23: "CONTROL_STATUS_TOO_MANY_PROPOSALS",
+		24: "CONTROL_STATUS_POLICY_INVALID",
+		25: "CONTROL_STATUS_PRINCIPAL_INVALID",
+		26: "CONTROL_STATUS_DAY_NOT_OVER",
+		27: "CONTROL_STATUS_DAY_ALREADY_CLOSED",
+		28: "CONTROL_STATUS_DAY_NOT_CLOSED",
+		29: "CONTROL_STATUS_TOO_MANY_GROUPS",
+		30: "CONTROL_STATUS_PROPOSAL_EXPIRED",
 	}
 	ControlStatus_value = map[string]int32{
 		"CONTROL_STATUS_UNSPECIFIED":                  0,
@@ -479,6 +540,20 @@ var (
 		"CONTROL_STATUS_ASSETS_EXHAUSTED":             14,
 		"CONTROL_STATUS_REASON_TOO_LONG":              15,
 		"CONTROL_STATUS_LIMIT_INVALID":                16,
+		"CONTROL_STATUS_DATE_INVALID":                 17,
+		"CONTROL_STATUS_APPROVAL_REQUIRED":            18,
+		"CONTROL_STATUS_PROPOSAL_NOT_FOUND":           19,
+		"CONTROL_STATUS_PROPOSAL_ALREADY_DECIDED":     20,
+		"CONTROL_STATUS_PROPOSAL_DIFFERS":             21,
+		"CONTROL_STATUS_PROPOSAL_FAILED":              22,
+		"CONTROL_STATUS_TOO_MANY_PROPOSALS":           23,
+		"CONTROL_STATUS_POLICY_INVALID":               24,
+		"CONTROL_STATUS_PRINCIPAL_INVALID":            25,
+		"CONTROL_STATUS_DAY_NOT_OVER":                 26,
+		"CONTROL_STATUS_DAY_ALREADY_CLOSED":           27,
+		"CONTROL_STATUS_DAY_NOT_CLOSED":               28,
+		"CONTROL_STATUS_TOO_MANY_GROUPS":              29,
+		"CONTROL_STATUS_PROPOSAL_EXPIRED":             30,
 	}
 )
 
@@ -538,6 +613,13 @@ const (
 	ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED ErrorReason = 10
 	// A fault of the server; its log has the cause.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 11
+	// Personal data of a subject whose key was destroyed: nothing was written.
+	ErrorReason_ERROR_REASON_SUBJECT_ERASED ErrorReason = 20
+	// The legs of a transaction don't add up to its control sum: nothing was
+	// written.
+	ErrorReason_ERROR_REASON_UNBALANCED ErrorReason = 21
+	// There is no such thing.
+	ErrorReason_ERROR_REASON_NOT_FOUND ErrorReason = 22
 )
 
 // Enum value maps for ErrorReason.
@@ -555,6 +637,9 @@ var (
 		9:  "ERROR_REASON_STOPPING",
 		10: "ERROR_REASON_ASSETS_EXHAUSTED",
 		11: "ERROR_REASON_INTERNAL",
+		20: "ERROR_REASON_SUBJECT_ERASED",
+		21: "ERROR_REASON_UNBALANCED",
+		22: "ERROR_REASON_NOT_FOUND",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":      0,
@@ -569,6 +654,9 @@ var (
 		"ERROR_REASON_STOPPING":         9,
 		"ERROR_REASON_ASSETS_EXHAUSTED": 10,
 		"ERROR_REASON_INTERNAL":         11,
+		"ERROR_REASON_SUBJECT_ERASED":   20,
+		"ERROR_REASON_UNBALANCED":       21,
+		"ERROR_REASON_NOT_FOUND":        22,
 	}
 )
 
@@ -660,7 +748,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1fsterling/ledger/v1/status.proto\x12\x12sterling.ledger.v1\"\\\n" +
 	"\vErrorDetail\x127\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1f.sterling.ledger.v1.ErrorReasonR\x06reason\x12\x14\n" +
-	"\x05field\x18\x02 \x01(\tR\x05field*\xd6\v\n" +
+	"\x05field\x18\x02 \x01(\tR\x05field*\x9f\r\n" +
 	"\x13CreateAccountStatus\x12%\n" +
 	"!CREATE_ACCOUNT_STATUS_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dCREATE_ACCOUNT_STATUS_CREATED\x10\x01\x12-\n" +
@@ -690,7 +778,11 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"1CREATE_ACCOUNT_STATUS_CREDITS_POSTED_MUST_BE_ZERO\x10\x18\x121\n" +
 	"-CREATE_ACCOUNT_STATUS_LEDGER_MUST_NOT_BE_ZERO\x10\x19\x12/\n" +
 	"+CREATE_ACCOUNT_STATUS_CODE_MUST_NOT_BE_ZERO\x10\x1a\x12C\n" +
-	"?CREATE_ACCOUNT_STATUS_IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS\x10\x1b*\xec \n" +
+	"?CREATE_ACCOUNT_STATUS_IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS\x10\x1b\x127\n" +
+	"3CREATE_ACCOUNT_STATUS_EXISTS_WITH_DIFFERENT_ADDRESS\x10\x1c\x128\n" +
+	"4CREATE_ACCOUNT_STATUS_EXISTS_WITH_DIFFERENT_METADATA\x10\x1d\x12'\n" +
+	"#CREATE_ACCOUNT_STATUS_ADDRESS_TAKEN\x10\x1e\x12+\n" +
+	"'CREATE_ACCOUNT_STATUS_APPROVAL_REQUIRED\x10\x1f*\xdc#\n" +
 	"\x14CreateTransferStatus\x12&\n" +
 	"\"CREATE_TRANSFER_STATUS_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eCREATE_TRANSFER_STATUS_CREATED\x10\x01\x12.\n" +
@@ -765,7 +857,14 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"&CREATE_TRANSFER_STATUS_EXCEEDS_CREDITS\x10E\x12)\n" +
 	"%CREATE_TRANSFER_STATUS_EXCEEDS_DEBITS\x10F\x127\n" +
 	"3CREATE_TRANSFER_STATUS_EXCEEDS_DEBIT_VELOCITY_LIMIT\x10G\x128\n" +
-	"4CREATE_TRANSFER_STATUS_EXCEEDS_CREDIT_VELOCITY_LIMIT\x10H*\x87\x05\n" +
+	"4CREATE_TRANSFER_STATUS_EXCEEDS_CREDIT_VELOCITY_LIMIT\x10H\x12=\n" +
+	"9CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_BOOKING_DATE\x10I\x129\n" +
+	"5CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_METADATA\x10J\x125\n" +
+	"1CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_LEGS\x10K\x12-\n" +
+	")CREATE_TRANSFER_STATUS_BOOKING_DAY_CLOSED\x10L\x124\n" +
+	"0CREATE_TRANSFER_STATUS_BOOKING_DATE_OUT_OF_RANGE\x10M\x12,\n" +
+	"(CREATE_TRANSFER_STATUS_APPROVAL_REQUIRED\x10N\x12*\n" +
+	"&CREATE_TRANSFER_STATUS_LEGS_ARE_CYCLIC\x10O*\x8f\t\n" +
 	"\rControlStatus\x12\x1e\n" +
 	"\x1aCONTROL_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16CONTROL_STATUS_CREATED\x10\x01\x12\x19\n" +
@@ -784,7 +883,21 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1cCONTROL_STATUS_ASSET_INVALID\x10\r\x12#\n" +
 	"\x1fCONTROL_STATUS_ASSETS_EXHAUSTED\x10\x0e\x12\"\n" +
 	"\x1eCONTROL_STATUS_REASON_TOO_LONG\x10\x0f\x12 \n" +
-	"\x1cCONTROL_STATUS_LIMIT_INVALID\x10\x10*\xf4\x02\n" +
+	"\x1cCONTROL_STATUS_LIMIT_INVALID\x10\x10\x12\x1f\n" +
+	"\x1bCONTROL_STATUS_DATE_INVALID\x10\x11\x12$\n" +
+	" CONTROL_STATUS_APPROVAL_REQUIRED\x10\x12\x12%\n" +
+	"!CONTROL_STATUS_PROPOSAL_NOT_FOUND\x10\x13\x12+\n" +
+	"'CONTROL_STATUS_PROPOSAL_ALREADY_DECIDED\x10\x14\x12#\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_DIFFERS\x10\x15\x12\"\n" +
+	"\x1eCONTROL_STATUS_PROPOSAL_FAILED\x10\x16\x12%\n" +
+	"!CONTROL_STATUS_TOO_MANY_PROPOSALS\x10\x17\x12!\n" +
+	"\x1dCONTROL_STATUS_POLICY_INVALID\x10\x18\x12$\n" +
+	" CONTROL_STATUS_PRINCIPAL_INVALID\x10\x19\x12\x1f\n" +
+	"\x1bCONTROL_STATUS_DAY_NOT_OVER\x10\x1a\x12%\n" +
+	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
+	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
+	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xce\x03\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -798,7 +911,10 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x15ERROR_REASON_STOPPING\x10\t\x12!\n" +
 	"\x1dERROR_REASON_ASSETS_EXHAUSTED\x10\n" +
 	"\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\vBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x15ERROR_REASON_INTERNAL\x10\v\x12\x1f\n" +
+	"\x1bERROR_REASON_SUBJECT_ERASED\x10\x14\x12\x1b\n" +
+	"\x17ERROR_REASON_UNBALANCED\x10\x15\x12\x1a\n" +
+	"\x16ERROR_REASON_NOT_FOUND\x10\x16BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

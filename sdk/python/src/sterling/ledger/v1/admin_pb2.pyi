@@ -1,0 +1,56 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+CLOCK_STATE_HELD: ClockState
+CLOCK_STATE_OK: ClockState
+CLOCK_STATE_UNSPECIFIED: ClockState
+DESCRIPTOR: _descriptor.FileDescriptor
+DISK_STATE_FULL: DiskState
+DISK_STATE_OK: DiskState
+DISK_STATE_UNSPECIFIED: DiskState
+
+class AcceptClockRequest(_message.Message):
+    __slots__ = []
+    def __init__(self) -> None: ...
+
+class AcceptClockResponse(_message.Message):
+    __slots__ = []
+    def __init__(self) -> None: ...
+
+class StatusRequest(_message.Message):
+    __slots__ = []
+    def __init__(self) -> None: ...
+
+class StatusResponse(_message.Message):
+    __slots__ = ["accounts", "cell", "clock", "disk", "epoch", "head", "index_seq", "memory_bytes", "seq", "transfers", "version"]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    CELL_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    INDEX_SEQ_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    TRANSFERS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    accounts: int
+    cell: int
+    clock: ClockState
+    disk: DiskState
+    epoch: int
+    head: int
+    index_seq: int
+    memory_bytes: int
+    seq: int
+    transfers: int
+    version: str
+    def __init__(self, cell: _Optional[int] = ..., seq: _Optional[int] = ..., epoch: _Optional[int] = ..., head: _Optional[int] = ..., index_seq: _Optional[int] = ..., accounts: _Optional[int] = ..., transfers: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., clock: _Optional[_Union[ClockState, str]] = ..., disk: _Optional[_Union[DiskState, str]] = ..., version: _Optional[str] = ...) -> None: ...
+
+class ClockState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class DiskState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []

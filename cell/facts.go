@@ -198,37 +198,54 @@ func containsTimestamp(list []ledger.Transfer, timestamp uint64) bool {
 
 // LookupTransfers returns those that exist, in the order asked, as they are kept. It is linearizable.
 func (c *Cell) LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, error) {
-	var places [][]journal.Position
-	if err := c.view(ctx, func(s *ledger.State) { places = candidates(s, ids) }); err != nil {
+	var where []places
+	if err := c.view(ctx, func(s *ledger.State) { where = candidates(s, ids) }); err != nil {
 		return nil, err
 	}
-	return c.transfersAt(ctx, ids, places)
+	return c.transfersAt(ctx, ids, where)
 }
 
-func candidates(s *ledger.State, ids []money.U128) [][]journal.Position {
-	places := make([][]journal.Position, len(ids))
+func candidates(s *ledger.State, ids []money.U128) []places {
+	where := make([]places, len(ids))
 	for i, id := range ids {
-		places[i] = s.Candidates(id, nil)
+		where[i].at = s.Candidates(id, nil)
+		where[i].settled, _ = s.SettledCandidates(id)
 	}
-	return places
+	return where
 }
 
 // transfersAt reads the transfers of these ids from the log, which may stand at these places.
-func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, places [][]journal.Position) ([]ledger.Transfer, error) {
+func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, where []places) ([]ledger.Transfer, error) {
 	var list []ledger.Transfer
 	for i, id := range ids {
-		for _, p := range places[i] {
-			t, err := c.Transfer(ctx, p)
-			if errors.Is(err, ErrNotFound) {
-				continue // its id was burned
+		n := len(list)
+		var err error
+		list, err = c.appendTransfer(ctx, list, id, where[i].at)
+		if err == nil && len(list) == n {
+			var settled []journal.Position
+			if settled, err = c.settledPositions(&where[i].settled); err == nil {
+				list, err = c.appendTransfer(ctx, list, id, settled)
 			}
-			if err != nil {
-				return nil, err
-			}
-			if t.ID == id {
-				list = append(list, t)
-				break
-			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// appendTransfer appends the transfer of this id that stands at one of these positions, if any does.
+func (c *Cell) appendTransfer(ctx context.Context, list []ledger.Transfer, id money.U128, at []journal.Position) ([]ledger.Transfer, error) {
+	for _, p := range at {
+		t, err := c.Transfer(ctx, p)
+		if errors.Is(err, ErrNotFound) {
+			continue // its id was burned
+		}
+		if err != nil {
+			return nil, err
+		}
+		if t.ID == id {
+			return append(list, t), nil
 		}
 	}
 	return list, nil
@@ -236,11 +253,15 @@ func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, places [][]jou
 
 // Transaction returns the head of the transaction with this id, nil where there is none. It is linearizable.
 func (c *Cell) Transaction(ctx context.Context, id money.U128) (*ledger.Fact, error) {
-	var places [][]journal.Position
-	if err := c.view(ctx, func(s *ledger.State) { places = candidates(s, []money.U128{id}) }); err != nil {
+	var where []places
+	if err := c.view(ctx, func(s *ledger.State) { where = candidates(s, []money.U128{id}) }); err != nil {
 		return nil, err
 	}
-	for _, p := range places[0] {
+	settled, err := c.settledPositions(&where[0].settled)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range append(where[0].at, settled...) {
 		f, err := c.fact(ctx, p)
 		if err != nil {
 			return nil, err

@@ -60,7 +60,7 @@ type Log struct {
 func DefaultConfig() Config {
 	return Config{
 		Data: "sterling-data", Listen: "127.0.0.1:7600", Cell: 1, Log: Log{Level: "info", Format: "text"},
-		SnapshotEvents: 8_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(), SegmentBytes: local.DefaultSegmentSize,
+		SnapshotEvents: 6_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(), SegmentBytes: local.DefaultSegmentSize,
 	}
 }
 

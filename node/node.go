@@ -133,7 +133,7 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 	n.feed = feed.New(feed.Options{Cell: uint64(n.config.Cell), Log: n.store, Clock: n.clock})
 	var err error
 	n.cell, err = cell.Open(ctx, cell.Options{
-		ID: uint64(n.config.Cell), Log: n.store, Snapshots: n.store.Snapshots(), Follower: n.index, Clock: n.clock, Logger: n.logger,
+		ID: uint64(n.config.Cell), Log: n.store, Snapshots: n.store.Snapshots(), IDs: n.store.IDs(), Follower: n.index, Clock: n.clock, Logger: n.logger,
 		Incarnation: [16]byte(random[:16]),
 		HashKey:     [2]uint64{binary.LittleEndian.Uint64(random[16:]), binary.LittleEndian.Uint64(random[24:])},
 		Alloc:       n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,

@@ -34,7 +34,7 @@ func red(t *testing.T, world World, plant Plant, seeds uint64, wants string) {
 }
 
 func TestPlantedAppendWithoutThePredecessorCheck(t *testing.T) {
-	red(t, Shared, Plant{NoPredecessorCheck: true}, 1000, "follows a block with hash")
+	red(t, Shared, Plant{NoPredecessorCheck: true}, 4000, "follows a block with hash")
 }
 
 func TestPlantedLateAppendOfADeposedLeader(t *testing.T) {
@@ -69,6 +69,10 @@ func TestPlantedUnsyncedWritesDroppedAreSeenByTheFloor(t *testing.T) {
 
 func TestPlantedIndexThatLagsBehindAnExists(t *testing.T) {
 	red(t, Shared, Plant{LaggingIndex: true}, 500, "")
+}
+
+func TestPlantedIDThatIsForgottenOnDisk(t *testing.T) {
+	red(t, Local, Plant{ForgottenIDs: true}, 200, "")
 }
 
 func TestPlantedClockADayAhead(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 const (
 	journalDir   = "journal"
 	snapshotDir  = "snapshots"
+	idsDir       = "ids"
 	lockName     = "LOCK"
 	ownerName    = "LOCK.owner"
 	formatName   = "FORMAT"
@@ -75,6 +76,7 @@ type Store struct {
 	recovery Recovery
 	prepare  *preparer
 	files    files
+	ids      *IDs
 
 	archiving sync.Mutex    // one Archive at a time; guards archive
 	archive   archiveRecord // set by Open, then by Archive
@@ -112,6 +114,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	o.SegmentSize = (o.SegmentSize + 4095) &^ 4095
 	s := &Store{fs: o.FS, dir: dir, opts: o, files: files{fs: o.FS}}
+	s.ids = newIDs(s)
 	if err := s.openFolder(); err != nil {
 		return nil, err
 	}
@@ -137,7 +140,7 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.prepare.close()
-	return errors.Join(s.files.close(), s.lock.Close())
+	return errors.Join(s.files.close(), s.ids.close(), s.lock.Close())
 }
 
 // enter begins a call; the function it returns ends it.
@@ -171,7 +174,7 @@ func (s *Store) openFolder() error {
 }
 
 func (s *Store) layOut() error {
-	for _, sub := range []string{journalDir, snapshotDir} {
+	for _, sub := range []string{journalDir, snapshotDir, idsDir} {
 		if err := s.fs.MkdirAll(s.path(sub), 0o700); err != nil {
 			return fmt.Errorf("create data folder: %w", full(err))
 		}

@@ -17,7 +17,7 @@ func (s *Store) recover() error {
 	if err := s.listSegments(); err != nil {
 		return err
 	}
-	if err := s.Snapshots().removeUnfinished(); err != nil {
+	if err := errors.Join(s.Snapshots().removeUnfinished(), s.ids.removeUnfinished()); err != nil {
 		return err
 	}
 	floor, err := s.floor()

@@ -21,10 +21,7 @@ func (s *Server) feedMethods() (list []*method) {
 	if s.config.Feed != nil {
 		list = append(list, &method{path: ledgerv1connect.FeedServiceSubscribeProcedure, permission: auth.Read, feed: true})
 	}
-	if s.config.Sinks != nil {
-		list = append(list, sinkMethods()...)
-	}
-	return list
+	return append(list, sinkMethods()...)
 }
 
 func feedCauses() []cause {

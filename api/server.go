@@ -88,6 +88,9 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the metrics of the API: %w", err)
 	}
+	if config.Sinks == nil {
+		config.Sinks = noSinks{}
+	}
 	if config.Accounts == nil {
 		config.Accounts = described{config.Cell}
 	}

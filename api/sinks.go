@@ -23,6 +23,23 @@ type Sinks interface {
 	Drop(sink, id string) error
 }
 
+// noSinks are those of a server that delivers to nobody.
+type noSinks struct{}
+
+func (noSinks) Status() []*ledgerv1.Sink { return nil }
+
+func (noSinks) DeadLetters(string, string, int) ([]*ledgerv1.DeadLetter, error) {
+	return nil, feed.ErrNotFound
+}
+
+func (noSinks) DeadLetter(string, string) (*ledgerv1.DeadLetter, []*ledgerv1.FeedEvent, error) {
+	return nil, nil, feed.ErrNotFound
+}
+
+func (noSinks) Redeliver(context.Context, string, string) error { return feed.ErrNotFound }
+
+func (noSinks) Drop(string, string) error { return feed.ErrNotFound }
+
 func sinkMethods() []*method {
 	return []*method{
 		{path: ledgerv1connect.SinkServiceListSinksProcedure, permission: auth.Read, cold: unary((*Server).listSinks)},

@@ -94,7 +94,7 @@ func BackUp(ctx context.Context, config Config, place string, full bool, progres
 			return nil, openErr
 		}
 		defer func() { err = errors.Join(err, keys.Close()) }()
-		o.Extras = []backup.Extra{keysExtra(keys)}
+		o.Extras = keysExtras(keys)
 	}
 	return backup.Run(ctx, store, repository, o)
 }
@@ -148,7 +148,7 @@ func (n *Node) backUp(ctx context.Context, target string, full bool, progress fu
 	}
 	r, err := backup.Run(ctx, n.store, repository, backup.Options{
 		Cell: uint64(n.config.Cell), Through: n.cell.Head(), Full: full, Clock: n.clock, Random: rand.Reader, Rate: onlineRate, Progress: progress,
-		Extras: []backup.Extra{keysExtra(n.keys)},
+		Extras: keysExtras(n.keys),
 	})
 	if err != nil {
 		return nil, err

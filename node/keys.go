@@ -79,9 +79,13 @@ type keyTarget struct {
 	put  func(ctx context.Context, export io.Reader, size int64) error
 }
 
-// keysExtra is what lies beside every backup: the keys of personal metadata, wrapped, in their last version.
-func keysExtra(keys *keystore.Store) backup.Extra {
-	return backup.Extra{Name: keysExport, Source: keys.Publish}
+// keysExtras are what lies beside a backup: the keys of personal metadata, wrapped, in their last version. A ledger that
+// never had any has none, so that restoring it takes no master key.
+func keysExtras(keys *keystore.Store) []backup.Extra {
+	if s := keys.Stats(); s.Subjects+s.Erased == 0 {
+		return nil
+	}
+	return []backup.Extra{{Name: keysExport, Source: keys.Publish}}
 }
 
 // keyTargets are the places where backups keep a copy of the keys: an erasure takes the key out of it, too.

@@ -151,7 +151,7 @@ func (s *State) changeOne(c *journal.MetadataChange, event, i int, at uint64) (j
 	}
 	hash := s.prep[i].hash
 	if e, found := s.lookUp(c.ID, hash); found {
-		same := e.Status == journal.Created && e.Asked.Flags == journal.TransferHead && e.Asked.Debit == c.Account &&
+		same := e.Status == journal.Created && e.Asked.Flags&^journal.TransferAttached == journal.TransferHead && e.Asked.Debit == c.Account &&
 			bytes.Equal(e.Attachment, s.builder.Attachment(event))
 		if !same {
 			return journal.ControlExistsWithDifferentFields, e.Timestamp

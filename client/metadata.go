@@ -34,7 +34,7 @@ func AmountValue(minor money.U128) *Value {
 
 // Time returns a moment, to the nanosecond, from 1970 to 2262.
 func Time(t time.Time) *Value {
-	return &Value{Value: &ledgerv1.MetadataValue_Time{Time: uint64(t.UnixNano())}} //nolint:gosec // until the year 2262
+	return &Value{Value: &ledgerv1.MetadataValue_Time{Time: uint64(t.UnixNano())}}
 }
 
 // Data returns a value of up to 1,024 bytes, which it keeps.

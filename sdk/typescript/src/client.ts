@@ -1,15 +1,20 @@
-import type { DescService, Message, MessageInitShape } from "@bufbuild/protobuf";
+import { create, type DescService, type Message, type MessageInitShape } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { fromU128, u128 } from "./amount.js";
 import { AccountRefused, OutcomeUnknown, TransferRefused } from "./errors.js";
 import { AdminService } from "./gen/sterling/ledger/v1/admin_pb.js";
+import { BooksService } from "./gen/sterling/ledger/v1/books_pb.js";
+import { ErasureService } from "./gen/sterling/ledger/v1/erasure_pb.js";
+import { FeedService, type SubscribeRequestSchema, type SubscribeResponse } from "./gen/sterling/ledger/v1/feed_pb.js";
 import {
-  type Account, type AccountFilter, type AccountSchema, LedgerService, type Position, type Transfer, TransferFlag, type TransferSchema,
+  type Account, type AccountFilter, type AccountSchema, type CreateTransactionRequest, type CreateTransactionRequestSchema, LedgerService,
+  type Position, type Transfer, TransferFlag, TransferSchema,
 } from "./gen/sterling/ledger/v1/ledger_pb.js";
 import { CreateAccountStatus, CreateTransferStatus } from "./gen/sterling/ledger/v1/status_pb.js";
 import { IdGenerator } from "./id.js";
-import { mayBeRecorded, repeat } from "./retry.js";
+import { isSameMetadata, type Metadata } from "./metadata.js";
+import { mayBeRecorded, repeat, resume } from "./retry.js";
 
 /** How to reach a ledger. */
 export interface Options {
@@ -30,13 +35,14 @@ export interface Options {
 }
 
 type TransferInit = Exclude<MessageInitShape<typeof TransferSchema>, Transfer>;
+type TransactionInit = Exclude<MessageInitShape<typeof CreateTransactionRequestSchema>, CreateTransactionRequest>;
 type AccountInit = Exclude<MessageInitShape<typeof AccountSchema>, Account>;
 
 /**
  * One transfer to record: the fields of the API's Transfer, with integers for ids
  * and for the amount in minor units.
  */
-export interface Entry extends Omit<TransferInit, keyof Message | "id" | "debitAccountId" | "creditAccountId" | "amount" | "pendingId" | "userData128" | "timestamp"> {
+export interface Entry extends Omit<TransferInit, keyof Message | "id" | "debitAccountId" | "creditAccountId" | "amount" | "pendingId" | "userData128" | "timestamp" | "metadata"> {
   /** The idempotency key. Absent: one is made; results and errors have it. */
   id?: bigint;
   debit?: bigint;
@@ -46,10 +52,30 @@ export interface Entry extends Omit<TransferInit, keyof Message | "id" | "debitA
   /** That a post or void settles. */
   pendingId?: bigint;
   userData128?: bigint;
+  /** Recorded with the transfer and never changed. */
+  metadata?: Metadata;
+}
+
+/** Several transfers under one id: the fields of the API's CreateTransactionRequest, with integers for ids and amounts. */
+export interface Transaction extends Omit<TransactionInit, keyof Message | "id" | "legs" | "userData128" | "controlSum" | "metadata"> {
+  /** The idempotency key. Absent: one is made. */
+  id?: bigint;
+  /** Applied in order; 1 to 8,189. Their ids follow from the transaction's. */
+  legs: Omit<Entry, "id">[];
+  userData128?: bigint;
+  /** What the amounts of all legs must add up to; else nothing is recorded. */
+  controlSum?: bigint;
+  metadata?: Metadata;
+}
+
+/** A transaction that is recorded. */
+export interface TransactionResult extends Result {
+  /** Ids of the legs, in order. */
+  legs: bigint[];
 }
 
 /** One account to open: the fields of the API's Account, with integers for ids. */
-export interface Opening extends Omit<AccountInit, keyof Message | "id" | "userData128" | "timestamp" | "debitsPending" | "debitsPosted" | "creditsPending" | "creditsPosted"> {
+export interface Opening extends Omit<AccountInit, keyof Message | "id" | "userData128" | "timestamp" | "metadata" | "debitsPending" | "debitsPosted" | "creditsPending" | "creditsPosted"> {
   /** Absent: one is made. */
   id?: bigint;
   /** CODE/SCALE such as "CNY/2". */
@@ -57,6 +83,8 @@ export interface Opening extends Omit<AccountInit, keyof Message | "id" | "userD
   /** Place in the chart of accounts, 1 to 65,535. */
   code: number;
   userData128?: bigint;
+  /** May be replaced later: ledger.setMetadata. */
+  metadata?: Metadata;
 }
 
 /** An event that is recorded in the ledger. */
@@ -80,6 +108,13 @@ export class Sterling {
   /** The operators' calls, as generated; they are not repeated. */
   readonly admin: Client<typeof AdminService>;
 
+  /** Days that are closed, and decisions of two people, as generated; every call has an id and is repeated with it. */
+  readonly books: Client<typeof BooksService>;
+  /** Erasures of personal metadata, as generated; repeated with the same ids. */
+  readonly erasure: Client<typeof ErasureService>;
+
+  private readonly feed: Client<typeof FeedService>;
+  private readonly patience: number;
   private readonly sessions: Http2SessionManager;
   private readonly ids = new IdGenerator();
   private readonly closed = new AbortController();
@@ -99,17 +134,21 @@ export class Sterling {
       request.header.set("user-agent", userAgent ? `${userAgent} sterling-ts` : "sterling-ts");
       return next(request);
     };
-    const transport = (first: Interceptor[]): Transport =>
+    this.patience = options.patienceMs ?? 30_000;
+    const transport = (first: Interceptor[], timeout?: number): Transport =>
       createGrpcTransport({
         baseUrl: options.baseUrl,
         sessionManager: this.sessions,
-        defaultTimeoutMs: options.patienceMs ?? 30_000,
+        ...(timeout !== undefined && { defaultTimeoutMs: timeout }),
         interceptors: [...first, identify, ...(options.interceptors ?? [])],
       });
-    this.repeating = transport([repeat(this.closed.signal)]);
-    this.once = transport([]);
+    this.repeating = transport([repeat(this.closed.signal)], this.patience);
+    this.once = transport([], this.patience);
     this.ledger = this.service(LedgerService, { repeat: true });
     this.admin = this.service(AdminService);
+    this.books = this.service(BooksService, { repeat: true });
+    this.erasure = this.service(ErasureService, { repeat: true });
+    this.feed = createClient(FeedService, transport([])); // a subscription has no end
   }
 
   /**
@@ -181,6 +220,71 @@ export class Sterling {
     throw new TransferRefused(ids[fault]!, fault, response.results[fault]!.status);
   }
 
+  /**
+   * Records all legs of a transaction or none, and returns when they are durable. A
+   * transaction that exists as asked is no error. TransferRefused names the leg at
+   * fault; its index is -1 where the transaction as a whole is.
+   */
+  async createTransaction(transaction: Transaction, options?: CallOptions): Promise<TransactionResult> {
+    const id = transaction.id ?? this.newId();
+    const { userData128 = 0n, controlSum, ...fields } = transaction;
+    const request = {
+      ...fields, id: u128(id), userData128: u128(userData128), ...(controlSum !== undefined && { controlSum: u128(controlSum) }),
+      legs: transaction.legs.map((leg) => ({ ...message(leg, 0n, false), id: "" })),
+    };
+    const response = await this.known([id], () => this.ledger.createTransaction(request, options));
+    const { CREATED, EXISTS, LINKED_EVENT_FAILED } = CreateTransferStatus;
+    const legs = response.legIds.map(fromU128);
+    if (response.status === CREATED || response.status === EXISTS) {
+      return { id, legs, timestamp: response.timestamp, existed: response.status === EXISTS, ...(response.position && { position: response.position }) };
+    }
+    const fault = response.status === LINKED_EVENT_FAILED ? response.legs.findIndex((leg) => leg.status !== CREATED && leg.status !== LINKED_EVENT_FAILED) : -1;
+    throw fault < 0 ? new TransferRefused(id, -1, response.status) : new TransferRefused(legs[fault] ?? id, fault, response.legs[fault]!.status);
+  }
+
+  /** The accounts that have these addresses: those found, in the order asked. */
+  async lookupAddresses(addresses: string[], options?: CallOptions): Promise<Account[]> {
+    return (await this.ledger.lookupAddresses({ addresses }, options)).accounts;
+  }
+
+  /**
+   * Runs of events from a start, gapless and in order, until the loop is left or the
+   * signal ends it. Where the stream breaks it subscribes again after the last run:
+   * an event may then come twice, never not at all. Keep resumeAfter with what the
+   * events did, and start after it next time. It fails when refused, or when the
+   * server was gone for longer than patienceMs.
+   */
+  async *subscribe(request: Omit<Exclude<MessageInitShape<typeof SubscribeRequestSchema>, Message>, keyof Message>, options: { signal?: AbortSignal } = {}): AsyncGenerator<SubscribeResponse> {
+    const next = { ...request };
+    const either = new AbortController();
+    const abort = () => either.abort();
+    const signals = [this.closed.signal, ...(options.signal ? [options.signal] : [])];
+    signals.forEach((signal) => (signal.aborted ? abort() : signal.addEventListener("abort", abort)));
+    const { signal } = either;
+    const again = resume(signal, this.patience);
+    try {
+      for (;;) {
+        let ended: unknown = new ConnectError("the stream ended", Code.Unavailable);
+        try {
+          for await (const run of this.feed.subscribe(next, { signal })) {
+            again.heard();
+            yield run;
+            if (run.resumeAfter) {
+              next.start = { case: "after", value: run.resumeAfter };
+            }
+            again.heard(); // the caller may have taken long
+          }
+        } catch (error) {
+          ended = error;
+        }
+        await again.pause(ended);
+      }
+    } finally {
+      signals.forEach((signal) => signal.removeEventListener("abort", abort));
+      abort(); // ends the stream
+    }
+  }
+
   /** The transfers of one account, from as many calls as it takes, by timestamp. */
   async *statement(accountId: bigint, filter: StatementFilter = {}, options?: CallOptions): AsyncGenerator<Transfer> {
     const page = { ...filter, accountId: u128(accountId) };
@@ -226,7 +330,7 @@ function message(entry: Entry, id: bigint, linked: boolean): TransferInit {
   };
 }
 
-/** Whether got is what asked recorded. A post or void leaves fields to its reservation, and metadata may have been erased. */
+/** Whether got is what asked recorded. A post or void leaves fields to its reservation. */
 function isSame(asked: TransferInit, got: Transfer): boolean {
   const bits = (flags: TransferFlag[] | undefined) => (flags ?? []).reduce((sum, flag) => sum | flag, 0);
   const flags = bits(asked.flags);
@@ -240,6 +344,7 @@ function isSame(asked: TransferInit, got: Transfer): boolean {
     same(asked.pendingId, got.pendingId) && same(asked.userData128, got.userData128) &&
     (balances || asked.amount === undefined || same(asked.amount, got.amount ?? "")) &&
     equal(asked.asset, got.asset, "") && equal(asked.code, got.code, 0) && equal(asked.timeout, got.timeout, 0) &&
-    equal(asked.userData64, got.userData64, 0n) && equal(asked.userData32, got.userData32, 0)
+    equal(asked.userData64, got.userData64, 0n) && equal(asked.userData32, got.userData32, 0) &&
+    (asked.bookingDate ?? "") === got.bookingDate && isSameMetadata(create(TransferSchema, asked).metadata, got.metadata)
   );
 }

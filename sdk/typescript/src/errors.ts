@@ -1,3 +1,6 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { CreateAccountStatus, CreateTransferStatus, ErrorDetailSchema, ErrorReason } from "./gen/sterling/ledger/v1/status_pb.js";
 
@@ -7,6 +10,34 @@ export function errorReason(error: unknown): ErrorReason {
     return ErrorReason.UNSPECIFIED;
   }
   return error.findDetails(ErrorDetailSchema)[0]?.reason ?? ErrorReason.UNSPECIFIED;
+}
+
+/** How long the server asks to wait before the call is sent again, in ms; 0 if it does not. */
+export function retryAfter(error: ConnectError): number {
+  for (const detail of error.details) {
+    if ("type" in detail && detail.type === "google.rpc.RetryInfo") {
+      try {
+        const { seconds, nanos } = fromBinary(DurationSchema, delayOf(detail.value));
+        return Math.max(0, Number(seconds) * 1000 + nanos / 1e6);
+      } catch {
+        return 0; // not from a Sterling
+      }
+    }
+  }
+  return 0;
+}
+
+/** The Duration in a google.rpc.RetryInfo, its only field: one more package for it is not worth its weight. */
+function delayOf(info: Uint8Array): Uint8Array {
+  const reader = new BinaryReader(info);
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === 1) {
+      return reader.bytes();
+    }
+    reader.skip(type);
+  }
+  return new Uint8Array();
 }
 
 /** One transfer was refused: nothing of it, and of the chain it stood in, was recorded. */
@@ -61,7 +92,9 @@ export function isPassing(error: ConnectError): boolean {
       return true;
     case Code.ResourceExhausted:
       // These need a person to make room.
-      return ![ErrorReason.TOO_LARGE, ErrorReason.ASSETS_EXHAUSTED, ErrorReason.STORE_FULL].includes(errorReason(error));
+      return ![ErrorReason.TOO_LARGE, ErrorReason.ASSETS_EXHAUSTED, ErrorReason.STORE_FULL].includes(errorReason(error)) &&
+        // Without a time the call is larger than the rate ever allows.
+        (errorReason(error) !== ErrorReason.RATE_LIMITED || retryAfter(error) > 0);
     // A connection that broke in the middle of an answer has no code of its own.
     case Code.Aborted:
     case Code.Canceled: // by the caller: its signal is aborted, which the loop sees first

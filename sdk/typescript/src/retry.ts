@@ -1,6 +1,6 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { setTimeout as pause } from "node:timers/promises";
-import { isPassing, isSurelyRefused } from "./errors.js";
+import { isPassing, isSurelyRefused, retryAfter } from "./errors.js";
 
 const firstPause = 20;
 const longestPause = 2000;
@@ -37,12 +37,45 @@ export const repeat = (closed: AbortSignal): Interceptor => (next) => async (req
         throw error;
       }
       try {
-        // Half of the pause is random, so that clients cut off together do not come back together.
-        await pause(longest / 2 + (Math.random() * longest) / 2, undefined, { signal: request.signal });
+        await pause(length(longest, error), undefined, { signal: request.signal });
       } catch {
+        if (!lost) {
+          throw error; // nothing was recorded, which this one says
+        }
         throw new ConnectError(`gave up: ${error.rawMessage}`, Code.DeadlineExceeded, undefined, undefined, error);
       }
       longest = Math.min(2 * longest, longestPause);
     }
   }
 };
+
+/** How long to wait, in ms: as the server asks, and more. Half of it is random, so that clients cut off together do not come back together. */
+function length(longest: number, error: ConnectError): number {
+  return retryAfter(error) + longest / 2 + (Math.random() * longest) / 2;
+}
+
+/** Decides whether a stream that broke is asked for again: until nothing was heard for patience ms. */
+export function resume(signal: AbortSignal, patience: number) {
+  let longest = firstPause;
+  let since = Date.now();
+  return {
+    heard(): void {
+      longest = firstPause;
+      since = Date.now();
+    },
+    /** Throws the error if it is for good. */
+    async pause(thrown: unknown): Promise<void> {
+      const error = ConnectError.from(thrown);
+      const wait = length(longest, error);
+      if (signal.aborted || !isPassing(error) || Date.now() + retryAfter(error) - since >= patience) {
+        throw error;
+      }
+      try {
+        await pause(wait, undefined, { signal });
+      } catch {
+        throw error;
+      }
+      longest = Math.min(2 * longest, longestPause);
+    },
+  };
+}

@@ -5,9 +5,11 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
-  AccountFlag, AccountRefused, type CreateTransfersStreamResponse, CreateTransferStatus, DiskState, type Entry, errorReason, ErrorReason, formatAmount, fromU128,
-  IdGenerator, OutcomeUnknown, parseAmount, Sterling, TransferFlag, TransferRefused, u128,
+  AccountFlag, AccountRefused, ControlStatus, type CreateTransfersStreamResponse, CreateTransferStatus, DiskState, type Entry, EventKind, errorReason, ErrorReason, formatAmount, fromU128,
+  IdGenerator, type Metadata, OutcomeUnknown, parseAmount, Sterling, TransferFlag, TransferRefused, u128, value,
 } from "../src/index.js";
+import { isPassing, retryAfter } from "../src/errors.js";
+import { ErrorDetailSchema } from "../src/gen/sterling/ledger/v1/status_pb.js";
 import { Cutter, TestServer } from "./server.js";
 
 const asset = "CNY/2";
@@ -111,6 +113,130 @@ test("statement and queries, page by page", async () => {
   }
   const { transfers } = await sterling.ledger.queryTransfers({ filter: { userData64: 77n } });
   assert.equal(transfers.length, 5);
+});
+
+const yesterday = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
+
+function everyKind(): Metadata {
+  return {
+    order: value.text("A-17"), parts: value.integer(-3n), gift: value.truth(true), tax: value.amount(1n << 100n), shipped: value.time(1_700_000_000_000_000_005n),
+    digest: value.data(new Uint8Array([0, 255])), name: value.personal("customer-ts", value.text("Zhao")),
+  };
+}
+
+test("addresses and metadata", async () => {
+  const address = "merchant:1001:settlement";
+  await sterling.open({ id: 70n, asset, code: 2, address, metadata: everyKind() });
+  assert.equal((await sterling.open({ id: 70n, asset, code: 2, address, metadata: everyKind() })).existed, true);
+  await assert.rejects(sterling.open({ asset, code: 2, address }), AccountRefused);
+  const [found, ...others] = await sterling.lookupAddresses(["nobody", address]);
+  assert.equal(others.length, 0);
+  assert.equal(found!.id, "70");
+  assert.deepEqual(found!.metadata, everyKind());
+  for (const status of [ControlStatus.CREATED, ControlStatus.EXISTS]) {
+    const set = await sterling.ledger.setMetadata({ id: "71", accountId: "70", metadata: { tier: value.integer(2n) } });
+    assert.equal(set.status, status);
+  }
+  assert.deepEqual((await sterling.lookupAddresses([address]))[0]!.metadata, { tier: value.integer(2n) });
+});
+
+test("a chain sent again heeds booking dates and metadata", async () => {
+  const chain = [entry({ id: sterling.newId() }), entry({ id: sterling.newId(), bookingDate: yesterday, metadata: everyKind() })];
+  await sterling.chain(chain);
+  assert.ok((await sterling.chain(chain)).every((result) => result.existed));
+  const { transfers } = await sterling.ledger.lookupTransfers({ ids: [u128(chain[1]!.id!)] });
+  assert.equal(transfers[0]!.bookingDate, yesterday);
+  assert.deepEqual(transfers[0]!.metadata, everyKind());
+  for (const change of [{ bookingDate: "" }, { metadata: {} }, { metadata: { ...everyKind(), parts: value.integer(4n) } }]) {
+    await assert.rejects(sterling.chain([chain[0]!, { ...chain[1]!, ...change }]), TransferRefused);
+  }
+});
+
+test("transactions", async (t) => {
+  await sterling.open({ id: 80n, asset, code: 1 });
+  const legs = [{ debit: 1n, credit: 2n, amount: 5n, asset, code: 1 }, { debit: 2n, credit: 80n, amount: 3n, asset, code: 1 }];
+  const { cutter, client: shaky } = await throughCutter(t);
+  await shaky.ledger.listAssets({});
+  cutter.hold();
+  const id = shaky.newId();
+  const sale = { id, legs, controlSum: 8n, bookingDate: yesterday, metadata: { order: value.text("A-17") } };
+  const pending = shaky.createTransaction(sale);
+  while ((await credits(80n)) === 0n);
+  cutter.cut();
+  const made = await pending;
+  assert.equal(made.existed, true);
+  assert.equal(made.legs.length, 2);
+  assert.equal(await credits(80n), 3n);
+  const got = await sterling.ledger.getTransaction({ id: u128(id) });
+  assert.deepEqual(got.transaction!.legs.map((leg) => [fromU128(leg.id), leg.bookingDate]), made.legs.map((leg) => [leg, yesterday]));
+  await assert.rejects(sterling.createTransaction({ ...sale, legs: legs.slice(1), controlSum: 3n }), (error) => error instanceof TransferRefused && error.index === -1 && error.status === CreateTransferStatus.EXISTS_WITH_DIFFERENT_LEGS);
+  await assert.rejects(sterling.createTransaction({ legs: [legs[0]!, { ...legs[1]!, credit: 99n }] }), (error) => error instanceof TransferRefused && error.index === 1 && error.status === CreateTransferStatus.CREDIT_ACCOUNT_NOT_FOUND);
+  await assert.rejects(sterling.createTransaction({ legs, controlSum: 9n }), (error) => errorReason(error) === ErrorReason.UNBALANCED);
+  cutter.hold();
+  await assert.rejects(shaky.createTransaction({ legs }, { timeoutMs: 200 }), OutcomeUnknown);
+});
+
+test("a subscription outlives its connections", async (t) => {
+  const { cutter, client: shaky } = await throughCutter(t);
+  await sterling.open({ id: 90n, asset, code: 1 });
+  const filter = { accountIds: ["90"], kinds: [EventKind.TRANSFER_CREATED] };
+  let last = (await sterling.transfer(entry({ credit: 90n }))).id;
+  let seen = 0;
+  for await (const run of shaky.subscribe({ start: { case: "fromBeginning", value: true }, filter })) {
+    for (const event of run.events) {
+      assert.equal(event.body.case === "transfer" && fromU128(event.body.value.id), last);
+      seen++;
+    }
+    if (run.events.length > 0) {
+      cutter.cut();
+      last = (await sterling.transfer(entry({ credit: 90n }))).id;
+    }
+    if (seen === 4) {
+      break;
+    }
+  }
+  assert.ok(cutter.connections >= 4);
+  const stop = new AbortController();
+  stop.abort();
+  await assert.rejects(shaky.subscribe({ start: { case: "fromNow", value: true } }, { signal: stop.signal }).next());
+  const stranger = new Sterling({ baseUrl: `http://${server.address}`, token: "sterling_no" });
+  t.after(() => stranger.close());
+  await assert.rejects(stranger.subscribe({ start: { case: "fromNow", value: true } }).next(), (error) => error instanceof ConnectError && error.code === Code.Unauthenticated);
+});
+
+test("a day is closed", async () => {
+  const day = new Date(Date.now() - 10 * 86_400_000).toISOString().slice(0, 10);
+  const id = u128(sterling.newId());
+  for (const status of [ControlStatus.CREATED, ControlStatus.EXISTS]) {
+    assert.equal((await sterling.books.closeDay({ id, date: day, reason: "end of day" })).status, status);
+  }
+  const close = await sterling.books.getClose({ id });
+  assert.equal(close.signature.length, 64);
+  await assert.rejects(sterling.transfer(entry({ bookingDate: day })), (error) => error instanceof TransferRefused && error.status === CreateTransferStatus.BOOKING_DAY_CLOSED);
+});
+
+test("personal metadata of who was erased", async () => {
+  const chain = [entry({ id: sterling.newId() }), entry({ id: sterling.newId(), metadata: { name: value.personal("erased-ts", value.text("Zhao")) } })];
+  await sterling.chain(chain);
+  const erased = await sterling.erasure.erase({ id: u128(sterling.newId()), subject: "erased-ts", reason: "asked for" });
+  assert.equal(erased.status, ControlStatus.CREATED);
+  await assert.rejects(sterling.transfer({ ...chain[1]!, id: sterling.newId() }), (error) => errorReason(error) === ErrorReason.SUBJECT_ERASED);
+});
+
+test("a limited rate is waited for where that helps", () => {
+  const limited = (delay?: Uint8Array) => {
+    const error = new ConnectError("the rate is used up", Code.ResourceExhausted, undefined, [{ desc: ErrorDetailSchema, value: { reason: ErrorReason.RATE_LIMITED } }]);
+    if (delay) {
+      error.details.push({ type: "google.rpc.RetryInfo", value: delay });
+    }
+    return error;
+  };
+  const info = new Uint8Array([0x0a, 0x07, 0x08, 0x02, 0x10, 0x80, 0xca, 0xb5, 0xee]); // 2 s, then nanoseconds cut off
+  assert.equal(retryAfter(limited(info)), 0);
+  const half = limited(new Uint8Array([0x0a, 0x08, 0x08, 0x02, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01]));
+  assert.equal(retryAfter(half), 2500);
+  assert.equal(isPassing(half), true);
+  assert.equal(isPassing(limited()), false);
 });
 
 test("a stream", async () => {

@@ -10,11 +10,12 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, U
 
 import grpc
 
-from sterling.ledger.v1 import admin_pb2_grpc, ledger_pb2, ledger_pb2_grpc, status_pb2
+from sterling.ledger.v1 import admin_pb2_grpc, books_pb2_grpc, erasure_pb2_grpc, feed_pb2, feed_pb2_grpc, ledger_pb2, ledger_pb2_grpc, status_pb2
 
 from .amount import u128
-from .errors import AccountRefused, OutcomeUnknown, TransferRefused, is_passing, is_surely_refused
+from .errors import AccountRefused, OutcomeUnknown, TransferRefused, is_passing, is_surely_refused, retry_after
 from .ids import IdGenerator
+from .metadata import Metadata, is_same
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
 _ATTEMPT = 15.0  # seconds of one attempt of a write: a server that hangs is asked again
@@ -35,8 +36,9 @@ class Entry:
 
     id is the idempotency key: without one, one is made, and results and errors have
     it. amount None on a post or void is the whole pending amount. asset is
-    CODE/SCALE such as "CNY/2". timeout is in seconds, 0 never. more are further
-    fields of ledger_pb2.Transfer, by name.
+    CODE/SCALE such as "CNY/2". timeout is in seconds, 0 never. booking_date is such as
+    "2026-01-31", without one the day of the ledger's timestamp. more are further fields
+    of ledger_pb2.Transfer, by name.
     """
 
     debit: int = 0
@@ -51,12 +53,36 @@ class Entry:
     user_data_128: int = 0
     user_data_64: int = 0
     user_data_32: int = 0
+    booking_date: str = ""
+    metadata: Metadata = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Several transfers under one id, recorded together or not at all.
+
+    id is the idempotency key; those of the legs follow from it and must be None. legs
+    are applied in order, 1 to 8,189. booking_date is of all legs that have none of
+    their own. control_sum is what the amounts of all legs must add up to, else nothing
+    is recorded. more are further fields of ledger_pb2.CreateTransactionRequest, by name.
+    """
+
+    legs: Sequence[Entry]
+    id: Optional[int] = None
+    code: int = 0
+    booking_date: str = ""
+    metadata: Metadata = field(default_factory=dict)
+    control_sum: Optional[int] = None
+    allow_cycles: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Opening:
-    """One account to open. more are further fields of ledger_pb2.Account, by name."""
+    """One account to open. address is unique in the ledger, such as
+    "merchant:1001:settlement". more are further fields of ledger_pb2.Account, by name.
+    """
 
     asset: str
     code: int
@@ -65,6 +91,8 @@ class Opening:
     user_data_128: int = 0
     user_data_64: int = 0
     user_data_32: int = 0
+    address: str = ""
+    metadata: Metadata = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -83,12 +111,19 @@ class Result:
     position: ledger_pb2.Position
 
 
+@dataclass(frozen=True)
+class TransactionResult(Result):
+    """A transaction that is recorded. legs are the ids of its legs, in order."""
+
+    legs: Sequence[int]
+
+
 class Ledger:
     """A client of one ledger; it may be used by several threads. Close it after use,
     or use it in a with statement.
 
-    stub and admin are the generated clients, which authenticate but repeat nothing;
-    call() repeats one of their calls.
+    stub, admin, books, erasure and feed are the generated clients, which authenticate
+    but repeat nothing; call() repeats one of their calls.
     """
 
     def __init__(
@@ -123,6 +158,9 @@ class Ledger:
         self._closed = threading.Event()
         self.stub = ledger_pb2_grpc.LedgerServiceStub(self._channel)
         self.admin = admin_pb2_grpc.AdminServiceStub(self._channel)
+        self.books = books_pb2_grpc.BooksServiceStub(self._channel)
+        self.erasure = erasure_pb2_grpc.ErasureServiceStub(self._channel)
+        self.feed = feed_pb2_grpc.FeedServiceStub(self._channel)
 
     def __enter__(self) -> "Ledger":
         return self
@@ -161,6 +199,8 @@ class Ledger:
             user_data_128=u128(opening.user_data_128),
             user_data_64=opening.user_data_64,
             user_data_32=opening.user_data_32,
+            address=opening.address,
+            metadata=opening.metadata,
             **opening.more,
         )
         response = self._call(self.stub.CreateAccounts, ledger_pb2.CreateAccountsRequest(accounts=[account]), timeout, [id])
@@ -198,6 +238,76 @@ class Ledger:
                 return [Result(id, got.timestamp, True, response.position) for id, got in zip(ids, found)]
         raise TransferRefused(ids[fault], fault, statuses[fault])
 
+    def create_transaction(self, transaction: Transaction, timeout: Optional[float] = None) -> TransactionResult:
+        """Record all legs of a transaction or none, and return when they are durable.
+
+        A transaction that exists as asked is no error. TransferRefused names the leg at
+        fault; its index is -1 where the transaction as a whole is.
+        """
+        id = self.new_id() if transaction.id is None else transaction.id
+        if any(leg.id is not None for leg in transaction.legs):
+            raise ValueError(f"transaction {id}: the ids of its legs follow from its own")
+        request = ledger_pb2.CreateTransactionRequest(
+            id=u128(id),
+            legs=[_message(leg, 0, False) for leg in transaction.legs],
+            code=transaction.code,
+            booking_date=transaction.booking_date,
+            metadata=transaction.metadata,
+            control_sum="" if transaction.control_sum is None else u128(transaction.control_sum),
+            allow_cycles=transaction.allow_cycles,
+            **transaction.more,
+        )
+        for leg in request.legs:
+            leg.id = ""
+        response = self._call(self.stub.CreateTransaction, request, timeout, [id])
+        legs = [int(leg) for leg in response.leg_ids]
+        existed = response.status == status_pb2.CREATE_TRANSFER_STATUS_EXISTS
+        if existed or response.status == status_pb2.CREATE_TRANSFER_STATUS_CREATED:
+            return TransactionResult(id, response.timestamp, existed, response.position, legs)
+        statuses = [leg.status for leg in response.legs]
+        fault = _fault(statuses) if response.status == status_pb2.CREATE_TRANSFER_STATUS_LINKED_EVENT_FAILED else None
+        if fault is None:
+            raise TransferRefused(id, -1, response.status)
+        raise TransferRefused(legs[fault], fault, statuses[fault])
+
+    def lookup_addresses(self, addresses: Sequence[str], timeout: Optional[float] = None) -> List[ledger_pb2.Account]:
+        """Return the accounts that have these addresses: those found, in the order
+        asked."""
+        return list(self.call(self.stub.LookupAddresses, ledger_pb2.LookupAddressesRequest(addresses=addresses), timeout).accounts)
+
+    def subscribe(self, request: feed_pb2.SubscribeRequest) -> Iterator[feed_pb2.SubscribeResponse]:
+        """Yield runs of events from where request starts, gapless and in order, until
+        the loop is left or the client is closed.
+
+        Where the stream breaks it subscribes again after the last run: an event may then
+        come twice, never not at all. Keep resume_after with what the events did, and
+        start after it next time. It fails when refused, or when the server was gone for
+        longer than the client's patience.
+        """
+        following = feed_pb2.SubscribeRequest()
+        following.CopyFrom(request)
+        pause, since = _FIRST_PAUSE, time.monotonic()
+        while True:
+            stream = self.feed.Subscribe(following)
+            try:
+                for run in stream:
+                    pause, since = _FIRST_PAUSE, time.monotonic()
+                    yield run
+                    if run.HasField("resume_after"):
+                        following.after.CopyFrom(run.resume_after)
+                    since = time.monotonic()
+            except grpc.RpcError as error:
+                wait = _wait(pause, error)
+                if not is_passing(error) or time.monotonic() + retry_after(error) - since >= self._patience or self._closed.wait(wait):
+                    raise
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:  # the server ended it without a word, which is as if it had stopped
+                if time.monotonic() - since >= self._patience or self._closed.wait(_wait(pause)):
+                    raise ConnectionError("the subscription ended")
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            finally:
+                stream.cancel()
+
     def statement(self, account_id: int, timeout: Optional[float] = None, **filter: Any) -> Iterator[ledger_pb2.Transfer]:
         """Yield the transfers of one account, from as many calls as it takes, by
         timestamp. filter are fields of ledger_pb2.AccountFilter; limit is that of one
@@ -225,7 +335,7 @@ class Ledger:
             except grpc.RpcError as error:
                 unsure = unsure or not is_surely_refused(error)
                 left = end - time.monotonic()
-                if left <= 0 or not is_passing(error) or self._closed.wait(min(left, pause / 2 + random.uniform(0, pause / 2))):
+                if left <= retry_after(error) or not is_passing(error) or self._closed.wait(min(left, _wait(pause, error))):
                     if ids and unsure:
                         raise OutcomeUnknown(ids, error) from error
                     raise
@@ -234,6 +344,12 @@ class Ledger:
                     raise OutcomeUnknown(ids, error) from error
                 raise
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _wait(pause: float, error: Optional[grpc.RpcError] = None) -> float:
+    """Return how long to wait, in seconds: as the server asks, and more. Half of it is
+    random, so that clients cut off together do not come back together."""
+    return (retry_after(error) if error else 0.0) + pause / 2 + random.uniform(0, pause / 2)
 
 
 def _message(entry: Entry, id: int, linked: bool) -> ledger_pb2.Transfer:
@@ -255,6 +371,8 @@ def _message(entry: Entry, id: int, linked: bool) -> ledger_pb2.Transfer:
         asset=entry.asset,
         code=entry.code,
         flags=flags,
+        booking_date=entry.booking_date,
+        metadata=entry.metadata,
         **entry.more,
     )
 
@@ -270,7 +388,7 @@ def _fault(statuses: Sequence[int]) -> Optional[int]:
 
 def _is_same(asked: ledger_pb2.Transfer, got: ledger_pb2.Transfer) -> bool:
     """Tell whether got is what asked recorded. A post or void leaves fields to its
-    reservation, and metadata may have been erased."""
+    reservation."""
     flags = set(asked.flags)
     settles = flags & {ledger_pb2.TRANSFER_FLAG_POST_PENDING_TRANSFER, ledger_pb2.TRANSFER_FLAG_VOID_PENDING_TRANSFER}
     balances = flags & {ledger_pb2.TRANSFER_FLAG_BALANCING_DEBIT, ledger_pb2.TRANSFER_FLAG_BALANCING_CREDIT}
@@ -281,7 +399,7 @@ def _is_same(asked: ledger_pb2.Transfer, got: ledger_pb2.Transfer) -> bool:
         a, g = getattr(asked, name), getattr(got, name)
         if a != g and not (a in none and (settles or g in none)):
             return False
-    return True
+    return asked.booking_date == got.booking_date and is_same(asked.metadata, got.metadata)
 
 
 _COMPARED = (

@@ -3,6 +3,7 @@
 from typing import List, Sequence
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from sterling.ledger.v1 import status_pb2
@@ -57,23 +58,41 @@ def _say(error: BaseException) -> str:
 def error_reason(error: grpc.RpcError) -> int:
     """Return why the server refused a call as a whole, a status_pb2.ErrorReason;
     UNSPECIFIED if it did not say."""
-    for key, value in error.trailing_metadata() or ():
-        if key == _DETAILS:
-            return _reason(value)
-    return status_pb2.ERROR_REASON_UNSPECIFIED
+    return _reason(_status(error))
+
+
+def retry_after(error: grpc.RpcError) -> float:
+    """Return how long the server asks to wait before the call is sent again, in
+    seconds; 0 if it does not."""
+    return _delay(_status(error))
+
+
+def _status(error: grpc.RpcError) -> bytes:
+    return next((value for key, value in error.trailing_metadata() or () if key == _DETAILS), b"")
 
 
 def _reason(status: bytes) -> int:
-    """Read google.rpc.Status by hand (field 3 is a list of Any), because its Python
-    package is one more dependency: each detail of our type, its value."""
     try:
-        for detail in _fields(status, 3):
-            kind = b"".join(_fields(detail, 1))
-            if kind.endswith(b"/sterling.ledger.v1.ErrorDetail"):
-                return status_pb2.ErrorDetail.FromString(b"".join(_fields(detail, 2))).reason
+        return status_pb2.ErrorDetail.FromString(_detail(status, b"/sterling.ledger.v1.ErrorDetail")).reason
     except (DecodeError, IndexError, ValueError):
-        pass  # not from a Sterling
-    return status_pb2.ERROR_REASON_UNSPECIFIED
+        return status_pb2.ERROR_REASON_UNSPECIFIED  # not from a Sterling
+
+
+def _delay(status: bytes) -> float:
+    try:
+        delay = Duration.FromString(b"".join(_fields(_detail(status, b"/google.rpc.RetryInfo"), 1)))
+    except (DecodeError, IndexError, ValueError):
+        return 0.0  # not from a Sterling
+    return max(0.0, delay.seconds + delay.nanos / 1e9)
+
+
+def _detail(status: bytes, kind: bytes) -> bytes:
+    """Read google.rpc.Status by hand (field 3 is a list of Any), because its Python
+    package is one more dependency: the value of the first detail of a type."""
+    for detail in _fields(status, 3):
+        if b"".join(_fields(detail, 1)).endswith(kind):
+            return b"".join(_fields(detail, 2))
+    return b""
 
 
 def _fields(message: bytes, wanted: int) -> List[bytes]:
@@ -110,6 +129,8 @@ def _varint(message: bytes, at: int):
 def is_passing(error: grpc.RpcError) -> bool:
     """Tell whether the same request may succeed in a while."""
     if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        if error_reason(error) == status_pb2.ERROR_REASON_RATE_LIMITED:
+            return retry_after(error) > 0  # else the call is larger than the rate ever allows
         # These need a person to make room.
         return error_reason(error) not in (
             status_pb2.ERROR_REASON_TOO_LARGE,

@@ -387,3 +387,43 @@ func TestEntriesThatCantBeSent(t *testing.T) {
 		t.Errorf("no chain: %v, %v", r, err)
 	}
 }
+
+// narrow is a server for a token whose rate allows one event in a call.
+type narrow struct {
+	ledgerv1.UnimplementedLedgerServiceServer
+	refusal error
+	mu      sync.Mutex
+	refused int
+}
+
+func (n *narrow) CreateTransfers(_ context.Context, r *ledgerv1.CreateTransfersRequest) (*ledgerv1.CreateTransfersResponse, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(r.GetTransfers()) > 1 {
+		n.refused++
+		return nil, n.refusal
+	}
+	return &ledgerv1.CreateTransfersResponse{Results: []*ledgerv1.CreateTransferResult{{Status: created}}}, nil
+}
+
+// TestCallersTogetherBeyondTheRateAreSentApart: what shares a request must not be
+// refused for its size alone.
+func TestCallersTogetherBeyondTheRateAreSentApart(t *testing.T) {
+	n := &narrow{refusal: limited(t, 0)}
+	c := dial(t, serve(t, n))
+	var group sync.WaitGroup
+	for i := range 300 {
+		group.Go(func() {
+			if _, err := c.Transfer(t.Context(), entry(uint64(i)+1)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n.refused == 0 {
+		t.Error("no request had more than one event: the test has not tested")
+	}
+	if _, err := c.Chain(t.Context(), entry(1001), entry(1002)); client.Reason(err) != ledgerv1.ErrorReason_ERROR_REASON_RATE_LIMITED {
+		t.Errorf("a chain beyond the rate: %v", err)
+	}
+}

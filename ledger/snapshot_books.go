@@ -166,7 +166,7 @@ func (in *restoring) restoreBooks() error {
 		return fmt.Errorf("%w: books of %d bytes", ErrSnapshot, in.head.Books)
 	}
 	var raw bytes.Buffer
-	if _, err := io.CopyN(&raw, in.r, int64(in.head.Books)); err != nil { //nolint:gosec // checked
+	if _, err := io.CopyN(&raw, in.r, int64(in.head.Books)); err != nil {
 		return fmt.Errorf("%w: books: %w", ErrSnapshot, err)
 	}
 	r := &booksReader{in: in, r: bytes.NewReader(raw.Bytes())}

@@ -40,7 +40,7 @@ func (sn *Snapshot) detail(n uint32, dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, n)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(d.position))
 	dst = append(dst, d.digest[:]...)
-	return append(append(dst, byte(len(address))), address...)
+	return append(append(dst, byte(len(address))), address...) //nolint:gosec // ≤ MaxAddress
 }
 
 func (in *restoring) restoreDetails() error {

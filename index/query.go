@@ -292,7 +292,7 @@ func (s *scan) window(from, to uint64) (lo, hi uint64, err error) {
 
 // position returns one that all transfers from a timestamp on are at or after, and all before it before.
 func (s *scan) position(ts uint64) (uint64, error) {
-	m, ok, err := s.v.markAtMost(ts)
+	m, ok, err := s.v.times.atMost(ts)
 	if err != nil || !ok {
 		return 0, err
 	}
@@ -368,12 +368,12 @@ func (s *scan) takeBlock(seq, from, to uint64, take func(*scan, ledger.Transfer)
 // firstBlock returns the first block, in the direction of the scan, that may have transfers from a range of time.
 func (s *scan) firstBlock(from, to uint64) (mark, bool, error) {
 	if s.reversed {
-		return s.v.markAtMost(to)
+		return s.v.times.atMost(to)
 	}
-	if m, ok, err := s.v.markAtMost(from); ok || err != nil {
+	if m, ok, err := s.v.times.atMost(from); ok || err != nil {
 		return m, ok, err
 	}
-	m, ok, err := s.v.markAtLeast(from)
+	m, ok, err := s.v.times.atLeast(from)
 	return m, ok && m.first <= to, err
 }
 
@@ -382,8 +382,8 @@ func (s *scan) nextBlock(m mark, from, to uint64) (mark, bool, error) {
 		if m.first <= from || m.first == 0 {
 			return mark{}, false, nil
 		}
-		return s.v.markAtMost(m.first - 1)
+		return s.v.times.atMost(m.first - 1)
 	}
-	m, ok, err := s.v.markAtLeast(m.first + 1)
+	m, ok, err := s.v.times.atLeast(m.first + 1)
 	return m, ok && m.first <= to, err
 }

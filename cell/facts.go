@@ -29,7 +29,56 @@ func (c *Cell) fact(ctx context.Context, p journal.Position) (ledger.Fact, error
 	if err != nil {
 		return ledger.Fact{}, err
 	}
-	return ledger.NewFact(&record[0], o, h.Time+uint64(p.Index())), nil //nolint:gosec // index ≥ 0
+	var attachment []byte
+	if record[0].Flags.Has(journal.TransferAttached) {
+		if attachment, err = c.attachment(ctx, &h, event); err != nil {
+			return ledger.Fact{}, err
+		}
+	}
+	return ledger.NewFact(&record[0], o, attachment, h.Time+uint64(p.Index())), nil //nolint:gosec // index ≥ 0
+}
+
+// Attachment returns what is attached to the event at p, nil where nothing is. It reads the log and nothing else: p
+// must be of a durable block.
+func (c *Cell) Attachment(ctx context.Context, p journal.Position) ([]byte, error) {
+	h, err := c.header(ctx, p.Seq())
+	if err != nil {
+		return nil, err
+	}
+	return c.attachment(ctx, &h, p.Index()-int(h.Expiries))
+}
+
+// attachment finds an event's attachment by bisection over the block's entries.
+func (c *Cell) attachment(ctx context.Context, h *journal.Header, event int) ([]byte, error) {
+	var entry [journal.AttachmentSize]byte
+	var failed error
+	read := func(i int) (at, offset, length int) {
+		if failed == nil {
+			failed = c.opts.Log.ReadAt(ctx, h.Seq, entry[:], h.AttachmentEntries()+i*journal.AttachmentSize)
+		}
+		return h.AttachmentAt(entry[:])
+	}
+	n := int(h.Attachments)
+	i := sort.Search(n, func(i int) bool {
+		at, _, _ := read(i)
+		return failed != nil || at >= event
+	})
+	if failed == nil && i < n {
+		if at, offset, length := read(i); failed == nil && at == event {
+			if length > journal.MaxBlock {
+				return nil, fmt.Errorf("%w: the attachment of event %d of block %d has %d bytes", ErrDamaged, event, h.Seq, length)
+			}
+			b := make([]byte, length)
+			if err := c.opts.Log.ReadAt(ctx, h.Seq, b, offset); err != nil {
+				return nil, fmt.Errorf("read the attachment of event %d of block %d: %w", event, h.Seq, err)
+			}
+			return b, nil
+		}
+	}
+	if failed != nil {
+		return nil, fmt.Errorf("read attachments of block %d: %w", h.Seq, failed)
+	}
+	return nil, nil
 }
 
 func (c *Cell) header(ctx context.Context, seq uint64) (journal.Header, error) {
@@ -77,7 +126,7 @@ func (c *Cell) Transfer(ctx context.Context, p journal.Position) (ledger.Transfe
 		return ledger.Transfer{}, err
 	}
 	f := facts.At[p]
-	if f.Status != journal.Created {
+	if f.Status != journal.Created || f.Asked.Flags.Has(journal.TransferHead) {
 		return ledger.Transfer{}, fmt.Errorf("transfer at block %d, index %d: %w", p.Seq(), p.Index(), ErrNotFound)
 	}
 	pending := facts.At[f.PendingPosition]
@@ -91,15 +140,13 @@ func (c *Cell) BlockTransfers(ctx context.Context, seq uint64) ([]ledger.Transfe
 		return nil, fmt.Errorf("block %d: %w", seq, err)
 	}
 	var list []ledger.Transfer
-	event := 0
-	for i := range k.Requests {
-		r := &k.Requests[i]
-		for n := event + int(r.Count); event < n; event++ {
-			if r.Kind != journal.KindTransfers {
-				continue
-			}
+	for part := range k.Parts() {
+		if part.Kind != journal.KindTransfers {
+			continue
+		}
+		for event := part.First; event < part.First+part.Count; event++ {
 			p := journal.At(seq, len(k.Expiries)+event)
-			f := ledger.NewFact(k.Transfer(event), k.Outcome(event), k.Header.Time+uint64(p.Index())) //nolint:gosec // index ≥ 0
+			f := ledger.NewFact(k.Transfer(event), k.Outcome(event), k.Attachment(event), k.Header.Time+uint64(p.Index())) //nolint:gosec // index ≥ 0
 			if f.Status != journal.Created {
 				continue
 			}

@@ -15,10 +15,14 @@ type Request struct {
 	Actor   journal.Actor
 	Events  []byte           // whole records of journal.RecordSize bytes, aligned to 8 bytes
 	Results []journal.Result // one for each event, filled by Do
+
+	Attachments []journal.Attachment // ascending by event
+
 	Seq     uint64           // the block that the answer depends on, set by Do
 
 	read func(*ledger.State) // instead of events
 	done chan error
+	size int   // bytes that it may take in a block
 	err  error // decided by the sequencer, sent when all it depends on is durable
 }
 
@@ -55,28 +59,50 @@ func (q *queue) push(r *Request) error {
 func (q *queue) take(dst []*Request, events int) []*Request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	dst, events = takeFrom(q, &q.urgent, dst, events)
+	left := room{events, blockRoom}
+	dst, left = takeFrom(q, &q.urgent, dst, left)
 	if len(q.urgent) == 0 {
-		dst, _ = takeFrom(q, &q.items, dst, events)
+		dst, _ = takeFrom(q, &q.items, dst, left)
 	}
 	return dst
 }
 
-func takeFrom(q *queue, from *[]*Request, dst []*Request, events int) ([]*Request, int) {
+// room is what is left of a block.
+type room struct{ events, bytes int }
+
+// blockRoom is how many bytes of a block its requests may take: expiries may take the rest.
+const blockRoom = journal.MaxBlock - journal.HeaderSize - journal.MaxEvents*journal.ExpirySize
+
+// blockSize is the most that the request can take in a block: its events, an outcome for each, its entry, what is
+// attached to it, and what the ledger may attach.
+func (r *Request) blockSize() int {
+	n := len(r.Events) / journal.RecordSize
+	size := n*(journal.RecordSize+journal.OutcomeSize) + journal.RequestSize
+	for _, a := range r.Attachments {
+		size += journal.AttachmentSize + (len(a.Data)+7)&^7
+	}
+	if r.Kind == journal.KindDayClose {
+		size += n * (journal.AttachmentSize + journal.MaxTrial + 8)
+	}
+	return size
+}
+
+func takeFrom(q *queue, from *[]*Request, dst []*Request, left room) ([]*Request, room) {
 	k := 0
 	for ; k < len(*from); k++ {
 		n := len((*from)[k].Events) / journal.RecordSize
-		if n > events {
+		if n > left.events || (*from)[k].size > left.bytes {
 			break
 		}
-		events -= n
+		left.events -= n
+		left.bytes -= (*from)[k].size
 		q.events -= n
 		dst = append(dst, (*from)[k])
 	}
 	rest := copy(*from, (*from)[k:])
 	clear((*from)[rest:])
 	*from = (*from)[:rest]
-	return dst, events
+	return dst, left
 }
 
 // putBack returns requests that were taken to the front.
@@ -138,7 +164,13 @@ func (r *Request) check() error {
 	case !r.Kind.Valid() || n == 0 || n*journal.RecordSize != len(r.Events) || len(r.Results) != n:
 		return fmt.Errorf("request of kind %d with %d bytes of events and %d results", r.Kind, len(r.Events), len(r.Results))
 	}
-	return nil
+	if r.size = r.blockSize(); r.size > blockRoom {
+		return fmt.Errorf("%w: %d bytes with what is attached, at most %d", ErrTooLarge, r.size, blockRoom)
+	}
+	if r.Kind <= journal.KindLimits && len(r.Attachments) == 0 {
+		return nil
+	}
+	return ledger.CheckRequest(r.Kind, r.Events, r.Attachments)
 }
 
 func (c *Cell) enqueue(r *Request) error {

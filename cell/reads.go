@@ -91,6 +91,10 @@ func (c *Cell) ScanAccounts(ctx context.Context, from uint32, reversed bool, vis
 	return nil
 }
 
+// Read calls fn with the state between two requests, and returns once everything it saw is durable. fn must be quick,
+// change nothing, and keep nothing of the state but copies.
+func (c *Cell) Read(ctx context.Context, fn func(*ledger.State)) error { return c.view(ctx, fn) }
+
 // Freezes returns all freezes, or those in force, in the order of creation.
 func (c *Cell) Freezes(ctx context.Context, inForce bool) ([]ledger.Freeze, error) {
 	var list []ledger.Freeze

@@ -190,6 +190,7 @@ func (c *Cell) room() error {
 
 // apply validates one request in the block being made. It returns false if the request must wait.
 func (c *Cell) apply(r *Request, b *batch, first bool) bool {
+	c.state.Attach(r.Attachments)
 	needs := c.state.Needs(r.Kind, r.Events, c.needs[:0])
 	c.needs = needs
 	var facts ledger.Facts
@@ -243,8 +244,10 @@ func (c *Cell) finish(b *batch) {
 
 // refuseQueued answers what is still queued after the cell stopped.
 func (c *Cell) refuseQueued() {
-	for _, r := range c.queue.take(nil, 1<<62) {
-		r.done <- c.errStopped()
+	for list := c.queue.take(nil, journal.MaxEvents); len(list) > 0; list = c.queue.take(nil, journal.MaxEvents) {
+		for _, r := range list {
+			r.done <- c.errStopped()
+		}
 	}
 }
 

@@ -96,15 +96,13 @@ func (t *tally) Add(k *journal.Block, _ *ledger.Effects) error {
 		}
 		t.release(e.Pending, r, r.rest)
 	}
-	event := 0
-	for i := range k.Requests {
-		r := &k.Requests[i]
-		for end := event + int(r.Count); event < end; event++ {
+	for part := range k.Parts() {
+		for event := part.First; event < part.First+part.Count; event++ {
 			o := k.Outcome(event)
 			if o != nil && o.Status != journal.Created {
 				continue
 			}
-			switch r.Kind {
+			switch part.Kind {
 			case journal.KindAccounts:
 				a := &journal.View[journal.Account](k.EventBytes(event, 1))[0]
 				t.accounts[a.ID] = &ledger.Balances{}

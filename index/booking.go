@@ -55,6 +55,61 @@ const (
 	bookingSize = 8 + 32 // of a value: the first position of the run's list, the sums
 )
 
+// zoneChange is a policy that sets the zone by which the ledger tells days.
+type zoneChange struct {
+	event  uint32
+	offset int32
+}
+
+// zoneChanges returns those of a block; nearly all have none.
+func zoneChanges(k *journal.Block) (list []zoneChange) {
+	if !slices.ContainsFunc(k.Requests, func(r journal.RequestEntry) bool {
+		return r.Kind == journal.KindPolicy || r.Kind == journal.KindDecision
+	}) {
+		return nil
+	}
+	for p := range k.Parts() {
+		for i := 0; i < p.Count && p.Kind == journal.KindPolicy; i++ {
+			if o := k.Outcome(p.First + i); o == nil || o.Status == journal.Created {
+				policy := &journal.View[journal.Policy](k.EventBytes(p.First+i, 1))[0]
+				list = append(list, zoneChange{uint32(p.First + i), policy.UTCOffset}) //nolint:gosec // ≤ MaxEvents
+			}
+		}
+	}
+	return list
+}
+
+// enterZones enters the changes before an event. The index goes on to tell days by the zone of the first transfer: after
+// a change, what the ledger books on its own day may be booked on another one here.
+func (b *buffer) enterZones(list *[]zoneChange, before uint32) {
+	for ; len(*list) > 0 && (*list)[0].event < before; *list = (*list)[1:] {
+		b.through.zone = (*list)[0].offset
+		if b.through.time == 0 && !b.dated {
+			b.through.base = b.through.zone
+		}
+	}
+}
+
+// bookedElsewhere returns the booking date of a transfer where it is not the day of its timestamp, in the index's zone;
+// 0 where it is.
+func (b *buffer) bookedElsewhere(k *journal.Block, event uint32, list *[]ledger.BookingEffect) (date journal.Date) {
+	if len(*list) > 0 && (*list)[0].Event == event {
+		date = (*list)[0].Date
+		*list = (*list)[1:]
+	}
+	if b.through.zone == b.through.base {
+		return date
+	}
+	ts := timestamp(k, int(event))
+	if date == 0 {
+		date = journal.DateOf(ts, b.through.zone)
+	}
+	if date == journal.DateOf(ts, b.through.base) {
+		return 0
+	}
+	return date
+}
+
 // addBooking enters a transfer that has a booking date of its own, if it posts anything.
 func (b *buffer) addBooking(k *journal.Block, e *ledger.TransferEffect, t *journal.Transfer, date journal.Date, at journal.Position) {
 	if t.Flags.Has(journal.TransferPending | journal.TransferVoid) {

@@ -19,6 +19,7 @@ type books struct {
 	rng       *rand.Rand
 	deriver   *index.Deriver
 	offset    int32
+	moving    bool // the zone changes now and then
 	time      uint64
 	last      uint64 // timestamp of the youngest transfer
 	blocks    []*journal.Block
@@ -94,10 +95,12 @@ func (b *books) addBlock(requests int) error {
 	if k.seq > 1 {
 		k.h.Prev = b.blocks[k.seq-2].Hash
 	}
-	if k.seq == 1 && b.offset != 0 {
+	k.expire()
+	if b.moving && b.maybe(10) {
+		b.offset += int32(b.rng.IntN(3)-1) * 300
+	}
+	if k.seq == 1 && b.offset != 0 || b.moving {
 		k.b.AddRequest(journal.KindPolicy, journal.Actor{}, journal.Bytes([]journal.Policy{{UTCOffset: b.offset}}))
-	} else {
-		k.expire()
 	}
 	for range requests {
 		switch {

@@ -26,6 +26,7 @@ type buffer struct {
 	booked    int // entries in bookings
 	addresses []address
 	scratch   []byte
+	dated     bool // there were transfers, in this buffer or before
 }
 
 // entry is one value of a list.
@@ -134,9 +135,11 @@ func (b *buffer) add(k *journal.Block, fx *ledger.Effects) {
 	for i := range fx.Accounts {
 		b.addAccount(k, &fx.Accounts[i])
 	}
+	zones := zoneChanges(k)
 	if len(fx.Transfers) > 0 {
-		b.addTransfers(k, fx)
+		b.addTransfers(k, fx, &zones)
 	}
+	b.enterZones(&zones, math.MaxUint32)
 	b.addAccountMetadata(k, fx)
 }
 
@@ -156,7 +159,7 @@ func (b *buffer) addAccount(k *journal.Block, e *ledger.AccountEffect) {
 	}
 }
 
-func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects) {
+func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects, zones *[]zoneChange) {
 	history, inherited, bookings, imported := fx.History, fx.Inherited, fx.Bookings, false
 	for i := range fx.Transfers {
 		e := &fx.Transfers[i]
@@ -178,11 +181,12 @@ func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects) {
 			}
 			history = history[1:]
 		}
-		if len(bookings) > 0 && bookings[0].Event == e.Event {
+		b.enterZones(zones, e.Event)
+		if date := b.bookedElsewhere(k, e.Event, &bookings); date != 0 {
 			debit.booked, credit.booked = true, true
-			b.addBooking(k, e, t, bookings[0].Date, at)
-			bookings = bookings[1:]
+			b.addBooking(k, e, t, date, at)
 		}
+		b.dated = true
 		b.pushAccount(e.Debit, uint64(at), b.encode(&debit, k, e.Event))
 		b.pushAccount(e.Credit, uint64(at), b.encode(&credit, k, e.Event))
 		if len(inherited) > 0 && inherited[0].Event == e.Event {

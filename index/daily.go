@@ -2,17 +2,18 @@ package index
 
 import (
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/ledger"
 )
 
-// bookingRange is how many days a booking date may lie from the day of its timestamp; the ledger refuses more.
-const bookingRange = 366
+// bookingRange is how many days a booking date may lie from the day of its timestamp in the index's zone, which may be a
+// day off the ledger's.
+const bookingRange = ledger.BookingRange + 1
 
 // daily reads an account by booking dates. Postings are ordered by their place: booking date, then position. Most are
 // booked on the day of their timestamp, so their order is that of the account's list; the others are in its bookings.
 type daily struct {
 	*scan
 	account AccountRef
-	offset  int32
 	books   *bookings
 }
 
@@ -32,7 +33,7 @@ func (d *daily) with(work func() error) error {
 
 // start returns the first position of a day: all transfers from its first moment on are at or after it.
 func (d *daily) start(day journal.Date) (uint64, error) {
-	p, err := d.position(day.Start(d.offset))
+	p, err := d.position(day.Start(d.v.zone))
 	return min(p, d.v.top), err
 }
 

@@ -36,11 +36,10 @@ func (q *Queries) BalanceAt(ctx context.Context, a AccountRef, timestamp uint64)
 }
 
 // BalanceOn returns the posted sums of an account at the end of a day, by booking dates: what was posted later with a
-// booking date up to the day counts, what was posted before with a later one does not. Offset is that of the ledger's
-// zone, in minutes ahead of UTC.
-func (q *Queries) BalanceOn(ctx context.Context, a AccountRef, day journal.Date, offset int32) (p Posted, err error) {
+// booking date up to the day counts, what was posted before with a later one does not.
+func (q *Queries) BalanceOn(ctx context.Context, a AccountRef, day journal.Date) (p Posted, err error) {
 	err = q.run(ctx, false, func(s *scan) error {
-		d := daily{scan: s, account: a, offset: offset}
+		d := daily{scan: s, account: a}
 		return d.with(func() error {
 			p, err = d.postedBefore(place{date: day + 1})
 			return err

@@ -35,7 +35,7 @@ const (
 const (
 	maxKey    = 1 + 16 + 8
 	markValue = 16
-	pointSize = 1 + 8 + 8 + 32 + 8 + 8 + 4
+	pointSize = 1 + 8 + 8 + 32 + 8 + 8 + 4 + 4 + 4
 	pointIs   = 2 // version of the layout of all keys
 )
 
@@ -139,13 +139,16 @@ type point struct {
 	time    uint64 // first timestamp of the last block that has transfers
 	expired uint64 // that of the last block that has expiries
 	account uint32
+	base    int32 // zone by which the index tells days, in minutes ahead of UTC: that of the first transfer
+	zone    int32 // zone of the ledger
 }
 
 func (p point) append(dst []byte) []byte {
 	dst = append(dst, pointIs)
 	dst = be.AppendUint64(be.AppendUint64(dst, p.cell), p.seq)
 	dst = append(dst, p.hash[:]...)
-	return be.AppendUint32(be.AppendUint64(be.AppendUint64(dst, p.time), p.expired), p.account)
+	dst = be.AppendUint32(be.AppendUint64(be.AppendUint64(dst, p.time), p.expired), p.account)
+	return be.AppendUint32(be.AppendUint32(dst, uint32(p.base)), uint32(p.zone)) //nolint:gosec // their bits
 }
 
 func readPoint(b []byte) (point, error) {
@@ -155,5 +158,6 @@ func readPoint(b []byte) (point, error) {
 	return point{
 		cell: be.Uint64(b[1:]), seq: be.Uint64(b[9:]), hash: journal.Hash(b[17:49]),
 		time: be.Uint64(b[49:]), expired: be.Uint64(b[57:]), account: be.Uint32(b[65:]),
+		base: int32(be.Uint32(b[69:])), zone: int32(be.Uint32(b[73:])), //nolint:gosec // their bits
 	}, nil
 }

@@ -17,10 +17,9 @@ type StatementQuery struct {
 	Account AccountRef
 	// From and To bound timestamps (ns since 1970), both inclusive; To 0 means no bound.
 	From, To uint64
-	// ByDate chooses booking dates instead: FirstDay to LastDay, both inclusive, in the zone Offset minutes ahead of UTC.
+	// ByDate chooses booking dates instead: FirstDay to LastDay, both inclusive.
 	ByDate            bool
 	FirstDay, LastDay journal.Date
-	Offset            int32
 	Limit             int     // rows at most, 1 to MaxStatement
 	Resume            *Resume // where the page before ended; nil: the first page
 }
@@ -70,7 +69,7 @@ func (q *Queries) Statement(ctx context.Context, f StatementQuery) (page Stateme
 	}
 	err = q.run(ctx, false, func(s *scan) error {
 		if f.ByDate {
-			d := daily{scan: s, account: f.Account, offset: f.Offset}
+			d := daily{scan: s, account: f.Account}
 			return d.with(func() error { return d.statement(&f, &page) })
 		}
 		return s.statement(&f, &page)
@@ -376,7 +375,7 @@ func (d *daily) row(at uint64, date journal.Date) (*StatementRow, error) {
 		return nil, err
 	}
 	if date == 0 {
-		date = journal.DateOf(t.Timestamp, d.offset)
+		date = journal.DateOf(t.Timestamp, d.v.zone)
 	}
 	delta := deltaOf(&t, d.account.ID)
 	delta.Reserved, delta.Released = money.U128{}, money.U128{}

@@ -13,13 +13,14 @@ type view struct {
 	times   timeline  // blocks with transfers
 	expired timeline  // blocks with expiries
 	bottom  uint64    // first position that is in memory
+	zone    int32     // by which days are told, in minutes ahead of UTC
 	lists   []*list
 }
 
 func (x *Index) view() *view {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	v := &view{x: x, top: uint64(journal.At(x.head.seq+1, 0)), numbers: uint64(x.head.account) + 1}
+	v := &view{x: x, top: uint64(journal.At(x.head.seq+1, 0)), numbers: uint64(x.head.account) + 1, zone: x.head.base}
 	v.bottom = v.top
 	v.times = timeline{db: x.db, tag: tagMark, end: x.head.time + 1}
 	v.expired = timeline{db: x.db, tag: tagExpiryMark, end: x.head.expired + 1}

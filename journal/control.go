@@ -7,8 +7,8 @@ import (
 )
 
 // The head of a transaction is a Transfer record with TransferHead among its flags: ID is the transaction's, Debit and
-// Credit are the two halves of LegsDigest, Timeout is the number of legs; code, user data and timestamp are free, the
-// rest is zero.
+// Credit are the two halves of LegsDigest, Timeout is the number of legs; code and user data are free, the rest is zero.
+// Flags may also have TransferCycles and TransferAttached.
 
 // LegID returns the id of leg i, from 0, of a transaction: the first 16 bytes of SHA-256(transaction id ‖ i), both
 // little-endian, i as u32.
@@ -130,11 +130,14 @@ type Principal struct {
 	Name    [64]byte // UTF-8, padded with zeros
 }
 
-// MetadataChange replaces all metadata of an account; its address stays.
+// MetadataChange replaces all metadata of an account; its address stays. Its id is kept among those of transfers, and
+// its flags stand where a transfer's do.
 type MetadataChange struct {
 	ID      money.U128
 	Account money.U128
-	_       [96]byte
+	_       [86]byte
+	Flags   TransferFlags // TransferHead
+	_       [8]byte
 }
 
 // Erasure records that the key of a subject was destroyed, with who and why.

@@ -14,7 +14,8 @@ import (
 // Limits of what an event's attachment says.
 const (
 	MaxDetails     = 4096    // bytes of an attachment to an account or a transfer
-	MaxPayload     = 1 << 18 // bytes of a proposal, and of a day's trial balance
+	MaxPayload     = 1 << 18 // bytes of what is proposed
+	MaxTrial       = 1 << 20 // bytes of a day's trial balance
 	MaxAddress     = 128     // bytes of an account's address
 	MaxMetaEntries = 32
 	MaxMetaKey     = 64   // bytes
@@ -94,7 +95,7 @@ func (d *Details) Append(dst []byte) []byte {
 			n += len(p)
 		}
 		dst = append(dst, tag)
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(n)) //nolint:gosec // ≤ MaxPayload
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(n)) //nolint:gosec // ≤ MaxTrial
 		for _, p := range parts {
 			dst = append(dst, p...)
 		}
@@ -182,8 +183,8 @@ func (d *Details) Check() error {
 		return CheckAddress(d.Address)
 	case len(d.Metadata) > MaxMetaEntries:
 		return fmt.Errorf("%w: %d entries of metadata, at most %d", ErrDetails, len(d.Metadata), MaxMetaEntries)
-	case len(d.Payload) > MaxPayload:
-		return fmt.Errorf("%w: a payload of %d bytes, at most %d", ErrDetails, len(d.Payload), MaxPayload)
+	case len(d.Payload) > MaxTrial:
+		return fmt.Errorf("%w: a payload of %d bytes, at most %d", ErrDetails, len(d.Payload), MaxTrial)
 	}
 	for i := range d.Metadata {
 		m := &d.Metadata[i]
@@ -318,4 +319,12 @@ func (m *Meta) Personal() (Personal, error) {
 	}
 	n := 1 + int(m.Value[0])
 	return Personal{Subject: string(m.Value[1:n]), Sealed: m.Value[n:]}, nil
+}
+
+// BookingDate returns the booking date that an attachment gives, without reading the rest of it; 0 where there is none.
+func BookingDate(attachment []byte) Date {
+	if len(attachment) < 9 || attachment[0] != fieldDate {
+		return 0
+	}
+	return Date(binary.LittleEndian.Uint32(attachment[5:]))
 }

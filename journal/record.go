@@ -96,8 +96,9 @@ const (
 
 	TransferFlagsKnown = 1<<iota - 1
 
-	// TransferHead marks the head of a transaction, TransferAttached a transfer that has an attachment. The ledger's
-	// own: callers neither set nor see them.
+	// TransferHead marks the head of a transaction, TransferCycles one whose legs may lead back to where they began,
+	// TransferAttached an event that has an attachment. The ledger's own: callers neither set nor see them.
+	TransferCycles   TransferFlags = 1 << 13
 	TransferHead     TransferFlags = 1 << 14
 	TransferAttached TransferFlags = 1 << 15
 )

@@ -63,7 +63,7 @@ func (s *State) edit(n uint32) *journal.Account {
 func (s *State) createAccounts(events []journal.Account, first int, results []journal.Result) {
 	imported := events[0].Flags.Has(journal.AccountImported)
 	s.eachLinked(len(events), first, results,
-		func(i int) bool { return events[i].Flags.Has(journal.AccountLinked) },
+		func(i int) bool { return events[i].Flags.Has(journal.AccountLinked) || s.approved && i < len(events)-1 },
 		func(i int, at uint64) (journal.Status, uint64) {
 			a := &events[i]
 			if is := a.Flags.Has(journal.AccountImported); is != imported {
@@ -95,7 +95,8 @@ func (s *State) createAccount(a *journal.Account, event int, at uint64) (journal
 	switch {
 	case a.Reserved != 0:
 		return journal.AccountReservedField, at
-	case a.Flags&^journal.AccountFlagsKnown != 0:
+	case a.Flags&^(journal.AccountFlagsKnown|journal.AccountAttached) != 0,
+		!s.flagged(event, a.Flags.Has(journal.AccountAttached)):
 		return journal.AccountReservedFlag, at
 	case a.ID.IsZero():
 		return journal.AccountIdMustNotBeZero, at
@@ -105,9 +106,12 @@ func (s *State) createAccount(a *journal.Account, event int, at uint64) (journal
 	hash := s.hasher.hash(a.ID)
 	if n := s.numberByHash(a.ID, hash); n != 0 {
 		e := s.accounts.at(n)
-		return accountExists(a, e), e.Timestamp
+		if status := accountExists(a, e); status != journal.AccountExists {
+			return status, e.Timestamp
+		}
+		return s.accountDetailsExist(n, event), e.Timestamp
 	}
-	if status := s.checkNewAccount(a); status != journal.Created {
+	if status := s.checkNewAccount(a, event); status != journal.Created {
 		return status, at
 	}
 	if a.Flags.Has(journal.AccountImported) {
@@ -119,7 +123,7 @@ func (s *State) createAccount(a *journal.Account, event int, at uint64) (journal
 
 func accountExists(a, e *journal.Account) journal.Status {
 	switch {
-	case a.Flags != e.Flags:
+	case (a.Flags^e.Flags)&^journal.AccountAttached != 0:
 		return journal.AccountExistsWithDifferentFlags
 	case a.UserData128 != e.UserData128:
 		return journal.AccountExistsWithDifferentUserData128
@@ -135,7 +139,7 @@ func accountExists(a, e *journal.Account) journal.Status {
 	return journal.AccountExists
 }
 
-func (s *State) checkNewAccount(a *journal.Account) journal.Status {
+func (s *State) checkNewAccount(a *journal.Account, event int) journal.Status {
 	both := journal.AccountDebitsMustNotExceedCredits | journal.AccountCreditsMustNotExceedDebits
 	switch {
 	case a.Flags&both == both:
@@ -156,6 +160,14 @@ func (s *State) checkNewAccount(a *journal.Account) journal.Status {
 	if a.Flags.Has(journal.AccountImported) && (a.Timestamp <= s.lastAcct || s.facts.TransferAt[a.Timestamp]) {
 		return journal.AccountImportedEventTimestampMustNotRegress
 	}
+	if a.Flags.Has(journal.AccountImported) && s.needsApproval(journal.PolicyImportsApproved) {
+		return journal.AccountApprovalRequired
+	}
+	if a.Flags.Has(journal.AccountAttached) {
+		if address := decoded(s.builder.Attachment(event)).Address; address != "" && s.ByAddress(address) != 0 {
+			return journal.AccountAddressTaken
+		}
+	}
 	return journal.Created
 }
 
@@ -170,9 +182,14 @@ func (s *State) addAccount(a *journal.Account, hash uint64, event int, at uint64
 	s.accountNo.insert(hash, uint64(n))
 	s.lastAcct = at
 	s.changed = true
+	s.joinGroup(kept)
+	addressHash := s.addDetails(n, event)
 	s.mix(n, kept)
 	if s.chain.open {
-		s.chain.created = append(s.chain.created, created{hash: hash, value: uint64(n), account: true})
+		s.chain.created = append(s.chain.created, created{hash: hash, value: uint64(n), in: s.accountNo})
+		if addressHash != 0 {
+			s.chain.created = append(s.chain.created, created{hash: addressHash, value: uint64(n), in: s.addressNo})
+		}
 	}
 	s.fx.Accounts = append(s.fx.Accounts, AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
 }

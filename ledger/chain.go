@@ -14,6 +14,7 @@ type chain struct {
 	pendings []pendingBefore
 	created  []created
 	limits   []velocityBefore
+	bookings []booking
 	before   chainMark
 }
 
@@ -26,7 +27,7 @@ type chainMark struct {
 	special            int
 	changed            bool
 
-	transfers, inherited, history, accounts int // lengths of the effects
+	transfers, inherited, history, accounts, bookings int // lengths of the effects
 }
 
 type accountBefore struct {
@@ -34,10 +35,10 @@ type accountBefore struct {
 	value journal.Account
 }
 
-// created is an entry of the accounts' or the ids' table.
+// created is an entry of a table: of the accounts, the addresses or the ids.
 type created struct {
 	hash, value uint64
-	account     bool
+	in          *table // nil: the ids
 }
 
 // eachLinked runs apply over the events of a request with the published rules of linked chains: a chain takes effect
@@ -77,10 +78,12 @@ func (s *State) beginChain(first int) {
 	c := &s.chain
 	c.open, c.broken, c.first = true, false, first
 	c.accounts, c.pendings, c.created, c.limits = c.accounts[:0], c.pendings[:0], c.created[:0], c.limits[:0]
+	c.bookings = c.bookings[:0]
 	c.before = chainMark{
 		digest: s.digest, counts: s.counts, lastAcct: s.lastAcct, lastXfer: s.lastXfer, nAccounts: s.nAccounts,
 		special: len(s.special), changed: s.changed,
 		transfers: len(s.fx.Transfers), inherited: len(s.fx.Inherited), history: len(s.fx.History), accounts: len(s.fx.Accounts),
+		bookings: len(s.fx.Bookings),
 	}
 	s.watchEdits = true
 }
@@ -98,8 +101,8 @@ func (s *State) breakChain(results []journal.Result, i int) {
 		s.undoPending(&c.pendings[k])
 	}
 	for k := len(c.created) - 1; k >= 0; k-- {
-		if e := &c.created[k]; e.account {
-			s.accountNo.remove(e.hash, e.value)
+		if e := &c.created[k]; e.in != nil {
+			e.in.remove(e.hash, e.value)
 		} else {
 			s.ids.remove(e.hash, e.value)
 		}
@@ -110,10 +113,14 @@ func (s *State) breakChain(results []journal.Result, i int) {
 	for k := len(c.limits) - 1; k >= 0; k-- {
 		*s.limits[c.limits[k].key] = c.limits[k].value
 	}
+	for k := range c.bookings {
+		s.undoBooking(&c.bookings[k])
+	}
 	s.digest, s.counts, s.lastAcct, s.lastXfer = m.digest, m.counts, m.lastAcct, m.lastXfer
 	s.nAccounts, s.changed, s.special = m.nAccounts, m.changed, s.special[:m.special]
 	s.fx.Transfers, s.fx.Inherited = s.fx.Transfers[:m.transfers], s.fx.Inherited[:m.inherited]
 	s.fx.History, s.fx.Accounts = s.fx.History[:m.history], s.fx.Accounts[:m.accounts]
+	s.fx.Bookings = s.fx.Bookings[:m.bookings]
 	for k := c.first; k < i; k++ {
 		results[k].Status = journal.TransferLinkedEventFailed
 		results[k].Timestamp = s.eventTime(s.first + k)

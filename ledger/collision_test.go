@@ -23,7 +23,7 @@ func TestIDsWhoseHashesCollide(t *testing.T) {
 				facts.At = map[journal.Position]ledger.Fact{}
 			}
 			k, i := blocks[n.Position.Seq()], n.Position.Index()
-			facts.At[n.Position] = ledger.NewFact(k.Transfer(i), k.Outcome(i), k.Header.Time+uint64(i))
+			facts.At[n.Position] = ledger.NewFact(k.Transfer(i), k.Outcome(i), k.Attachment(i), k.Header.Time+uint64(i))
 		}
 		results := make([]journal.Result, len(events)/journal.RecordSize)
 		s.Apply(kind, journal.Actor{}, events, facts, results)

@@ -85,5 +85,6 @@ type AccountEffect struct {
 // post or void left them out, the amount that really moved (or is reserved), and its timestamp.
 type Transfer struct {
 	journal.Transfer
-	Position journal.Position
+	Position   journal.Position
+	Attachment string // see journal.Details; "" where there is none
 }

@@ -5,11 +5,19 @@ import (
 	"github.com/sterlingrun/sterling/must"
 )
 
-// transferExists compares a transfer with the one e that has its id, in the published order.
-func (s *State) transferExists(t *journal.Transfer, e *Fact) journal.Status {
+// transferExists compares a transfer, which is event number event, with the one e that has its id, in the published
+// order; what is attached comes last.
+func (s *State) transferExists(t *journal.Transfer, event int, e *Fact) journal.Status {
+	if status := s.recordExists(t, e); status != journal.TransferExists {
+		return status
+	}
+	return s.transferDetailsExist(event, e)
+}
+
+func (s *State) recordExists(t *journal.Transfer, e *Fact) journal.Status {
 	was := &e.Asked
 	switch {
-	case t.Flags != was.Flags:
+	case (t.Flags^was.Flags)&^journal.TransferAttached != 0:
 		return journal.TransferExistsWithDifferentFlags
 	case t.PendingID != was.PendingID:
 		return journal.TransferExistsWithDifferentPendingId

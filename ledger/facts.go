@@ -27,11 +27,13 @@ type Fact struct {
 	Timestamp       uint64
 	Amount          money.U128 // what moved or was reserved; valid where Status is created
 	PendingPosition journal.Position
+	Attachment      []byte // see journal.Details; nil where there is none
 }
 
-// NewFact reads an event: o is its outcome or nil, at its block's time plus its index.
-func NewFact(t *journal.Transfer, o *journal.Outcome, at uint64) Fact {
-	f := Fact{Asked: *t, Status: journal.Created, Timestamp: at, Amount: t.Amount}
+// NewFact reads an event: o is its outcome or nil, attachment what it has attached or nil, at its block's time plus its
+// index.
+func NewFact(t *journal.Transfer, o *journal.Outcome, attachment []byte, at uint64) Fact {
+	f := Fact{Asked: *t, Status: journal.Created, Timestamp: at, Amount: t.Amount, Attachment: attachment}
 	if t.Flags.Has(journal.TransferImported) {
 		f.Timestamp = t.Timestamp
 	}
@@ -47,7 +49,7 @@ func NewFact(t *journal.Transfer, o *journal.Outcome, at uint64) Fact {
 // Resolve returns the transfer as it is kept. Pending is the fact at f.PendingPosition; it is used only for a post or
 // void, and may be nil otherwise.
 func (f *Fact) Resolve(at journal.Position, pending *Fact) Transfer {
-	t := Transfer{Transfer: f.Asked, Position: at}
+	t := Transfer{Transfer: f.Asked, Position: at, Attachment: string(f.Attachment)}
 	t.Amount, t.Timestamp = f.Amount, f.Timestamp
 	if f.PendingPosition == 0 {
 		return t
@@ -77,8 +79,11 @@ const lookAhead = 256 // transfers; their cache lines must still be there when t
 // Needs appends to dst what Apply must be told for this request. It must be called right before Apply, also where
 // nothing can be needed: it brings the request's accounts and ids near (memory is what limits the ledger's speed).
 func (s *State) Needs(kind journal.Kind, events []byte, dst []Need) []Need {
+	if kind == journal.KindDecision && len(events) > journal.RecordSize {
+		kind, events = journal.View[journal.Decision](events[:journal.RecordSize])[0].Inner, events[journal.RecordSize:]
+	}
 	switch kind {
-	case journal.KindTransfers:
+	case journal.KindTransfers, journal.KindTransaction, journal.KindMetadata:
 		records := journal.View[journal.Transfer](events)
 		if cap(s.prep) < len(records) {
 			s.prep = make([]prepared, max(len(records), 64))
@@ -165,11 +170,11 @@ func (s *State) fact(p journal.Position) Fact {
 		if event >= s.first {
 			return s.factOfRequest(event)
 		}
-		return NewFact(s.builder.Transfer(event), s.builder.Outcome(event), s.eventTime(event))
+		return NewFact(s.builder.Transfer(event), s.builder.Outcome(event), s.builder.Attachment(event), s.eventTime(event))
 	}
 	if r := s.recentBlock(p); r != nil {
 		event := p.Index() - r.expiries
-		return NewFact(r.block.Transfer(event), r.block.Outcome(event), r.time+uint64(p.Index())) //nolint:gosec // index ≥ 0
+		return NewFact(r.block.Transfer(event), r.block.Outcome(event), r.block.Attachment(event), r.time+uint64(p.Index())) //nolint:gosec // index ≥ 0
 	}
 	f, ok := s.facts.At[p]
 	must.True(ok, "nobody told what stands at block %d, index %d", p.Seq(), p.Index())
@@ -179,10 +184,10 @@ func (s *State) fact(p journal.Position) Fact {
 // factOfRequest is fact for an earlier event of the request being applied, whose outcomes are not written yet.
 func (s *State) factOfRequest(event int) Fact {
 	i := event - s.first
-	f := NewFact(s.builder.Transfer(event), nil, 0)
+	f := NewFact(s.builder.Transfer(event), nil, s.builder.Attachment(event), 0)
 	f.Status, f.Timestamp = s.results[i].Status, s.results[i].Timestamp
-	for k := len(s.special) - 1; k >= 0 && s.special[k].event >= i; k-- {
-		if s.special[k].event == i {
+	for k := len(s.special) - 1; k >= 0 && s.special[k].event >= event; k-- {
+		if s.special[k].event == event {
 			f.Amount, f.PendingPosition = s.special[k].amount, s.special[k].pending
 		}
 	}

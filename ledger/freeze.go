@@ -138,7 +138,9 @@ func (s *State) liftFreeze(u *journal.Unfreeze, at uint64) (journal.Status, uint
 		return journal.ControlFreezeNotFound, at
 	case s.freezes.all[k].Lifted:
 		return journal.ControlFreezeAlreadyLifted, at
-	case s.freezes.all[k].Actor == s.actor:
+	case s.needsApproval(journal.PolicyUnfreezeApproved):
+		return journal.ControlApprovalRequired, at
+	case s.freezes.all[k].Actor == s.actor && !s.approved:
 		return journal.ControlSecondPersonRequired, at
 	case reasonUnterminated(u.Reason[:]):
 		return journal.ControlReasonTooLong, at

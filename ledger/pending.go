@@ -197,6 +197,9 @@ func (s *State) resolvePending(t *journal.Transfer, i int, at uint64) (journal.S
 			return journal.TransferImportedEventTimestampMustNotRegress, at
 		}
 		at = t.Timestamp
+		if s.needsApproval(journal.PolicyImportsApproved) {
+			return journal.TransferApprovalRequired, s.eventTime(s.first + i)
+		}
 	}
 	if status == journal.Created && !t.Flags.Has(journal.TransferVoid) {
 		status = s.checkOpen(p.code, s.accounts.at(p.debit), s.accounts.at(p.credit))
@@ -291,7 +294,8 @@ func (s *State) checkResolution(t *journal.Transfer, p *pending, how uint64) (mo
 func (s *State) applyResolution(t *journal.Transfer, i int, at uint64, n uint32, amount money.U128) {
 	p := *s.pendings.slab.at(n)
 	post := t.Flags.Has(journal.TransferPost)
-	if post && t.Flags.Has(journal.TransferKeepRemainder) && amount != p.remaining {
+	kept := post && t.Flags.Has(journal.TransferKeepRemainder)
+	if kept && amount != p.remaining {
 		debit, credit := s.edit(p.debit), s.edit(p.credit)
 		debit.DebitsPending = sub(debit.DebitsPending, amount)
 		credit.CreditsPending = sub(credit.CreditsPending, amount)
@@ -308,10 +312,11 @@ func (s *State) applyResolution(t *journal.Transfer, i int, at uint64, n uint32,
 		debit, credit := s.edit(p.debit), s.edit(p.credit)
 		debit.DebitsPosted = add(debit.DebitsPosted, amount)
 		credit.CreditsPosted = add(credit.CreditsPosted, amount)
+		s.book(debit, credit, amount)
 	}
-	s.special = append(s.special, special{event: i, amount: amount, pending: p.position})
+	s.special = append(s.special, special{event: s.first + i, amount: amount, pending: p.position})
 	s.inherit(t, i, &p)
-	s.record(i, at, p.debit, p.credit)
+	s.record(i, at, p.debit, p.credit, post && !kept && amount != p.remaining)
 }
 
 func pickEnd(post bool) uint64 {

@@ -153,7 +153,7 @@ func TestAlteredOutcome(t *testing.T) {
 // TestOtherRules: a block of other rules is never replayed by this program's; the error says what to do.
 func TestOtherRules(t *testing.T) {
 	err := altered(t, func(h *journal.Header, _ *alteredBlock) { h.Rules = ledger.Rules + 1 })
-	if err == nil || !strings.Contains(err.Error(), "block 3 was validated by rules version 2") {
+	if err == nil || !strings.Contains(err.Error(), "block 3 was validated by rules version 3") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -218,10 +218,11 @@ func (d *duel) checkBlock(k *journal.Block) {
 			d.Fatalf("expiry %d of block %d is %v, the model's %v", i, k.Header.Seq, e, d.expiries[i])
 		}
 	}
-	if len(d.r.fx.History) != len(d.m.history) {
-		d.Fatalf("block %d has %d rows of history, the model %d", k.Header.Seq, len(d.r.fx.History), len(d.m.history))
+	rows := historyRows(d.r.fx.History)
+	if len(rows) != len(d.m.history) {
+		d.Fatalf("block %d has %d rows of history, the model %d", k.Header.Seq, len(rows), len(d.m.history))
 	}
-	for i, h := range d.r.fx.History {
+	for i, h := range rows {
 		row, b := d.m.history[i], h.Balances
 		sums := [4]money.U128{b.DebitsPending, b.DebitsPosted, b.CreditsPending, b.CreditsPosted}
 		if id := d.r.state.AccountByNumber(h.Account).ID; id != row.account || sums != row.sums {

@@ -15,8 +15,8 @@ var ErrDiverged = errors.New("the journal's outcomes are not what its requests g
 // of no use any more. The block is released already: the log has it.
 func (s *State) Replay(k *journal.Block, scratch *journal.Builder, fx *Effects, fetch func([]Need) (Facts, error)) error {
 	h := &k.Header
-	if h.Rules != Rules {
-		return fmt.Errorf("block %d was validated by rules version %d, this program knows version %d: use the release that wrote it", h.Seq, h.Rules, Rules)
+	if err := s.checkRules(k); err != nil {
+		return err
 	}
 	if h.Time < s.lastEnd {
 		return fmt.Errorf("%w: block %d begins at %d, the one before ended at %d", ErrDiverged, h.Seq, h.Time, s.lastEnd)
@@ -33,6 +33,12 @@ func (s *State) Replay(k *journal.Block, scratch *journal.Builder, fx *Effects, 
 	for i := range k.Requests {
 		r := &k.Requests[i]
 		events := k.EventBytes(event, int(r.Count))
+		if r.Kind != journal.KindDayClose { // the ledger attaches the trial balance itself
+			s.Attach(k.Attachments(event, int(r.Count), nil))
+			if err := checkReplayed(r.Kind, events, s.attached); err != nil {
+				return fmt.Errorf("%w: request %d of block %d: %w", ErrDiverged, i, h.Seq, err)
+			}
+		}
 		event += int(r.Count)
 		var facts Facts
 		if needs = s.Needs(r.Kind, events, needs[:0]); len(needs) > 0 {
@@ -59,6 +65,30 @@ func (s *State) Replay(k *journal.Block, scratch *journal.Builder, fx *Effects, 
 	return nil
 }
 
+// checkRules checks that the rules that a block was validated by are known, and rise only with an epoch. Version 2
+// decides whatever version 1 could be asked as version 1 did.
+func (s *State) checkRules(k *journal.Block) error {
+	h := &k.Header
+	switch {
+	case h.Rules == 0 || h.Rules > Rules:
+		return fmt.Errorf("block %d was validated by rules version %d, this program knows versions 1 to %d: use the release that wrote it", h.Seq, h.Rules, Rules)
+	case h.Seq > 1 && h.Rules != s.rules && (h.Rules < s.rules || h.Kind != journal.BlockEpoch):
+		return fmt.Errorf("%w: block %d has rules version %d after version %d: it may rise only in an epoch block", ErrDiverged, h.Seq, h.Rules, s.rules)
+	case h.Rules < 2 && h.Version > 1:
+		return fmt.Errorf("%w: block %d of format version %d was validated by rules version %d", ErrDiverged, h.Seq, h.Version, h.Rules)
+	}
+	s.rules = h.Rules
+	return nil
+}
+
+// checkReplayed is CheckRequest where the rules rely on it.
+func checkReplayed(kind journal.Kind, events []byte, attached []journal.Attachment) error {
+	if kind <= journal.KindLimits && len(attached) == 0 {
+		return nil
+	}
+	return CheckRequest(kind, events, attached)
+}
+
 // compare checks that replay made the same expiries and outcomes as are recorded.
 func compare(k *journal.Block, made *journal.Builder) error {
 	if made.SameAs(k) {
@@ -70,7 +100,7 @@ func compare(k *journal.Block, made *journal.Builder) error {
 			return fmt.Errorf("%w: event %d of block %d: recorded %s, replayed %s", ErrDiverged, i, k.Header.Seq, describe(was), describe(is))
 		}
 	}
-	return fmt.Errorf("%w: the expiries of block %d differ", ErrDiverged, k.Header.Seq)
+	return fmt.Errorf("%w: the expiries or attachments of block %d differ", ErrDiverged, k.Header.Seq)
 }
 
 func describe(o *journal.Outcome) string {

@@ -48,8 +48,8 @@ func Restore(cfg Config, from io.Reader) (*State, uint64, error) {
 	in.lastEnd, in.lastAcct, in.lastXfer = h.LastEnd, h.LastAccount, h.LastXfer
 	in.digest, in.counts.Transfers, in.counts.Burned = h.Digest, h.Transfers, h.Burned
 	for _, part := range []func() error{
-		in.restoreAssets, in.restoreFreezes, in.restoreLimits, in.restoreAccounts, in.restorePendings, in.restoreIDs,
-		in.markAccounts, in.checkBalances,
+		in.restoreAssets, in.restoreFreezes, in.restoreLimits, in.restoreBooks, in.restoreAccounts, in.restoreDetails,
+		in.restorePendings, in.restoreIDs, in.markAccounts, in.checkBalances,
 	} {
 		if err := part(); err != nil {
 			return nil, 0, err
@@ -142,10 +142,11 @@ func (in *restoring) restoreAccounts() error {
 		if _, err := io.ReadFull(in.r, rawBytes(a)); err != nil {
 			return fmt.Errorf("%w: account %d: %w", ErrSnapshot, n, err)
 		}
-		if a.ID.IsZero() || a.ID.IsMax() || a.Asset == 0 || a.Timestamp <= last || a.Timestamp > in.lastAcct || a.Flags&^journal.AccountFlagsKnown != 0 {
+		if a.ID.IsZero() || a.ID.IsMax() || a.Asset == 0 || a.Timestamp <= last || a.Timestamp > in.lastAcct || a.Flags&^(journal.AccountFlagsKnown|journal.AccountAttached) != 0 {
 			return fmt.Errorf("%w: account %d has id %v, asset %d, flags %#x, timestamp %d", ErrSnapshot, n, a.ID, a.Asset, a.Flags, a.Timestamp)
 		}
 		a.Reserved = 0 // marks are made anew
+		in.joinGroup(a)
 		last = a.Timestamp
 		in.nAccounts = n
 	}

@@ -65,11 +65,21 @@ func (r *rig) seal() *journal.Block {
 	}
 	r.state.End(kept)
 	r.log = append(r.log, kept)
-	r.history = append(r.history, r.fx.History...)
+	r.history = append(r.history, historyRows(r.fx.History)...)
 	if r.sealed != nil {
 		r.sealed(kept)
 	}
 	return kept
+}
+
+// historyRows returns the rows of accounts that keep a history.
+func historyRows(rows []ledger.HistoryRow) (list []ledger.HistoryRow) {
+	for _, row := range rows {
+		if !row.Sampled {
+			list = append(list, row)
+		}
+	}
+	return list
 }
 
 func (r *rig) release(seq uint64) {
@@ -139,7 +149,7 @@ func (r *rig) fact(p journal.Position) (ledger.Fact, error) {
 	if i < 0 || i >= int(k.Header.Events) {
 		return ledger.Fact{}, fmt.Errorf("event %d of block %d: %w", i, p.Seq(), errNoRecord)
 	}
-	return ledger.NewFact(k.Transfer(i), k.Outcome(i), k.Header.Time+uint64(p.Index())), nil
+	return ledger.NewFact(k.Transfer(i), k.Outcome(i), k.Attachment(i), k.Header.Time+uint64(p.Index())), nil
 }
 
 // transferAt reports whether a transfer has the timestamp, by reading everything.

@@ -11,7 +11,7 @@ import (
 
 // SnapshotVersion is the version of the snapshot format that this package writes, and the only one it reads. A
 // program that can't read a snapshot replays the journal instead.
-const SnapshotVersion = 1
+const SnapshotVersion = 2
 
 // ErrSnapshot is a snapshot that this program can't use.
 var ErrSnapshot = errors.New("unusable snapshot")
@@ -27,9 +27,11 @@ type Snapshot struct {
 	places   uint32 // for reservations
 
 	nextAccount, nextPlace uint32
+	nextDetail             uint32
 	nextSegment            int
 	keptAccounts           map[uint32]journal.Account
 	keptPendings           map[uint32]pending
+	keptDetails            map[uint32]detail
 	done                   bool
 }
 
@@ -43,6 +45,7 @@ type snapshotHead struct {
 	Transfers, Burned                     uint64
 	Accounts, Pendings, IDs               uint64
 	Assets, Freezes, Limits, LimitRecords uint64
+	Books                                 uint64 // bytes of the books and controls: see appendBooks
 }
 
 var snapshotMagic = [8]byte{'S', 'T', 'E', 'R', 'S', 'N', 'A', 'P'}
@@ -52,7 +55,8 @@ const endOfSnapshot = 0x53544552_454E4421 // "STER" "END!"
 // StartSnapshot begins a snapshot of the state after block seq. Only one is taken at a time.
 func (s *State) StartSnapshot(seq uint64) *Snapshot {
 	sn := &Snapshot{
-		s: s, seq: seq, accounts: s.nAccounts, places: s.pendings.top, nextAccount: 1, nextPlace: 1,
+		s: s, seq: seq, accounts: s.nAccounts, places: s.pendings.top, nextAccount: 1, nextPlace: 1, nextDetail: 1,
+		keptDetails: map[uint32]detail{},
 		keptAccounts: map[uint32]journal.Account{}, keptPendings: map[uint32]pending{},
 	}
 	sn.head = s.snapshotHead(seq)
@@ -79,6 +83,8 @@ func (s *State) snapshotHead(seq uint64) []byte {
 		Assets: uint64(s.catalogue.Len()), Freezes: uint64(len(s.freezes.all)), Limits: uint64(len(s.limits)), //nolint:gosec // lengths
 		LimitRecords: uint64(len(s.limitIDs)),
 	}
+	books := s.appendBooks(nil)
+	h.Books = uint64(len(books))
 	b := must1(binary.Append(nil, binary.LittleEndian, &h))
 	for n := range s.catalogue.Len() {
 		r := AssetRecord(s.catalogue.byNumber[n])
@@ -101,7 +107,7 @@ func (s *State) snapshotHead(seq uint64) []byte {
 	for _, id := range s.limitOrder {
 		b = must1(binary.Append(b, binary.LittleEndian, new(s.limitIDs[id])))
 	}
-	return b
+	return append(b, books...)
 }
 
 func must1(b []byte, err error) []byte {
@@ -142,6 +148,9 @@ func (sn *Snapshot) Next(dst []byte, size int) (out []byte, more bool) {
 			a = *sn.s.accounts.at(sn.nextAccount)
 		}
 		dst = append(dst, rawBytes(&a)...)
+	}
+	for ; sn.nextDetail <= sn.accounts+1 && len(dst) < limit; sn.nextDetail++ {
+		dst = sn.detail(sn.nextDetail, dst)
 	}
 	for ; sn.nextPlace <= sn.places && len(dst) < limit; sn.nextPlace++ {
 		p, kept := sn.keptPendings[sn.nextPlace]

@@ -9,7 +9,7 @@ import (
 )
 
 // Rules is the version of the rules that this program validates by. It stands in every block.
-const Rules uint16 = 1
+const Rules uint16 = 2
 
 // Config of a new State.
 type Config struct {
@@ -26,6 +26,9 @@ type State struct {
 	accounts  chunked[journal.Account] // by number, from 1; Reserved holds marks
 	accountNo *table                   // hash of the account's id → number
 	nAccounts uint32
+	details   chunked[detail] // by account number, as far as any account has some
+	addresses addresses
+	addressNo *table // hash of an address → account number
 
 	ids *table // hash of a transfer's id → position<<2 | how its reservation ended
 
@@ -38,6 +41,11 @@ type State struct {
 	limitIDs   map[money.U128]limitRecord
 	limitOrder []money.U128 // ids of limits in the order they were set
 	counts     Counts
+	books      books
+	policy     Policy
+	controls   controls
+	proposals  proposals
+	rules      uint16 // of the last block
 	digest     [2]uint64
 	lastEnd    uint64 // first timestamp that the next block may use
 	lastAcct   uint64 // timestamp of the youngest account
@@ -60,6 +68,9 @@ type State struct {
 	burns   []uint64 // hashes of the ids that the event being applied burns
 	changed bool
 	actor   journal.Actor
+
+	attached []journal.Attachment // of the request
+	approved bool                 // what is being applied was approved by a second person: whole or not at all
 	sink    uint64 // keeps the reads of touch alive
 }
 
@@ -80,11 +91,12 @@ type recentBlock struct {
 type blockRecords interface {
 	Transfer(i int) *journal.Transfer
 	Outcome(i int) *journal.Outcome
+	Attachment(i int) []byte
 }
 
 // special is a created event whose outcome is not the default.
 type special struct {
-	event   int
+	event   int // of the block
 	amount  money.U128
 	pending journal.Position
 }
@@ -99,10 +111,14 @@ func New(cfg Config) *State {
 		hasher: hasher{cfg.HashKey[0], cfg.HashKey[1]}, alloc: alloc,
 		accounts: chunked[journal.Account]{alloc: alloc}, accountNo: newTable(alloc, 0), ids: newTable(alloc, 0),
 		closed: map[journal.Position]closedPending{}, catalogue: newCatalogue(), limits: map[limitKey]*velocity{},
-		limitIDs: map[money.U128]limitRecord{},
+		limitIDs: map[money.U128]limitRecord{}, details: chunked[detail]{alloc: alloc}, addresses: addresses{alloc: alloc},
+		addressNo: newTable(alloc, 0), rules: Rules,
 	}
 	s.pendings.init(alloc)
 	s.freezes.init()
+	s.books.init()
+	s.controls.init()
+	s.proposals.init()
 	return s
 }
 
@@ -178,31 +194,62 @@ func (s *State) Assets() *Catalogue { return s.catalogue }
 // events' bytes are copied. Facts must hold all that Needs asked for.
 func (s *State) Apply(kind journal.Kind, actor journal.Actor, events []byte, facts Facts, results []journal.Result) bool {
 	first, copied := s.builder.AddRequest(kind, actor, events)
+	s.addAttachments(first)
 	s.facts, s.special, s.changed, s.actor = facts, s.special[:0], false, actor
 	s.first, s.results = first, results
-	switch kind {
-	case journal.KindAccounts:
-		s.createAccounts(journal.View[journal.Account](copied), first, results)
-	case journal.KindTransfers:
-		s.createTransfers(journal.View[journal.Transfer](copied), first, results)
-	case journal.KindAssets:
-		s.createAssets(journal.View[journal.Asset](copied), first, results)
-	case journal.KindFreeze:
-		s.createFreezes(journal.View[journal.Freeze](copied), first, results)
-	case journal.KindUnfreeze:
-		s.liftFreezes(journal.View[journal.Unfreeze](copied), first, results)
-	case journal.KindLimits:
-		s.setLimits(journal.View[journal.Limit](copied), first, results)
-	default:
-		must.True(false, "request of kind %d", kind)
-	}
-	s.facts, s.results = Facts{}, nil
+	s.applyKind(kind, copied, first, results)
+	s.facts, s.results, s.attached = Facts{}, nil, nil
 	if !s.changed {
 		s.builder.DropRequest()
 		return false
 	}
 	s.addOutcomes(first, results)
 	return true
+}
+
+// applyKind applies the events of a request, or of what a decision carries.
+func (s *State) applyKind(kind journal.Kind, events []byte, first int, results []journal.Result) {
+	switch kind {
+	case journal.KindAccounts:
+		s.createAccounts(journal.View[journal.Account](events), first, results)
+	case journal.KindTransfers:
+		s.createTransfers(journal.View[journal.Transfer](events), first, results)
+	case journal.KindTransaction:
+		s.createTransaction(journal.View[journal.Transfer](events), first, results)
+	case journal.KindAssets:
+		s.createAssets(journal.View[journal.Asset](events), first, results)
+	case journal.KindFreeze:
+		s.createFreezes(journal.View[journal.Freeze](events), first, results)
+	case journal.KindUnfreeze:
+		s.liftFreezes(journal.View[journal.Unfreeze](events), first, results)
+	case journal.KindLimits:
+		s.setLimits(journal.View[journal.Limit](events), first, results)
+	case journal.KindDecision:
+		s.decide(events, first, results)
+	default:
+		s.applyControl(kind, events, first, results)
+	}
+}
+
+func (s *State) applyControl(kind journal.Kind, events []byte, first int, results []journal.Result) {
+	switch kind {
+	case journal.KindDayClose:
+		s.closeDays(journal.View[journal.DayClose](events), first, results)
+	case journal.KindReopen:
+		s.reopenDays(journal.View[journal.Reopen](events), first, results)
+	case journal.KindProposal:
+		s.propose(journal.View[journal.Proposal](events), first, results)
+	case journal.KindPolicy:
+		s.setPolicies(journal.View[journal.Policy](events), first, results)
+	case journal.KindPrincipals:
+		s.setPrincipals(journal.View[journal.Principal](events), first, results)
+	case journal.KindMetadata:
+		s.changeMetadata(journal.View[journal.Transfer](events), first, results)
+	case journal.KindErasure:
+		s.erase(journal.View[journal.Erasure](events), first, results)
+	default:
+		must.True(false, "request of kind %d", kind)
+	}
 }
 
 // eventTime is the timestamp of event i of the block being built.
@@ -216,7 +263,7 @@ func (s *State) addOutcomes(first int, results []journal.Result) {
 	next := 0
 	for i, r := range results {
 		o := journal.Outcome{Event: uint32(first + i), Status: r.Status, Timestamp: r.Timestamp} //nolint:gosec // ≤ MaxEvents
-		if next < len(s.special) && s.special[next].event == i {
+		if next < len(s.special) && s.special[next].event == first+i {
 			o.Amount, o.PendingPosition = s.special[next].amount, s.special[next].pending
 			next++
 		} else if r.Status == journal.Created {

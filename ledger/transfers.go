@@ -12,7 +12,7 @@ func (s *State) createTransfers(events []journal.Transfer, first int, results []
 	must.True(len(s.prep) == len(events), "Needs was not asked for this request")
 	imported := events[0].Flags.Has(journal.TransferImported)
 	s.eachLinked(len(events), first, results,
-		func(i int) bool { return events[i].Flags.Has(journal.TransferLinked) },
+		func(i int) bool { return events[i].Flags.Has(journal.TransferLinked) || s.approved && i < len(events)-1 },
 		func(i int, at uint64) (journal.Status, uint64) {
 			if i%lookAhead == 0 {
 				s.touchAccounts(min(i+lookAhead, len(events)), i)
@@ -47,7 +47,8 @@ func (s *State) createTransfer(t *journal.Transfer, i int, at uint64) (journal.S
 		return journal.TransferTimestampMustBeZero, at
 	}
 	switch {
-	case t.Flags&^journal.TransferFlagsKnown != 0:
+	case t.Flags&^(journal.TransferFlagsKnown|journal.TransferAttached) != 0,
+		!s.flagged(s.first+i, t.Flags.Has(journal.TransferAttached)):
 		return journal.TransferReservedFlag, at
 	case t.ID.IsZero():
 		return journal.TransferIdMustNotBeZero, at
@@ -59,9 +60,12 @@ func (s *State) createTransfer(t *journal.Transfer, i int, at uint64) (journal.S
 		if e.Status != journal.Created || e.Asked.ID != t.ID {
 			return journal.TransferIdAlreadyFailed, at
 		}
-		return s.transferExists(t, &e), e.Timestamp
+		return s.transferExists(t, s.first+i, &e), e.Timestamp
 	}
 	status := checkFlags(t)
+	if status == journal.Created {
+		status = s.chooseDate(t, s.first+i, at)
+	}
 	if status == journal.Created {
 		if t.Flags.Has(journal.TransferPost | journal.TransferVoid) {
 			status, at = s.resolvePending(t, i, at)
@@ -166,6 +170,9 @@ func (s *State) move(t *journal.Transfer, i int, at uint64) (journal.Status, uin
 	if t.Flags.Has(journal.TransferImported) {
 		if status := s.checkImported(t, debit, credit); status != journal.Created {
 			return status, at
+		}
+		if s.needsApproval(journal.PolicyImportsApproved) {
+			return journal.TransferApprovalRequired, at
 		}
 		at = t.Timestamp
 	}
@@ -314,18 +321,19 @@ func (s *State) apply(t *journal.Transfer, i int, at uint64, amount money.U128) 
 	} else {
 		debit.DebitsPosted = add(debit.DebitsPosted, amount)
 		credit.CreditsPosted = add(credit.CreditsPosted, amount)
+		s.book(debit, credit, amount)
 	}
 	if amount != t.Amount {
-		s.special = append(s.special, special{event: i, amount: amount})
+		s.special = append(s.special, special{event: s.first + i, amount: amount})
 	}
 	if (debit.Reserved|credit.Reserved)&(markLimitDebit|markLimitCredit) != 0 {
 		s.countVelocity(p.debit, p.credit, amount, at)
 	}
-	s.record(i, at, p.debit, p.credit)
+	s.record(i, at, p.debit, p.credit, false)
 }
 
-// record enters a created transfer into the ids, the digest and the effects.
-func (s *State) record(i int, at uint64, debit, credit uint32) {
+// record enters a created transfer into the ids, the digest and the effects; keep asks for a row of its balances.
+func (s *State) record(i int, at uint64, debit, credit uint32, keep bool) {
 	hash, pos := s.prep[i].hash, s.position(s.first+i)
 	s.ids.insert(hash, uint64(pos)<<2)
 	if s.chain.open {
@@ -335,16 +343,20 @@ func (s *State) record(i int, at uint64, debit, credit uint32) {
 	s.counts.Transfers++
 	s.changed = true
 	s.fx.Transfers = append(s.fx.Transfers, TransferEffect{Event: uint32(s.first + i), Debit: debit, Credit: credit}) //nolint:gosec // ≤ MaxEvents
-	s.settle(debit, pos)
-	s.settle(credit, pos)
+	if s.books.date != s.dayOf(at) {
+		s.fx.Bookings = append(s.fx.Bookings, BookingEffect{Event: uint32(s.first + i), Date: s.books.date}) //nolint:gosec // ≤ MaxEvents
+	}
+	keep = keep || sampled(pos)
+	s.settle(debit, pos, keep)
+	s.settle(credit, pos, keep)
 }
 
-// settle notes an account's new balances: in the digest, and in its history if it keeps one.
-func (s *State) settle(n uint32, pos journal.Position) {
+// settle notes an account's new balances: in the digest, and in its history if it keeps one or a row is asked for.
+func (s *State) settle(n uint32, pos journal.Position, keep bool) {
 	a := s.accounts.at(n)
 	s.mix(n, a)
-	if a.Flags.Has(journal.AccountHistory) {
-		s.fx.History = append(s.fx.History, HistoryRow{Account: n, Position: pos, Balances: BalancesOf(a)})
+	if history := a.Flags.Has(journal.AccountHistory); history || keep {
+		s.fx.History = append(s.fx.History, HistoryRow{Account: n, Sampled: !history, Position: pos, Balances: BalancesOf(a)})
 	}
 }
 

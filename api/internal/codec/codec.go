@@ -31,6 +31,18 @@ type Batch struct {
 	// Unregistered are the assets of accounts that the table does not have, by
 	// index of the account; the accounts' asset number is journal.NoAsset.
 	Unregistered []Unregistered
+	// Details are what events say beyond their records, ascending by event.
+	Details []Details
+
+	beyond []byte // fields of the event being read that its record has no place for
+}
+
+// Details are the address, booking date and metadata of one event, as sent.
+type Details struct {
+	Event       int
+	Address     string
+	BookingDate string
+	Metadata    map[string]*ledgerv1.MetadataValue
 }
 
 // Unregistered is an account's asset that has no number yet.
@@ -44,6 +56,8 @@ func (b *Batch) Reset() {
 	b.Sequence = 0
 	b.Accounts, b.Transfers = b.Accounts[:0], b.Transfers[:0]
 	b.IDs, b.Unregistered = b.IDs[:0], b.Unregistered[:0]
+	clear(b.Details)
+	b.Details = b.Details[:0]
 }
 
 // Reply is what an encoder writes. Only the slice that belongs to the call is
@@ -53,6 +67,7 @@ type Reply struct {
 	Results   []journal.Result
 	Accounts  []journal.Account
 	Transfers []journal.Transfer
+	Details   []Details // of some of the accounts or transfers, ascending
 	Cell      uint64
 	Seq       uint64
 }

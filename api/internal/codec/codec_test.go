@@ -35,7 +35,7 @@ func agree(t *testing.T, d decoding, data []byte) {
 	if err != nil {
 		return
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(codec.Batch{}), protocmp.Transform()); diff != "" {
 		t.Fatalf("%s %q: oracle -, codec +\n%s", d.name, data, diff)
 	}
 }
@@ -59,6 +59,11 @@ func jsonCases() []string {
 		`{"accounts":[{"reserved":1}]}`, `{"accounts":[{"@type":"x"}]}`, `{"accounts":[{"[x]":1}]}`, `{"accounts":[{"":1}]}`,
 		`{"transfers":[{"id":"10","debitAccountId":"1","creditAccountId":"2","amount":"100","asset":"CNY/2","code":1,"flags":["TRANSFER_FLAG_PENDING"],"timeout":60}]}`,
 		`{"transfers":[{"id":"10","debit_account_id":"1","credit_account_id":"2","amount":"100","pending_id":"9"}]}`,
+		`{"transfers":[{"amount":"1","bookingDate":"2026-01-31","metadata":{"a":{"text":"b"},"n":{"integer":"-3"},"p":{"personal":{"subject":"c:1","value":{"truth":true}}}}},{"amount":"2"},{"amount":"3","metadata":{}}]}`,
+		`{"transfers":[{"amount":"1","metadata":{"a":{"text":"}]\"}},"code":7}]}`, `{"transfers":[{"amount":"1","metadata":{"a":{"text":"b","integer":1}}}]}`, `{"transfers":[{"amount":"1","metadata":{"a":1}}]}`,
+		`{"transfers":[{"amount":"1","metadata":[]}]}`, `{"transfers":[{"amount":"1","metadata":"x"}]}`, `{"transfers":[{"amount":"1","metadata":{"a":{"text":"b"}}`, `{"transfers":[{"amount":"1","metadata":}]}`,
+		`{"transfers":[{"amount":"1","metadata":{},"metadata":{}}]}`, `{"transfers":[{"amount":"1","metadata":{"a":{"text":"b"},"a":{"text":"c"}}}]}`, `{"transfers":[{"amount":"1","booking_date":"x","metadata":null}]}`,
+		`{"accounts":[{"address":"a:b"},{"metadata":{"k":{"data":"AAE="}}}]}`, `{"accounts":[{"address":"\u0061"}]}`, `{"accounts":[{"address":7}]}`, `{"accounts":[{"address":"a" "code":1}]}`, `{"accounts":[{"address":tru}]}`,
 		`{"transfers":[{}]}`, `{"transfers":[{"amount":null}]}`, `{"transfers":[{"amount":""}]}`, `{"transfers":[{"amount":"0"}]}`, `{"transfers":[{"amount":0}]}`, `{"transfers":[{"amount":"1.5"}]}`,
 		`{"transfers":[{"flags":["TRANSFER_FLAG_POST_PENDING_TRANSFER"],"pendingId":"1"}]}`, `{"transfers":[{"flags":["TRANSFER_FLAG_VOID_PENDING_TRANSFER"],"amount":null}]}`,
 		`{"transfers":[{"amount":"1","flags":null}]}`, `{"transfers":[{"amount":"1","flags":[]}]}`, `{"transfers":[{"amount":"1","flags":[null]}]}`, `{"transfers":[{"amount":"1","flags":["x"]}]}`,
@@ -154,12 +159,15 @@ func sample() codec.Reply {
 		Results: []journal.Result{{Status: 1, Timestamp: 5}, {Status: 23, Timestamp: math.MaxUint64}, {Status: 27, Timestamp: 0}},
 		Accounts: []journal.Account{{}, {
 			ID: money.Max(), DebitsPending: money.From(1), DebitsPosted: money.Max(), CreditsPending: money.Max(), CreditsPosted: money.Max(),
-			UserData128: money.Max(), UserData64: math.MaxUint64, UserData32: math.MaxUint32, Asset: 2, Code: 65535, Flags: 0xffff, Timestamp: math.MaxUint64,
+			UserData128: money.Max(), UserData64: math.MaxUint64, UserData32: math.MaxUint32, Asset: 2, Code: 65535, Flags: journal.AccountFlagsKnown, Timestamp: math.MaxUint64,
 		}},
 		Transfers: []journal.Transfer{{}, {
 			ID: money.Max(), Debit: money.Max(), Credit: money.From(2), Amount: money.Max(), PendingID: money.Max(), UserData128: money.Max(),
-			UserData64: math.MaxUint64, UserData32: math.MaxUint32, Timeout: math.MaxUint32, Asset: 1, Code: 9, Flags: 0xffff, Timestamp: 1,
+			UserData64: math.MaxUint64, UserData32: math.MaxUint32, Timeout: math.MaxUint32, Asset: 1, Code: 9, Flags: journal.TransferFlagsKnown, Timestamp: 1,
 		}, {ID: money.From(1), Amount: money.From(5), Asset: 1, Code: 1, Flags: 2, Timeout: 60}},
+		Details: []codec.Details{{Event: 1, Address: "a:b", BookingDate: "2026-01-31", Metadata: map[string]*ledgerv1.MetadataValue{
+			"who": {Value: &ledgerv1.MetadataValue_Personal{Personal: &ledgerv1.PersonalValue{Subject: "c"}}},
+		}}},
 	}
 }
 

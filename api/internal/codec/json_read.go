@@ -24,7 +24,7 @@ func (c *Codec) DecodeTransfersJSON(b *Batch, data []byte, assets *AssetTable) e
 	s := &scanner{data: data}
 	s.message("transfers", func() {
 		b.Transfers = append(b.Transfers, journal.Transfer{})
-		c.transferJSON(s, &b.Transfers[len(b.Transfers)-1], assets)
+		c.transferJSON(s, b, assets)
 	})
 	return s.err
 }
@@ -152,6 +152,8 @@ const (
 	accountCode
 	accountFlags
 	accountTimestamp
+	accountAddress
+	accountMetadata
 )
 
 func accountField(name []byte) (field string, number uint32) {
@@ -180,6 +182,10 @@ func accountField(name []byte) (field string, number uint32) {
 		return "flags", accountFlags
 	case "timestamp":
 		return "timestamp", accountTimestamp
+	case "address":
+		return "address", accountAddress
+	case "metadata":
+		return "metadata", accountMetadata
 	default:
 		return "", 0
 	}
@@ -188,6 +194,7 @@ func accountField(name []byte) (field string, number uint32) {
 func (c *Codec) accountJSON(s *scanner, b *Batch, assets *AssetTable) {
 	a := &b.Accounts[len(b.Accounts)-1]
 	var mask uint32
+	b.beyond = b.beyond[:0]
 	s.open('{')
 	for n := 0; s.more(n, '}'); n++ {
 		switch s.member(&mask, accountField) {
@@ -219,8 +226,11 @@ func (c *Codec) accountJSON(s *scanner, b *Batch, assets *AssetTable) {
 			a.Flags = journal.AccountFlags(s.flags(c.accountFlags))
 		case accountTimestamp:
 			a.Timestamp = s.uint64()
+		case accountAddress, accountMetadata:
+			b.keepJSON(s)
 		}
 	}
+	b.accountDetailsJSON(s)
 }
 
 // Field numbers of Transfer.
@@ -238,6 +248,8 @@ const (
 	transferCode
 	transferFlags
 	transferTimestamp
+	transferBookingDate
+	transferMetadata
 )
 
 func transferField(name []byte) (field string, number uint32) {
@@ -268,13 +280,19 @@ func transferField(name []byte) (field string, number uint32) {
 		return "flags", transferFlags
 	case "timestamp":
 		return "timestamp", transferTimestamp
+	case "bookingDate", "booking_date":
+		return "bookingDate", transferBookingDate
+	case "metadata":
+		return "metadata", transferMetadata
 	default:
 		return "", 0
 	}
 }
 
-func (c *Codec) transferJSON(s *scanner, t *journal.Transfer, assets *AssetTable) {
+func (c *Codec) transferJSON(s *scanner, b *Batch, assets *AssetTable) {
+	t := &b.Transfers[len(b.Transfers)-1]
 	var mask uint32
+	b.beyond = b.beyond[:0]
 	amount := false
 	s.open('{')
 	for n := 0; s.more(n, '}'); n++ {
@@ -306,8 +324,11 @@ func (c *Codec) transferJSON(s *scanner, t *journal.Transfer, assets *AssetTable
 			t.Flags = journal.TransferFlags(s.flags(c.transferFlags))
 		case transferTimestamp:
 			t.Timestamp = s.uint64()
+		case transferBookingDate, transferMetadata:
+			b.keepJSON(s)
 		}
 	}
+	b.transferDetailsJSON(s)
 	if err := settleAmount(t, amount); err != nil {
 		s.field = "amount"
 		s.refuse(err.Error())

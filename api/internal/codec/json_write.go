@@ -85,12 +85,12 @@ func (c *Codec) AppendAccountsJSON(dst []byte, r *Reply, assets *AssetTable) []b
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = c.appendAccountJSON(dst, &r.Accounts[i], assets)
+		dst = c.appendAccountJSON(dst, &r.Accounts[i], r.details(i), assets)
 	}
 	return appendPositionJSON(dst, r)
 }
 
-func (c *Codec) appendAccountJSON(dst []byte, a *journal.Account, assets *AssetTable) []byte {
+func (c *Codec) appendAccountJSON(dst []byte, a *journal.Account, d *Details, assets *AssetTable) []byte {
 	dst = appendU128(dst, `{"id":"`, a.ID)
 	dst = appendU128(dst, `,"debitsPending":"`, a.DebitsPending)
 	dst = appendU128(dst, `,"debitsPosted":"`, a.DebitsPosted)
@@ -102,9 +102,10 @@ func (c *Codec) appendAccountJSON(dst []byte, a *journal.Account, assets *AssetT
 	dst = append(dst, `,"asset":"`...)
 	dst = append(append(dst, assets.Name(a.Asset)...), '"')
 	dst = appendUint(dst, `,"code":`, uint64(a.Code))
-	dst = appendFlags(dst, uint16(a.Flags), &c.accountBits)
+	dst = appendFlags(dst, uint16(a.Flags&journal.AccountFlagsKnown), &c.accountBits)
 	dst = appendUintText(dst, `,"timestamp":"`, a.Timestamp)
-	return append(dst, '}')
+	dst = append(append(append(dst, `,"address":"`...), d.Address...), '"') // of plain characters
+	return appendMetadataJSON(dst, d)
 }
 
 // AppendTransfersJSON appends a LookupTransfersResponse to dst.
@@ -114,12 +115,12 @@ func (c *Codec) AppendTransfersJSON(dst []byte, r *Reply, assets *AssetTable) []
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = c.appendTransferJSON(dst, &r.Transfers[i], assets)
+		dst = c.appendTransferJSON(dst, &r.Transfers[i], r.details(i), assets)
 	}
 	return appendPositionJSON(dst, r)
 }
 
-func (c *Codec) appendTransferJSON(dst []byte, t *journal.Transfer, assets *AssetTable) []byte {
+func (c *Codec) appendTransferJSON(dst []byte, t *journal.Transfer, d *Details, assets *AssetTable) []byte {
 	dst = appendU128(dst, `{"id":"`, t.ID)
 	dst = appendU128(dst, `,"debitAccountId":"`, t.Debit)
 	dst = appendU128(dst, `,"creditAccountId":"`, t.Credit)
@@ -132,7 +133,8 @@ func (c *Codec) appendTransferJSON(dst []byte, t *journal.Transfer, assets *Asse
 	dst = append(dst, `,"asset":"`...)
 	dst = append(append(dst, assets.Name(t.Asset)...), '"')
 	dst = appendUint(dst, `,"code":`, uint64(t.Code))
-	dst = appendFlags(dst, uint16(t.Flags), &c.transferBits)
+	dst = appendFlags(dst, uint16(t.Flags&journal.TransferFlagsKnown), &c.transferBits)
 	dst = appendUintText(dst, `,"timestamp":"`, t.Timestamp)
-	return append(dst, '}')
+	dst = append(append(append(dst, `,"bookingDate":"`...), d.BookingDate...), '"') // digits and dashes
+	return appendMetadataJSON(dst, d)
 }

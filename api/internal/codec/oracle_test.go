@@ -94,6 +94,9 @@ func (o *oracle) accounts(list []*ledgerv1.Account) (b codec.Batch) {
 			b.Unregistered = append(b.Unregistered, codec.Unregistered{Account: i, Asset: asset})
 		}
 		b.Accounts = append(b.Accounts, a)
+		if m.GetAddress() != "" || len(m.GetMetadata()) > 0 {
+			b.Details = append(b.Details, codec.Details{Event: i, Address: m.GetAddress(), Metadata: m.GetMetadata()})
+		}
 	}
 	if len(list) > codec.MaxEvents {
 		o.refuse()
@@ -102,7 +105,7 @@ func (o *oracle) accounts(list []*ledgerv1.Account) (b codec.Batch) {
 }
 
 func (o *oracle) transfers(list []*ledgerv1.Transfer) (b codec.Batch) {
-	for _, m := range list {
+	for i, m := range list {
 		number, _ := o.asset(m.GetAsset())
 		t := journal.Transfer{
 			ID: o.u128(m.GetId()), Debit: o.u128(m.GetDebitAccountId()), Credit: o.u128(m.GetCreditAccountId()),
@@ -124,6 +127,9 @@ func (o *oracle) transfers(list []*ledgerv1.Transfer) (b codec.Batch) {
 			o.refuse()
 		}
 		b.Transfers = append(b.Transfers, t)
+		if m.GetBookingDate() != "" || len(m.GetMetadata()) > 0 {
+			b.Details = append(b.Details, codec.Details{Event: i, BookingDate: m.GetBookingDate(), Metadata: m.GetMetadata()})
+		}
 	}
 	if len(list) > codec.MaxEvents {
 		o.refuse()

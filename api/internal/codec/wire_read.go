@@ -142,7 +142,9 @@ func (c *Codec) DecodeAccountsWire(b *Batch, data []byte, assets *AssetTable) er
 		}
 		e := fields{data: f.bytes(), err: f.err, list: "accounts", index: len(b.Accounts)}
 		b.Accounts = append(b.Accounts, journal.Account{})
-		unknown := accountWire(&e, &b.Accounts[e.index], assets)
+		b.beyond = b.beyond[:0]
+		unknown := accountWire(&e, b, &b.Accounts[e.index], assets)
+		b.accountDetails(&e)
 		if unknown.Code != "" {
 			b.Unregistered = append(b.Unregistered, Unregistered{Account: e.index, Asset: unknown})
 		}
@@ -151,7 +153,7 @@ func (c *Codec) DecodeAccountsWire(b *Batch, data []byte, assets *AssetTable) er
 	return f.err
 }
 
-func accountWire(f *fields, a *journal.Account, assets *AssetTable) (unknown money.Asset) {
+func accountWire(f *fields, b *Batch, a *journal.Account, assets *AssetTable) (unknown money.Asset) {
 	for f.next() {
 		switch {
 		case f.kind == protowire.BytesType:
@@ -172,6 +174,8 @@ func accountWire(f *fields, a *journal.Account, assets *AssetTable) (unknown mon
 				a.Asset, unknown = f.asset(assets)
 			case accountFlags:
 				a.Flags = journal.AccountFlags(f.flags(uint16(a.Flags)))
+			case accountAddress, accountMetadata:
+				b.keep(f)
 			default:
 				f.skip()
 			}
@@ -227,7 +231,9 @@ func transfersWire(f *fields, b *Batch, list, sequence protowire.Number, assets 
 			}
 			e := fields{data: f.bytes(), err: f.err, list: "transfers", index: len(b.Transfers)}
 			b.Transfers = append(b.Transfers, journal.Transfer{})
-			transferWire(&e, &b.Transfers[e.index], assets)
+			b.beyond = b.beyond[:0]
+			transferWire(&e, b, &b.Transfers[e.index], assets)
+			b.transferDetails(&e)
 			f.err = e.err
 		case sequence != 0 && f.number == sequence && f.kind == protowire.VarintType:
 			b.Sequence = f.varint()
@@ -238,10 +244,12 @@ func transfersWire(f *fields, b *Batch, list, sequence protowire.Number, assets 
 	return f.err
 }
 
-func transferWire(f *fields, t *journal.Transfer, assets *AssetTable) {
+func transferWire(f *fields, b *Batch, t *journal.Transfer, assets *AssetTable) {
 	amount := false
 	for f.next() {
 		switch {
+		case f.kind == protowire.BytesType && (f.number == transferBookingDate || f.number == transferMetadata):
+			b.keep(f)
 		case f.kind == protowire.BytesType:
 			amount = transferBytes(f, t, assets) || amount
 		case f.kind == protowire.VarintType:

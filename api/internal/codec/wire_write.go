@@ -7,6 +7,7 @@ import (
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
 // AppendResultsWire appends a CreateAccountsResponse or a
@@ -128,8 +129,11 @@ func (c *Codec) AppendAccountsWire(dst []byte, r *Reply, assets *AssetTable) []b
 		dst = appendVarint(dst, accountUserData32, uint64(a.UserData32))
 		dst = appendText(dst, accountAsset, assets.Name(a.Asset))
 		dst = appendVarint(dst, accountCode, uint64(a.Code))
-		dst = appendBits(dst, accountFlags, uint16(a.Flags))
+		dst = appendBits(dst, accountFlags, uint16(a.Flags&journal.AccountFlagsKnown))
 		dst = appendVarint(dst, accountTimestamp, a.Timestamp)
+		if d := r.details(i); d != nothing {
+			dst = appendMessage(dst, &ledgerv1.Account{Address: d.Address, Metadata: d.Metadata})
+		}
 		dst = finish(dst, at)
 	}
 	return appendPosition(dst, r, 2)
@@ -152,8 +156,11 @@ func (c *Codec) AppendTransfersWire(dst []byte, r *Reply, assets *AssetTable) []
 		dst = appendVarint(dst, transferTimeout, uint64(t.Timeout))
 		dst = appendText(dst, transferAsset, assets.Name(t.Asset))
 		dst = appendVarint(dst, transferCode, uint64(t.Code))
-		dst = appendBits(dst, transferFlags, uint16(t.Flags))
+		dst = appendBits(dst, transferFlags, uint16(t.Flags&journal.TransferFlagsKnown))
 		dst = appendVarint(dst, transferTimestamp, t.Timestamp)
+		if d := r.details(i); d != nothing {
+			dst = appendMessage(dst, &ledgerv1.Transfer{BookingDate: d.BookingDate, Metadata: d.Metadata})
+		}
 		dst = finish(dst, at)
 	}
 	return appendPosition(dst, r, 2)

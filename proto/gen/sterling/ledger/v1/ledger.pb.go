@@ -393,7 +393,14 @@ type Account struct {
 	// See AccountFlag; each may be given once or more, in any order.
 	Flags []AccountFlag `protobuf:"varint,11,rep,packed,name=flags,proto3,enum=sterling.ledger.v1.AccountFlag" json:"flags,omitempty"`
 	// Nanoseconds since 1970 UTC. Zero on creation, unless IMPORTED.
-	Timestamp     uint64 `protobuf:"varint,12,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
+	Timestamp uint64 `protobuf:"varint,12,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
+	// Unique in the ledger and never changed, such as "merchant:1001:settlement":
+	// names of letters, digits, '.', '_' and '-' between colons, up to 128 bytes.
+	// Empty for none.
+	Address string `protobuf:"bytes,13,opt,name=address,proto3" json:"address,omitempty"`
+	// By key: letters, digits, '.', '_', '-', up to 64 bytes; up to 32 entries, all
+	// together up to 4 KiB. SetMetadata replaces it.
+	Metadata      map[string]*MetadataValue `protobuf:"bytes,14,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -512,6 +519,254 @@ func (x *Account) GetTimestamp() uint64 {
 	return 0
 }
 
+func (x *Account) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Account) GetMetadata() map[string]*MetadataValue {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// MetadataValue is one typed entry of metadata.
+type MetadataValue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Value:
+	//
+	//	*MetadataValue_Text
+	//	*MetadataValue_Integer
+	//	*MetadataValue_Truth
+	//	*MetadataValue_Amount
+	//	*MetadataValue_Time
+	//	*MetadataValue_Data
+	//	*MetadataValue_Personal
+	Value         isMetadataValue_Value `protobuf_oneof:"value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetadataValue) Reset() {
+	*x = MetadataValue{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetadataValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetadataValue) ProtoMessage() {}
+
+func (x *MetadataValue) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetadataValue.ProtoReflect.Descriptor instead.
+func (*MetadataValue) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MetadataValue) GetValue() isMetadataValue_Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *MetadataValue) GetText() string {
+	if x != nil {
+		if x, ok := x.Value.(*MetadataValue_Text); ok {
+			return x.Text
+		}
+	}
+	return ""
+}
+
+func (x *MetadataValue) GetInteger() int64 {
+	if x != nil {
+		if x, ok := x.Value.(*MetadataValue_Integer); ok {
+			return x.Integer
+		}
+	}
+	return 0
+}
+
+func (x *MetadataValue) GetTruth() bool {
+	if x != nil {
+		if x, ok := x.Value.(*MetadataValue_Truth); ok {
+			return x.Truth
+		}
+	}
+	return false
+}
+
+func (x *MetadataValue) GetAmount() string {
+	if x != nil {
+		if x, ok := x.Value.(*MetadataValue_Amount); ok {
+			return x.Amount
+		}
+	}
+	return ""
+}
+
+func (x *MetadataValue) GetTime() uint64 {
+	if x != nil {
+		if x, ok := x.Value.(*MetadataValue_Time); ok {
+			return x.Time
+		}
+	}
+	return 0
+}
+
+func (x *MetadataValue) GetData() []byte {
+	if x != nil {
+		if x, ok := x.Value.(*MetadataValue_Data); ok {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+func (x *MetadataValue) GetPersonal() *PersonalValue {
+	if x != nil {
+		if x, ok := x.Value.(*MetadataValue_Personal); ok {
+			return x.Personal
+		}
+	}
+	return nil
+}
+
+type isMetadataValue_Value interface {
+	isMetadataValue_Value()
+}
+
+type MetadataValue_Text struct {
+	// Up to 1,024 bytes.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3,oneof"`
+}
+
+type MetadataValue_Integer struct {
+	Integer int64 `protobuf:"varint,2,opt,name=integer,proto3,oneof"`
+}
+
+type MetadataValue_Truth struct {
+	Truth bool `protobuf:"varint,3,opt,name=truth,proto3,oneof"`
+}
+
+type MetadataValue_Amount struct {
+	// u128.
+	Amount string `protobuf:"bytes,4,opt,name=amount,proto3,oneof"`
+}
+
+type MetadataValue_Time struct {
+	// Nanoseconds since 1970 UTC.
+	Time uint64 `protobuf:"varint,5,opt,name=time,proto3,oneof"`
+}
+
+type MetadataValue_Data struct {
+	// Up to 1,024 bytes.
+	Data []byte `protobuf:"bytes,6,opt,name=data,proto3,oneof"`
+}
+
+type MetadataValue_Personal struct {
+	// Of a person: encrypted with a key of the subject's own, which can be
+	// destroyed (ErasureService). Not found by queries.
+	Personal *PersonalValue `protobuf:"bytes,7,opt,name=personal,proto3,oneof"`
+}
+
+func (*MetadataValue_Text) isMetadataValue_Value() {}
+
+func (*MetadataValue_Integer) isMetadataValue_Value() {}
+
+func (*MetadataValue_Truth) isMetadataValue_Value() {}
+
+func (*MetadataValue_Amount) isMetadataValue_Value() {}
+
+func (*MetadataValue_Time) isMetadataValue_Value() {}
+
+func (*MetadataValue_Data) isMetadataValue_Value() {}
+
+func (*MetadataValue_Personal) isMetadataValue_Value() {}
+
+// PersonalValue is an entry of metadata that belongs to a person.
+type PersonalValue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose it is: a name without meaning, such as a customer number. It is kept
+	// in clear for ever, so it must not tell who the person is. Up to 128 bytes.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Any but another personal one. Absent in answers where the key was destroyed.
+	Value *MetadataValue `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// In answers: the key was destroyed, the value can't be read any more.
+	Erased        bool `protobuf:"varint,3,opt,name=erased,proto3" json:"erased,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PersonalValue) Reset() {
+	*x = PersonalValue{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PersonalValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PersonalValue) ProtoMessage() {}
+
+func (x *PersonalValue) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PersonalValue.ProtoReflect.Descriptor instead.
+func (*PersonalValue) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PersonalValue) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *PersonalValue) GetValue() *MetadataValue {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *PersonalValue) GetErased() bool {
+	if x != nil {
+		return x.Erased
+	}
+	return false
+}
+
 // Transfer is both what is asked for and what is returned.
 type Transfer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -543,14 +798,19 @@ type Transfer struct {
 	// See TransferFlag; each may be given once or more, in any order.
 	Flags []TransferFlag `protobuf:"varint,12,rep,packed,name=flags,proto3,enum=sterling.ledger.v1.TransferFlag" json:"flags,omitempty"`
 	// Nanoseconds since 1970 UTC. Zero on creation, unless IMPORTED.
-	Timestamp     uint64 `protobuf:"varint,13,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
+	Timestamp uint64 `protobuf:"varint,13,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
+	// Day in the books, such as "2026-01-31", within 366 days of the timestamp's.
+	// Empty means the day of the timestamp in the ledger's zone (BooksService).
+	BookingDate string `protobuf:"bytes,14,opt,name=booking_date,json=bookingDate,proto3" json:"booking_date,omitempty"`
+	// As of accounts; never changed.
+	Metadata      map[string]*MetadataValue `protobuf:"bytes,15,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[2]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +822,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[2]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +835,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{2}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Transfer) GetId() string {
@@ -669,6 +929,20 @@ func (x *Transfer) GetTimestamp() uint64 {
 	return 0
 }
 
+func (x *Transfer) GetBookingDate() string {
+	if x != nil {
+		return x.BookingDate
+	}
+	return ""
+}
+
+func (x *Transfer) GetMetadata() map[string]*MetadataValue {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
 // AccountBalance is an account's state right after one transfer.
 type AccountBalance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -688,7 +962,7 @@ type AccountBalance struct {
 
 func (x *AccountBalance) Reset() {
 	*x = AccountBalance{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[3]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +974,7 @@ func (x *AccountBalance) String() string {
 func (*AccountBalance) ProtoMessage() {}
 
 func (x *AccountBalance) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[3]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +987,7 @@ func (x *AccountBalance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBalance.ProtoReflect.Descriptor instead.
 func (*AccountBalance) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AccountBalance) GetDebitsPending() string {
@@ -761,7 +1035,7 @@ type CreateAccountsRequest struct {
 
 func (x *CreateAccountsRequest) Reset() {
 	*x = CreateAccountsRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[4]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +1047,7 @@ func (x *CreateAccountsRequest) String() string {
 func (*CreateAccountsRequest) ProtoMessage() {}
 
 func (x *CreateAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[4]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +1060,7 @@ func (x *CreateAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountsRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateAccountsRequest) GetAccounts() []*Account {
@@ -808,7 +1082,7 @@ type CreateAccountResult struct {
 
 func (x *CreateAccountResult) Reset() {
 	*x = CreateAccountResult{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[5]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +1094,7 @@ func (x *CreateAccountResult) String() string {
 func (*CreateAccountResult) ProtoMessage() {}
 
 func (x *CreateAccountResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[5]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +1107,7 @@ func (x *CreateAccountResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountResult.ProtoReflect.Descriptor instead.
 func (*CreateAccountResult) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateAccountResult) GetStatus() CreateAccountStatus {
@@ -861,7 +1135,7 @@ type CreateAccountsResponse struct {
 
 func (x *CreateAccountsResponse) Reset() {
 	*x = CreateAccountsResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[6]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1147,7 @@ func (x *CreateAccountsResponse) String() string {
 func (*CreateAccountsResponse) ProtoMessage() {}
 
 func (x *CreateAccountsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[6]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1160,7 @@ func (x *CreateAccountsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountsResponse.ProtoReflect.Descriptor instead.
 func (*CreateAccountsResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateAccountsResponse) GetResults() []*CreateAccountResult {
@@ -913,7 +1187,7 @@ type CreateTransfersRequest struct {
 
 func (x *CreateTransfersRequest) Reset() {
 	*x = CreateTransfersRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1199,7 @@ func (x *CreateTransfersRequest) String() string {
 func (*CreateTransfersRequest) ProtoMessage() {}
 
 func (x *CreateTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1212,7 @@ func (x *CreateTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTransfersRequest.ProtoReflect.Descriptor instead.
 func (*CreateTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateTransfersRequest) GetTransfers() []*Transfer {
@@ -960,7 +1234,7 @@ type CreateTransferResult struct {
 
 func (x *CreateTransferResult) Reset() {
 	*x = CreateTransferResult{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -972,7 +1246,7 @@ func (x *CreateTransferResult) String() string {
 func (*CreateTransferResult) ProtoMessage() {}
 
 func (x *CreateTransferResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -985,7 +1259,7 @@ func (x *CreateTransferResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTransferResult.ProtoReflect.Descriptor instead.
 func (*CreateTransferResult) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CreateTransferResult) GetStatus() CreateTransferStatus {
@@ -1013,7 +1287,7 @@ type CreateTransfersResponse struct {
 
 func (x *CreateTransfersResponse) Reset() {
 	*x = CreateTransfersResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1299,7 @@ func (x *CreateTransfersResponse) String() string {
 func (*CreateTransfersResponse) ProtoMessage() {}
 
 func (x *CreateTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1312,7 @@ func (x *CreateTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTransfersResponse.ProtoReflect.Descriptor instead.
 func (*CreateTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CreateTransfersResponse) GetResults() []*CreateTransferResult {
@@ -1067,7 +1341,7 @@ type CreateTransfersStreamRequest struct {
 
 func (x *CreateTransfersStreamRequest) Reset() {
 	*x = CreateTransfersStreamRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[10]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +1353,7 @@ func (x *CreateTransfersStreamRequest) String() string {
 func (*CreateTransfersStreamRequest) ProtoMessage() {}
 
 func (x *CreateTransfersStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[10]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +1366,7 @@ func (x *CreateTransfersStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTransfersStreamRequest.ProtoReflect.Descriptor instead.
 func (*CreateTransfersStreamRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateTransfersStreamRequest) GetSequence() uint64 {
@@ -1122,7 +1396,7 @@ type CreateTransfersStreamResponse struct {
 
 func (x *CreateTransfersStreamResponse) Reset() {
 	*x = CreateTransfersStreamResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[11]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1408,7 @@ func (x *CreateTransfersStreamResponse) String() string {
 func (*CreateTransfersStreamResponse) ProtoMessage() {}
 
 func (x *CreateTransfersStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[11]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1421,7 @@ func (x *CreateTransfersStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTransfersStreamResponse.ProtoReflect.Descriptor instead.
 func (*CreateTransfersStreamResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateTransfersStreamResponse) GetSequence() uint64 {
@@ -1182,7 +1456,7 @@ type CreateAccountsPackedRequest struct {
 
 func (x *CreateAccountsPackedRequest) Reset() {
 	*x = CreateAccountsPackedRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[12]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1468,7 @@ func (x *CreateAccountsPackedRequest) String() string {
 func (*CreateAccountsPackedRequest) ProtoMessage() {}
 
 func (x *CreateAccountsPackedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[12]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1481,7 @@ func (x *CreateAccountsPackedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountsPackedRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountsPackedRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{12}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateAccountsPackedRequest) GetRecords() []byte {
@@ -1229,7 +1503,7 @@ type CreateAccountsPackedResponse struct {
 
 func (x *CreateAccountsPackedResponse) Reset() {
 	*x = CreateAccountsPackedResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[13]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1515,7 @@ func (x *CreateAccountsPackedResponse) String() string {
 func (*CreateAccountsPackedResponse) ProtoMessage() {}
 
 func (x *CreateAccountsPackedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[13]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1528,7 @@ func (x *CreateAccountsPackedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountsPackedResponse.ProtoReflect.Descriptor instead.
 func (*CreateAccountsPackedResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{13}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateAccountsPackedResponse) GetResults() []byte {
@@ -1283,7 +1557,7 @@ type CreateTransfersPackedRequest struct {
 
 func (x *CreateTransfersPackedRequest) Reset() {
 	*x = CreateTransfersPackedRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[14]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1569,7 @@ func (x *CreateTransfersPackedRequest) String() string {
 func (*CreateTransfersPackedRequest) ProtoMessage() {}
 
 func (x *CreateTransfersPackedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[14]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1582,7 @@ func (x *CreateTransfersPackedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTransfersPackedRequest.ProtoReflect.Descriptor instead.
 func (*CreateTransfersPackedRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{14}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateTransfersPackedRequest) GetRecords() []byte {
@@ -1330,7 +1604,7 @@ type CreateTransfersPackedResponse struct {
 
 func (x *CreateTransfersPackedResponse) Reset() {
 	*x = CreateTransfersPackedResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[15]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1342,7 +1616,7 @@ func (x *CreateTransfersPackedResponse) String() string {
 func (*CreateTransfersPackedResponse) ProtoMessage() {}
 
 func (x *CreateTransfersPackedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[15]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1355,7 +1629,7 @@ func (x *CreateTransfersPackedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTransfersPackedResponse.ProtoReflect.Descriptor instead.
 func (*CreateTransfersPackedResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{15}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateTransfersPackedResponse) GetResults() []byte {
@@ -1382,7 +1656,7 @@ type LookupAccountsRequest struct {
 
 func (x *LookupAccountsRequest) Reset() {
 	*x = LookupAccountsRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[16]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1668,7 @@ func (x *LookupAccountsRequest) String() string {
 func (*LookupAccountsRequest) ProtoMessage() {}
 
 func (x *LookupAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[16]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1681,7 @@ func (x *LookupAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountsRequest.ProtoReflect.Descriptor instead.
 func (*LookupAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{16}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LookupAccountsRequest) GetIds() []string {
@@ -1427,7 +1701,7 @@ type LookupAccountsResponse struct {
 
 func (x *LookupAccountsResponse) Reset() {
 	*x = LookupAccountsResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[17]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1713,7 @@ func (x *LookupAccountsResponse) String() string {
 func (*LookupAccountsResponse) ProtoMessage() {}
 
 func (x *LookupAccountsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[17]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1726,7 @@ func (x *LookupAccountsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountsResponse.ProtoReflect.Descriptor instead.
 func (*LookupAccountsResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{17}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LookupAccountsResponse) GetAccounts() []*Account {
@@ -1479,7 +1753,7 @@ type LookupAccountsPackedRequest struct {
 
 func (x *LookupAccountsPackedRequest) Reset() {
 	*x = LookupAccountsPackedRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[18]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1765,7 @@ func (x *LookupAccountsPackedRequest) String() string {
 func (*LookupAccountsPackedRequest) ProtoMessage() {}
 
 func (x *LookupAccountsPackedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[18]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1778,7 @@ func (x *LookupAccountsPackedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountsPackedRequest.ProtoReflect.Descriptor instead.
 func (*LookupAccountsPackedRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{18}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LookupAccountsPackedRequest) GetIds() []byte {
@@ -1525,7 +1799,7 @@ type LookupAccountsPackedResponse struct {
 
 func (x *LookupAccountsPackedResponse) Reset() {
 	*x = LookupAccountsPackedResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[19]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1811,7 @@ func (x *LookupAccountsPackedResponse) String() string {
 func (*LookupAccountsPackedResponse) ProtoMessage() {}
 
 func (x *LookupAccountsPackedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[19]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1824,7 @@ func (x *LookupAccountsPackedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountsPackedResponse.ProtoReflect.Descriptor instead.
 func (*LookupAccountsPackedResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{19}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LookupAccountsPackedResponse) GetRecords() []byte {
@@ -1567,6 +1841,542 @@ func (x *LookupAccountsPackedResponse) GetPosition() *Position {
 	return nil
 }
 
+type CreateTransactionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// u128, unique among transactions and transfers; the idempotency key.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// In the order they are applied, limits leg by leg; 1 to 8,189. Leave their ids
+	// empty: leg i gets the first 16 bytes of SHA-256(id, i). No leg may be linked
+	// or imported.
+	Legs []*Transfer `protobuf:"bytes,2,rep,name=legs,proto3" json:"legs,omitempty"`
+	// The reason for the transaction as a whole, up to 65,535; may be zero.
+	Code uint32 `protobuf:"varint,3,opt,name=code,proto3" json:"code,omitempty"`
+	// Free for the caller, u128.
+	UserData_128 string `protobuf:"bytes,4,opt,name=user_data_128,json=userData128,proto3" json:"user_data_128,omitempty"`
+	// Free for the caller.
+	UserData_64 uint64 `protobuf:"varint,5,opt,name=user_data_64,json=userData64,proto3" json:"user_data_64,omitempty"`
+	// Free for the caller.
+	UserData_32 uint32 `protobuf:"varint,6,opt,name=user_data_32,json=userData32,proto3" json:"user_data_32,omitempty"`
+	// Day in the books of all legs that don't give one.
+	BookingDate string `protobuf:"bytes,7,opt,name=booking_date,json=bookingDate,proto3" json:"booking_date,omitempty"`
+	// Of the transaction as a whole.
+	Metadata map[string]*MetadataValue `protobuf:"bytes,8,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// u128 minor units: what the amounts of all legs must add up to. Where they
+	// don't, nothing is recorded. Empty: not checked.
+	ControlSum string `protobuf:"bytes,9,opt,name=control_sum,json=controlSum,proto3" json:"control_sum,omitempty"`
+	// Accept legs that lead back to an account that money left, which is refused
+	// otherwise (LEGS_ARE_CYCLIC).
+	AllowCycles   bool `protobuf:"varint,10,opt,name=allow_cycles,json=allowCycles,proto3" json:"allow_cycles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTransactionRequest) Reset() {
+	*x = CreateTransactionRequest{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTransactionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTransactionRequest) ProtoMessage() {}
+
+func (x *CreateTransactionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTransactionRequest.ProtoReflect.Descriptor instead.
+func (*CreateTransactionRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CreateTransactionRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CreateTransactionRequest) GetLegs() []*Transfer {
+	if x != nil {
+		return x.Legs
+	}
+	return nil
+}
+
+func (x *CreateTransactionRequest) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *CreateTransactionRequest) GetUserData_128() string {
+	if x != nil {
+		return x.UserData_128
+	}
+	return ""
+}
+
+func (x *CreateTransactionRequest) GetUserData_64() uint64 {
+	if x != nil {
+		return x.UserData_64
+	}
+	return 0
+}
+
+func (x *CreateTransactionRequest) GetUserData_32() uint32 {
+	if x != nil {
+		return x.UserData_32
+	}
+	return 0
+}
+
+func (x *CreateTransactionRequest) GetBookingDate() string {
+	if x != nil {
+		return x.BookingDate
+	}
+	return ""
+}
+
+func (x *CreateTransactionRequest) GetMetadata() map[string]*MetadataValue {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *CreateTransactionRequest) GetControlSum() string {
+	if x != nil {
+		return x.ControlSum
+	}
+	return ""
+}
+
+func (x *CreateTransactionRequest) GetAllowCycles() bool {
+	if x != nil {
+		return x.AllowCycles
+	}
+	return false
+}
+
+type CreateTransactionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the transaction: LINKED_EVENT_FAILED where a leg failed.
+	Status    CreateTransferStatus `protobuf:"varint,1,opt,name=status,proto3,enum=sterling.ledger.v1.CreateTransferStatus" json:"status,omitempty"`
+	Timestamp uint64               `protobuf:"varint,2,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
+	// One per leg, in order: the leg that failed has its own status, the others
+	// LINKED_EVENT_FAILED. Where the transaction exists they are empty.
+	Legs []*CreateTransferResult `protobuf:"bytes,3,rep,name=legs,proto3" json:"legs,omitempty"`
+	// The legs' ids, in order.
+	LegIds        []string  `protobuf:"bytes,4,rep,name=leg_ids,json=legIds,proto3" json:"leg_ids,omitempty"`
+	Position      *Position `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTransactionResponse) Reset() {
+	*x = CreateTransactionResponse{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTransactionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTransactionResponse) ProtoMessage() {}
+
+func (x *CreateTransactionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTransactionResponse.ProtoReflect.Descriptor instead.
+func (*CreateTransactionResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CreateTransactionResponse) GetStatus() CreateTransferStatus {
+	if x != nil {
+		return x.Status
+	}
+	return CreateTransferStatus_CREATE_TRANSFER_STATUS_UNSPECIFIED
+}
+
+func (x *CreateTransactionResponse) GetTimestamp() uint64 {
+	if x != nil {
+		return x.Timestamp
+	}
+	return 0
+}
+
+func (x *CreateTransactionResponse) GetLegs() []*CreateTransferResult {
+	if x != nil {
+		return x.Legs
+	}
+	return nil
+}
+
+func (x *CreateTransactionResponse) GetLegIds() []string {
+	if x != nil {
+		return x.LegIds
+	}
+	return nil
+}
+
+func (x *CreateTransactionResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+type GetTransactionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// u128.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTransactionRequest) Reset() {
+	*x = GetTransactionRequest{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTransactionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTransactionRequest) ProtoMessage() {}
+
+func (x *GetTransactionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTransactionRequest.ProtoReflect.Descriptor instead.
+func (*GetTransactionRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetTransactionRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetTransactionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As asked for, with the legs as recorded.
+	Transaction   *CreateTransactionRequest `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	Timestamp     uint64                    `protobuf:"varint,2,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
+	Position      *Position                 `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTransactionResponse) Reset() {
+	*x = GetTransactionResponse{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTransactionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTransactionResponse) ProtoMessage() {}
+
+func (x *GetTransactionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTransactionResponse.ProtoReflect.Descriptor instead.
+func (*GetTransactionResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetTransactionResponse) GetTransaction() *CreateTransactionRequest {
+	if x != nil {
+		return x.Transaction
+	}
+	return nil
+}
+
+func (x *GetTransactionResponse) GetTimestamp() uint64 {
+	if x != nil {
+		return x.Timestamp
+	}
+	return 0
+}
+
+func (x *GetTransactionResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+type SetMetadataRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// u128, unique among transfers; the idempotency key.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// u128.
+	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// All of it: what is not here is gone.
+	Metadata      map[string]*MetadataValue `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMetadataRequest) Reset() {
+	*x = SetMetadataRequest{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMetadataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMetadataRequest) ProtoMessage() {}
+
+func (x *SetMetadataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMetadataRequest.ProtoReflect.Descriptor instead.
+func (*SetMetadataRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SetMetadataRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetMetadataRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *SetMetadataRequest) GetMetadata() map[string]*MetadataValue {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+type SetMetadataResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        ControlStatus          `protobuf:"varint,1,opt,name=status,proto3,enum=sterling.ledger.v1.ControlStatus" json:"status,omitempty"`
+	Timestamp     uint64                 `protobuf:"varint,2,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
+	Position      *Position              `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMetadataResponse) Reset() {
+	*x = SetMetadataResponse{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMetadataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMetadataResponse) ProtoMessage() {}
+
+func (x *SetMetadataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMetadataResponse.ProtoReflect.Descriptor instead.
+func (*SetMetadataResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SetMetadataResponse) GetStatus() ControlStatus {
+	if x != nil {
+		return x.Status
+	}
+	return ControlStatus_CONTROL_STATUS_UNSPECIFIED
+}
+
+func (x *SetMetadataResponse) GetTimestamp() uint64 {
+	if x != nil {
+		return x.Timestamp
+	}
+	return 0
+}
+
+func (x *SetMetadataResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+type LookupAddressesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Up to 8,190.
+	Addresses     []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookupAddressesRequest) Reset() {
+	*x = LookupAddressesRequest{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookupAddressesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookupAddressesRequest) ProtoMessage() {}
+
+func (x *LookupAddressesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookupAddressesRequest.ProtoReflect.Descriptor instead.
+func (*LookupAddressesRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *LookupAddressesRequest) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+type LookupAddressesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Accounts      []*Account             `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookupAddressesResponse) Reset() {
+	*x = LookupAddressesResponse{}
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookupAddressesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookupAddressesResponse) ProtoMessage() {}
+
+func (x *LookupAddressesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookupAddressesResponse.ProtoReflect.Descriptor instead.
+func (*LookupAddressesResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *LookupAddressesResponse) GetAccounts() []*Account {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+func (x *LookupAddressesResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 type LookupTransfersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// u128 each, up to 8,190.
@@ -1577,7 +2387,7 @@ type LookupTransfersRequest struct {
 
 func (x *LookupTransfersRequest) Reset() {
 	*x = LookupTransfersRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[20]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +2399,7 @@ func (x *LookupTransfersRequest) String() string {
 func (*LookupTransfersRequest) ProtoMessage() {}
 
 func (x *LookupTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[20]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +2412,7 @@ func (x *LookupTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupTransfersRequest.ProtoReflect.Descriptor instead.
 func (*LookupTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{20}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LookupTransfersRequest) GetIds() []string {
@@ -1622,7 +2432,7 @@ type LookupTransfersResponse struct {
 
 func (x *LookupTransfersResponse) Reset() {
 	*x = LookupTransfersResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[21]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +2444,7 @@ func (x *LookupTransfersResponse) String() string {
 func (*LookupTransfersResponse) ProtoMessage() {}
 
 func (x *LookupTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[21]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +2457,7 @@ func (x *LookupTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupTransfersResponse.ProtoReflect.Descriptor instead.
 func (*LookupTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{21}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LookupTransfersResponse) GetTransfers() []*Transfer {
@@ -1695,7 +2505,7 @@ type AccountFilter struct {
 
 func (x *AccountFilter) Reset() {
 	*x = AccountFilter{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[22]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +2517,7 @@ func (x *AccountFilter) String() string {
 func (*AccountFilter) ProtoMessage() {}
 
 func (x *AccountFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[22]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +2530,7 @@ func (x *AccountFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountFilter.ProtoReflect.Descriptor instead.
 func (*AccountFilter) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{22}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AccountFilter) GetAccountId() string {
@@ -1825,7 +2635,7 @@ type QueryFilter struct {
 
 func (x *QueryFilter) Reset() {
 	*x = QueryFilter{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[23]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +2647,7 @@ func (x *QueryFilter) String() string {
 func (*QueryFilter) ProtoMessage() {}
 
 func (x *QueryFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[23]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +2660,7 @@ func (x *QueryFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryFilter.ProtoReflect.Descriptor instead.
 func (*QueryFilter) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{23}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *QueryFilter) GetUserData_128() string {
@@ -1927,7 +2737,7 @@ type GetAccountTransfersRequest struct {
 
 func (x *GetAccountTransfersRequest) Reset() {
 	*x = GetAccountTransfersRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[24]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2749,7 @@ func (x *GetAccountTransfersRequest) String() string {
 func (*GetAccountTransfersRequest) ProtoMessage() {}
 
 func (x *GetAccountTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[24]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2762,7 @@ func (x *GetAccountTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountTransfersRequest.ProtoReflect.Descriptor instead.
 func (*GetAccountTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{24}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetAccountTransfersRequest) GetFilter() *AccountFilter {
@@ -1982,7 +2792,7 @@ type GetAccountTransfersResponse struct {
 
 func (x *GetAccountTransfersResponse) Reset() {
 	*x = GetAccountTransfersResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[25]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2804,7 @@ func (x *GetAccountTransfersResponse) String() string {
 func (*GetAccountTransfersResponse) ProtoMessage() {}
 
 func (x *GetAccountTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[25]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2817,7 @@ func (x *GetAccountTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountTransfersResponse.ProtoReflect.Descriptor instead.
 func (*GetAccountTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{25}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetAccountTransfersResponse) GetTransfers() []*Transfer {
@@ -2042,7 +2852,7 @@ type GetAccountBalancesRequest struct {
 
 func (x *GetAccountBalancesRequest) Reset() {
 	*x = GetAccountBalancesRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[26]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2864,7 @@ func (x *GetAccountBalancesRequest) String() string {
 func (*GetAccountBalancesRequest) ProtoMessage() {}
 
 func (x *GetAccountBalancesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[26]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2877,7 @@ func (x *GetAccountBalancesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountBalancesRequest.ProtoReflect.Descriptor instead.
 func (*GetAccountBalancesRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{26}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetAccountBalancesRequest) GetFilter() *AccountFilter {
@@ -2097,7 +2907,7 @@ type GetAccountBalancesResponse struct {
 
 func (x *GetAccountBalancesResponse) Reset() {
 	*x = GetAccountBalancesResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[27]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2919,7 @@ func (x *GetAccountBalancesResponse) String() string {
 func (*GetAccountBalancesResponse) ProtoMessage() {}
 
 func (x *GetAccountBalancesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[27]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2932,7 @@ func (x *GetAccountBalancesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountBalancesResponse.ProtoReflect.Descriptor instead.
 func (*GetAccountBalancesResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{27}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetAccountBalancesResponse) GetBalances() []*AccountBalance {
@@ -2157,7 +2967,7 @@ type QueryAccountsRequest struct {
 
 func (x *QueryAccountsRequest) Reset() {
 	*x = QueryAccountsRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[28]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2979,7 @@ func (x *QueryAccountsRequest) String() string {
 func (*QueryAccountsRequest) ProtoMessage() {}
 
 func (x *QueryAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[28]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2992,7 @@ func (x *QueryAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAccountsRequest.ProtoReflect.Descriptor instead.
 func (*QueryAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{28}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *QueryAccountsRequest) GetFilter() *QueryFilter {
@@ -2212,7 +3022,7 @@ type QueryAccountsResponse struct {
 
 func (x *QueryAccountsResponse) Reset() {
 	*x = QueryAccountsResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[29]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +3034,7 @@ func (x *QueryAccountsResponse) String() string {
 func (*QueryAccountsResponse) ProtoMessage() {}
 
 func (x *QueryAccountsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[29]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +3047,7 @@ func (x *QueryAccountsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAccountsResponse.ProtoReflect.Descriptor instead.
 func (*QueryAccountsResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{29}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *QueryAccountsResponse) GetAccounts() []*Account {
@@ -2272,7 +3082,7 @@ type QueryTransfersRequest struct {
 
 func (x *QueryTransfersRequest) Reset() {
 	*x = QueryTransfersRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[30]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +3094,7 @@ func (x *QueryTransfersRequest) String() string {
 func (*QueryTransfersRequest) ProtoMessage() {}
 
 func (x *QueryTransfersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[30]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +3107,7 @@ func (x *QueryTransfersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryTransfersRequest.ProtoReflect.Descriptor instead.
 func (*QueryTransfersRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{30}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *QueryTransfersRequest) GetFilter() *QueryFilter {
@@ -2327,7 +3137,7 @@ type QueryTransfersResponse struct {
 
 func (x *QueryTransfersResponse) Reset() {
 	*x = QueryTransfersResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[31]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +3149,7 @@ func (x *QueryTransfersResponse) String() string {
 func (*QueryTransfersResponse) ProtoMessage() {}
 
 func (x *QueryTransfersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[31]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +3162,7 @@ func (x *QueryTransfersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryTransfersResponse.ProtoReflect.Descriptor instead.
 func (*QueryTransfersResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{31}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *QueryTransfersResponse) GetTransfers() []*Transfer {
@@ -2397,7 +3207,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[32]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +3219,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[32]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +3232,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{32}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FreezeRequest) GetId() string {
@@ -2516,7 +3326,7 @@ type FreezeResponse struct {
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[33]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +3338,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[33]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +3351,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{33}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FreezeResponse) GetStatus() ControlStatus {
@@ -2579,7 +3389,7 @@ type UnfreezeRequest struct {
 
 func (x *UnfreezeRequest) Reset() {
 	*x = UnfreezeRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[34]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +3401,7 @@ func (x *UnfreezeRequest) String() string {
 func (*UnfreezeRequest) ProtoMessage() {}
 
 func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[34]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +3414,7 @@ func (x *UnfreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfreezeRequest.ProtoReflect.Descriptor instead.
 func (*UnfreezeRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{34}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *UnfreezeRequest) GetId() string {
@@ -2639,7 +3449,7 @@ type UnfreezeResponse struct {
 
 func (x *UnfreezeResponse) Reset() {
 	*x = UnfreezeResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[35]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +3461,7 @@ func (x *UnfreezeResponse) String() string {
 func (*UnfreezeResponse) ProtoMessage() {}
 
 func (x *UnfreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[35]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +3474,7 @@ func (x *UnfreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfreezeResponse.ProtoReflect.Descriptor instead.
 func (*UnfreezeResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{35}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UnfreezeResponse) GetStatus() ControlStatus {
@@ -2696,7 +3506,7 @@ type ListFreezesRequest struct {
 
 func (x *ListFreezesRequest) Reset() {
 	*x = ListFreezesRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[36]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +3518,7 @@ func (x *ListFreezesRequest) String() string {
 func (*ListFreezesRequest) ProtoMessage() {}
 
 func (x *ListFreezesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[36]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +3531,7 @@ func (x *ListFreezesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFreezesRequest.ProtoReflect.Descriptor instead.
 func (*ListFreezesRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{36}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{46}
 }
 
 // FrozenState is a freeze in force.
@@ -2748,7 +3558,7 @@ type FrozenState struct {
 
 func (x *FrozenState) Reset() {
 	*x = FrozenState{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[37]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +3570,7 @@ func (x *FrozenState) String() string {
 func (*FrozenState) ProtoMessage() {}
 
 func (x *FrozenState) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[37]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +3583,7 @@ func (x *FrozenState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrozenState.ProtoReflect.Descriptor instead.
 func (*FrozenState) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{37}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *FrozenState) GetId() string {
@@ -2879,7 +3689,7 @@ type ListFreezesResponse struct {
 
 func (x *ListFreezesResponse) Reset() {
 	*x = ListFreezesResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[38]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +3701,7 @@ func (x *ListFreezesResponse) String() string {
 func (*ListFreezesResponse) ProtoMessage() {}
 
 func (x *ListFreezesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[38]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3714,7 @@ func (x *ListFreezesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFreezesResponse.ProtoReflect.Descriptor instead.
 func (*ListFreezesResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{38}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListFreezesResponse) GetFreezes() []*FrozenState {
@@ -2945,7 +3755,7 @@ type VelocityLimit struct {
 
 func (x *VelocityLimit) Reset() {
 	*x = VelocityLimit{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[39]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2957,7 +3767,7 @@ func (x *VelocityLimit) String() string {
 func (*VelocityLimit) ProtoMessage() {}
 
 func (x *VelocityLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[39]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2970,7 +3780,7 @@ func (x *VelocityLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VelocityLimit.ProtoReflect.Descriptor instead.
 func (*VelocityLimit) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{39}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *VelocityLimit) GetId() string {
@@ -3032,7 +3842,7 @@ type SetVelocityLimitsRequest struct {
 
 func (x *SetVelocityLimitsRequest) Reset() {
 	*x = SetVelocityLimitsRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[40]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3044,7 +3854,7 @@ func (x *SetVelocityLimitsRequest) String() string {
 func (*SetVelocityLimitsRequest) ProtoMessage() {}
 
 func (x *SetVelocityLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[40]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3057,7 +3867,7 @@ func (x *SetVelocityLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVelocityLimitsRequest.ProtoReflect.Descriptor instead.
 func (*SetVelocityLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{40}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetVelocityLimitsRequest) GetLimits() []*VelocityLimit {
@@ -3078,7 +3888,7 @@ type SetVelocityLimitsResponse struct {
 
 func (x *SetVelocityLimitsResponse) Reset() {
 	*x = SetVelocityLimitsResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[41]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3090,7 +3900,7 @@ func (x *SetVelocityLimitsResponse) String() string {
 func (*SetVelocityLimitsResponse) ProtoMessage() {}
 
 func (x *SetVelocityLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[41]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3103,7 +3913,7 @@ func (x *SetVelocityLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVelocityLimitsResponse.ProtoReflect.Descriptor instead.
 func (*SetVelocityLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{41}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SetVelocityLimitsResponse) GetResults() []*ControlResult {
@@ -3130,7 +3940,7 @@ type ControlResult struct {
 
 func (x *ControlResult) Reset() {
 	*x = ControlResult{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[42]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3952,7 @@ func (x *ControlResult) String() string {
 func (*ControlResult) ProtoMessage() {}
 
 func (x *ControlResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[42]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3965,7 @@ func (x *ControlResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlResult.ProtoReflect.Descriptor instead.
 func (*ControlResult) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{42}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ControlResult) GetStatus() ControlStatus {
@@ -3182,7 +3992,7 @@ type RegisterAssetsRequest struct {
 
 func (x *RegisterAssetsRequest) Reset() {
 	*x = RegisterAssetsRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[43]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +4004,7 @@ func (x *RegisterAssetsRequest) String() string {
 func (*RegisterAssetsRequest) ProtoMessage() {}
 
 func (x *RegisterAssetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[43]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +4017,7 @@ func (x *RegisterAssetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterAssetsRequest.ProtoReflect.Descriptor instead.
 func (*RegisterAssetsRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{43}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RegisterAssetsRequest) GetAssets() []string {
@@ -3228,7 +4038,7 @@ type RegisterAssetsResponse struct {
 
 func (x *RegisterAssetsResponse) Reset() {
 	*x = RegisterAssetsResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[44]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +4050,7 @@ func (x *RegisterAssetsResponse) String() string {
 func (*RegisterAssetsResponse) ProtoMessage() {}
 
 func (x *RegisterAssetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[44]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +4063,7 @@ func (x *RegisterAssetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterAssetsResponse.ProtoReflect.Descriptor instead.
 func (*RegisterAssetsResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{44}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RegisterAssetsResponse) GetAssets() []*Asset {
@@ -3285,7 +4095,7 @@ type Asset struct {
 
 func (x *Asset) Reset() {
 	*x = Asset{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[45]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3297,7 +4107,7 @@ func (x *Asset) String() string {
 func (*Asset) ProtoMessage() {}
 
 func (x *Asset) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[45]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3310,7 +4120,7 @@ func (x *Asset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asset.ProtoReflect.Descriptor instead.
 func (*Asset) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{45}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Asset) GetName() string {
@@ -3342,7 +4152,7 @@ type ListAssetsRequest struct {
 
 func (x *ListAssetsRequest) Reset() {
 	*x = ListAssetsRequest{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[46]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3354,7 +4164,7 @@ func (x *ListAssetsRequest) String() string {
 func (*ListAssetsRequest) ProtoMessage() {}
 
 func (x *ListAssetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[46]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3367,7 +4177,7 @@ func (x *ListAssetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssetsRequest.ProtoReflect.Descriptor instead.
 func (*ListAssetsRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{46}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{56}
 }
 
 type ListAssetsResponse struct {
@@ -3381,7 +4191,7 @@ type ListAssetsResponse struct {
 
 func (x *ListAssetsResponse) Reset() {
 	*x = ListAssetsResponse{}
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[47]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +4203,7 @@ func (x *ListAssetsResponse) String() string {
 func (*ListAssetsResponse) ProtoMessage() {}
 
 func (x *ListAssetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[47]
+	mi := &file_sterling_ledger_v1_ledger_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +4216,7 @@ func (x *ListAssetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssetsResponse.ProtoReflect.Descriptor instead.
 func (*ListAssetsResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{47}
+	return file_sterling_ledger_v1_ledger_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListAssetsResponse) GetAssets() []*Asset {
@@ -3430,7 +4240,7 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x1fsterling/ledger/v1/ledger.proto\x12\x12sterling.ledger.v1\x1a\x1fsterling/ledger/v1/status.proto\"0\n" +
 	"\bPosition\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x10\n" +
-	"\x03seq\x18\x02 \x01(\x04R\x03seq\"\x9c\x03\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\"\xdd\x04\n" +
 	"\aAccount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x0edebits_pending\x18\x02 \x01(\tR\rdebitsPending\x12#\n" +
@@ -3446,7 +4256,25 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x04code\x18\n" +
 	" \x01(\rR\x04code\x125\n" +
 	"\x05flags\x18\v \x03(\x0e2\x1f.sterling.ledger.v1.AccountFlagR\x05flags\x12\x1c\n" +
-	"\ttimestamp\x18\f \x01(\x04R\ttimestamp\"\xb9\x03\n" +
+	"\ttimestamp\x18\f \x01(\x04R\ttimestamp\x12\x18\n" +
+	"\aaddress\x18\r \x01(\tR\aaddress\x12E\n" +
+	"\bmetadata\x18\x0e \x03(\v2).sterling.ledger.v1.Account.MetadataEntryR\bmetadata\x1a^\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x127\n" +
+	"\x05value\x18\x02 \x01(\v2!.sterling.ledger.v1.MetadataValueR\x05value:\x028\x01\"\xe9\x01\n" +
+	"\rMetadataValue\x12\x14\n" +
+	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12\x1a\n" +
+	"\ainteger\x18\x02 \x01(\x03H\x00R\ainteger\x12\x16\n" +
+	"\x05truth\x18\x03 \x01(\bH\x00R\x05truth\x12\x18\n" +
+	"\x06amount\x18\x04 \x01(\tH\x00R\x06amount\x12\x14\n" +
+	"\x04time\x18\x05 \x01(\x04H\x00R\x04time\x12\x14\n" +
+	"\x04data\x18\x06 \x01(\fH\x00R\x04data\x12?\n" +
+	"\bpersonal\x18\a \x01(\v2!.sterling.ledger.v1.PersonalValueH\x00R\bpersonalB\a\n" +
+	"\x05value\"z\n" +
+	"\rPersonalValue\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x127\n" +
+	"\x05value\x18\x02 \x01(\v2!.sterling.ledger.v1.MetadataValueR\x05value\x12\x16\n" +
+	"\x06erased\x18\x03 \x01(\bR\x06erased\"\x84\x05\n" +
 	"\bTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12(\n" +
 	"\x10debit_account_id\x18\x02 \x01(\tR\x0edebitAccountId\x12*\n" +
@@ -3464,7 +4292,12 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	" \x01(\tR\x05asset\x12\x12\n" +
 	"\x04code\x18\v \x01(\rR\x04code\x126\n" +
 	"\x05flags\x18\f \x03(\x0e2 .sterling.ledger.v1.TransferFlagR\x05flags\x12\x1c\n" +
-	"\ttimestamp\x18\r \x01(\x04R\ttimestampB\t\n" +
+	"\ttimestamp\x18\r \x01(\x04R\ttimestamp\x12!\n" +
+	"\fbooking_date\x18\x0e \x01(\tR\vbookingDate\x12F\n" +
+	"\bmetadata\x18\x0f \x03(\v2*.sterling.ledger.v1.Transfer.MetadataEntryR\bmetadata\x1a^\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x127\n" +
+	"\x05value\x18\x02 \x01(\v2!.sterling.ledger.v1.MetadataValueR\x05value:\x028\x01B\t\n" +
 	"\a_amount\"\xca\x01\n" +
 	"\x0eAccountBalance\x12%\n" +
 	"\x0edebits_pending\x18\x01 \x01(\tR\rdebitsPending\x12#\n" +
@@ -3514,6 +4347,53 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x01(\fR\x03ids\"r\n" +
 	"\x1cLookupAccountsPackedResponse\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\fR\arecords\x128\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\xf7\x03\n" +
+	"\x18CreateTransactionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
+	"\x04legs\x18\x02 \x03(\v2\x1c.sterling.ledger.v1.TransferR\x04legs\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\rR\x04code\x12\"\n" +
+	"\ruser_data_128\x18\x04 \x01(\tR\vuserData128\x12 \n" +
+	"\fuser_data_64\x18\x05 \x01(\x04R\n" +
+	"userData64\x12 \n" +
+	"\fuser_data_32\x18\x06 \x01(\rR\n" +
+	"userData32\x12!\n" +
+	"\fbooking_date\x18\a \x01(\tR\vbookingDate\x12V\n" +
+	"\bmetadata\x18\b \x03(\v2:.sterling.ledger.v1.CreateTransactionRequest.MetadataEntryR\bmetadata\x12\x1f\n" +
+	"\vcontrol_sum\x18\t \x01(\tR\n" +
+	"controlSum\x12!\n" +
+	"\fallow_cycles\x18\n" +
+	" \x01(\bR\vallowCycles\x1a^\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x127\n" +
+	"\x05value\x18\x02 \x01(\v2!.sterling.ledger.v1.MetadataValueR\x05value:\x028\x01\"\x8c\x02\n" +
+	"\x19CreateTransactionResponse\x12@\n" +
+	"\x06status\x18\x01 \x01(\x0e2(.sterling.ledger.v1.CreateTransferStatusR\x06status\x12\x1c\n" +
+	"\ttimestamp\x18\x02 \x01(\x04R\ttimestamp\x12<\n" +
+	"\x04legs\x18\x03 \x03(\v2(.sterling.ledger.v1.CreateTransferResultR\x04legs\x12\x17\n" +
+	"\aleg_ids\x18\x04 \x03(\tR\x06legIds\x128\n" +
+	"\bposition\x18\x05 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"'\n" +
+	"\x15GetTransactionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xc0\x01\n" +
+	"\x16GetTransactionResponse\x12N\n" +
+	"\vtransaction\x18\x01 \x01(\v2,.sterling.ledger.v1.CreateTransactionRequestR\vtransaction\x12\x1c\n" +
+	"\ttimestamp\x18\x02 \x01(\x04R\ttimestamp\x128\n" +
+	"\bposition\x18\x03 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\xf5\x01\n" +
+	"\x12SetMetadataRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tR\taccountId\x12P\n" +
+	"\bmetadata\x18\x03 \x03(\v24.sterling.ledger.v1.SetMetadataRequest.MetadataEntryR\bmetadata\x1a^\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x127\n" +
+	"\x05value\x18\x02 \x01(\v2!.sterling.ledger.v1.MetadataValueR\x05value:\x028\x01\"\xa8\x01\n" +
+	"\x13SetMetadataResponse\x129\n" +
+	"\x06status\x18\x01 \x01(\x0e2!.sterling.ledger.v1.ControlStatusR\x06status\x12\x1c\n" +
+	"\ttimestamp\x18\x02 \x01(\x04R\ttimestamp\x128\n" +
+	"\bposition\x18\x03 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"6\n" +
+	"\x16LookupAddressesRequest\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\"\x8c\x01\n" +
+	"\x17LookupAddressesResponse\x127\n" +
+	"\baccounts\x18\x01 \x03(\v2\x1b.sterling.ledger.v1.AccountR\baccounts\x128\n" +
 	"\bposition\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"*\n" +
 	"\x16LookupTransfersRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\"\x8f\x01\n" +
@@ -3676,13 +4556,17 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\fTransferSide\x12\x1d\n" +
 	"\x19TRANSFER_SIDE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13TRANSFER_SIDE_DEBIT\x10\x01\x12\x18\n" +
-	"\x14TRANSFER_SIDE_CREDIT\x10\x022\xac\x0f\n" +
+	"\x14TRANSFER_SIDE_CREDIT\x10\x022\xd3\x12\n" +
 	"\rLedgerService\x12g\n" +
 	"\x0eCreateAccounts\x12).sterling.ledger.v1.CreateAccountsRequest\x1a*.sterling.ledger.v1.CreateAccountsResponse\x12j\n" +
 	"\x0fCreateTransfers\x12*.sterling.ledger.v1.CreateTransfersRequest\x1a+.sterling.ledger.v1.CreateTransfersResponse\x12\x80\x01\n" +
 	"\x15CreateTransfersStream\x120.sterling.ledger.v1.CreateTransfersStreamRequest\x1a1.sterling.ledger.v1.CreateTransfersStreamResponse(\x010\x01\x12y\n" +
 	"\x14CreateAccountsPacked\x12/.sterling.ledger.v1.CreateAccountsPackedRequest\x1a0.sterling.ledger.v1.CreateAccountsPackedResponse\x12|\n" +
-	"\x15CreateTransfersPacked\x120.sterling.ledger.v1.CreateTransfersPackedRequest\x1a1.sterling.ledger.v1.CreateTransfersPackedResponse\x12g\n" +
+	"\x15CreateTransfersPacked\x120.sterling.ledger.v1.CreateTransfersPackedRequest\x1a1.sterling.ledger.v1.CreateTransfersPackedResponse\x12p\n" +
+	"\x11CreateTransaction\x12,.sterling.ledger.v1.CreateTransactionRequest\x1a-.sterling.ledger.v1.CreateTransactionResponse\x12g\n" +
+	"\x0eGetTransaction\x12).sterling.ledger.v1.GetTransactionRequest\x1a*.sterling.ledger.v1.GetTransactionResponse\x12^\n" +
+	"\vSetMetadata\x12&.sterling.ledger.v1.SetMetadataRequest\x1a'.sterling.ledger.v1.SetMetadataResponse\x12j\n" +
+	"\x0fLookupAddresses\x12*.sterling.ledger.v1.LookupAddressesRequest\x1a+.sterling.ledger.v1.LookupAddressesResponse\x12g\n" +
 	"\x0eLookupAccounts\x12).sterling.ledger.v1.LookupAccountsRequest\x1a*.sterling.ledger.v1.LookupAccountsResponse\x12y\n" +
 	"\x14LookupAccountsPacked\x12/.sterling.ledger.v1.LookupAccountsPackedRequest\x1a0.sterling.ledger.v1.LookupAccountsPackedResponse\x12j\n" +
 	"\x0fLookupTransfers\x12*.sterling.ledger.v1.LookupTransfersRequest\x1a+.sterling.ledger.v1.LookupTransfersResponse\x12v\n" +
@@ -3711,7 +4595,7 @@ func file_sterling_ledger_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_sterling_ledger_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_sterling_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_sterling_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_sterling_ledger_v1_ledger_proto_goTypes = []any{
 	(AccountFlag)(0),                      // 0: sterling.ledger.v1.AccountFlag
 	(TransferFlag)(0),                     // 1: sterling.ledger.v1.TransferFlag
@@ -3719,151 +4603,193 @@ var file_sterling_ledger_v1_ledger_proto_goTypes = []any{
 	(TransferSide)(0),                     // 3: sterling.ledger.v1.TransferSide
 	(*Position)(nil),                      // 4: sterling.ledger.v1.Position
 	(*Account)(nil),                       // 5: sterling.ledger.v1.Account
-	(*Transfer)(nil),                      // 6: sterling.ledger.v1.Transfer
-	(*AccountBalance)(nil),                // 7: sterling.ledger.v1.AccountBalance
-	(*CreateAccountsRequest)(nil),         // 8: sterling.ledger.v1.CreateAccountsRequest
-	(*CreateAccountResult)(nil),           // 9: sterling.ledger.v1.CreateAccountResult
-	(*CreateAccountsResponse)(nil),        // 10: sterling.ledger.v1.CreateAccountsResponse
-	(*CreateTransfersRequest)(nil),        // 11: sterling.ledger.v1.CreateTransfersRequest
-	(*CreateTransferResult)(nil),          // 12: sterling.ledger.v1.CreateTransferResult
-	(*CreateTransfersResponse)(nil),       // 13: sterling.ledger.v1.CreateTransfersResponse
-	(*CreateTransfersStreamRequest)(nil),  // 14: sterling.ledger.v1.CreateTransfersStreamRequest
-	(*CreateTransfersStreamResponse)(nil), // 15: sterling.ledger.v1.CreateTransfersStreamResponse
-	(*CreateAccountsPackedRequest)(nil),   // 16: sterling.ledger.v1.CreateAccountsPackedRequest
-	(*CreateAccountsPackedResponse)(nil),  // 17: sterling.ledger.v1.CreateAccountsPackedResponse
-	(*CreateTransfersPackedRequest)(nil),  // 18: sterling.ledger.v1.CreateTransfersPackedRequest
-	(*CreateTransfersPackedResponse)(nil), // 19: sterling.ledger.v1.CreateTransfersPackedResponse
-	(*LookupAccountsRequest)(nil),         // 20: sterling.ledger.v1.LookupAccountsRequest
-	(*LookupAccountsResponse)(nil),        // 21: sterling.ledger.v1.LookupAccountsResponse
-	(*LookupAccountsPackedRequest)(nil),   // 22: sterling.ledger.v1.LookupAccountsPackedRequest
-	(*LookupAccountsPackedResponse)(nil),  // 23: sterling.ledger.v1.LookupAccountsPackedResponse
-	(*LookupTransfersRequest)(nil),        // 24: sterling.ledger.v1.LookupTransfersRequest
-	(*LookupTransfersResponse)(nil),       // 25: sterling.ledger.v1.LookupTransfersResponse
-	(*AccountFilter)(nil),                 // 26: sterling.ledger.v1.AccountFilter
-	(*QueryFilter)(nil),                   // 27: sterling.ledger.v1.QueryFilter
-	(*GetAccountTransfersRequest)(nil),    // 28: sterling.ledger.v1.GetAccountTransfersRequest
-	(*GetAccountTransfersResponse)(nil),   // 29: sterling.ledger.v1.GetAccountTransfersResponse
-	(*GetAccountBalancesRequest)(nil),     // 30: sterling.ledger.v1.GetAccountBalancesRequest
-	(*GetAccountBalancesResponse)(nil),    // 31: sterling.ledger.v1.GetAccountBalancesResponse
-	(*QueryAccountsRequest)(nil),          // 32: sterling.ledger.v1.QueryAccountsRequest
-	(*QueryAccountsResponse)(nil),         // 33: sterling.ledger.v1.QueryAccountsResponse
-	(*QueryTransfersRequest)(nil),         // 34: sterling.ledger.v1.QueryTransfersRequest
-	(*QueryTransfersResponse)(nil),        // 35: sterling.ledger.v1.QueryTransfersResponse
-	(*FreezeRequest)(nil),                 // 36: sterling.ledger.v1.FreezeRequest
-	(*FreezeResponse)(nil),                // 37: sterling.ledger.v1.FreezeResponse
-	(*UnfreezeRequest)(nil),               // 38: sterling.ledger.v1.UnfreezeRequest
-	(*UnfreezeResponse)(nil),              // 39: sterling.ledger.v1.UnfreezeResponse
-	(*ListFreezesRequest)(nil),            // 40: sterling.ledger.v1.ListFreezesRequest
-	(*FrozenState)(nil),                   // 41: sterling.ledger.v1.FrozenState
-	(*ListFreezesResponse)(nil),           // 42: sterling.ledger.v1.ListFreezesResponse
-	(*VelocityLimit)(nil),                 // 43: sterling.ledger.v1.VelocityLimit
-	(*SetVelocityLimitsRequest)(nil),      // 44: sterling.ledger.v1.SetVelocityLimitsRequest
-	(*SetVelocityLimitsResponse)(nil),     // 45: sterling.ledger.v1.SetVelocityLimitsResponse
-	(*ControlResult)(nil),                 // 46: sterling.ledger.v1.ControlResult
-	(*RegisterAssetsRequest)(nil),         // 47: sterling.ledger.v1.RegisterAssetsRequest
-	(*RegisterAssetsResponse)(nil),        // 48: sterling.ledger.v1.RegisterAssetsResponse
-	(*Asset)(nil),                         // 49: sterling.ledger.v1.Asset
-	(*ListAssetsRequest)(nil),             // 50: sterling.ledger.v1.ListAssetsRequest
-	(*ListAssetsResponse)(nil),            // 51: sterling.ledger.v1.ListAssetsResponse
-	(CreateAccountStatus)(0),              // 52: sterling.ledger.v1.CreateAccountStatus
-	(CreateTransferStatus)(0),             // 53: sterling.ledger.v1.CreateTransferStatus
-	(ControlStatus)(0),                    // 54: sterling.ledger.v1.ControlStatus
+	(*MetadataValue)(nil),                 // 6: sterling.ledger.v1.MetadataValue
+	(*PersonalValue)(nil),                 // 7: sterling.ledger.v1.PersonalValue
+	(*Transfer)(nil),                      // 8: sterling.ledger.v1.Transfer
+	(*AccountBalance)(nil),                // 9: sterling.ledger.v1.AccountBalance
+	(*CreateAccountsRequest)(nil),         // 10: sterling.ledger.v1.CreateAccountsRequest
+	(*CreateAccountResult)(nil),           // 11: sterling.ledger.v1.CreateAccountResult
+	(*CreateAccountsResponse)(nil),        // 12: sterling.ledger.v1.CreateAccountsResponse
+	(*CreateTransfersRequest)(nil),        // 13: sterling.ledger.v1.CreateTransfersRequest
+	(*CreateTransferResult)(nil),          // 14: sterling.ledger.v1.CreateTransferResult
+	(*CreateTransfersResponse)(nil),       // 15: sterling.ledger.v1.CreateTransfersResponse
+	(*CreateTransfersStreamRequest)(nil),  // 16: sterling.ledger.v1.CreateTransfersStreamRequest
+	(*CreateTransfersStreamResponse)(nil), // 17: sterling.ledger.v1.CreateTransfersStreamResponse
+	(*CreateAccountsPackedRequest)(nil),   // 18: sterling.ledger.v1.CreateAccountsPackedRequest
+	(*CreateAccountsPackedResponse)(nil),  // 19: sterling.ledger.v1.CreateAccountsPackedResponse
+	(*CreateTransfersPackedRequest)(nil),  // 20: sterling.ledger.v1.CreateTransfersPackedRequest
+	(*CreateTransfersPackedResponse)(nil), // 21: sterling.ledger.v1.CreateTransfersPackedResponse
+	(*LookupAccountsRequest)(nil),         // 22: sterling.ledger.v1.LookupAccountsRequest
+	(*LookupAccountsResponse)(nil),        // 23: sterling.ledger.v1.LookupAccountsResponse
+	(*LookupAccountsPackedRequest)(nil),   // 24: sterling.ledger.v1.LookupAccountsPackedRequest
+	(*LookupAccountsPackedResponse)(nil),  // 25: sterling.ledger.v1.LookupAccountsPackedResponse
+	(*CreateTransactionRequest)(nil),      // 26: sterling.ledger.v1.CreateTransactionRequest
+	(*CreateTransactionResponse)(nil),     // 27: sterling.ledger.v1.CreateTransactionResponse
+	(*GetTransactionRequest)(nil),         // 28: sterling.ledger.v1.GetTransactionRequest
+	(*GetTransactionResponse)(nil),        // 29: sterling.ledger.v1.GetTransactionResponse
+	(*SetMetadataRequest)(nil),            // 30: sterling.ledger.v1.SetMetadataRequest
+	(*SetMetadataResponse)(nil),           // 31: sterling.ledger.v1.SetMetadataResponse
+	(*LookupAddressesRequest)(nil),        // 32: sterling.ledger.v1.LookupAddressesRequest
+	(*LookupAddressesResponse)(nil),       // 33: sterling.ledger.v1.LookupAddressesResponse
+	(*LookupTransfersRequest)(nil),        // 34: sterling.ledger.v1.LookupTransfersRequest
+	(*LookupTransfersResponse)(nil),       // 35: sterling.ledger.v1.LookupTransfersResponse
+	(*AccountFilter)(nil),                 // 36: sterling.ledger.v1.AccountFilter
+	(*QueryFilter)(nil),                   // 37: sterling.ledger.v1.QueryFilter
+	(*GetAccountTransfersRequest)(nil),    // 38: sterling.ledger.v1.GetAccountTransfersRequest
+	(*GetAccountTransfersResponse)(nil),   // 39: sterling.ledger.v1.GetAccountTransfersResponse
+	(*GetAccountBalancesRequest)(nil),     // 40: sterling.ledger.v1.GetAccountBalancesRequest
+	(*GetAccountBalancesResponse)(nil),    // 41: sterling.ledger.v1.GetAccountBalancesResponse
+	(*QueryAccountsRequest)(nil),          // 42: sterling.ledger.v1.QueryAccountsRequest
+	(*QueryAccountsResponse)(nil),         // 43: sterling.ledger.v1.QueryAccountsResponse
+	(*QueryTransfersRequest)(nil),         // 44: sterling.ledger.v1.QueryTransfersRequest
+	(*QueryTransfersResponse)(nil),        // 45: sterling.ledger.v1.QueryTransfersResponse
+	(*FreezeRequest)(nil),                 // 46: sterling.ledger.v1.FreezeRequest
+	(*FreezeResponse)(nil),                // 47: sterling.ledger.v1.FreezeResponse
+	(*UnfreezeRequest)(nil),               // 48: sterling.ledger.v1.UnfreezeRequest
+	(*UnfreezeResponse)(nil),              // 49: sterling.ledger.v1.UnfreezeResponse
+	(*ListFreezesRequest)(nil),            // 50: sterling.ledger.v1.ListFreezesRequest
+	(*FrozenState)(nil),                   // 51: sterling.ledger.v1.FrozenState
+	(*ListFreezesResponse)(nil),           // 52: sterling.ledger.v1.ListFreezesResponse
+	(*VelocityLimit)(nil),                 // 53: sterling.ledger.v1.VelocityLimit
+	(*SetVelocityLimitsRequest)(nil),      // 54: sterling.ledger.v1.SetVelocityLimitsRequest
+	(*SetVelocityLimitsResponse)(nil),     // 55: sterling.ledger.v1.SetVelocityLimitsResponse
+	(*ControlResult)(nil),                 // 56: sterling.ledger.v1.ControlResult
+	(*RegisterAssetsRequest)(nil),         // 57: sterling.ledger.v1.RegisterAssetsRequest
+	(*RegisterAssetsResponse)(nil),        // 58: sterling.ledger.v1.RegisterAssetsResponse
+	(*Asset)(nil),                         // 59: sterling.ledger.v1.Asset
+	(*ListAssetsRequest)(nil),             // 60: sterling.ledger.v1.ListAssetsRequest
+	(*ListAssetsResponse)(nil),            // 61: sterling.ledger.v1.ListAssetsResponse
+	nil,                                   // 62: sterling.ledger.v1.Account.MetadataEntry
+	nil,                                   // 63: sterling.ledger.v1.Transfer.MetadataEntry
+	nil,                                   // 64: sterling.ledger.v1.CreateTransactionRequest.MetadataEntry
+	nil,                                   // 65: sterling.ledger.v1.SetMetadataRequest.MetadataEntry
+	(CreateAccountStatus)(0),              // 66: sterling.ledger.v1.CreateAccountStatus
+	(CreateTransferStatus)(0),             // 67: sterling.ledger.v1.CreateTransferStatus
+	(ControlStatus)(0),                    // 68: sterling.ledger.v1.ControlStatus
 }
 var file_sterling_ledger_v1_ledger_proto_depIdxs = []int32{
 	0,  // 0: sterling.ledger.v1.Account.flags:type_name -> sterling.ledger.v1.AccountFlag
-	1,  // 1: sterling.ledger.v1.Transfer.flags:type_name -> sterling.ledger.v1.TransferFlag
-	5,  // 2: sterling.ledger.v1.CreateAccountsRequest.accounts:type_name -> sterling.ledger.v1.Account
-	52, // 3: sterling.ledger.v1.CreateAccountResult.status:type_name -> sterling.ledger.v1.CreateAccountStatus
-	9,  // 4: sterling.ledger.v1.CreateAccountsResponse.results:type_name -> sterling.ledger.v1.CreateAccountResult
-	4,  // 5: sterling.ledger.v1.CreateAccountsResponse.position:type_name -> sterling.ledger.v1.Position
-	6,  // 6: sterling.ledger.v1.CreateTransfersRequest.transfers:type_name -> sterling.ledger.v1.Transfer
-	53, // 7: sterling.ledger.v1.CreateTransferResult.status:type_name -> sterling.ledger.v1.CreateTransferStatus
-	12, // 8: sterling.ledger.v1.CreateTransfersResponse.results:type_name -> sterling.ledger.v1.CreateTransferResult
-	4,  // 9: sterling.ledger.v1.CreateTransfersResponse.position:type_name -> sterling.ledger.v1.Position
-	6,  // 10: sterling.ledger.v1.CreateTransfersStreamRequest.transfers:type_name -> sterling.ledger.v1.Transfer
-	12, // 11: sterling.ledger.v1.CreateTransfersStreamResponse.results:type_name -> sterling.ledger.v1.CreateTransferResult
-	4,  // 12: sterling.ledger.v1.CreateTransfersStreamResponse.position:type_name -> sterling.ledger.v1.Position
-	4,  // 13: sterling.ledger.v1.CreateAccountsPackedResponse.position:type_name -> sterling.ledger.v1.Position
-	4,  // 14: sterling.ledger.v1.CreateTransfersPackedResponse.position:type_name -> sterling.ledger.v1.Position
-	5,  // 15: sterling.ledger.v1.LookupAccountsResponse.accounts:type_name -> sterling.ledger.v1.Account
-	4,  // 16: sterling.ledger.v1.LookupAccountsResponse.position:type_name -> sterling.ledger.v1.Position
-	4,  // 17: sterling.ledger.v1.LookupAccountsPackedResponse.position:type_name -> sterling.ledger.v1.Position
-	6,  // 18: sterling.ledger.v1.LookupTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
-	4,  // 19: sterling.ledger.v1.LookupTransfersResponse.position:type_name -> sterling.ledger.v1.Position
-	26, // 20: sterling.ledger.v1.GetAccountTransfersRequest.filter:type_name -> sterling.ledger.v1.AccountFilter
-	4,  // 21: sterling.ledger.v1.GetAccountTransfersRequest.min_position:type_name -> sterling.ledger.v1.Position
-	6,  // 22: sterling.ledger.v1.GetAccountTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
-	4,  // 23: sterling.ledger.v1.GetAccountTransfersResponse.position:type_name -> sterling.ledger.v1.Position
-	26, // 24: sterling.ledger.v1.GetAccountBalancesRequest.filter:type_name -> sterling.ledger.v1.AccountFilter
-	4,  // 25: sterling.ledger.v1.GetAccountBalancesRequest.min_position:type_name -> sterling.ledger.v1.Position
-	7,  // 26: sterling.ledger.v1.GetAccountBalancesResponse.balances:type_name -> sterling.ledger.v1.AccountBalance
-	4,  // 27: sterling.ledger.v1.GetAccountBalancesResponse.position:type_name -> sterling.ledger.v1.Position
-	27, // 28: sterling.ledger.v1.QueryAccountsRequest.filter:type_name -> sterling.ledger.v1.QueryFilter
-	4,  // 29: sterling.ledger.v1.QueryAccountsRequest.min_position:type_name -> sterling.ledger.v1.Position
-	5,  // 30: sterling.ledger.v1.QueryAccountsResponse.accounts:type_name -> sterling.ledger.v1.Account
-	4,  // 31: sterling.ledger.v1.QueryAccountsResponse.position:type_name -> sterling.ledger.v1.Position
-	27, // 32: sterling.ledger.v1.QueryTransfersRequest.filter:type_name -> sterling.ledger.v1.QueryFilter
-	4,  // 33: sterling.ledger.v1.QueryTransfersRequest.min_position:type_name -> sterling.ledger.v1.Position
-	6,  // 34: sterling.ledger.v1.QueryTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
-	4,  // 35: sterling.ledger.v1.QueryTransfersResponse.position:type_name -> sterling.ledger.v1.Position
-	2,  // 36: sterling.ledger.v1.FreezeRequest.mode:type_name -> sterling.ledger.v1.FreezeMode
-	54, // 37: sterling.ledger.v1.FreezeResponse.status:type_name -> sterling.ledger.v1.ControlStatus
-	4,  // 38: sterling.ledger.v1.FreezeResponse.position:type_name -> sterling.ledger.v1.Position
-	54, // 39: sterling.ledger.v1.UnfreezeResponse.status:type_name -> sterling.ledger.v1.ControlStatus
-	4,  // 40: sterling.ledger.v1.UnfreezeResponse.position:type_name -> sterling.ledger.v1.Position
-	2,  // 41: sterling.ledger.v1.FrozenState.mode:type_name -> sterling.ledger.v1.FreezeMode
-	41, // 42: sterling.ledger.v1.ListFreezesResponse.freezes:type_name -> sterling.ledger.v1.FrozenState
-	4,  // 43: sterling.ledger.v1.ListFreezesResponse.position:type_name -> sterling.ledger.v1.Position
-	3,  // 44: sterling.ledger.v1.VelocityLimit.side:type_name -> sterling.ledger.v1.TransferSide
-	43, // 45: sterling.ledger.v1.SetVelocityLimitsRequest.limits:type_name -> sterling.ledger.v1.VelocityLimit
-	46, // 46: sterling.ledger.v1.SetVelocityLimitsResponse.results:type_name -> sterling.ledger.v1.ControlResult
-	4,  // 47: sterling.ledger.v1.SetVelocityLimitsResponse.position:type_name -> sterling.ledger.v1.Position
-	54, // 48: sterling.ledger.v1.ControlResult.status:type_name -> sterling.ledger.v1.ControlStatus
-	49, // 49: sterling.ledger.v1.RegisterAssetsResponse.assets:type_name -> sterling.ledger.v1.Asset
-	4,  // 50: sterling.ledger.v1.RegisterAssetsResponse.position:type_name -> sterling.ledger.v1.Position
-	49, // 51: sterling.ledger.v1.ListAssetsResponse.assets:type_name -> sterling.ledger.v1.Asset
-	4,  // 52: sterling.ledger.v1.ListAssetsResponse.position:type_name -> sterling.ledger.v1.Position
-	8,  // 53: sterling.ledger.v1.LedgerService.CreateAccounts:input_type -> sterling.ledger.v1.CreateAccountsRequest
-	11, // 54: sterling.ledger.v1.LedgerService.CreateTransfers:input_type -> sterling.ledger.v1.CreateTransfersRequest
-	14, // 55: sterling.ledger.v1.LedgerService.CreateTransfersStream:input_type -> sterling.ledger.v1.CreateTransfersStreamRequest
-	16, // 56: sterling.ledger.v1.LedgerService.CreateAccountsPacked:input_type -> sterling.ledger.v1.CreateAccountsPackedRequest
-	18, // 57: sterling.ledger.v1.LedgerService.CreateTransfersPacked:input_type -> sterling.ledger.v1.CreateTransfersPackedRequest
-	20, // 58: sterling.ledger.v1.LedgerService.LookupAccounts:input_type -> sterling.ledger.v1.LookupAccountsRequest
-	22, // 59: sterling.ledger.v1.LedgerService.LookupAccountsPacked:input_type -> sterling.ledger.v1.LookupAccountsPackedRequest
-	24, // 60: sterling.ledger.v1.LedgerService.LookupTransfers:input_type -> sterling.ledger.v1.LookupTransfersRequest
-	28, // 61: sterling.ledger.v1.LedgerService.GetAccountTransfers:input_type -> sterling.ledger.v1.GetAccountTransfersRequest
-	30, // 62: sterling.ledger.v1.LedgerService.GetAccountBalances:input_type -> sterling.ledger.v1.GetAccountBalancesRequest
-	32, // 63: sterling.ledger.v1.LedgerService.QueryAccounts:input_type -> sterling.ledger.v1.QueryAccountsRequest
-	34, // 64: sterling.ledger.v1.LedgerService.QueryTransfers:input_type -> sterling.ledger.v1.QueryTransfersRequest
-	36, // 65: sterling.ledger.v1.LedgerService.Freeze:input_type -> sterling.ledger.v1.FreezeRequest
-	38, // 66: sterling.ledger.v1.LedgerService.Unfreeze:input_type -> sterling.ledger.v1.UnfreezeRequest
-	40, // 67: sterling.ledger.v1.LedgerService.ListFreezes:input_type -> sterling.ledger.v1.ListFreezesRequest
-	44, // 68: sterling.ledger.v1.LedgerService.SetVelocityLimits:input_type -> sterling.ledger.v1.SetVelocityLimitsRequest
-	47, // 69: sterling.ledger.v1.LedgerService.RegisterAssets:input_type -> sterling.ledger.v1.RegisterAssetsRequest
-	50, // 70: sterling.ledger.v1.LedgerService.ListAssets:input_type -> sterling.ledger.v1.ListAssetsRequest
-	10, // 71: sterling.ledger.v1.LedgerService.CreateAccounts:output_type -> sterling.ledger.v1.CreateAccountsResponse
-	13, // 72: sterling.ledger.v1.LedgerService.CreateTransfers:output_type -> sterling.ledger.v1.CreateTransfersResponse
-	15, // 73: sterling.ledger.v1.LedgerService.CreateTransfersStream:output_type -> sterling.ledger.v1.CreateTransfersStreamResponse
-	17, // 74: sterling.ledger.v1.LedgerService.CreateAccountsPacked:output_type -> sterling.ledger.v1.CreateAccountsPackedResponse
-	19, // 75: sterling.ledger.v1.LedgerService.CreateTransfersPacked:output_type -> sterling.ledger.v1.CreateTransfersPackedResponse
-	21, // 76: sterling.ledger.v1.LedgerService.LookupAccounts:output_type -> sterling.ledger.v1.LookupAccountsResponse
-	23, // 77: sterling.ledger.v1.LedgerService.LookupAccountsPacked:output_type -> sterling.ledger.v1.LookupAccountsPackedResponse
-	25, // 78: sterling.ledger.v1.LedgerService.LookupTransfers:output_type -> sterling.ledger.v1.LookupTransfersResponse
-	29, // 79: sterling.ledger.v1.LedgerService.GetAccountTransfers:output_type -> sterling.ledger.v1.GetAccountTransfersResponse
-	31, // 80: sterling.ledger.v1.LedgerService.GetAccountBalances:output_type -> sterling.ledger.v1.GetAccountBalancesResponse
-	33, // 81: sterling.ledger.v1.LedgerService.QueryAccounts:output_type -> sterling.ledger.v1.QueryAccountsResponse
-	35, // 82: sterling.ledger.v1.LedgerService.QueryTransfers:output_type -> sterling.ledger.v1.QueryTransfersResponse
-	37, // 83: sterling.ledger.v1.LedgerService.Freeze:output_type -> sterling.ledger.v1.FreezeResponse
-	39, // 84: sterling.ledger.v1.LedgerService.Unfreeze:output_type -> sterling.ledger.v1.UnfreezeResponse
-	42, // 85: sterling.ledger.v1.LedgerService.ListFreezes:output_type -> sterling.ledger.v1.ListFreezesResponse
-	45, // 86: sterling.ledger.v1.LedgerService.SetVelocityLimits:output_type -> sterling.ledger.v1.SetVelocityLimitsResponse
-	48, // 87: sterling.ledger.v1.LedgerService.RegisterAssets:output_type -> sterling.ledger.v1.RegisterAssetsResponse
-	51, // 88: sterling.ledger.v1.LedgerService.ListAssets:output_type -> sterling.ledger.v1.ListAssetsResponse
-	71, // [71:89] is the sub-list for method output_type
-	53, // [53:71] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	62, // 1: sterling.ledger.v1.Account.metadata:type_name -> sterling.ledger.v1.Account.MetadataEntry
+	7,  // 2: sterling.ledger.v1.MetadataValue.personal:type_name -> sterling.ledger.v1.PersonalValue
+	6,  // 3: sterling.ledger.v1.PersonalValue.value:type_name -> sterling.ledger.v1.MetadataValue
+	1,  // 4: sterling.ledger.v1.Transfer.flags:type_name -> sterling.ledger.v1.TransferFlag
+	63, // 5: sterling.ledger.v1.Transfer.metadata:type_name -> sterling.ledger.v1.Transfer.MetadataEntry
+	5,  // 6: sterling.ledger.v1.CreateAccountsRequest.accounts:type_name -> sterling.ledger.v1.Account
+	66, // 7: sterling.ledger.v1.CreateAccountResult.status:type_name -> sterling.ledger.v1.CreateAccountStatus
+	11, // 8: sterling.ledger.v1.CreateAccountsResponse.results:type_name -> sterling.ledger.v1.CreateAccountResult
+	4,  // 9: sterling.ledger.v1.CreateAccountsResponse.position:type_name -> sterling.ledger.v1.Position
+	8,  // 10: sterling.ledger.v1.CreateTransfersRequest.transfers:type_name -> sterling.ledger.v1.Transfer
+	67, // 11: sterling.ledger.v1.CreateTransferResult.status:type_name -> sterling.ledger.v1.CreateTransferStatus
+	14, // 12: sterling.ledger.v1.CreateTransfersResponse.results:type_name -> sterling.ledger.v1.CreateTransferResult
+	4,  // 13: sterling.ledger.v1.CreateTransfersResponse.position:type_name -> sterling.ledger.v1.Position
+	8,  // 14: sterling.ledger.v1.CreateTransfersStreamRequest.transfers:type_name -> sterling.ledger.v1.Transfer
+	14, // 15: sterling.ledger.v1.CreateTransfersStreamResponse.results:type_name -> sterling.ledger.v1.CreateTransferResult
+	4,  // 16: sterling.ledger.v1.CreateTransfersStreamResponse.position:type_name -> sterling.ledger.v1.Position
+	4,  // 17: sterling.ledger.v1.CreateAccountsPackedResponse.position:type_name -> sterling.ledger.v1.Position
+	4,  // 18: sterling.ledger.v1.CreateTransfersPackedResponse.position:type_name -> sterling.ledger.v1.Position
+	5,  // 19: sterling.ledger.v1.LookupAccountsResponse.accounts:type_name -> sterling.ledger.v1.Account
+	4,  // 20: sterling.ledger.v1.LookupAccountsResponse.position:type_name -> sterling.ledger.v1.Position
+	4,  // 21: sterling.ledger.v1.LookupAccountsPackedResponse.position:type_name -> sterling.ledger.v1.Position
+	8,  // 22: sterling.ledger.v1.CreateTransactionRequest.legs:type_name -> sterling.ledger.v1.Transfer
+	64, // 23: sterling.ledger.v1.CreateTransactionRequest.metadata:type_name -> sterling.ledger.v1.CreateTransactionRequest.MetadataEntry
+	67, // 24: sterling.ledger.v1.CreateTransactionResponse.status:type_name -> sterling.ledger.v1.CreateTransferStatus
+	14, // 25: sterling.ledger.v1.CreateTransactionResponse.legs:type_name -> sterling.ledger.v1.CreateTransferResult
+	4,  // 26: sterling.ledger.v1.CreateTransactionResponse.position:type_name -> sterling.ledger.v1.Position
+	26, // 27: sterling.ledger.v1.GetTransactionResponse.transaction:type_name -> sterling.ledger.v1.CreateTransactionRequest
+	4,  // 28: sterling.ledger.v1.GetTransactionResponse.position:type_name -> sterling.ledger.v1.Position
+	65, // 29: sterling.ledger.v1.SetMetadataRequest.metadata:type_name -> sterling.ledger.v1.SetMetadataRequest.MetadataEntry
+	68, // 30: sterling.ledger.v1.SetMetadataResponse.status:type_name -> sterling.ledger.v1.ControlStatus
+	4,  // 31: sterling.ledger.v1.SetMetadataResponse.position:type_name -> sterling.ledger.v1.Position
+	5,  // 32: sterling.ledger.v1.LookupAddressesResponse.accounts:type_name -> sterling.ledger.v1.Account
+	4,  // 33: sterling.ledger.v1.LookupAddressesResponse.position:type_name -> sterling.ledger.v1.Position
+	8,  // 34: sterling.ledger.v1.LookupTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
+	4,  // 35: sterling.ledger.v1.LookupTransfersResponse.position:type_name -> sterling.ledger.v1.Position
+	36, // 36: sterling.ledger.v1.GetAccountTransfersRequest.filter:type_name -> sterling.ledger.v1.AccountFilter
+	4,  // 37: sterling.ledger.v1.GetAccountTransfersRequest.min_position:type_name -> sterling.ledger.v1.Position
+	8,  // 38: sterling.ledger.v1.GetAccountTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
+	4,  // 39: sterling.ledger.v1.GetAccountTransfersResponse.position:type_name -> sterling.ledger.v1.Position
+	36, // 40: sterling.ledger.v1.GetAccountBalancesRequest.filter:type_name -> sterling.ledger.v1.AccountFilter
+	4,  // 41: sterling.ledger.v1.GetAccountBalancesRequest.min_position:type_name -> sterling.ledger.v1.Position
+	9,  // 42: sterling.ledger.v1.GetAccountBalancesResponse.balances:type_name -> sterling.ledger.v1.AccountBalance
+	4,  // 43: sterling.ledger.v1.GetAccountBalancesResponse.position:type_name -> sterling.ledger.v1.Position
+	37, // 44: sterling.ledger.v1.QueryAccountsRequest.filter:type_name -> sterling.ledger.v1.QueryFilter
+	4,  // 45: sterling.ledger.v1.QueryAccountsRequest.min_position:type_name -> sterling.ledger.v1.Position
+	5,  // 46: sterling.ledger.v1.QueryAccountsResponse.accounts:type_name -> sterling.ledger.v1.Account
+	4,  // 47: sterling.ledger.v1.QueryAccountsResponse.position:type_name -> sterling.ledger.v1.Position
+	37, // 48: sterling.ledger.v1.QueryTransfersRequest.filter:type_name -> sterling.ledger.v1.QueryFilter
+	4,  // 49: sterling.ledger.v1.QueryTransfersRequest.min_position:type_name -> sterling.ledger.v1.Position
+	8,  // 50: sterling.ledger.v1.QueryTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
+	4,  // 51: sterling.ledger.v1.QueryTransfersResponse.position:type_name -> sterling.ledger.v1.Position
+	2,  // 52: sterling.ledger.v1.FreezeRequest.mode:type_name -> sterling.ledger.v1.FreezeMode
+	68, // 53: sterling.ledger.v1.FreezeResponse.status:type_name -> sterling.ledger.v1.ControlStatus
+	4,  // 54: sterling.ledger.v1.FreezeResponse.position:type_name -> sterling.ledger.v1.Position
+	68, // 55: sterling.ledger.v1.UnfreezeResponse.status:type_name -> sterling.ledger.v1.ControlStatus
+	4,  // 56: sterling.ledger.v1.UnfreezeResponse.position:type_name -> sterling.ledger.v1.Position
+	2,  // 57: sterling.ledger.v1.FrozenState.mode:type_name -> sterling.ledger.v1.FreezeMode
+	51, // 58: sterling.ledger.v1.ListFreezesResponse.freezes:type_name -> sterling.ledger.v1.FrozenState
+	4,  // 59: sterling.ledger.v1.ListFreezesResponse.position:type_name -> sterling.ledger.v1.Position
+	3,  // 60: sterling.ledger.v1.VelocityLimit.side:type_name -> sterling.ledger.v1.TransferSide
+	53, // 61: sterling.ledger.v1.SetVelocityLimitsRequest.limits:type_name -> sterling.ledger.v1.VelocityLimit
+	56, // 62: sterling.ledger.v1.SetVelocityLimitsResponse.results:type_name -> sterling.ledger.v1.ControlResult
+	4,  // 63: sterling.ledger.v1.SetVelocityLimitsResponse.position:type_name -> sterling.ledger.v1.Position
+	68, // 64: sterling.ledger.v1.ControlResult.status:type_name -> sterling.ledger.v1.ControlStatus
+	59, // 65: sterling.ledger.v1.RegisterAssetsResponse.assets:type_name -> sterling.ledger.v1.Asset
+	4,  // 66: sterling.ledger.v1.RegisterAssetsResponse.position:type_name -> sterling.ledger.v1.Position
+	59, // 67: sterling.ledger.v1.ListAssetsResponse.assets:type_name -> sterling.ledger.v1.Asset
+	4,  // 68: sterling.ledger.v1.ListAssetsResponse.position:type_name -> sterling.ledger.v1.Position
+	6,  // 69: sterling.ledger.v1.Account.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
+	6,  // 70: sterling.ledger.v1.Transfer.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
+	6,  // 71: sterling.ledger.v1.CreateTransactionRequest.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
+	6,  // 72: sterling.ledger.v1.SetMetadataRequest.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
+	10, // 73: sterling.ledger.v1.LedgerService.CreateAccounts:input_type -> sterling.ledger.v1.CreateAccountsRequest
+	13, // 74: sterling.ledger.v1.LedgerService.CreateTransfers:input_type -> sterling.ledger.v1.CreateTransfersRequest
+	16, // 75: sterling.ledger.v1.LedgerService.CreateTransfersStream:input_type -> sterling.ledger.v1.CreateTransfersStreamRequest
+	18, // 76: sterling.ledger.v1.LedgerService.CreateAccountsPacked:input_type -> sterling.ledger.v1.CreateAccountsPackedRequest
+	20, // 77: sterling.ledger.v1.LedgerService.CreateTransfersPacked:input_type -> sterling.ledger.v1.CreateTransfersPackedRequest
+	26, // 78: sterling.ledger.v1.LedgerService.CreateTransaction:input_type -> sterling.ledger.v1.CreateTransactionRequest
+	28, // 79: sterling.ledger.v1.LedgerService.GetTransaction:input_type -> sterling.ledger.v1.GetTransactionRequest
+	30, // 80: sterling.ledger.v1.LedgerService.SetMetadata:input_type -> sterling.ledger.v1.SetMetadataRequest
+	32, // 81: sterling.ledger.v1.LedgerService.LookupAddresses:input_type -> sterling.ledger.v1.LookupAddressesRequest
+	22, // 82: sterling.ledger.v1.LedgerService.LookupAccounts:input_type -> sterling.ledger.v1.LookupAccountsRequest
+	24, // 83: sterling.ledger.v1.LedgerService.LookupAccountsPacked:input_type -> sterling.ledger.v1.LookupAccountsPackedRequest
+	34, // 84: sterling.ledger.v1.LedgerService.LookupTransfers:input_type -> sterling.ledger.v1.LookupTransfersRequest
+	38, // 85: sterling.ledger.v1.LedgerService.GetAccountTransfers:input_type -> sterling.ledger.v1.GetAccountTransfersRequest
+	40, // 86: sterling.ledger.v1.LedgerService.GetAccountBalances:input_type -> sterling.ledger.v1.GetAccountBalancesRequest
+	42, // 87: sterling.ledger.v1.LedgerService.QueryAccounts:input_type -> sterling.ledger.v1.QueryAccountsRequest
+	44, // 88: sterling.ledger.v1.LedgerService.QueryTransfers:input_type -> sterling.ledger.v1.QueryTransfersRequest
+	46, // 89: sterling.ledger.v1.LedgerService.Freeze:input_type -> sterling.ledger.v1.FreezeRequest
+	48, // 90: sterling.ledger.v1.LedgerService.Unfreeze:input_type -> sterling.ledger.v1.UnfreezeRequest
+	50, // 91: sterling.ledger.v1.LedgerService.ListFreezes:input_type -> sterling.ledger.v1.ListFreezesRequest
+	54, // 92: sterling.ledger.v1.LedgerService.SetVelocityLimits:input_type -> sterling.ledger.v1.SetVelocityLimitsRequest
+	57, // 93: sterling.ledger.v1.LedgerService.RegisterAssets:input_type -> sterling.ledger.v1.RegisterAssetsRequest
+	60, // 94: sterling.ledger.v1.LedgerService.ListAssets:input_type -> sterling.ledger.v1.ListAssetsRequest
+	12, // 95: sterling.ledger.v1.LedgerService.CreateAccounts:output_type -> sterling.ledger.v1.CreateAccountsResponse
+	15, // 96: sterling.ledger.v1.LedgerService.CreateTransfers:output_type -> sterling.ledger.v1.CreateTransfersResponse
+	17, // 97: sterling.ledger.v1.LedgerService.CreateTransfersStream:output_type -> sterling.ledger.v1.CreateTransfersStreamResponse
+	19, // 98: sterling.ledger.v1.LedgerService.CreateAccountsPacked:output_type -> sterling.ledger.v1.CreateAccountsPackedResponse
+	21, // 99: sterling.ledger.v1.LedgerService.CreateTransfersPacked:output_type -> sterling.ledger.v1.CreateTransfersPackedResponse
+	27, // 100: sterling.ledger.v1.LedgerService.CreateTransaction:output_type -> sterling.ledger.v1.CreateTransactionResponse
+	29, // 101: sterling.ledger.v1.LedgerService.GetTransaction:output_type -> sterling.ledger.v1.GetTransactionResponse
+	31, // 102: sterling.ledger.v1.LedgerService.SetMetadata:output_type -> sterling.ledger.v1.SetMetadataResponse
+	33, // 103: sterling.ledger.v1.LedgerService.LookupAddresses:output_type -> sterling.ledger.v1.LookupAddressesResponse
+	23, // 104: sterling.ledger.v1.LedgerService.LookupAccounts:output_type -> sterling.ledger.v1.LookupAccountsResponse
+	25, // 105: sterling.ledger.v1.LedgerService.LookupAccountsPacked:output_type -> sterling.ledger.v1.LookupAccountsPackedResponse
+	35, // 106: sterling.ledger.v1.LedgerService.LookupTransfers:output_type -> sterling.ledger.v1.LookupTransfersResponse
+	39, // 107: sterling.ledger.v1.LedgerService.GetAccountTransfers:output_type -> sterling.ledger.v1.GetAccountTransfersResponse
+	41, // 108: sterling.ledger.v1.LedgerService.GetAccountBalances:output_type -> sterling.ledger.v1.GetAccountBalancesResponse
+	43, // 109: sterling.ledger.v1.LedgerService.QueryAccounts:output_type -> sterling.ledger.v1.QueryAccountsResponse
+	45, // 110: sterling.ledger.v1.LedgerService.QueryTransfers:output_type -> sterling.ledger.v1.QueryTransfersResponse
+	47, // 111: sterling.ledger.v1.LedgerService.Freeze:output_type -> sterling.ledger.v1.FreezeResponse
+	49, // 112: sterling.ledger.v1.LedgerService.Unfreeze:output_type -> sterling.ledger.v1.UnfreezeResponse
+	52, // 113: sterling.ledger.v1.LedgerService.ListFreezes:output_type -> sterling.ledger.v1.ListFreezesResponse
+	55, // 114: sterling.ledger.v1.LedgerService.SetVelocityLimits:output_type -> sterling.ledger.v1.SetVelocityLimitsResponse
+	58, // 115: sterling.ledger.v1.LedgerService.RegisterAssets:output_type -> sterling.ledger.v1.RegisterAssetsResponse
+	61, // 116: sterling.ledger.v1.LedgerService.ListAssets:output_type -> sterling.ledger.v1.ListAssetsResponse
+	95, // [95:117] is the sub-list for method output_type
+	73, // [73:95] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_sterling_ledger_v1_ledger_proto_init() }
@@ -3872,13 +4798,22 @@ func file_sterling_ledger_v1_ledger_proto_init() {
 		return
 	}
 	file_sterling_ledger_v1_status_proto_init()
-	file_sterling_ledger_v1_ledger_proto_msgTypes[2].OneofWrappers = []any{}
-	file_sterling_ledger_v1_ledger_proto_msgTypes[32].OneofWrappers = []any{
+	file_sterling_ledger_v1_ledger_proto_msgTypes[2].OneofWrappers = []any{
+		(*MetadataValue_Text)(nil),
+		(*MetadataValue_Integer)(nil),
+		(*MetadataValue_Truth)(nil),
+		(*MetadataValue_Amount)(nil),
+		(*MetadataValue_Time)(nil),
+		(*MetadataValue_Data)(nil),
+		(*MetadataValue_Personal)(nil),
+	}
+	file_sterling_ledger_v1_ledger_proto_msgTypes[4].OneofWrappers = []any{}
+	file_sterling_ledger_v1_ledger_proto_msgTypes[42].OneofWrappers = []any{
 		(*FreezeRequest_AccountId)(nil),
 		(*FreezeRequest_TransferCode)(nil),
 		(*FreezeRequest_WholeCell)(nil),
 	}
-	file_sterling_ledger_v1_ledger_proto_msgTypes[37].OneofWrappers = []any{
+	file_sterling_ledger_v1_ledger_proto_msgTypes[47].OneofWrappers = []any{
 		(*FrozenState_AccountId)(nil),
 		(*FrozenState_TransferCode)(nil),
 		(*FrozenState_WholeCell)(nil),
@@ -3889,7 +4824,7 @@ func file_sterling_ledger_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_ledger_v1_ledger_proto_rawDesc), len(file_sterling_ledger_v1_ledger_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   48,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,6 +45,10 @@ const (
 	LedgerService_CreateTransfersStream_FullMethodName = "/sterling.ledger.v1.LedgerService/CreateTransfersStream"
 	LedgerService_CreateAccountsPacked_FullMethodName  = "/sterling.ledger.v1.LedgerService/CreateAccountsPacked"
 	LedgerService_CreateTransfersPacked_FullMethodName = "/sterling.ledger.v1.LedgerService/CreateTransfersPacked"
+	LedgerService_CreateTransaction_FullMethodName     = "/sterling.ledger.v1.LedgerService/CreateTransaction"
+	LedgerService_GetTransaction_FullMethodName        = "/sterling.ledger.v1.LedgerService/GetTransaction"
+	LedgerService_SetMetadata_FullMethodName           = "/sterling.ledger.v1.LedgerService/SetMetadata"
+	LedgerService_LookupAddresses_FullMethodName       = "/sterling.ledger.v1.LedgerService/LookupAddresses"
 	LedgerService_LookupAccounts_FullMethodName        = "/sterling.ledger.v1.LedgerService/LookupAccounts"
 	LedgerService_LookupAccountsPacked_FullMethodName  = "/sterling.ledger.v1.LedgerService/LookupAccountsPacked"
 	LedgerService_LookupTransfers_FullMethodName       = "/sterling.ledger.v1.LedgerService/LookupTransfers"
@@ -87,6 +91,17 @@ type LedgerServiceClient interface {
 	// CreateTransfersPacked is CreateTransfers with 128-byte records, for bulk.
 	// Role: teller.
 	CreateTransfersPacked(ctx context.Context, in *CreateTransfersPackedRequest, opts ...grpc.CallOption) (*CreateTransfersPackedResponse, error)
+	// CreateTransaction records up to 8,189 legs, all or none of them, under one id
+	// that makes it idempotent. Answers once the outcome is durable. Role: teller.
+	CreateTransaction(ctx context.Context, in *CreateTransactionRequest, opts ...grpc.CallOption) (*CreateTransactionResponse, error)
+	// GetTransaction returns a transaction with its legs as recorded; NOT_FOUND
+	// where there is none. Linearizable. Role: reader.
+	GetTransaction(ctx context.Context, in *GetTransactionRequest, opts ...grpc.CallOption) (*GetTransactionResponse, error)
+	// SetMetadata replaces all metadata of an account. Role: teller.
+	SetMetadata(ctx context.Context, in *SetMetadataRequest, opts ...grpc.CallOption) (*SetMetadataResponse, error)
+	// LookupAddresses returns the accounts with these addresses: those found, in
+	// the order asked. Linearizable. Role: reader.
+	LookupAddresses(ctx context.Context, in *LookupAddressesRequest, opts ...grpc.CallOption) (*LookupAddressesResponse, error)
 	// LookupAccounts returns accounts with their current balances: those found,
 	// in the order asked. Linearizable. Role: reader.
 	LookupAccounts(ctx context.Context, in *LookupAccountsRequest, opts ...grpc.CallOption) (*LookupAccountsResponse, error)
@@ -183,6 +198,46 @@ func (c *ledgerServiceClient) CreateTransfersPacked(ctx context.Context, in *Cre
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateTransfersPackedResponse)
 	err := c.cc.Invoke(ctx, LedgerService_CreateTransfersPacked_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ledgerServiceClient) CreateTransaction(ctx context.Context, in *CreateTransactionRequest, opts ...grpc.CallOption) (*CreateTransactionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateTransactionResponse)
+	err := c.cc.Invoke(ctx, LedgerService_CreateTransaction_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ledgerServiceClient) GetTransaction(ctx context.Context, in *GetTransactionRequest, opts ...grpc.CallOption) (*GetTransactionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetTransactionResponse)
+	err := c.cc.Invoke(ctx, LedgerService_GetTransaction_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ledgerServiceClient) SetMetadata(ctx context.Context, in *SetMetadataRequest, opts ...grpc.CallOption) (*SetMetadataResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetMetadataResponse)
+	err := c.cc.Invoke(ctx, LedgerService_SetMetadata_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ledgerServiceClient) LookupAddresses(ctx context.Context, in *LookupAddressesRequest, opts ...grpc.CallOption) (*LookupAddressesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LookupAddressesResponse)
+	err := c.cc.Invoke(ctx, LedgerService_LookupAddresses_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -346,6 +401,17 @@ type LedgerServiceServer interface {
 	// CreateTransfersPacked is CreateTransfers with 128-byte records, for bulk.
 	// Role: teller.
 	CreateTransfersPacked(context.Context, *CreateTransfersPackedRequest) (*CreateTransfersPackedResponse, error)
+	// CreateTransaction records up to 8,189 legs, all or none of them, under one id
+	// that makes it idempotent. Answers once the outcome is durable. Role: teller.
+	CreateTransaction(context.Context, *CreateTransactionRequest) (*CreateTransactionResponse, error)
+	// GetTransaction returns a transaction with its legs as recorded; NOT_FOUND
+	// where there is none. Linearizable. Role: reader.
+	GetTransaction(context.Context, *GetTransactionRequest) (*GetTransactionResponse, error)
+	// SetMetadata replaces all metadata of an account. Role: teller.
+	SetMetadata(context.Context, *SetMetadataRequest) (*SetMetadataResponse, error)
+	// LookupAddresses returns the accounts with these addresses: those found, in
+	// the order asked. Linearizable. Role: reader.
+	LookupAddresses(context.Context, *LookupAddressesRequest) (*LookupAddressesResponse, error)
 	// LookupAccounts returns accounts with their current balances: those found,
 	// in the order asked. Linearizable. Role: reader.
 	LookupAccounts(context.Context, *LookupAccountsRequest) (*LookupAccountsResponse, error)
@@ -409,6 +475,18 @@ func (UnimplementedLedgerServiceServer) CreateAccountsPacked(context.Context, *C
 }
 func (UnimplementedLedgerServiceServer) CreateTransfersPacked(context.Context, *CreateTransfersPackedRequest) (*CreateTransfersPackedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateTransfersPacked not implemented")
+}
+func (UnimplementedLedgerServiceServer) CreateTransaction(context.Context, *CreateTransactionRequest) (*CreateTransactionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateTransaction not implemented")
+}
+func (UnimplementedLedgerServiceServer) GetTransaction(context.Context, *GetTransactionRequest) (*GetTransactionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTransaction not implemented")
+}
+func (UnimplementedLedgerServiceServer) SetMetadata(context.Context, *SetMetadataRequest) (*SetMetadataResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetMetadata not implemented")
+}
+func (UnimplementedLedgerServiceServer) LookupAddresses(context.Context, *LookupAddressesRequest) (*LookupAddressesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LookupAddresses not implemented")
 }
 func (UnimplementedLedgerServiceServer) LookupAccounts(context.Context, *LookupAccountsRequest) (*LookupAccountsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LookupAccounts not implemented")
@@ -545,6 +623,78 @@ func _LedgerService_CreateTransfersPacked_Handler(srv interface{}, ctx context.C
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(LedgerServiceServer).CreateTransfersPacked(ctx, req.(*CreateTransfersPackedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LedgerService_CreateTransaction_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateTransactionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).CreateTransaction(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_CreateTransaction_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).CreateTransaction(ctx, req.(*CreateTransactionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LedgerService_GetTransaction_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTransactionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).GetTransaction(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_GetTransaction_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).GetTransaction(ctx, req.(*GetTransactionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LedgerService_SetMetadata_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetMetadataRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).SetMetadata(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_SetMetadata_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).SetMetadata(ctx, req.(*SetMetadataRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LedgerService_LookupAddresses_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LookupAddressesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).LookupAddresses(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_LookupAddresses_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).LookupAddresses(ctx, req.(*LookupAddressesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -805,6 +955,22 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateTransfersPacked",
 			Handler:    _LedgerService_CreateTransfersPacked_Handler,
+		},
+		{
+			MethodName: "CreateTransaction",
+			Handler:    _LedgerService_CreateTransaction_Handler,
+		},
+		{
+			MethodName: "GetTransaction",
+			Handler:    _LedgerService_GetTransaction_Handler,
+		},
+		{
+			MethodName: "SetMetadata",
+			Handler:    _LedgerService_SetMetadata_Handler,
+		},
+		{
+			MethodName: "LookupAddresses",
+			Handler:    _LedgerService_LookupAddresses_Handler,
 		},
 		{
 			MethodName: "LookupAccounts",

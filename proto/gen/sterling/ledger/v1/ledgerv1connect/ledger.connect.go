@@ -69,6 +69,18 @@ const (
 	// LedgerServiceCreateTransfersPackedProcedure is the fully-qualified name of the LedgerService's
 	// CreateTransfersPacked RPC.
 	LedgerServiceCreateTransfersPackedProcedure = "/sterling.ledger.v1.LedgerService/CreateTransfersPacked"
+	// LedgerServiceCreateTransactionProcedure is the fully-qualified name of the LedgerService's
+	// CreateTransaction RPC.
+	LedgerServiceCreateTransactionProcedure = "/sterling.ledger.v1.LedgerService/CreateTransaction"
+	// LedgerServiceGetTransactionProcedure is the fully-qualified name of the LedgerService's
+	// GetTransaction RPC.
+	LedgerServiceGetTransactionProcedure = "/sterling.ledger.v1.LedgerService/GetTransaction"
+	// LedgerServiceSetMetadataProcedure is the fully-qualified name of the LedgerService's SetMetadata
+	// RPC.
+	LedgerServiceSetMetadataProcedure = "/sterling.ledger.v1.LedgerService/SetMetadata"
+	// LedgerServiceLookupAddressesProcedure is the fully-qualified name of the LedgerService's
+	// LookupAddresses RPC.
+	LedgerServiceLookupAddressesProcedure = "/sterling.ledger.v1.LedgerService/LookupAddresses"
 	// LedgerServiceLookupAccountsProcedure is the fully-qualified name of the LedgerService's
 	// LookupAccounts RPC.
 	LedgerServiceLookupAccountsProcedure = "/sterling.ledger.v1.LedgerService/LookupAccounts"
@@ -130,6 +142,17 @@ type LedgerServiceClient interface {
 	// CreateTransfersPacked is CreateTransfers with 128-byte records, for bulk.
 	// Role: teller.
 	CreateTransfersPacked(context.Context, *connect.Request[v1.CreateTransfersPackedRequest]) (*connect.Response[v1.CreateTransfersPackedResponse], error)
+	// CreateTransaction records up to 8,189 legs, all or none of them, under one id
+	// that makes it idempotent. Answers once the outcome is durable. Role: teller.
+	CreateTransaction(context.Context, *connect.Request[v1.CreateTransactionRequest]) (*connect.Response[v1.CreateTransactionResponse], error)
+	// GetTransaction returns a transaction with its legs as recorded; NOT_FOUND
+	// where there is none. Linearizable. Role: reader.
+	GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error)
+	// SetMetadata replaces all metadata of an account. Role: teller.
+	SetMetadata(context.Context, *connect.Request[v1.SetMetadataRequest]) (*connect.Response[v1.SetMetadataResponse], error)
+	// LookupAddresses returns the accounts with these addresses: those found, in
+	// the order asked. Linearizable. Role: reader.
+	LookupAddresses(context.Context, *connect.Request[v1.LookupAddressesRequest]) (*connect.Response[v1.LookupAddressesResponse], error)
 	// LookupAccounts returns accounts with their current balances: those found,
 	// in the order asked. Linearizable. Role: reader.
 	LookupAccounts(context.Context, *connect.Request[v1.LookupAccountsRequest]) (*connect.Response[v1.LookupAccountsResponse], error)
@@ -210,6 +233,30 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+LedgerServiceCreateTransfersPackedProcedure,
 			connect.WithSchema(ledgerServiceMethods.ByName("CreateTransfersPacked")),
+			connect.WithClientOptions(opts...),
+		),
+		createTransaction: connect.NewClient[v1.CreateTransactionRequest, v1.CreateTransactionResponse](
+			httpClient,
+			baseURL+LedgerServiceCreateTransactionProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("CreateTransaction")),
+			connect.WithClientOptions(opts...),
+		),
+		getTransaction: connect.NewClient[v1.GetTransactionRequest, v1.GetTransactionResponse](
+			httpClient,
+			baseURL+LedgerServiceGetTransactionProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("GetTransaction")),
+			connect.WithClientOptions(opts...),
+		),
+		setMetadata: connect.NewClient[v1.SetMetadataRequest, v1.SetMetadataResponse](
+			httpClient,
+			baseURL+LedgerServiceSetMetadataProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("SetMetadata")),
+			connect.WithClientOptions(opts...),
+		),
+		lookupAddresses: connect.NewClient[v1.LookupAddressesRequest, v1.LookupAddressesResponse](
+			httpClient,
+			baseURL+LedgerServiceLookupAddressesProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("LookupAddresses")),
 			connect.WithClientOptions(opts...),
 		),
 		lookupAccounts: connect.NewClient[v1.LookupAccountsRequest, v1.LookupAccountsResponse](
@@ -300,6 +347,10 @@ type ledgerServiceClient struct {
 	createTransfersStream *connect.Client[v1.CreateTransfersStreamRequest, v1.CreateTransfersStreamResponse]
 	createAccountsPacked  *connect.Client[v1.CreateAccountsPackedRequest, v1.CreateAccountsPackedResponse]
 	createTransfersPacked *connect.Client[v1.CreateTransfersPackedRequest, v1.CreateTransfersPackedResponse]
+	createTransaction     *connect.Client[v1.CreateTransactionRequest, v1.CreateTransactionResponse]
+	getTransaction        *connect.Client[v1.GetTransactionRequest, v1.GetTransactionResponse]
+	setMetadata           *connect.Client[v1.SetMetadataRequest, v1.SetMetadataResponse]
+	lookupAddresses       *connect.Client[v1.LookupAddressesRequest, v1.LookupAddressesResponse]
 	lookupAccounts        *connect.Client[v1.LookupAccountsRequest, v1.LookupAccountsResponse]
 	lookupAccountsPacked  *connect.Client[v1.LookupAccountsPackedRequest, v1.LookupAccountsPackedResponse]
 	lookupTransfers       *connect.Client[v1.LookupTransfersRequest, v1.LookupTransfersResponse]
@@ -338,6 +389,26 @@ func (c *ledgerServiceClient) CreateAccountsPacked(ctx context.Context, req *con
 // CreateTransfersPacked calls sterling.ledger.v1.LedgerService.CreateTransfersPacked.
 func (c *ledgerServiceClient) CreateTransfersPacked(ctx context.Context, req *connect.Request[v1.CreateTransfersPackedRequest]) (*connect.Response[v1.CreateTransfersPackedResponse], error) {
 	return c.createTransfersPacked.CallUnary(ctx, req)
+}
+
+// CreateTransaction calls sterling.ledger.v1.LedgerService.CreateTransaction.
+func (c *ledgerServiceClient) CreateTransaction(ctx context.Context, req *connect.Request[v1.CreateTransactionRequest]) (*connect.Response[v1.CreateTransactionResponse], error) {
+	return c.createTransaction.CallUnary(ctx, req)
+}
+
+// GetTransaction calls sterling.ledger.v1.LedgerService.GetTransaction.
+func (c *ledgerServiceClient) GetTransaction(ctx context.Context, req *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error) {
+	return c.getTransaction.CallUnary(ctx, req)
+}
+
+// SetMetadata calls sterling.ledger.v1.LedgerService.SetMetadata.
+func (c *ledgerServiceClient) SetMetadata(ctx context.Context, req *connect.Request[v1.SetMetadataRequest]) (*connect.Response[v1.SetMetadataResponse], error) {
+	return c.setMetadata.CallUnary(ctx, req)
+}
+
+// LookupAddresses calls sterling.ledger.v1.LedgerService.LookupAddresses.
+func (c *ledgerServiceClient) LookupAddresses(ctx context.Context, req *connect.Request[v1.LookupAddressesRequest]) (*connect.Response[v1.LookupAddressesResponse], error) {
+	return c.lookupAddresses.CallUnary(ctx, req)
 }
 
 // LookupAccounts calls sterling.ledger.v1.LedgerService.LookupAccounts.
@@ -427,6 +498,17 @@ type LedgerServiceHandler interface {
 	// CreateTransfersPacked is CreateTransfers with 128-byte records, for bulk.
 	// Role: teller.
 	CreateTransfersPacked(context.Context, *connect.Request[v1.CreateTransfersPackedRequest]) (*connect.Response[v1.CreateTransfersPackedResponse], error)
+	// CreateTransaction records up to 8,189 legs, all or none of them, under one id
+	// that makes it idempotent. Answers once the outcome is durable. Role: teller.
+	CreateTransaction(context.Context, *connect.Request[v1.CreateTransactionRequest]) (*connect.Response[v1.CreateTransactionResponse], error)
+	// GetTransaction returns a transaction with its legs as recorded; NOT_FOUND
+	// where there is none. Linearizable. Role: reader.
+	GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error)
+	// SetMetadata replaces all metadata of an account. Role: teller.
+	SetMetadata(context.Context, *connect.Request[v1.SetMetadataRequest]) (*connect.Response[v1.SetMetadataResponse], error)
+	// LookupAddresses returns the accounts with these addresses: those found, in
+	// the order asked. Linearizable. Role: reader.
+	LookupAddresses(context.Context, *connect.Request[v1.LookupAddressesRequest]) (*connect.Response[v1.LookupAddressesResponse], error)
 	// LookupAccounts returns accounts with their current balances: those found,
 	// in the order asked. Linearizable. Role: reader.
 	LookupAccounts(context.Context, *connect.Request[v1.LookupAccountsRequest]) (*connect.Response[v1.LookupAccountsResponse], error)
@@ -503,6 +585,30 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		LedgerServiceCreateTransfersPackedProcedure,
 		svc.CreateTransfersPacked,
 		connect.WithSchema(ledgerServiceMethods.ByName("CreateTransfersPacked")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceCreateTransactionHandler := connect.NewUnaryHandler(
+		LedgerServiceCreateTransactionProcedure,
+		svc.CreateTransaction,
+		connect.WithSchema(ledgerServiceMethods.ByName("CreateTransaction")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceGetTransactionHandler := connect.NewUnaryHandler(
+		LedgerServiceGetTransactionProcedure,
+		svc.GetTransaction,
+		connect.WithSchema(ledgerServiceMethods.ByName("GetTransaction")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceSetMetadataHandler := connect.NewUnaryHandler(
+		LedgerServiceSetMetadataProcedure,
+		svc.SetMetadata,
+		connect.WithSchema(ledgerServiceMethods.ByName("SetMetadata")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceLookupAddressesHandler := connect.NewUnaryHandler(
+		LedgerServiceLookupAddressesProcedure,
+		svc.LookupAddresses,
+		connect.WithSchema(ledgerServiceMethods.ByName("LookupAddresses")),
 		connect.WithHandlerOptions(opts...),
 	)
 	ledgerServiceLookupAccountsHandler := connect.NewUnaryHandler(
@@ -595,6 +701,14 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceCreateAccountsPackedHandler.ServeHTTP(w, r)
 		case LedgerServiceCreateTransfersPackedProcedure:
 			ledgerServiceCreateTransfersPackedHandler.ServeHTTP(w, r)
+		case LedgerServiceCreateTransactionProcedure:
+			ledgerServiceCreateTransactionHandler.ServeHTTP(w, r)
+		case LedgerServiceGetTransactionProcedure:
+			ledgerServiceGetTransactionHandler.ServeHTTP(w, r)
+		case LedgerServiceSetMetadataProcedure:
+			ledgerServiceSetMetadataHandler.ServeHTTP(w, r)
+		case LedgerServiceLookupAddressesProcedure:
+			ledgerServiceLookupAddressesHandler.ServeHTTP(w, r)
 		case LedgerServiceLookupAccountsProcedure:
 			ledgerServiceLookupAccountsHandler.ServeHTTP(w, r)
 		case LedgerServiceLookupAccountsPackedProcedure:
@@ -648,6 +762,22 @@ func (UnimplementedLedgerServiceHandler) CreateAccountsPacked(context.Context, *
 
 func (UnimplementedLedgerServiceHandler) CreateTransfersPacked(context.Context, *connect.Request[v1.CreateTransfersPackedRequest]) (*connect.Response[v1.CreateTransfersPackedResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.ledger.v1.LedgerService.CreateTransfersPacked is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) CreateTransaction(context.Context, *connect.Request[v1.CreateTransactionRequest]) (*connect.Response[v1.CreateTransactionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.ledger.v1.LedgerService.CreateTransaction is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.ledger.v1.LedgerService.GetTransaction is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) SetMetadata(context.Context, *connect.Request[v1.SetMetadataRequest]) (*connect.Response[v1.SetMetadataResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.ledger.v1.LedgerService.SetMetadata is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) LookupAddresses(context.Context, *connect.Request[v1.LookupAddressesRequest]) (*connect.Response[v1.LookupAddressesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.ledger.v1.LedgerService.LookupAddresses is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) LookupAccounts(context.Context, *connect.Request[v1.LookupAccountsRequest]) (*connect.Response[v1.LookupAccountsResponse], error) {

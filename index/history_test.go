@@ -2,6 +2,7 @@ package index_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,7 +56,14 @@ func TestHistoryModel(t *testing.T) {
 	})
 }
 
-func (p *past) compare(t *rapid.T) {
+// tester is a testing.T or a rapid.T.
+type tester interface {
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Context() context.Context
+}
+
+func (p *past) compare(t tester) {
 	for i := range p.accounts {
 		a := &p.accounts[i]
 		p.balances(t, a.ref)
@@ -68,7 +76,7 @@ func (p *past) compare(t *rapid.T) {
 }
 
 // balances compares as-of balances right before, at and after every line of any account.
-func (p *past) balances(t *rapid.T, a index.AccountRef) {
+func (p *past) balances(t tester, a index.AccountRef) {
 	moments := []uint64{0, 1, firstMoment, p.time + 1, 1 << 62, 1<<64 - 1}
 	for i := range p.lines {
 		moments = append(moments, p.lines[i].at-1, p.lines[i].at, p.lines[i].at+1)
@@ -83,7 +91,7 @@ func (p *past) balances(t *rapid.T, a index.AccountRef) {
 	}
 }
 
-func (p *past) days(t *rapid.T, a index.AccountRef) {
+func (p *past) days(t tester, a index.AccountRef) {
 	first, last := journal.DateOf(firstMoment, 0)-8, journal.DateOf(p.time, p.offset)+8
 	for day := first; day <= last; day++ {
 		got, err := p.q.BalanceOn(t.Context(), a, day)
@@ -95,8 +103,8 @@ func (p *past) days(t *rapid.T, a index.AccountRef) {
 }
 
 // read reads all pages of a statement and checks that each row's balances follow from the ones before.
-func (p *past) read(t *rapid.T, f index.StatementQuery) (rows []index.StatementRow, opening, closing ledger.Balances) {
-	p.q.SetScan(rapid.SampledFrom([]int{200, index.MaxScan}).Draw(t, "scan"))
+func (p *past) read(t tester, f index.StatementQuery) (rows []index.StatementRow, opening, closing ledger.Balances) {
+	p.q.SetScan([]int{200, index.MaxScan}[p.rng.IntN(2)])
 	defer p.q.SetScan(index.MaxScan)
 	var now ledger.Balances
 	for pages := 0; ; pages++ {
@@ -142,7 +150,7 @@ func after(b ledger.Balances, d *index.Delta) ledger.Balances {
 	return b
 }
 
-func (p *past) compareRows(t *rapid.T, rows []index.StatementRow, want []line, byDate bool) {
+func (p *past) compareRows(t tester, rows []index.StatementRow, want []line, byDate bool) {
 	if len(rows) != len(want) {
 		t.Fatalf("%d rows, want %d", len(rows), len(want))
 	}
@@ -159,11 +167,11 @@ func (p *past) compareRows(t *rapid.T, rows []index.StatementRow, want []line, b
 	}
 }
 
-func (p *past) byTime(t *rapid.T, a index.AccountRef) {
-	f := index.StatementQuery{Account: a, Limit: rapid.SampledFrom([]int{1, 3, 1000}).Draw(t, "limit")}
-	if len(p.lines) > 0 && rapid.Bool().Draw(t, "bounded") {
-		f.From = p.lines[rapid.IntRange(0, len(p.lines)-1).Draw(t, "from")].at - rapid.Uint64Range(0, 1).Draw(t, "before")
-		f.To = max(f.From, p.lines[rapid.IntRange(0, len(p.lines)-1).Draw(t, "to")].at)
+func (p *past) byTime(t tester, a index.AccountRef) {
+	f := index.StatementQuery{Account: a, Limit: []int{1, 3, 1000}[p.rng.IntN(3)]}
+	if len(p.lines) > 0 && p.maybe(50) {
+		f.From = p.lines[p.rng.IntN(len(p.lines))].at - p.rng.Uint64N(2)
+		f.To = max(f.From, p.lines[p.rng.IntN(len(p.lines))].at)
 	}
 	rows, opening, closing := p.read(t, f)
 	to := f.To
@@ -180,13 +188,13 @@ func (p *past) byTime(t *rapid.T, a index.AccountRef) {
 	}
 }
 
-func (p *past) byDate(t *rapid.T, a index.AccountRef) {
+func (p *past) byDate(t tester, a index.AccountRef) {
 	first, last := journal.DateOf(firstMoment, 0)-8, journal.DateOf(p.time, p.offset)+8
 	f := index.StatementQuery{
-		Account: a, ByDate: true, Limit: rapid.SampledFrom([]int{1, 3, 1000}).Draw(t, "limit"),
-		FirstDay: journal.Date(rapid.Uint32Range(uint32(first), uint32(last)).Draw(t, "first day")),
+		Account: a, ByDate: true, Limit: []int{1, 3, 1000}[p.rng.IntN(3)],
+		FirstDay: first + journal.Date(p.rng.Uint32N(uint32(last-first)+1)),
 	}
-	f.LastDay = journal.Date(rapid.Uint32Range(uint32(f.FirstDay), uint32(last)).Draw(t, "last day"))
+	f.LastDay = f.FirstDay + journal.Date(p.rng.Uint32N(uint32(last-f.FirstDay)+1))
 	rows, opening, closing := p.read(t, f)
 	within := func(l *line) bool { return l.posts && l.date >= f.FirstDay && l.date <= f.LastDay }
 	p.compareRows(t, rows, p.chosen(a.Number, within, func(x, y line) int {
@@ -204,7 +212,7 @@ func (p *past) byDate(t *rapid.T, a index.AccountRef) {
 	}
 }
 
-func (p *past) addresses(t *rapid.T) {
+func (p *past) addresses(t tester) {
 	for _, prefix := range []string{"", "merchant", "merchant:", "user:", "nobody"} {
 		var got, want []string
 		for after := ""; ; {
@@ -232,7 +240,7 @@ func (p *past) addresses(t *rapid.T) {
 	}
 }
 
-func (p *past) metadata(t *rapid.T) {
+func (p *past) metadata(t tester) {
 	for _, conditions := range [][]index.MetaCondition{
 		{{Key: "channel"}},
 		{index.MetaCondition(journal.Text("channel", "app"))},
@@ -278,7 +286,7 @@ func (p *past) metadata(t *rapid.T) {
 	}
 }
 
-func (p *past) transfersWith(t *rapid.T, conditions []index.MetaCondition, matches func([]journal.Meta) bool) {
+func (p *past) transfersWith(t tester, conditions []index.MetaCondition, matches func([]journal.Meta) bool) {
 	var got, want []journal.Position
 	for f := (index.MetaQuery{Conditions: conditions, Limit: 3}); ; {
 		rows, next, err := p.q.TransfersByMetadata(t.Context(), f)

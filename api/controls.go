@@ -80,17 +80,19 @@ func readSide(field string, number int32, largest journal.FreezeMode) (journal.F
 	return journal.FreezeMode(number), nil //nolint:gosec // checked
 }
 
+func readUnfreeze(r *ledgerv1.UnfreezeRequest) (u journal.Unfreeze, err error) {
+	if u.ID, err = readU128("id", r.GetId()); err != nil {
+		return u, err
+	}
+	if u.FreezeID, err = readU128("freezeId", r.GetFreezeId()); err != nil {
+		return u, err
+	}
+	return u, readReason(&u.Reason, r.GetReason())
+}
+
 func (s *Server) unfreeze(ctx context.Context, p auth.Principal, r *ledgerv1.UnfreezeRequest) (*ledgerv1.UnfreezeResponse, error) {
-	id, err := readU128("id", r.GetId())
+	u, err := readUnfreeze(r)
 	if err != nil {
-		return nil, err
-	}
-	freeze, err := readU128("freezeId", r.GetFreezeId())
-	if err != nil {
-		return nil, err
-	}
-	u := journal.Unfreeze{ID: id, FreezeID: freeze}
-	if err := readReason(&u.Reason, r.GetReason()); err != nil {
 		return nil, err
 	}
 	done, err := s.control(ctx, p, journal.KindUnfreeze, journal.Bytes([]journal.Unfreeze{u}))

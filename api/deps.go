@@ -31,6 +31,15 @@ type Reader interface {
 	Freezes(ctx context.Context, inForce bool) ([]ledger.Freeze, error)
 	Assets() *ledger.Catalogue
 	Head() uint64 // sequence number of the last durable block
+	// Read calls fn with the state between two requests, and returns once
+	// everything it saw is durable.
+	Read(ctx context.Context, fn func(*ledger.State)) error
+	// Attachment returns what is attached to the event at p, nil where nothing is.
+	Attachment(ctx context.Context, p journal.Position) ([]byte, error)
+	// Transaction returns the head of a transaction, nil where there is none.
+	Transaction(ctx context.Context, id money.U128) (*ledger.Fact, error)
+	// Header returns the header of a durable block.
+	Header(ctx context.Context, seq uint64) (journal.Header, error)
 }
 
 // Numbers finds accounts by the numbers that the index knows them by. [cell.Cell]

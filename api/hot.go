@@ -166,7 +166,11 @@ func withMessageJSON[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
 }
 
 func (s *Server) createTransfers(ctx context.Context, c *call) error {
-	return s.do(ctx, c, journal.KindTransfers, journal.Bytes(c.batch.Transfers))
+	attached, err := s.attachTransfers(ctx, &c.batch)
+	if err != nil {
+		return err
+	}
+	return s.do(ctx, c, journal.KindTransfers, journal.Bytes(c.batch.Transfers), attached)
 }
 
 func (s *Server) createAccounts(ctx context.Context, c *call) error {
@@ -175,18 +179,22 @@ func (s *Server) createAccounts(ctx context.Context, c *call) error {
 			return err
 		}
 	}
-	return s.do(ctx, c, journal.KindAccounts, journal.Bytes(c.batch.Accounts))
+	attached, err := s.attachAccounts(ctx, &c.batch)
+	if err != nil {
+		return err
+	}
+	return s.do(ctx, c, journal.KindAccounts, journal.Bytes(c.batch.Accounts), attached)
 }
 
 // do hands the events to the cell and keeps its answer.
-func (s *Server) do(ctx context.Context, c *call, kind journal.Kind, events []byte) error {
+func (s *Server) do(ctx context.Context, c *call, kind journal.Kind, events []byte, attached []journal.Attachment) error {
 	n := len(events) / journal.RecordSize
 	c.reply.Cell = s.config.CellNumber
 	if n == 0 {
 		c.reply.Seq = s.config.Cell.Head()
 		return nil
 	}
-	c.request = cell.Request{Kind: kind, Actor: c.principal.ID, Events: events, Results: c.resultsFor(n)}
+	c.request = cell.Request{Kind: kind, Actor: c.principal.ID, Events: events, Results: c.resultsFor(n), Attachments: attached}
 	if err := s.config.Cell.Do(ctx, &c.request); err != nil {
 		c.lost = true
 		return err
@@ -256,7 +264,11 @@ func (s *Server) lookupAccounts(ctx context.Context, c *call) error {
 	}
 	s.found(c)
 	c.reply.Accounts = accounts
-	return nil
+	c.reply.Details, err = s.accountDetails(ctx, accounts)
+	for i := range accounts {
+		accounts[i].Flags &= journal.AccountFlagsKnown // packed answers show the records as they are
+	}
+	return err
 }
 
 func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
@@ -268,6 +280,15 @@ func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
 	c.reply.Transfers = make([]journal.Transfer, len(transfers))
 	for i := range transfers {
 		c.reply.Transfers[i] = transfers[i].Transfer
+		if transfers[i].Attachment == "" {
+			continue
+		}
+		d, err := s.detailsOf(transfers[i].ID, []byte(transfers[i].Attachment))
+		if err != nil {
+			return err
+		}
+		d.Event = i
+		c.reply.Details = append(c.reply.Details, d)
 	}
 	return nil
 }

@@ -147,8 +147,9 @@ func (s *Server) getAccountTransfers(ctx context.Context, _ auth.Principal, r *l
 	if err != nil {
 		return nil, err
 	}
-	response.Transfers, response.NextTimestamp = s.transferMessages(page.Rows), page.NextTimestamp
-	return response, nil
+	response.NextTimestamp = page.NextTimestamp
+	response.Transfers, err = s.transferMessages(page.Rows)
+	return response, err
 }
 
 func (s *Server) getAccountBalances(ctx context.Context, _ auth.Principal, r *ledgerv1.GetAccountBalancesRequest) (*ledgerv1.GetAccountBalancesResponse, error) {
@@ -192,9 +193,8 @@ func (s *Server) queryAccounts(ctx context.Context, _ auth.Principal, r *ledgerv
 	if err != nil {
 		return nil, err
 	}
-	names := s.assetTable()
-	for i := range rows {
-		response.Accounts = append(response.Accounts, accountMessage(&rows[i], names))
+	if response.Accounts, err = s.accountMessages(ctx, rows); err != nil {
+		return nil, err
 	}
 	if len(rows) == f.Limit {
 		if response.NextTimestamp = rows[len(rows)-1].Timestamp + 1; f.Reversed {
@@ -297,8 +297,9 @@ func (s *Server) queryTransfers(ctx context.Context, _ auth.Principal, r *ledger
 	if err != nil {
 		return nil, err
 	}
-	response.Transfers, response.NextTimestamp = s.transferMessages(page.Rows), page.NextTimestamp
-	return response, nil
+	response.NextTimestamp = page.NextTimestamp
+	response.Transfers, err = s.transferMessages(page.Rows)
+	return response, err
 }
 
 func accountMessage(a *journal.Account, names *codec.AssetTable) *ledgerv1.Account {
@@ -308,7 +309,7 @@ func accountMessage(a *journal.Account, names *codec.AssetTable) *ledgerv1.Accou
 		UserData_128: a.UserData128.String(), UserData_64: a.UserData64, UserData_32: a.UserData32,
 		Asset: names.Name(a.Asset), Code: uint32(a.Code), Timestamp: a.Timestamp,
 	}
-	for bit := journal.AccountFlags(1); bit != 0; bit <<= 1 {
+	for bit := journal.AccountFlags(1); bit&journal.AccountFlagsKnown != 0; bit <<= 1 {
 		if a.Flags.Has(bit) {
 			m.Flags = append(m.Flags, ledgerv1.AccountFlag(bit))
 		}
@@ -316,13 +317,21 @@ func accountMessage(a *journal.Account, names *codec.AssetTable) *ledgerv1.Accou
 	return m
 }
 
-func (s *Server) transferMessages(rows []ledger.Transfer) []*ledgerv1.Transfer {
+func (s *Server) transferMessages(rows []ledger.Transfer) ([]*ledgerv1.Transfer, error) {
 	names := s.assetTable()
 	list := make([]*ledgerv1.Transfer, len(rows))
 	for i := range rows {
 		list[i] = transferMessage(&rows[i].Transfer, names)
+		if rows[i].Attachment == "" {
+			continue
+		}
+		d, err := s.detailsOf(rows[i].ID, []byte(rows[i].Attachment))
+		if err != nil {
+			return nil, err
+		}
+		list[i].BookingDate, list[i].Metadata = d.BookingDate, d.Metadata
 	}
-	return list
+	return list, nil
 }
 
 func transferMessage(t *journal.Transfer, names *codec.AssetTable) *ledgerv1.Transfer {
@@ -332,7 +341,7 @@ func transferMessage(t *journal.Transfer, names *codec.AssetTable) *ledgerv1.Tra
 		PendingId: t.PendingID.String(), UserData_128: t.UserData128.String(), UserData_64: t.UserData64, UserData_32: t.UserData32,
 		Timeout: t.Timeout, Asset: names.Name(t.Asset), Code: uint32(t.Code), Timestamp: t.Timestamp,
 	}
-	for bit := journal.TransferFlags(1); bit != 0; bit <<= 1 {
+	for bit := journal.TransferFlags(1); bit&journal.TransferFlagsKnown != 0; bit <<= 1 {
 		if t.Flags.Has(bit) {
 			m.Flags = append(m.Flags, ledgerv1.TransferFlag(bit))
 		}

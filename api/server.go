@@ -16,9 +16,10 @@ import (
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/ledger"
 )
 
-// Config is what a server is made of. All fields but Handlers are required.
+// Config is what a server is made of. All fields but Keys, Principals and Handlers are required.
 type Config struct {
 	CellNumber uint64 // of Cell, for positions
 	Cell       Cell
@@ -26,6 +27,9 @@ type Config struct {
 	Progress   Progress // of what Queries reads
 	Node       Node
 	Tokens     Tokens
+	Keys       Keys // of personal metadata; nil: there is none
+	Signer     Signer
+	Principals func([]ledger.Principal) error // told when journaled rights change; may be nil
 	Clock      clock.Clock
 	Limits     Limits
 	Logger     *slog.Logger

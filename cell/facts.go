@@ -38,6 +38,11 @@ func (c *Cell) fact(ctx context.Context, p journal.Position) (ledger.Fact, error
 	return ledger.NewFact(&record[0], o, attachment, h.Time+uint64(p.Index())), nil //nolint:gosec // index ≥ 0
 }
 
+// Header returns the header of durable block seq.
+func (c *Cell) Header(ctx context.Context, seq uint64) (journal.Header, error) {
+	return c.header(ctx, seq)
+}
+
 // Attachment returns what is attached to the event at p, nil where nothing is. It reads the log and nothing else: p
 // must be of a durable block.
 func (c *Cell) Attachment(ctx context.Context, p journal.Position) ([]byte, error) {
@@ -227,4 +232,23 @@ func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, places [][]jou
 		}
 	}
 	return list, nil
+}
+
+// Transaction returns the head of the transaction with this id, nil where there is none. It is linearizable.
+func (c *Cell) Transaction(ctx context.Context, id money.U128) (*ledger.Fact, error) {
+	var places [][]journal.Position
+	if err := c.view(ctx, func(s *ledger.State) { places = candidates(s, []money.U128{id}) }); err != nil {
+		return nil, err
+	}
+	for _, p := range places[0] {
+		f, err := c.fact(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		head := f.Asked.Flags.Has(journal.TransferHead) && f.Asked.Timeout > 0 // a metadata change has no legs
+		if f.Asked.ID == id && f.Status == journal.Created && head {
+			return &f, nil
+		}
+	}
+	return nil, nil
 }

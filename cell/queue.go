@@ -18,7 +18,7 @@ type Request struct {
 
 	Attachments []journal.Attachment // ascending by event
 
-	Seq     uint64           // the block that the answer depends on, set by Do
+	Seq uint64 // the block that the answer depends on, set by Do
 
 	read func(*ledger.State) // instead of events
 	done chan error

@@ -203,7 +203,7 @@ func TestDatesAreThoseOfTheCalendar(t *testing.T) {
 		}
 	}
 	const evening = 1_700_000_000_000_000_000 // 2023-11-14 22:13:20 UTC
-	if d := journal.DateOf(evening, 480); d.String() != "2023-11-15" || d.Start(480) > evening || (d + 1).Start(480) <= evening {
+	if d := journal.DateOf(evening, 480); d.String() != "2023-11-15" || d.Start(480) > evening || (d+1).Start(480) <= evening {
 		t.Errorf("in Shanghai it is %v", d)
 	}
 }

@@ -168,6 +168,7 @@ func (s *State) changeOne(c *journal.MetadataChange, event, i int, at uint64) (j
 		s.snapshot.keepDetail(n, d)
 	}
 	d.position = s.position(event)
+	s.edit(n).Flags |= journal.AccountAttached
 	s.ids.insert(hash, uint64(s.position(event))<<2)
 	s.changed = true
 	s.fx.Changed = append(s.fx.Changed, AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/binary"
+	"math/big"
 	"math/bits"
 	"slices"
 
@@ -391,4 +392,13 @@ func (s *State) keepClose(c Close) {
 	s.books.byID[c.ID] = len(s.books.closes)
 	s.books.closes = append(s.books.closes, c)
 	s.changed = true
+}
+
+// String returns the sum as a decimal number.
+func (t Total) String() string {
+	if t.Hi == 0 {
+		return t.Lo.String()
+	}
+	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, t.Hi), t.Lo.Hi), t.Lo.Lo)
+	return new(big.Int).SetBytes(b).String()
 }

@@ -58,7 +58,9 @@ func (s *State) Principals() []Principal {
 func (s *State) Erasures() []Erasure { return slices.Clone(s.controls.erasures) }
 
 // needsApproval reports whether the house wants a second person for what is being applied, and none has been asked.
-func (s *State) needsApproval(rule journal.PolicyFlags) bool { return s.policy.Flags&rule != 0 && !s.approved }
+func (s *State) needsApproval(rule journal.PolicyFlags) bool {
+	return s.policy.Flags&rule != 0 && !s.approved
+}
 
 func (s *State) setPolicies(events []journal.Policy, first int, results []journal.Result) {
 	for i := range events {

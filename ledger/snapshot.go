@@ -56,7 +56,7 @@ const endOfSnapshot = 0x53544552_454E4421 // "STER" "END!"
 func (s *State) StartSnapshot(seq uint64) *Snapshot {
 	sn := &Snapshot{
 		s: s, seq: seq, accounts: s.nAccounts, places: s.pendings.top, nextAccount: 1, nextPlace: 1, nextDetail: 1,
-		keptDetails: map[uint32]detail{},
+		keptDetails:  map[uint32]detail{},
 		keptAccounts: map[uint32]journal.Account{}, keptPendings: map[uint32]pending{},
 	}
 	sn.head = s.snapshotHead(seq)

@@ -71,7 +71,7 @@ type State struct {
 
 	attached []journal.Attachment // of the request
 	approved bool                 // what is being applied was approved by a second person: whole or not at all
-	sink    uint64 // keeps the reads of touch alive
+	sink     uint64               // keeps the reads of touch alive
 }
 
 // Counts are totals over the whole journal.

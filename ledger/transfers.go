@@ -12,7 +12,9 @@ func (s *State) createTransfers(events []journal.Transfer, first int, results []
 	must.True(len(s.prep) == len(events), "Needs was not asked for this request")
 	imported := events[0].Flags.Has(journal.TransferImported)
 	s.eachLinked(len(events), first, results,
-		func(i int) bool { return events[i].Flags.Has(journal.TransferLinked) || s.approved && i < len(events)-1 },
+		func(i int) bool {
+			return events[i].Flags.Has(journal.TransferLinked) || s.approved && i < len(events)-1
+		},
 		func(i int, at uint64) (journal.Status, uint64) {
 			if i%lookAhead == 0 {
 				s.touchAccounts(min(i+lookAhead, len(events)), i)

@@ -448,8 +448,8 @@ func (CreateTransferStatus) EnumDescriptor() ([]byte, []int) {
 	return file_sterling_ledger_v1_status_proto_rawDescGZIP(), []int{1}
 }
 
-// ControlStatus is the outcome of a freeze, an unfreeze, a velocity limit or an
-// asset registration.
+// ControlStatus is the outcome of everything that is neither an account nor a
+// transfer: freezes, limits, assets, days, proposals, decisions, policies.
 type ControlStatus int32
 
 const (
@@ -471,6 +471,21 @@ const (
 	ControlStatus_CONTROL_STATUS_ASSETS_EXHAUSTED             ControlStatus = 14
 	ControlStatus_CONTROL_STATUS_REASON_TOO_LONG              ControlStatus = 15
 	ControlStatus_CONTROL_STATUS_LIMIT_INVALID                ControlStatus = 16
+	ControlStatus_CONTROL_STATUS_DATE_INVALID                 ControlStatus = 17
+	ControlStatus_CONTROL_STATUS_APPROVAL_REQUIRED            ControlStatus = 18
+	ControlStatus_CONTROL_STATUS_PROPOSAL_NOT_FOUND           ControlStatus = 19
+	ControlStatus_CONTROL_STATUS_PROPOSAL_ALREADY_DECIDED     ControlStatus = 20
+	ControlStatus_CONTROL_STATUS_PROPOSAL_DIFFERS             ControlStatus = 21
+	ControlStatus_CONTROL_STATUS_PROPOSAL_FAILED              ControlStatus = 22
+	ControlStatus_CONTROL_STATUS_TOO_MANY_PROPOSALS           ControlStatus = 23
+	ControlStatus_CONTROL_STATUS_POLICY_INVALID               ControlStatus = 24
+	ControlStatus_CONTROL_STATUS_PRINCIPAL_INVALID            ControlStatus = 25
+	ControlStatus_CONTROL_STATUS_DAY_NOT_OVER                 ControlStatus = 26
+	ControlStatus_CONTROL_STATUS_DAY_ALREADY_CLOSED           ControlStatus = 27
+	ControlStatus_CONTROL_STATUS_DAY_NOT_CLOSED               ControlStatus = 28
+	ControlStatus_CONTROL_STATUS_TOO_MANY_GROUPS              ControlStatus = 29
+	ControlStatus_CONTROL_STATUS_PROPOSAL_EXPIRED             ControlStatus = 30
+	ControlStatus_CONTROL_STATUS_SUBJECT_ERASED               ControlStatus = 31
 )
 
 // Enum value maps for ControlStatus.
@@ -493,6 +508,21 @@ var (
 		14: "CONTROL_STATUS_ASSETS_EXHAUSTED",
 		15: "CONTROL_STATUS_REASON_TOO_LONG",
 		16: "CONTROL_STATUS_LIMIT_INVALID",
+		17: "CONTROL_STATUS_DATE_INVALID",
+		18: "CONTROL_STATUS_APPROVAL_REQUIRED",
+		19: "CONTROL_STATUS_PROPOSAL_NOT_FOUND",
+		20: "CONTROL_STATUS_PROPOSAL_ALREADY_DECIDED",
+		21: "CONTROL_STATUS_PROPOSAL_DIFFERS",
+		22: "CONTROL_STATUS_PROPOSAL_FAILED",
+		23: "CONTROL_STATUS_TOO_MANY_PROPOSALS",
+		24: "CONTROL_STATUS_POLICY_INVALID",
+		25: "CONTROL_STATUS_PRINCIPAL_INVALID",
+		26: "CONTROL_STATUS_DAY_NOT_OVER",
+		27: "CONTROL_STATUS_DAY_ALREADY_CLOSED",
+		28: "CONTROL_STATUS_DAY_NOT_CLOSED",
+		29: "CONTROL_STATUS_TOO_MANY_GROUPS",
+		30: "CONTROL_STATUS_PROPOSAL_EXPIRED",
+		31: "CONTROL_STATUS_SUBJECT_ERASED",
 	}
 	ControlStatus_value = map[string]int32{
 		"CONTROL_STATUS_UNSPECIFIED":                  0,
@@ -512,6 +542,21 @@ var (
 		"CONTROL_STATUS_ASSETS_EXHAUSTED":             14,
 		"CONTROL_STATUS_REASON_TOO_LONG":              15,
 		"CONTROL_STATUS_LIMIT_INVALID":                16,
+		"CONTROL_STATUS_DATE_INVALID":                 17,
+		"CONTROL_STATUS_APPROVAL_REQUIRED":            18,
+		"CONTROL_STATUS_PROPOSAL_NOT_FOUND":           19,
+		"CONTROL_STATUS_PROPOSAL_ALREADY_DECIDED":     20,
+		"CONTROL_STATUS_PROPOSAL_DIFFERS":             21,
+		"CONTROL_STATUS_PROPOSAL_FAILED":              22,
+		"CONTROL_STATUS_TOO_MANY_PROPOSALS":           23,
+		"CONTROL_STATUS_POLICY_INVALID":               24,
+		"CONTROL_STATUS_PRINCIPAL_INVALID":            25,
+		"CONTROL_STATUS_DAY_NOT_OVER":                 26,
+		"CONTROL_STATUS_DAY_ALREADY_CLOSED":           27,
+		"CONTROL_STATUS_DAY_NOT_CLOSED":               28,
+		"CONTROL_STATUS_TOO_MANY_GROUPS":              29,
+		"CONTROL_STATUS_PROPOSAL_EXPIRED":             30,
+		"CONTROL_STATUS_SUBJECT_ERASED":               31,
 	}
 )
 
@@ -571,6 +616,13 @@ const (
 	ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED ErrorReason = 10
 	// A fault of the server; its log has the cause.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 11
+	// Personal data of a subject whose key was destroyed: nothing was written.
+	ErrorReason_ERROR_REASON_SUBJECT_ERASED ErrorReason = 20
+	// The legs of a transaction don't add up to its control sum: nothing was
+	// written.
+	ErrorReason_ERROR_REASON_UNBALANCED ErrorReason = 21
+	// There is no such thing.
+	ErrorReason_ERROR_REASON_NOT_FOUND ErrorReason = 22
 )
 
 // Enum value maps for ErrorReason.
@@ -588,6 +640,9 @@ var (
 		9:  "ERROR_REASON_STOPPING",
 		10: "ERROR_REASON_ASSETS_EXHAUSTED",
 		11: "ERROR_REASON_INTERNAL",
+		20: "ERROR_REASON_SUBJECT_ERASED",
+		21: "ERROR_REASON_UNBALANCED",
+		22: "ERROR_REASON_NOT_FOUND",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":      0,
@@ -602,6 +657,9 @@ var (
 		"ERROR_REASON_STOPPING":         9,
 		"ERROR_REASON_ASSETS_EXHAUSTED": 10,
 		"ERROR_REASON_INTERNAL":         11,
+		"ERROR_REASON_SUBJECT_ERASED":   20,
+		"ERROR_REASON_UNBALANCED":       21,
+		"ERROR_REASON_NOT_FOUND":        22,
 	}
 )
 
@@ -809,7 +867,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	")CREATE_TRANSFER_STATUS_BOOKING_DAY_CLOSED\x10L\x124\n" +
 	"0CREATE_TRANSFER_STATUS_BOOKING_DATE_OUT_OF_RANGE\x10M\x12,\n" +
 	"(CREATE_TRANSFER_STATUS_APPROVAL_REQUIRED\x10N\x12*\n" +
-	"&CREATE_TRANSFER_STATUS_LEGS_ARE_CYCLIC\x10O*\x87\x05\n" +
+	"&CREATE_TRANSFER_STATUS_LEGS_ARE_CYCLIC\x10O*\xb2\t\n" +
 	"\rControlStatus\x12\x1e\n" +
 	"\x1aCONTROL_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16CONTROL_STATUS_CREATED\x10\x01\x12\x19\n" +
@@ -828,7 +886,22 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1cCONTROL_STATUS_ASSET_INVALID\x10\r\x12#\n" +
 	"\x1fCONTROL_STATUS_ASSETS_EXHAUSTED\x10\x0e\x12\"\n" +
 	"\x1eCONTROL_STATUS_REASON_TOO_LONG\x10\x0f\x12 \n" +
-	"\x1cCONTROL_STATUS_LIMIT_INVALID\x10\x10*\xf4\x02\n" +
+	"\x1cCONTROL_STATUS_LIMIT_INVALID\x10\x10\x12\x1f\n" +
+	"\x1bCONTROL_STATUS_DATE_INVALID\x10\x11\x12$\n" +
+	" CONTROL_STATUS_APPROVAL_REQUIRED\x10\x12\x12%\n" +
+	"!CONTROL_STATUS_PROPOSAL_NOT_FOUND\x10\x13\x12+\n" +
+	"'CONTROL_STATUS_PROPOSAL_ALREADY_DECIDED\x10\x14\x12#\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_DIFFERS\x10\x15\x12\"\n" +
+	"\x1eCONTROL_STATUS_PROPOSAL_FAILED\x10\x16\x12%\n" +
+	"!CONTROL_STATUS_TOO_MANY_PROPOSALS\x10\x17\x12!\n" +
+	"\x1dCONTROL_STATUS_POLICY_INVALID\x10\x18\x12$\n" +
+	" CONTROL_STATUS_PRINCIPAL_INVALID\x10\x19\x12\x1f\n" +
+	"\x1bCONTROL_STATUS_DAY_NOT_OVER\x10\x1a\x12%\n" +
+	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
+	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
+	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e\x12!\n" +
+	"\x1dCONTROL_STATUS_SUBJECT_ERASED\x10\x1f*\xce\x03\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -842,7 +915,10 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x15ERROR_REASON_STOPPING\x10\t\x12!\n" +
 	"\x1dERROR_REASON_ASSETS_EXHAUSTED\x10\n" +
 	"\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\vBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x15ERROR_REASON_INTERNAL\x10\v\x12\x1f\n" +
+	"\x1bERROR_REASON_SUBJECT_ERASED\x10\x14\x12\x1b\n" +
+	"\x17ERROR_REASON_UNBALANCED\x10\x15\x12\x1a\n" +
+	"\x16ERROR_REASON_NOT_FOUND\x10\x16BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

@@ -67,6 +67,9 @@ func classify(err error) (f *fault, known bool) {
 	if errors.Is(err, index.ErrFilter) {
 		return malformed("filter", err.Error()), true
 	}
+	if errors.Is(err, index.ErrBuilding) {
+		return &fault{connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_INDEX_BUILDING, "", err.Error()}, true
+	}
 	for _, c := range causes() {
 		if errors.Is(err, c.err) {
 			return &c.fault, true

@@ -166,7 +166,7 @@ func (k *making) meta() (m []journal.Meta) {
 func (k *making) addAccounts() {
 	n := uint32(len(k.accounts)) + 1
 	a := bookAccount{ref: index.AccountRef{Number: n, ID: money.From(uint64(n) + 100)}, history: k.maybe(25)}
-	record := journal.Account{ID: a.ref.ID}
+	record := journal.Account{ID: a.ref.ID, Asset: 1}
 	if a.history {
 		record.Flags |= journal.AccountHistory
 	}

@@ -147,6 +147,8 @@ func (b *buffer) addAccount(k *journal.Block, e *ledger.AccountEffect) {
 	must.True(e.Number > b.through.account && e.Number < math.MaxUint32, "account number %d after %d", e.Number, b.through.account)
 	b.through.account = e.Number
 	a := &journal.View[journal.Account](k.EventBytes(int(e.Event), 1))[0]
+	b.scratch = be.AppendUint32(b.scratch[:0], a.Asset)
+	b.pushData(accountID(a.ID), uint64(e.Number), b.scratch)
 	if a.Flags.Has(journal.AccountAttached) {
 		b.addAddress(k, e)
 	}

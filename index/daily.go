@@ -9,6 +9,9 @@ import (
 // day off the ledger's.
 const bookingRange = ledger.BookingRange + 1
 
+// lastDay is the last one that begins within the range of timestamps, in any zone.
+const lastDay = journal.Date(journal.MaxTimestamp/(86_400*1_000_000_000) - 1)
+
 // daily reads an account by booking dates. Postings are ordered by their place: booking date, then position. Most are
 // booked on the day of their timestamp, so their order is that of the account's list; the others are in its bookings.
 type daily struct {
@@ -33,6 +36,9 @@ func (d *daily) with(work func() error) error {
 
 // start returns the first position of a day: all transfers from its first moment on are at or after it.
 func (d *daily) start(day journal.Date) (uint64, error) {
+	if day > lastDay {
+		return d.v.top, nil
+	}
 	p, err := d.position(day.Start(d.v.zone))
 	return min(p, d.v.top), err
 }

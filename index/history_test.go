@@ -66,10 +66,16 @@ type tester interface {
 func (p *past) compare(t tester) {
 	for i := range p.accounts {
 		a := &p.accounts[i]
+		if ref, asset, err := p.q.Account(t.Context(), a.ref.ID); err != nil || ref != a.ref || asset != 1 {
+			t.Fatalf("account %v: %+v of asset %d, %v", a.ref.ID, ref, asset, err)
+		}
 		p.balances(t, a.ref)
 		p.days(t, a.ref)
 		p.byTime(t, a.ref)
 		p.byDate(t, a.ref)
+	}
+	if ref, _, err := p.q.Account(t.Context(), money.From(7)); err != nil || ref.Number != 0 {
+		t.Fatalf("an account that nobody created: %+v, %v", ref, err)
 	}
 	p.addresses(t)
 	p.metadata(t)

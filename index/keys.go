@@ -14,6 +14,7 @@ var be = binary.BigEndian
 // The first byte of a key says what it is.
 const (
 	tagAddress         byte = 'A'
+	tagAccountID       byte = 'B'
 	tagAccount         byte = 'a'
 	tagMark            byte = 'b'
 	tagExpiryMark      byte = 'c'
@@ -75,7 +76,7 @@ func dataLists(dst []listKey, transfers bool, d128 money.U128, d64 uint64, d32 u
 func (k listKey) prefix(dst []byte) []byte {
 	dst = append(dst, k.tag)
 	switch k.tag {
-	case tagTransferData128, tagAccountData128, tagTransferKey, tagTransferMeta, tagAccountKey, tagAccountMeta:
+	case tagTransferData128, tagAccountData128, tagAccountID, tagTransferKey, tagTransferMeta, tagAccountKey, tagAccountMeta:
 		return be.AppendUint64(be.AppendUint64(dst, k.hi), k.lo)
 	case tagTransferData64, tagAccountData64:
 		return be.AppendUint64(dst, k.lo)

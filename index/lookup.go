@@ -8,7 +8,34 @@ import (
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/money"
 )
+
+func accountID(id money.U128) listKey { return listKey{tag: tagAccountID, hi: id.Hi, lo: id.Lo} }
+
+// Account finds an account by its id, with the number of its asset; number 0 where there is none. It does not ask the
+// ledger, so it costs no turn of it.
+func (q *Queries) Account(ctx context.Context, id money.U128) (a AccountRef, asset uint32, err error) {
+	err = q.run(ctx, false, func(s *scan) error {
+		l := s.v.open(accountID(id), 0, s.v.numbers, false)
+		v, ok, err := l.seek(0)
+		if err != nil || !ok {
+			return err
+		}
+		beside, err := l.beside()
+		if err != nil {
+			return err
+		}
+		if asset, err = readNumber(beside); err == nil {
+			a = AccountRef{uint32(v), id} //nolint:gosec // below v.numbers
+		}
+		return err
+	})
+	if err != nil {
+		return AccountRef{}, 0, fmt.Errorf("find account %v: %w", id, err)
+	}
+	return a, asset, nil
+}
 
 // Addressed is an account found by its address.
 type Addressed struct {

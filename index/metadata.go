@@ -62,10 +62,10 @@ func (b *buffer) addAccountMetadata(k *journal.Block, fx *ledger.Effects) {
 	}
 }
 
-// readNumber reads the account number that stands beside a position.
+// readNumber reads a number that stands beside something: of an account, or of an asset.
 func readNumber(b []byte) (uint32, error) {
 	if len(b) != 4 {
-		return 0, fmt.Errorf("%w: an account number of %d bytes", ErrRebuild, len(b))
+		return 0, fmt.Errorf("%w: a number of %d bytes", ErrRebuild, len(b))
 	}
 	return be.Uint32(b), nil
 }

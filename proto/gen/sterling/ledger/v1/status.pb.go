@@ -623,6 +623,9 @@ const (
 	ErrorReason_ERROR_REASON_UNBALANCED ErrorReason = 21
 	// There is no such thing.
 	ErrorReason_ERROR_REASON_NOT_FOUND ErrorReason = 22
+	// The index is being built from the journal, and can't answer before it is
+	// whole. The message says how far it is. Send again later.
+	ErrorReason_ERROR_REASON_INDEX_BUILDING ErrorReason = 30
 )
 
 // Enum value maps for ErrorReason.
@@ -643,6 +646,7 @@ var (
 		20: "ERROR_REASON_SUBJECT_ERASED",
 		21: "ERROR_REASON_UNBALANCED",
 		22: "ERROR_REASON_NOT_FOUND",
+		30: "ERROR_REASON_INDEX_BUILDING",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":      0,
@@ -660,6 +664,7 @@ var (
 		"ERROR_REASON_SUBJECT_ERASED":   20,
 		"ERROR_REASON_UNBALANCED":       21,
 		"ERROR_REASON_NOT_FOUND":        22,
+		"ERROR_REASON_INDEX_BUILDING":   30,
 	}
 )
 
@@ -901,7 +906,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
 	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e\x12!\n" +
-	"\x1dCONTROL_STATUS_SUBJECT_ERASED\x10\x1f*\xce\x03\n" +
+	"\x1dCONTROL_STATUS_SUBJECT_ERASED\x10\x1f*\xef\x03\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -918,7 +923,8 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x15ERROR_REASON_INTERNAL\x10\v\x12\x1f\n" +
 	"\x1bERROR_REASON_SUBJECT_ERASED\x10\x14\x12\x1b\n" +
 	"\x17ERROR_REASON_UNBALANCED\x10\x15\x12\x1a\n" +
-	"\x16ERROR_REASON_NOT_FOUND\x10\x16BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x16ERROR_REASON_NOT_FOUND\x10\x16\x12\x1f\n" +
+	"\x1bERROR_REASON_INDEX_BUILDING\x10\x1eBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

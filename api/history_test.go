@@ -32,12 +32,15 @@ func (b *bank) past() {
 		{"id":"2","asset":"CNY/2","code":2,"address":"merchant:2:main","metadata":{"tier":{"text":"gold"}}},
 		{"id":"3","asset":"CNY/2","code":2,"address":"user:3"}]}`)
 	yesterday := time.Now().UTC().Add(-24 * time.Hour).Format(time.DateOnly)
-	b.call("CreateTransfers", `{"transfers":[
+	answer := b.call("CreateTransfers", `{"transfers":[
 		{"id":"10","debitAccountId":"1","creditAccountId":"2","amount":"100","asset":"CNY/2","code":1,"metadata":{"order":{"text":"a1"}}},
 		{"id":"11","debitAccountId":"1","creditAccountId":"2","amount":"40","asset":"CNY/2","code":1,"bookingDate":"`+yesterday+`"},
 		{"id":"12","debitAccountId":"1","creditAccountId":"2","amount":"30","asset":"CNY/2","code":7,"flags":["TRANSFER_FLAG_PENDING"]},
 		{"id":"13","debitAccountId":"1","creditAccountId":"2","amount":"50","asset":"CNY/2","code":7,"flags":["TRANSFER_FLAG_PENDING"]},
 		{"id":"14","pendingId":"13","amount":"20","flags":["TRANSFER_FLAG_POST_PENDING_TRANSFER"]}]}`)
+	if strings.Count(answer, "STATUS_CREATED") != 5 {
+		b.t.Fatal(answer)
+	}
 }
 
 func TestBalancesAsOf(t *testing.T) {

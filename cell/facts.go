@@ -87,6 +87,17 @@ func (c *Cell) attachment(ctx context.Context, h *journal.Header, event int) ([]
 }
 
 func (c *Cell) header(ctx context.Context, seq uint64) (journal.Header, error) {
+	if h := c.headers.get(seq); h != nil {
+		return *h, nil
+	}
+	h, err := c.readHeader(ctx, seq)
+	if err == nil {
+		c.headers.put(&h)
+	}
+	return h, err
+}
+
+func (c *Cell) readHeader(ctx context.Context, seq uint64) (journal.Header, error) {
 	var b [journal.HeaderSize]byte
 	if err := c.opts.Log.ReadAt(ctx, seq, b[:], 0); err != nil {
 		return journal.Header{}, fmt.Errorf("read the header of block %d: %w", seq, err)

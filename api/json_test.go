@@ -31,12 +31,12 @@ func TestJSONMovesMoney(t *testing.T) {
 		},
 		{
 			"LookupAccounts", `{"ids":["2","5","1"]}`,
-			`{"accounts":[{"asset":"CNY/2","code":1,"creditsPending":"0","creditsPosted":"100","debitsPending":"0","debitsPosted":"0","flags":[],"id":"2","timestamp":"…","userData128":"0","userData32":0,"userData64":"0"},` +
-				`{"asset":"CNY/2","code":1,"creditsPending":"0","creditsPosted":"0","debitsPending":"0","debitsPosted":"100","flags":["ACCOUNT_FLAG_HISTORY"],"id":"1","timestamp":"…","userData128":"0","userData32":0,"userData64":"0"}],` + position + `}`,
+			`{"accounts":[{"address":"","asset":"CNY/2","code":1,"creditsPending":"0","creditsPosted":"100","debitsPending":"0","debitsPosted":"0","flags":[],"id":"2","metadata":{},"timestamp":"…","userData128":"0","userData32":0,"userData64":"0"},` +
+				`{"address":"","asset":"CNY/2","code":1,"creditsPending":"0","creditsPosted":"0","debitsPending":"0","debitsPosted":"100","flags":["ACCOUNT_FLAG_HISTORY"],"id":"1","metadata":{},"timestamp":"…","userData128":"0","userData32":0,"userData64":"0"}],` + position + `}`,
 		},
 		{
 			"LookupTransfers", `{"ids":["12"]}`,
-			`{` + position + `,"transfers":[{"amount":"100","asset":"CNY/2","code":1,"creditAccountId":"2","debitAccountId":"1","flags":["TRANSFER_FLAG_POST_PENDING_TRANSFER"],"id":"12","pendingId":"10","timeout":0,"timestamp":"…","userData128":"340282366920938463463374607431768211455","userData32":0,"userData64":"0"}]}`,
+			`{` + position + `,"transfers":[{"amount":"100","asset":"CNY/2","bookingDate":"","code":1,"creditAccountId":"2","debitAccountId":"1","flags":["TRANSFER_FLAG_POST_PENDING_TRANSFER"],"id":"12","metadata":{},"pendingId":"10","timeout":0,"timestamp":"…","userData128":"340282366920938463463374607431768211455","userData32":0,"userData64":"0"}]}`,
 		},
 		{"LookupTransfers", `{"ids":["99"]}`, `{` + position + `,"transfers":[]}`},
 		{"CreateTransfers", `{}`, `{` + position + `,"results":[]}`},

@@ -166,7 +166,6 @@ const (
 	ControlDayNotClosed           Status = 28
 	ControlTooManyGroups          Status = 29
 	ControlProposalExpired        Status = 30
-	ControlSubjectErased          Status = 31
 )
 
 func accountStatusName(s Status) string {
@@ -463,8 +462,6 @@ func controlStatusName(s Status) string {
 		return "too_many_groups"
 	case ControlProposalExpired:
 		return "proposal_expired"
-	case ControlSubjectErased:
-		return "subject_erased"
 	}
 	return ""
 }
@@ -495,7 +492,7 @@ func LastStatus(k Kind) Status {
 	case KindTransfers, KindTransaction:
 		return TransferLegsAreCyclic
 	default:
-		return ControlSubjectErased
+		return ControlProposalExpired
 	}
 }
 

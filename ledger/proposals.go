@@ -163,8 +163,12 @@ func (s *State) decide(events []byte, first int, results []journal.Result) {
 	d := &journal.View[journal.Decision](events[:journal.RecordSize])[0]
 	at := s.eventTime(first)
 	status, when := s.checkDecision(d, first, events[journal.RecordSize:], at)
+	untried := journal.TransferLinkedEventFailed // has the same number for accounts
+	if oneOnly(d.Inner) {
+		untried = journal.ControlProposalFailed
+	}
 	for i := range results {
-		results[i] = journal.Result{Status: journal.TransferLinkedEventFailed, Timestamp: s.eventTime(first + i)}
+		results[i] = journal.Result{Status: untried, Timestamp: s.eventTime(first + i)}
 	}
 	results[0] = journal.Result{Status: status, Timestamp: when}
 	if status != journal.ControlCreated {

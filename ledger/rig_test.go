@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/journal"
@@ -110,6 +114,14 @@ func (r *rig) release(seq uint64) {
 
 // apply runs one request in the open block, or in a block of its own where it needs to know a timestamp.
 func (r *rig) apply(kind journal.Kind, actor journal.Actor, events []byte) []journal.Result {
+	return r.applyAttached(kind, actor, events, nil)
+}
+
+func (r *rig) applyAttached(kind journal.Kind, actor journal.Actor, events []byte, attached []journal.Attachment) []journal.Result {
+	if err := ledger.CheckRequest(kind, events, attached); err != nil {
+		panic(err)
+	}
+	r.state.Attach(attached)
 	if r.open && r.builder.Events()+len(events)/journal.RecordSize > journal.MaxEvents {
 		r.seal()
 	}
@@ -120,6 +132,7 @@ func (r *rig) apply(kind journal.Kind, actor journal.Actor, events []byte) []jou
 			r.seal()
 			r.release(uint64(len(r.log)))
 			r.begin()
+			r.state.Attach(attached)
 			needs = r.state.Needs(kind, events, nil)
 			break
 		}
@@ -176,16 +189,12 @@ func (r *rig) fact(p journal.Position) (ledger.Fact, error) {
 // transferAt reports whether a transfer has the timestamp, by reading everything.
 func (r *rig) transferAt(timestamp uint64) bool {
 	for _, k := range r.log {
-		event := 0
-		for _, q := range k.Requests {
-			for range q.Count {
-				if q.Kind == journal.KindTransfers {
-					f, err := r.fact(journal.At(k.Header.Seq, len(k.Expiries)+event))
-					if err == nil && f.Status == journal.Created && f.Timestamp == timestamp {
-						return true
-					}
+		for part := range k.Parts() {
+			for event := part.First; part.Kind == journal.KindTransfers && event < part.First+part.Count; event++ {
+				f, err := r.fact(journal.At(k.Header.Seq, len(k.Expiries)+event))
+				if err == nil && f.Status == journal.Created && f.Timestamp == timestamp {
+					return true
 				}
-				event++
 			}
 		}
 	}
@@ -255,10 +264,38 @@ func equalStates(a, b *ledger.State) error {
 	if len(x) != len(y) || a.Assets().Len() != b.Assets().Len() {
 		return fmt.Errorf("%d freezes and %d assets, the other has %d and %d", len(x), a.Assets().Len(), len(y), b.Assets().Len())
 	}
+	if err := equalBooks(a, b); err != nil {
+		return err
+	}
 	for i := range x {
 		if x[i] != y[i] {
 			return fmt.Errorf("freeze %d: %+v, the other has %+v", i, x[i], y[i])
 		}
+	}
+	return nil
+}
+
+// equalBooks compares what version 2 of the format brought.
+func equalBooks(a, b *ledger.State) error {
+	for n := uint32(1); uint64(n) <= a.Counts().Accounts; n++ {
+		if a.Address(n) != b.Address(n) || a.Metadata(n) != b.Metadata(n) || b.ByAddress(a.Address(n)) != a.ByAddress(a.Address(n)) {
+			return fmt.Errorf("account %d: address %q, metadata at %d; the other has %q, %d", n, a.Address(n), a.Metadata(n), b.Address(n), b.Metadata(n))
+		}
+	}
+	type view struct {
+		Trial      []ledger.TrialRow
+		Closes     []ledger.Close
+		Through    journal.Date
+		Policy     ledger.Policy
+		Proposals  []ledger.Proposal
+		Principals []ledger.Principal
+		Erasures   []ledger.Erasure
+	}
+	of := func(s *ledger.State) view {
+		return view{s.TrialBalance(s.ClosedThrough(), journal.MaxDate), s.Closes(), s.ClosedThrough(), s.Policy(), s.Proposals(false), s.Principals(), s.Erasures()}
+	}
+	if diff := cmp.Diff(of(a), of(b), cmp.Exporter(func(reflect.Type) bool { return true }), cmpopts.EquateEmpty()); diff != "" {
+		return fmt.Errorf("books: this -, the other +\n%s", diff)
 	}
 	return nil
 }

@@ -84,6 +84,34 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return request(t, s, d, journal.KindUnfreeze, parseUnfreeze)
 	case "limits":
 		return request(t, s, d, journal.KindLimits, parseLimit)
+	case "close":
+		return request(t, s, d, journal.KindDayClose, parseClose)
+	case "reopen":
+		return request(t, s, d, journal.KindReopen, parseReopen)
+	case "policy":
+		return request(t, s, d, journal.KindPolicy, parsePolicy)
+	case "principals":
+		return request(t, s, d, journal.KindPrincipals, parsePrincipal)
+	case "metadata":
+		return request(t, s, d, journal.KindMetadata, parseMetadata)
+	case "erase":
+		return request(t, s, d, journal.KindErasure, parseErasure)
+	case "transaction":
+		return s.transaction(t, d)
+	case "propose":
+		return s.propose(t, d)
+	case "decide":
+		return s.decide(t, d)
+	case "fill-proposals":
+		return s.fillProposals()
+	case "fill-groups":
+		return s.fillGroups()
+	case "trial":
+		return s.trial()
+	case "proposals":
+		return s.listProposals()
+	case "addresses":
+		return s.listAddresses()
 	case "fill-assets":
 		return s.fillAssets()
 	case "balances":
@@ -108,27 +136,42 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 
 // request applies the lines of the input as one request.
 func request[T journal.Record](t *testing.T, s *script, d *datadriven.TestData, kind journal.Kind, parse func(*fields) T) string {
-	var (
-		events []T
-		names  []string
-		actor  journal.Actor
-	)
+	events, names, attached := parseEvents(t, d, kind, parse)
+	return s.print(kind, names, s.applyAttached(kind, actorOf(t, d), journal.Bytes(events), attached))
+}
+
+func actorOf(t *testing.T, d *datadriven.TestData) (actor journal.Actor) {
 	if d.HasArg("actor") {
 		var name string
 		d.ScanArgs(t, "actor", &name)
 		copy(actor[:], name)
 	}
+	return actor
+}
+
+// parseEvents reads the lines of the input, with what is attached to them.
+func parseEvents[T journal.Record](t *testing.T, d *datadriven.TestData, kind journal.Kind, parse func(*fields) T) (events []T, names []string, attached []journal.Attachment) {
 	for line := range strings.Lines(d.Input) {
 		f := newFields(t, d.Pos, line)
 		if f == nil {
 			continue
 		}
 		names = append(names, f.first)
-		events = append(events, parse(f))
+		if data := f.details(kind); data != nil {
+			attached = append(attached, journal.Attachment{Event: len(events), Data: data})
+		}
+		e := parse(f)
+		markAttached(&e, len(attached) > 0 && attached[len(attached)-1].Event == len(events))
+		events = append(events, e)
 		f.done()
 	}
+	return events, names, attached
+}
+
+// print prints the results of a request, and takes a little of the snapshot.
+func (s *script) print(kind journal.Kind, names []string, results []journal.Result) string {
 	var out strings.Builder
-	for i, r := range s.apply(kind, actor, journal.Bytes(events)) {
+	for i, r := range results {
 		name := r.Status.Name(kind)
 		s.seen[listOf(kind)+" "+name] = true
 		fmt.Fprintf(&out, "%s %s at %v\n", names[i], name, time.Duration(r.Timestamp))
@@ -141,7 +184,7 @@ func listOf(k journal.Kind) string {
 	switch k {
 	case journal.KindAccounts:
 		return "account"
-	case journal.KindTransfers:
+	case journal.KindTransfers, journal.KindTransaction:
 		return "transfer"
 	}
 	return "control"

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sterlingrun/sterling/api"
+	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
@@ -124,9 +125,13 @@ func (n *Node) serve(context.Context) error {
 	if err != nil {
 		return err
 	}
+	signer, err := audit.OpenKey(n.config.Data)
+	if err != nil {
+		return err
+	}
 	n.registry.MustRegister(newCollector(n))
 	n.server, err = api.New(api.Config{
-		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Tokens: tokens,
+		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Tokens: tokens, Signer: signer,
 		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),

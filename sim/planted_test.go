@@ -80,7 +80,7 @@ func TestPlantedOmittedAmountOnPost(t *testing.T) {
 }
 
 func TestPlantedRulesVersionChangeInTheMiddle(t *testing.T) {
-	red(t, Shared, Plant{OtherRules: true}, 50, "rules version 2")
+	red(t, Shared, Plant{OtherRules: true}, 50, "rules version 3")
 }
 
 // TestPlantedExpiryBetweenReserveAndPost: a runner that forgets to record what is due. The post still fails, but the

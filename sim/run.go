@@ -13,6 +13,7 @@ import (
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -303,7 +304,7 @@ func (w *world) checkHead(m *machine) {
 func (w *world) start(m *machine) {
 	w.report.Starts++
 	if w.opts.Plant.OtherRules && w.audit.head > 2 {
-		if err := w.log.withRules(3, 2); err != nil {
+		if err := w.log.withRules(3, ledger.Rules+1); err != nil {
 			w.fail("rewrite the journal: %v", err)
 			return
 		}

@@ -485,7 +485,6 @@ const (
 	ControlStatus_CONTROL_STATUS_DAY_NOT_CLOSED               ControlStatus = 28
 	ControlStatus_CONTROL_STATUS_TOO_MANY_GROUPS              ControlStatus = 29
 	ControlStatus_CONTROL_STATUS_PROPOSAL_EXPIRED             ControlStatus = 30
-	ControlStatus_CONTROL_STATUS_SUBJECT_ERASED               ControlStatus = 31
 )
 
 // Enum value maps for ControlStatus.
@@ -522,7 +521,6 @@ var (
 		28: "CONTROL_STATUS_DAY_NOT_CLOSED",
 		29: "CONTROL_STATUS_TOO_MANY_GROUPS",
 		30: "CONTROL_STATUS_PROPOSAL_EXPIRED",
-		31: "CONTROL_STATUS_SUBJECT_ERASED",
 	}
 	ControlStatus_value = map[string]int32{
 		"CONTROL_STATUS_UNSPECIFIED":                  0,
@@ -556,7 +554,6 @@ var (
 		"CONTROL_STATUS_DAY_NOT_CLOSED":               28,
 		"CONTROL_STATUS_TOO_MANY_GROUPS":              29,
 		"CONTROL_STATUS_PROPOSAL_EXPIRED":             30,
-		"CONTROL_STATUS_SUBJECT_ERASED":               31,
 	}
 )
 
@@ -872,7 +869,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	")CREATE_TRANSFER_STATUS_BOOKING_DAY_CLOSED\x10L\x124\n" +
 	"0CREATE_TRANSFER_STATUS_BOOKING_DATE_OUT_OF_RANGE\x10M\x12,\n" +
 	"(CREATE_TRANSFER_STATUS_APPROVAL_REQUIRED\x10N\x12*\n" +
-	"&CREATE_TRANSFER_STATUS_LEGS_ARE_CYCLIC\x10O*\xb2\t\n" +
+	"&CREATE_TRANSFER_STATUS_LEGS_ARE_CYCLIC\x10O*\x8f\t\n" +
 	"\rControlStatus\x12\x1e\n" +
 	"\x1aCONTROL_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16CONTROL_STATUS_CREATED\x10\x01\x12\x19\n" +
@@ -905,8 +902,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
-	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e\x12!\n" +
-	"\x1dCONTROL_STATUS_SUBJECT_ERASED\x10\x1f*\xef\x03\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xef\x03\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +

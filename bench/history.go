@@ -1,0 +1,143 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/sterlingrun/sterling/money"
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+)
+
+const (
+	askedPerSecond = 2000
+	askers         = 32
+	statementRows  = 100
+)
+
+// history measures statements and as-of balances beside half of the write load that the server has just sustained.
+func history(ctx context.Context, b *bench) (Result, error) {
+	var result Result
+	err := b.serve(ctx, 0, func(s *server) error {
+		return b.with(ctx, s, wireForm(16, 100), func(l *load) error {
+			began := time.Now()
+			most, err := l.run(ctx, b.Warmup, b.window(10*time.Second))
+			if err != nil {
+				return err
+			}
+			half := max(1, int(most.perSecond()/2/100))
+			result.Measures = append(result.Measures, Measure{Name: "writes alone", Unit: perSecond, Value: most.perSecond()})
+			for _, q := range []question{
+				{"statements", func(ctx context.Context, h ledgerv1.HistoryServiceClient, account string, since uint64) (int, error) {
+					r, err := h.GetStatement(ctx, &ledgerv1.GetStatementRequest{AccountId: account, TimestampMin: since, Limit: statementRows})
+					return len(r.GetRows()), err
+				}},
+				{"balances as of", func(ctx context.Context, h ledgerv1.HistoryServiceClient, account string, at uint64) (int, error) {
+					_, err := h.GetBalanceAsOf(ctx, &ledgerv1.GetBalanceAsOfRequest{AccountId: account, Timestamp: at})
+					return 1, err
+				}},
+			} {
+				a, writes, err := b.ask(ctx, s, l, q, half, began)
+				if err != nil {
+					return fmt.Errorf("%s: %w", q.name, err)
+				}
+				result.Measures = append(result.Measures,
+					Measure{Name: q.name + ", p99", Unit: "ms", Value: ms(a.latency.Quantile(0.99)), AtLeast: 5, Less: true},
+					Measure{Name: q.name + ", p50", Unit: "ms", Value: ms(a.latency.Quantile(0.5))},
+					Measure{Name: q.name, Unit: perSecond, Value: a.perSecond, AtLeast: 0.95 * askedPerSecond},
+					Measure{Name: q.name + ", rows each", Unit: "number", Value: a.rows},
+					Measure{Name: q.name + ", writes beside", Unit: perSecond, Value: writes})
+			}
+			return nil
+		})
+	})
+	return result, err
+}
+
+// question is one way to ask about the past of an account; it returns how many rows came.
+type question struct {
+	name string
+	ask  func(ctx context.Context, h ledgerv1.HistoryServiceClient, account string, since uint64) (rows int, err error)
+}
+
+// answers is what a question showed.
+type answers struct {
+	latency         Histogram
+	perSecond, rows float64
+}
+
+// ask puts a question at a fixed rate, about any account and any moment since began, while the load writes half of what
+// it can. Latency counts from when a question was due.
+func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls int, began time.Time) (*answers, float64, error) {
+	conns, err := dial(s.address, 8)
+	if err != nil {
+		return nil, 0, err
+	}
+	window := b.window(10 * time.Second)
+	ctx, cancel := context.WithCancelCause(authorized(ctx, s.token))
+	defer cancel(nil)
+	var writes []sample
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		var err error
+		if writes, err = l.paced(ctx, calls, window); err != nil {
+			cancel(err)
+		}
+	})
+	a := &answers{}
+	each := make([]client, askers)
+	var next atomic.Int64
+	var asking sync.WaitGroup
+	start := time.Now()
+	for i := range each {
+		asking.Go(func() {
+			if err := b.asker(ctx, conns[i%len(conns)], q, &next, start, window, began, &each[i]); err != nil && ctx.Err() == nil {
+				cancel(err)
+			}
+		})
+	}
+	asking.Wait()
+	took := time.Since(start).Seconds()
+	writing.Wait()
+	var asked, rows uint64
+	for i := range each {
+		a.latency.Merge(&each[i].latency)
+		asked, rows = asked+each[i].calls, rows+each[i].transfers
+	}
+	a.perSecond, a.rows = float64(asked)/took, float64(rows)/float64(max(1, asked))
+	written := 0
+	for i := range writes {
+		written += writes[i].transfers
+	}
+	return a, float64(written) / window.Seconds(), errors.Join(context.Cause(ctx), closeAll(conns))
+}
+
+func (b *bench) asker(ctx context.Context, conn *grpc.ClientConn, q question, next *atomic.Int64, start time.Time, window time.Duration, began time.Time, c *client) error {
+	h := ledgerv1.NewHistoryServiceClient(conn)
+	random := splitmix(uint64(start.UnixNano())) //nolint:gosec // until 2262
+	total := int64(window.Seconds() * askedPerSecond)
+	for k := next.Add(1) - 1; k < total; k = next.Add(1) - 1 {
+		due := start.Add(time.Duration(k) * time.Second / askedPerSecond)
+		if err := sleepUntil(ctx, due); err != nil {
+			return err
+		}
+		random += splitmix(k) //nolint:gosec // ≥ 0
+		account, err := money.ParseBytes(b.book.digits(random.below(b.Accounts)))
+		if err != nil {
+			return err
+		}
+		moment := began.Add(time.Duration(random.next() % uint64(max(1, start.Sub(began))))) //nolint:gosec // positive
+		rows, err := q.ask(ctx, h, account.String(), uint64(moment.UnixNano()))              //nolint:gosec // until 2262
+		if err != nil {
+			return err
+		}
+		c.latency.Record(time.Since(due))
+		c.calls, c.transfers = c.calls+1, c.transfers+uint64(rows) //nolint:gosec // ≥ 0
+	}
+	return nil
+}

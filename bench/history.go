@@ -79,8 +79,9 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 		return nil, 0, err
 	}
 	window := b.window(10 * time.Second)
-	ctx, cancel := context.WithCancelCause(authorized(ctx, s.token))
+	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	asked := authorized(ctx, s.token)
 	var writes []sample
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -96,7 +97,7 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 	start := time.Now()
 	for i := range each {
 		asking.Go(func() {
-			if err := b.asker(ctx, conns[i%len(conns)], q, &next, start, window, began, &each[i]); err != nil && ctx.Err() == nil {
+			if err := b.asker(asked, conns[i%len(conns)], q, &next, start, window, began, &each[i]); err != nil && ctx.Err() == nil {
 				cancel(err)
 			}
 		})
@@ -104,12 +105,12 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 	asking.Wait()
 	took := time.Since(start).Seconds()
 	writing.Wait()
-	var asked, rows uint64
+	var count, rows uint64
 	for i := range each {
 		a.latency.Merge(&each[i].latency)
-		asked, rows = asked+each[i].calls, rows+each[i].transfers
+		count, rows = count+each[i].calls, rows+each[i].transfers
 	}
-	a.perSecond, a.rows = float64(asked)/took, float64(rows)/float64(max(1, asked))
+	a.perSecond, a.rows = float64(count)/took, float64(rows)/float64(max(1, count))
 	written := 0
 	for i := range writes {
 		written += writes[i].transfers

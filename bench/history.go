@@ -33,11 +33,11 @@ func history(ctx context.Context, b *bench) (Result, error) {
 			half := max(1, int(most.perSecond()/2/100))
 			result.Measures = append(result.Measures, Measure{Name: "writes alone", Unit: perSecond, Value: most.perSecond()})
 			for _, q := range []question{
-				{"statements", func(ctx context.Context, h ledgerv1.HistoryServiceClient, account string, since uint64) (int, error) {
+				{"statements", true, func(ctx context.Context, h ledgerv1.HistoryServiceClient, account string, since uint64) (int, error) {
 					r, err := h.GetStatement(ctx, &ledgerv1.GetStatementRequest{AccountId: account, TimestampMin: since, Limit: statementRows})
 					return len(r.GetRows()), err
 				}},
-				{"balances as of", func(ctx context.Context, h ledgerv1.HistoryServiceClient, account string, at uint64) (int, error) {
+				{"balances as of", false, func(ctx context.Context, h ledgerv1.HistoryServiceClient, account string, at uint64) (int, error) {
 					_, err := h.GetBalanceAsOf(ctx, &ledgerv1.GetBalanceAsOfRequest{AccountId: account, Timestamp: at})
 					return 1, err
 				}},
@@ -61,8 +61,9 @@ func history(ctx context.Context, b *bench) (Result, error) {
 
 // question is one way to ask about the past of an account; it returns how many rows came.
 type question struct {
-	name string
-	ask  func(ctx context.Context, h ledgerv1.HistoryServiceClient, account string, since uint64) (rows int, err error)
+	name     string
+	profiled bool // a profile that was asked for is taken here
+	ask      func(ctx context.Context, h ledgerv1.HistoryServiceClient, account string, since uint64) (rows int, err error)
 }
 
 // answers is what a question showed.
@@ -90,6 +91,11 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 			cancel(err)
 		}
 	})
+	profiled := make(chan error, 1)
+	if profiled <- nil; q.profiled {
+		<-profiled
+		go func() { profiled <- <-b.profile(ctx, s, 0, window) }()
+	}
 	a := &answers{}
 	each := make([]client, askers)
 	var next atomic.Int64
@@ -115,7 +121,7 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 	for i := range writes {
 		written += writes[i].transfers
 	}
-	return a, float64(written) / window.Seconds(), errors.Join(context.Cause(ctx), closeAll(conns))
+	return a, float64(written) / window.Seconds(), errors.Join(context.Cause(ctx), <-profiled, closeAll(conns))
 }
 
 func (b *bench) asker(ctx context.Context, conn *grpc.ClientConn, q question, next *atomic.Int64, start time.Time, window time.Duration, began time.Time, c *client) error {

@@ -137,15 +137,19 @@ func (c *Cell) outcome(ctx context.Context, h *journal.Header, event int) (*jour
 // Transfer returns the transfer at p as it is kept; ErrNotFound where none was created there. It reads the log and
 // nothing else: p must be of a durable block.
 func (c *Cell) Transfer(ctx context.Context, p journal.Position) (ledger.Transfer, error) {
-	facts := ledger.Facts{At: map[journal.Position]ledger.Fact{}}
-	if err := c.fetchWithPending(ctx, p, &facts); err != nil {
+	f, err := c.fact(ctx, p)
+	if err != nil {
 		return ledger.Transfer{}, err
 	}
-	f := facts.At[p]
-	if f.Status != journal.Created || f.Asked.Flags.Has(journal.TransferHead) {
+	if f.Status != journal.Created {
 		return ledger.Transfer{}, fmt.Errorf("transfer at block %d, index %d: %w", p.Seq(), p.Index(), ErrNotFound)
 	}
-	pending := facts.At[f.PendingPosition]
+	var pending ledger.Fact
+	if f.PendingPosition != 0 {
+		if pending, err = c.fact(ctx, f.PendingPosition); err != nil {
+			return ledger.Transfer{}, err
+		}
+	}
 	return f.Resolve(p, &pending), nil
 }
 

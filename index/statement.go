@@ -98,22 +98,26 @@ func (s *scan) statement(f *StatementQuery, page *Statement) error {
 	if page.Opening, err = s.balances(f.Account, from); err != nil {
 		return err
 	}
-	if page.Closing, err = s.balances(f.Account, to); err != nil {
-		return err
-	}
 	m := merge{scan: s, account: f.Account, now: page.Opening, done: from, end: to}
 	m.transfers = s.v.open(accountList(f.Account.Number), from.transfers, to.transfers, false)
 	m.expiries = s.v.open(expiryList(f.Account.Number), from.expiries, to.expiries, false)
 	for len(page.Rows) < f.Limit {
 		row, ok, err := m.next()
-		if err != nil || !ok {
+		if err != nil {
 			return err
+		}
+		if !ok {
+			break
 		}
 		page.Rows = append(page.Rows, row)
 	}
 	more, err := m.more()
-	if more {
+	if err != nil {
+		return err
+	}
+	if page.Closing = m.now; more {
 		page.Next = &Resume{Transfers: m.done.transfers, Expiries: m.done.expiries}
+		page.Closing, err = s.balances(f.Account, to)
 	}
 	return err
 }

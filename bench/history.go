@@ -92,9 +92,10 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 		}
 	})
 	profiled := make(chan error, 1)
-	if profiled <- nil; q.profiled {
-		<-profiled
+	if q.profiled {
 		go func() { profiled <- <-b.profile(ctx, s, 0, window) }()
+	} else {
+		profiled <- nil
 	}
 	a := &answers{}
 	each := make([]client, askers)
@@ -126,7 +127,7 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 
 func (b *bench) asker(ctx context.Context, conn *grpc.ClientConn, q question, next *atomic.Int64, start time.Time, window time.Duration, began time.Time, c *client) error {
 	h := ledgerv1.NewHistoryServiceClient(conn)
-	random := splitmix(uint64(start.UnixNano())) //nolint:gosec // until 2262
+	random := splitmix(uint64(start.UnixNano()))
 	total := int64(window.Seconds() * askedPerSecond)
 	for k := next.Add(1) - 1; k < total; k = next.Add(1) - 1 {
 		due := start.Add(time.Duration(k) * time.Second / askedPerSecond)
@@ -139,7 +140,7 @@ func (b *bench) asker(ctx context.Context, conn *grpc.ClientConn, q question, ne
 			return err
 		}
 		moment := began.Add(time.Duration(random.next() % uint64(max(1, start.Sub(began))))) //nolint:gosec // positive
-		rows, err := q.ask(ctx, h, account.String(), uint64(moment.UnixNano()))              //nolint:gosec // until 2262
+		rows, err := q.ask(ctx, h, account.String(), uint64(moment.UnixNano()))
 		if err != nil {
 			return err
 		}

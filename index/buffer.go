@@ -64,15 +64,15 @@ func (b *buffer) full(entries int) bool {
 // bytes is about how much disk the buffer needs.
 func (b *buffer) bytes() uint64 {
 	return uint64(len(b.entries)*maxKey + len(b.arena) + (len(b.marks)+len(b.expiries))*(9+markValue) +
-		b.booked*(maxKey+bookingSize) + len(b.addresses)*(journal.MaxAddress+6))
+		b.booked*(maxKey+bookingSize) + len(b.addresses)*(journal.MaxAddress+6)) //nolint:gosec // sizes
 }
 
 // push puts a value, larger than all before it, at a list's head. Aside is what stands beside it, or nil.
 func (b *buffer) push(head *uint32, owner uint32, value uint64, aside []byte) {
 	e := entry{value: value, prev: *head}
 	if len(aside) > 0 {
-		e.aside = uint32(len(b.arena)) //nolint:gosec // a buffer is full long before
-		b.arena = append(append(b.arena, byte(len(aside))), aside...)
+		e.aside = uint32(len(b.arena))                                //nolint:gosec // a buffer is full long before
+		b.arena = append(append(b.arena, byte(len(aside))), aside...) //nolint:gosec // at most 77 bytes
 	}
 	*head = uint32(len(b.entries)) //nolint:gosec // a buffer is full long before
 	b.entries = append(b.entries, e)

@@ -267,7 +267,7 @@ func parseAge(text string) (uint64, error) {
 	if err != nil || d < time.Second {
 		return 0, usage("--bounds: %q is no age: want one such as 90s, 1h or 7d", text)
 	}
-	return uint64(d / time.Second), nil //nolint:gosec // positive
+	return uint64(d / time.Second), nil
 }
 
 func age(seconds uint64) string {

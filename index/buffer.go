@@ -63,8 +63,8 @@ func (b *buffer) full(entries int) bool {
 
 // bytes is about how much disk the buffer needs.
 func (b *buffer) bytes() uint64 {
-	return uint64(len(b.entries)*maxKey + len(b.arena) + (len(b.marks)+len(b.expiries))*(9+markValue) +
-		b.booked*(maxKey+bookingSize) + len(b.addresses)*(journal.MaxAddress+6)) //nolint:gosec // sizes
+	n := len(b.entries)*maxKey + len(b.arena) + (len(b.marks)+len(b.expiries))*(9+markValue)
+	return uint64(n + b.booked*(maxKey+bookingSize) + len(b.addresses)*(journal.MaxAddress+6)) //nolint:gosec // sizes
 }
 
 // push puts a value, larger than all before it, at a list's head. Aside is what stands beside it, or nil.

@@ -101,7 +101,7 @@ func (c *Cell) header(ctx context.Context, seq uint64) (journal.Header, error) {
 // outcome finds an event's outcome by bisection over the block's outcomes, in pieces.
 func (c *Cell) outcome(ctx context.Context, h *journal.Header, event int) (*journal.Outcome, error) {
 	const piece = 64
-	from := h.BodySize() + journal.HeaderSize - int(h.Outcomes)*journal.OutcomeSize
+	from := h.AttachmentEntries() - int(h.Outcomes)*journal.OutcomeSize
 	list := make([]journal.Outcome, min(piece, int(h.Outcomes)))
 	lo, hi := 0, int(h.Outcomes)
 	var failed error

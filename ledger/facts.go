@@ -143,7 +143,8 @@ func (s *State) needTransfers(hash uint64, except journal.Position, dst []Need) 
 		if at == except {
 			continue
 		}
-		if _, closed := s.closed[at]; !closed && !s.inMemory(at) {
+		c, closed := s.closed[at] // memory has all of it but what was attached
+		if (!closed || c.flags.Has(journal.TransferAttached)) && !s.inMemory(at) {
 			dst = append(dst, Need{Position: at})
 		}
 	}

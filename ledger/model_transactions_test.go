@@ -185,7 +185,9 @@ func (m *model) judge(d journal.Decision, actor journal.Actor, events []byte, at
 
 // apply applies a request of those kinds that can be proposed.
 func (m *model) apply(kind journal.Kind, actor journal.Actor, first uint64, events []byte, attached []journal.Attachment) []journal.Result {
-	one := func(s journal.Status, at uint64) []journal.Result { return []journal.Result{{Status: s, Timestamp: at}} }
+	one := func(s journal.Status, at uint64) []journal.Result {
+		return []journal.Result{{Status: s, Timestamp: at}}
+	}
 	switch kind {
 	case journal.KindAccounts:
 		return m.createAccounts(first, journal.View[journal.Account](events), attached)

@@ -141,7 +141,7 @@ func (c *Cell) Transfer(ctx context.Context, p journal.Position) (ledger.Transfe
 	if err != nil {
 		return ledger.Transfer{}, err
 	}
-	if f.Status != journal.Created {
+	if f.Status != journal.Created || f.Asked.Flags.Has(journal.TransferHead) { // heads and metadata changes have ids, too
 		return ledger.Transfer{}, fmt.Errorf("transfer at block %d, index %d: %w", p.Seq(), p.Index(), ErrNotFound)
 	}
 	var pending ledger.Fact

@@ -31,6 +31,7 @@ type rig struct {
 	open     bool
 	opened   uint64 // time of the open block
 	history  []ledger.HistoryRow
+	header   journal.Header       // kind and rules of blocks; zero: a normal block by today's rules
 	next     uint64               // timestamp of the first event of the request being applied
 	began    func()               // told after a block was opened
 	sealed   func(*journal.Block) // told after a block was sealed
@@ -67,7 +68,11 @@ func (r *rig) seal() *journal.Block {
 		r.state.End(nil)
 		return nil
 	}
-	h := journal.Header{Kind: journal.BlockNormal, Seq: uint64(len(r.log)) + 1, Time: r.opened, Rules: ledger.Rules}
+	h := r.header
+	if h.Kind == 0 {
+		h.Kind, h.Rules = journal.BlockNormal, ledger.Rules
+	}
+	h.Seq, h.Time = uint64(len(r.log))+1, r.opened
 	if n := len(r.log); n > 0 {
 		h.Prev = r.log[n-1].Hash
 	}

@@ -15,7 +15,7 @@ import (
 func LegID(transaction money.U128, i uint32) money.U128 {
 	var b [20]byte
 	putU128(b[:], transaction)
-	b[16], b[17], b[18], b[19] = byte(i), byte(i>>8), byte(i>>16), byte(i>>24)
+	b[16], b[17], b[18], b[19] = byte(i), byte(i>>8), byte(i>>16), byte(i>>24) //nolint:gosec // its bytes
 	sum := sha256.Sum256(b[:])
 	id := getU128(sum[:])
 	if id.IsZero() || id.IsMax() { // neither is an id; nobody will ever see it
@@ -29,7 +29,7 @@ func LegsDigest(legs []Transfer, attached []Attachment) (hi, lo money.U128) {
 	h := sha256.New()
 	_, _ = h.Write(Bytes(legs)) // a hash never fails
 	for _, a := range attached {
-		_, _ = h.Write([]byte{byte(a.Event), byte(a.Event >> 8), byte(len(a.Data)), byte(len(a.Data) >> 8)})
+		_, _ = h.Write([]byte{byte(a.Event), byte(a.Event >> 8), byte(len(a.Data)), byte(len(a.Data) >> 8)}) //nolint:gosec // their bytes
 		_, _ = h.Write(a.Data)
 	}
 	sum := h.Sum(nil)
@@ -38,7 +38,7 @@ func LegsDigest(legs []Transfer, attached []Attachment) (hi, lo money.U128) {
 
 func putU128(b []byte, v money.U128) {
 	for i := range 8 {
-		b[i], b[8+i] = byte(v.Lo>>(8*i)), byte(v.Hi>>(8*i))
+		b[i], b[8+i] = byte(v.Lo>>(8*i)), byte(v.Hi>>(8*i)) //nolint:gosec // their bytes
 	}
 }
 

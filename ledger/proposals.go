@@ -94,7 +94,7 @@ func DecodePayload(b []byte) (events []byte, attached []journal.Attachment, err 
 	events = journal.Aligned(bytes.Clone(b[:n*journal.RecordSize]))
 	b = b[n*journal.RecordSize:]
 	for range m {
-		if len(b) < 8 || uint64(le.Uint32(b[4:])) > uint64(len(b)-8) {
+		if len(b) < 8 || uint64(le.Uint32(b[4:])) > uint64(len(b)-8) { //nolint:gosec // not negative
 			return nil, nil, bad
 		}
 		size := int(le.Uint32(b[4:]))

@@ -109,7 +109,7 @@ func (l *workload) makeAccounts(o *op) {
 	list := make([]journal.Account, 1+l.rng.IntN(3))
 	for i := range list {
 		l.accounts++
-		list[i] = journal.Account{ID: money.From(l.accounts), Asset: 1, Code: uint16(1 + l.accounts%2), UserData64: l.accounts % 3} //nolint:gosec // small
+		list[i] = journal.Account{ID: money.From(l.accounts), Asset: 1, Code: uint16(1 + l.accounts%2), UserData64: l.accounts % 3}
 		switch l.accounts {
 		case 3:
 			list[i].Flags = journal.AccountDebitsMustNotExceedCredits

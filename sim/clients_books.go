@@ -73,7 +73,7 @@ func (l *workload) transaction(o *op, id money.U128) {
 	debit := l.account()
 	for i := range legs { // out of one account: no way leads back to it
 		legs[i] = journal.Transfer{
-			ID: journal.LegID(id, uint32(i)), Amount: money.From(1 + l.rng.Uint64N(50)), Asset: 1, Code: 1, //nolint:gosec // small
+			ID: journal.LegID(id, uint32(i)), Amount: money.From(1 + l.rng.Uint64N(50)), Asset: 1, Code: 1,
 			Debit: money.From(debit), Credit: money.From(1 + (debit+l.rng.Uint64N(bankAccounts-1))%bankAccounts),
 		}
 		if l.rng.IntN(15) == 0 {

@@ -235,7 +235,7 @@ func (m *model) decide(events []byte, actor journal.Actor, attached []journal.At
 	inner := events[journal.RecordSize:]
 	results := make([]journal.Result, len(events)/journal.RecordSize)
 	for i := range results {
-		results[i] = journal.Result{Status: journal.TransferLinkedEventFailed, Timestamp: at + uint64(i)} //nolint:gosec // not negative
+		results[i] = journal.Result{Status: journal.TransferLinkedEventFailed, Timestamp: at + uint64(i)}
 		if d.Inner == journal.KindReopen {
 			results[i].Status = journal.ControlProposalFailed
 		}

@@ -57,7 +57,7 @@ func TestExistsOfWhatOnlyTheLogKnows(t *testing.T) {
 	b.want(b.send(journal.KindTransfers, 1, journal.Bytes(list), note(1, "the post"), note(2, "plain")),
 		"created", "created", "created", "credit_account_not_found")
 	for range 3 { // released from memory
-		do(b, journal.KindTransfers, transfer(uint64(b.Head())+100, 1, 2, 1))
+		do(b, journal.KindTransfers, transfer(b.Head()+100, 1, 2, 1))
 	}
 	b.want(b.send(journal.KindTransfers, 1, journal.Bytes(list), note(1, "the post"), note(2, "plain")),
 		"exists", "exists", "exists", "id_already_failed")

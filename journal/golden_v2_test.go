@@ -162,12 +162,14 @@ func goldenBlocks2() (names []string, blocks []*journal.Block) {
 
 func goldenDetails(b *journal.Builder) {
 	accounts := []journal.Account{
-		{ID: money.From(1), Asset: 1, Code: 10, Flags: journal.AccountAttached}, {ID: money.From(2), Asset: 1, Code: 10},
+		{ID: money.From(1), Asset: 1, Code: 10, Flags: journal.AccountAttached},
+		{ID: money.From(2), Asset: 1, Code: 10},
 		{ID: money.From(3), Asset: 1, Code: 10, Flags: journal.AccountAttached},
 	}
 	first, _ := b.AddRequest(journal.KindAccounts, journal.Actor{1}, journal.Bytes(accounts))
 	all := journal.Details{Address: "merchant:1001:settlement", Metadata: []journal.Meta{
-		journal.Amount("amount", money.U128{Lo: 1, Hi: 2}), journal.Bool("bool", true), {Key: "bytes", Type: journal.MetaBytes, Value: []byte{0, 255}},
+		journal.Amount("amount", money.U128{Lo: 1, Hi: 2}), journal.Bool("bool", true),
+		{Key: "bytes", Type: journal.MetaBytes, Value: []byte{0, 255}},
 		journal.Int("int", -3), journal.PersonalMeta("name", journal.Personal{Subject: "customer-7", Sealed: []byte{9, 8, 7}}),
 		journal.Text("text", "商户"), journal.Time("time", 1_700_000_000_000_000_000),
 	}}

@@ -244,7 +244,13 @@ func someonesFault(err error) bool {
 	case codes.InvalidArgument, codes.PermissionDenied, codes.NotFound, codes.FailedPrecondition:
 		return Reason(err) != ledgerv1.ErrorReason_ERROR_REASON_CLOCK_HELD
 	default:
-		return Reason(err) == ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE
+		switch Reason(err) { //nolint:exhaustive // the others are not about the content
+		case ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE:
+			return true
+		case ledgerv1.ErrorReason_ERROR_REASON_RATE_LIMITED:
+			return !passing(err) // together they are more than the rate ever allows
+		}
+		return false
 	}
 }
 

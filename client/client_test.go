@@ -10,11 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/money"
@@ -54,12 +57,22 @@ func (s *scripted) CreateTransfers(ctx context.Context, r *ledgerv1.CreateTransf
 
 func serve(t *testing.T, s ledgerv1.LedgerServiceServer, options ...grpc.ServerOption) (address string) {
 	t.Helper()
+	return serveAll(t, func(server *grpc.Server) { ledgerv1.RegisterLedgerServiceServer(server, s) }, options...)
+}
+
+func serveFeed(t *testing.T, s ledgerv1.FeedServiceServer) (address string) {
+	t.Helper()
+	return serveAll(t, func(server *grpc.Server) { ledgerv1.RegisterFeedServiceServer(server, s) })
+}
+
+func serveAll(t *testing.T, register func(*grpc.Server), options ...grpc.ServerOption) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(options...)
-	ledgerv1.RegisterLedgerServiceServer(server, s)
+	register(server)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {
@@ -153,6 +166,61 @@ func TestReasonReadsTheDetail(t *testing.T) {
 	for _, err := range []error{nil, errors.New("x"), status.Error(codes.Unavailable, "x")} {
 		if r := client.Reason(err); r != ledgerv1.ErrorReason_ERROR_REASON_UNSPECIFIED {
 			t.Errorf("reason %v of %v", r, err)
+		}
+	}
+}
+
+// limited is the answer to a token whose rate is used up; no delay: for ever.
+func limited(t *testing.T, delay time.Duration) error {
+	t.Helper()
+	details := []protoadapt.MessageV1{&ledgerv1.ErrorDetail{Reason: ledgerv1.ErrorReason_ERROR_REASON_RATE_LIMITED}}
+	if delay > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
+	}
+	s, err := status.New(codes.ResourceExhausted, "the rate is used up").WithDetails(details...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Err()
+}
+
+func TestALimitedRateIsWaitedFor(t *testing.T) {
+	const delay = 300 * time.Millisecond
+	s := &scripted{errors: []error{limited(t, delay)}}
+	c, began := dial(t, serve(t, s)), time.Now()
+	if _, err := c.CreateTransfers(t.Context(), payment()); err != nil || len(s.requests) != 2 || time.Since(began) < delay {
+		t.Errorf("%d attempts in %v, %v", len(s.requests), time.Since(began), err)
+	}
+	// Not longer than there is time, and not where waiting does not help.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, delay := range []time.Duration{time.Hour, 0} {
+		s.errors, s.requests = []error{limited(t, delay)}, nil
+		_, err := c.CreateTransfers(ctx, payment())
+		if client.Reason(err) != ledgerv1.ErrorReason_ERROR_REASON_RATE_LIMITED || len(s.requests) != 1 || errors.As(err, new(*client.UnknownError)) {
+			t.Errorf("after %v: %d attempts, %v", delay, len(s.requests), err)
+		}
+	}
+	if time.Since(began) > 30*time.Second {
+		t.Errorf("it waited for %v", time.Since(began))
+	}
+}
+
+func TestRefusalsAreNotRepeated(t *testing.T) {
+	for reason, code := range map[ledgerv1.ErrorReason]codes.Code{
+		ledgerv1.ErrorReason_ERROR_REASON_SCOPE_REFUSED:  codes.PermissionDenied,
+		ledgerv1.ErrorReason_ERROR_REASON_SUBJECT_ERASED: codes.FailedPrecondition,
+		ledgerv1.ErrorReason_ERROR_REASON_UNBALANCED:     codes.InvalidArgument,
+		ledgerv1.ErrorReason_ERROR_REASON_NOT_FOUND:      codes.NotFound,
+	} {
+		refusal, err := status.New(code, "no").WithDetails(&ledgerv1.ErrorDetail{Reason: reason})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &scripted{errors: []error{refusal.Err()}}
+		_, err = dial(t, serve(t, s)).CreateTransfers(t.Context(), payment())
+		if client.Reason(err) != reason || len(s.requests) != 1 || errors.As(err, new(*client.UnknownError)) {
+			t.Errorf("%v: %d attempts, %v", reason, len(s.requests), err)
 		}
 	}
 }

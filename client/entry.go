@@ -58,6 +58,12 @@ type Entry struct {
 	UserData128 money.U128
 	UserData64  uint64
 	UserData32  uint32
+	// BookingDate is the day in the books, such as "2026-01-31"; empty means the day
+	// of the ledger's timestamp, in the ledger's zone.
+	BookingDate string
+	// Metadata is recorded with the transfer and never changed. It is read until the
+	// call returns.
+	Metadata Metadata
 
 	full bool // the whole pending amount, whatever it is
 }
@@ -97,10 +103,14 @@ func (e *Entry) message() (*Transfer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("transfer %v %w: %w", e.ID, ErrEntry, err)
 	}
+	if err := checkDate(e.BookingDate); err != nil {
+		return nil, fmt.Errorf("transfer %v %w", e.ID, err)
+	}
 	t := &Transfer{
 		Id: e.ID.String(), DebitAccountId: number(e.Debit), CreditAccountId: number(e.Credit), Asset: asset,
 		Code: uint32(e.Code), Flags: slices.Clone(e.Flags), Timeout: uint32(e.Timeout / time.Second), PendingId: number(e.PendingID), //nolint:gosec // checked above
 		UserData_128: number(e.UserData128), UserData_64: e.UserData64, UserData_32: e.UserData32,
+		BookingDate: e.BookingDate, Metadata: e.Metadata,
 	}
 	if !e.full {
 		t.Amount = proto.String(e.Amount.Minor.String())
@@ -140,6 +150,11 @@ type Opening struct {
 	UserData128 money.U128
 	UserData64  uint64
 	UserData32  uint32
+	// Address is a second name, unique in the ledger and never changed, such as
+	// "merchant:1001:settlement"; see [Client.LookupAddresses].
+	Address string
+	// Metadata may be replaced later: [Client.SetMetadata].
+	Metadata Metadata
 }
 
 func (o *Opening) message() (*Account, error) {
@@ -158,5 +173,6 @@ func (o *Opening) message() (*Account, error) {
 	return &Account{
 		Id: o.ID.String(), Asset: asset, Code: uint32(o.Code), Flags: slices.Clone(o.Flags),
 		UserData_128: number(o.UserData128), UserData_64: o.UserData64, UserData_32: o.UserData32,
+		Address: o.Address, Metadata: o.Metadata,
 	}, nil
 }

@@ -30,6 +30,12 @@ const (
 	ErrExistsWithOtherAmount  = TransferStatus(ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_AMOUNT)
 	ErrExistsWithOtherAccount = TransferStatus(ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_DEBIT_ACCOUNT_ID)
 	ErrLinkedEventFailed      = TransferStatus(ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_LINKED_EVENT_FAILED)
+	ErrExistsWithOtherLegs    = TransferStatus(ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_LEGS)
+	ErrExistsWithOtherDate    = TransferStatus(ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_BOOKING_DATE)
+	ErrExistsWithOtherData    = TransferStatus(ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_METADATA)
+	ErrBookingDayClosed       = TransferStatus(ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_BOOKING_DAY_CLOSED)
+	ErrApprovalRequired       = TransferStatus(ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_APPROVAL_REQUIRED)
+	ErrLegsAreCyclic          = TransferStatus(ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_LEGS_ARE_CYCLIC)
 )
 
 // Error returns the status in words.
@@ -45,6 +51,26 @@ func (s AccountStatus) Error() string {
 	return words(ledgerv1.CreateAccountStatus(s).String(), "CREATE_ACCOUNT_STATUS_")
 }
 
+// ControlStatus is why the ledger refused what is neither an account nor a transfer:
+// a day close, a proposal, a decision, an erasure; see [TransferStatus].
+type ControlStatus ledgerv1.ControlStatus
+
+// Refusals of controls that callers most often branch on.
+const (
+	ErrDayNotOver             = ControlStatus(ledgerv1.ControlStatus_CONTROL_STATUS_DAY_NOT_OVER)
+	ErrDayAlreadyClosed       = ControlStatus(ledgerv1.ControlStatus_CONTROL_STATUS_DAY_ALREADY_CLOSED)
+	ErrSecondPersonRequired   = ControlStatus(ledgerv1.ControlStatus_CONTROL_STATUS_SECOND_PERSON_REQUIRED)
+	ErrProposalRequired       = ControlStatus(ledgerv1.ControlStatus_CONTROL_STATUS_APPROVAL_REQUIRED)
+	ErrProposalAlreadyDecided = ControlStatus(ledgerv1.ControlStatus_CONTROL_STATUS_PROPOSAL_ALREADY_DECIDED)
+	ErrProposalFailed         = ControlStatus(ledgerv1.ControlStatus_CONTROL_STATUS_PROPOSAL_FAILED)
+	ErrAccountNotFound        = ControlStatus(ledgerv1.ControlStatus_CONTROL_STATUS_ACCOUNT_NOT_FOUND)
+)
+
+// Error returns the status in words.
+func (s ControlStatus) Error() string {
+	return words(ledgerv1.ControlStatus(s).String(), "CONTROL_STATUS_")
+}
+
 func words(name, prefix string) string {
 	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, prefix)), "_", " ")
 }
@@ -54,7 +80,7 @@ func words(name, prefix string) string {
 type StatusError struct {
 	ID     money.U128
 	Index  int   // place in the chain, from 0
-	Status error // a TransferStatus or an AccountStatus
+	Status error // a TransferStatus, an AccountStatus or a ControlStatus
 }
 
 // Error names the event and the status.
@@ -62,6 +88,9 @@ func (e *StatusError) Error() string {
 	kind := "transfer"
 	if errors.As(e.Status, new(AccountStatus)) {
 		kind = "account"
+	}
+	if errors.As(e.Status, new(ControlStatus)) {
+		kind = "control"
 	}
 	return fmt.Sprintf("%s %v refused: %v", kind, e.ID, e.Status)
 }

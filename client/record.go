@@ -152,7 +152,8 @@ func sameTransfer(asked, got *Transfer) bool {
 		(balances || asked.Amount == nil || same(asked.GetAmount(), got.GetAmount())) &&
 		(settles && asked.GetUserData_64() == 0 || asked.GetUserData_64() == got.GetUserData_64()) &&
 		(settles && asked.GetUserData_32() == 0 || asked.GetUserData_32() == got.GetUserData_32()) &&
-		asked.GetTimeout() == got.GetTimeout()
+		asked.GetTimeout() == got.GetTimeout() && asked.GetBookingDate() == got.GetBookingDate() &&
+		sameMetadata(asked.GetMetadata(), got.GetMetadata())
 }
 
 func flag(f ledgerv1.TransferFlag) uint32 { return uint32(f) } //nolint:gosec // a bit

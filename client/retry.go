@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -61,9 +62,15 @@ func send[Req, Resp any](ctx context.Context, c *Client, what string, request Re
 
 // repeat is send without a bound of its own, and tells t what happened.
 func repeat[Req, Resp any](ctx context.Context, c *Client, t *trail, what string, request Req, f rpc[Req, Resp]) (Resp, error) {
+	return again(ctx, c, t, what, func(ctx context.Context) (Resp, error) { return f(c.Ledger(), ctx, request) })
+}
+
+// again is repeat for the methods of any service; call makes one attempt, over the
+// next connection.
+func again[Resp any](ctx context.Context, c *Client, t *trail, what string, call func(context.Context) (Resp, error)) (Resp, error) {
 	pause := c.policy.first
 	for {
-		response, err := once(ctx, c, t.limit, request, f)
+		response, err := once(ctx, c, t.limit, call)
 		t.attempts++
 		if err == nil {
 			return response, nil
@@ -76,31 +83,51 @@ func repeat[Req, Resp any](ctx context.Context, c *Client, t *trail, what string
 		if c.policy.patience == 0 || !passing(err) {
 			return response, err
 		}
-		// Half of the pause is random, so that clients cut off together do not come
-		// back together.
-		timer := time.NewTimer(pause/2 + rand.N(pause/2+1)) //nolint:gosec // spreads load, hides nothing
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !wait(ctx, pause, err) {
 			return response, gaveUp(ctx, err, t.attempts)
 		}
 		pause = min(2*pause, c.policy.longest)
 	}
 }
 
+// wait pauses before the next attempt, as long as the server asked for in err if it
+// did. It is false where ctx ends before, at once if its deadline says so.
+func wait(ctx context.Context, pause time.Duration, err error) bool {
+	// Half of the pause is random, so that clients cut off together do not come
+	// back together.
+	pause = pause/2 + rand.N(pause/2+1) //nolint:gosec // spreads load, hides nothing
+	pause += retryAfter(err)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < pause {
+		pause = time.Until(deadline)
+		if retryAfter(err) > 0 { // known not to help
+			return false
+		}
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
 func gaveUp(ctx context.Context, err error, attempts int) error {
+	if ctx.Err() == nil {
+		return fmt.Errorf("%w (gave up after %d attempts: it is due after the deadline)", err, attempts)
+	}
 	return fmt.Errorf("%w (gave up after %d attempts: %w)", err, attempts, context.Cause(ctx))
 }
 
-// once makes one attempt, over the next connection.
-func once[Req, Resp any](ctx context.Context, c *Client, limit time.Duration, request Req, f rpc[Req, Resp]) (Resp, error) {
+// once makes one attempt.
+func once[Resp any](ctx context.Context, c *Client, limit time.Duration, call func(context.Context) (Resp, error)) (Resp, error) {
 	if c.policy.patience > 0 && limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	return f(c.Ledger(), ctx, request)
+	return call(ctx)
 }
 
 // passing tells whether the same request may succeed in a while.
@@ -113,6 +140,8 @@ func passing(err error) bool {
 		case ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE, ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED,
 			ledgerv1.ErrorReason_ERROR_REASON_STORE_FULL: // a person has to make room first
 			return false
+		case ledgerv1.ErrorReason_ERROR_REASON_RATE_LIMITED:
+			return retryAfter(err) > 0 // else the call is larger than the rate ever allows
 		}
 		return true
 	default:
@@ -141,14 +170,24 @@ func surelyRefused(err error) bool {
 // Reason returns why the server refused a call as a whole; UNSPECIFIED if it did
 // not say, for instance because the connection was lost.
 func Reason(err error) ledgerv1.ErrorReason {
+	return detail[*ledgerv1.ErrorDetail](err).GetReason()
+}
+
+// retryAfter returns how long the server asked to wait; zero if it did not.
+func retryAfter(err error) time.Duration {
+	return max(0, detail[*errdetails.RetryInfo](err).GetRetryDelay().AsDuration())
+}
+
+// detail returns the first detail of a type in a status of gRPC.
+func detail[D any](err error) (none D) {
 	var s interface{ GRPCStatus() *status.Status }
 	if !errors.As(err, &s) {
-		return ledgerv1.ErrorReason_ERROR_REASON_UNSPECIFIED
+		return none
 	}
 	for _, d := range s.GRPCStatus().Details() {
-		if detail, ok := d.(*ledgerv1.ErrorDetail); ok {
-			return detail.GetReason()
+		if d, ok := d.(D); ok {
+			return d
 		}
 	}
-	return ledgerv1.ErrorReason_ERROR_REASON_UNSPECIFIED
+	return none
 }

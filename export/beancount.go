@@ -1,5 +1,12 @@
 package export
 
+import (
+	"strings"
+	"time"
+
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+)
+
 // beancount writes what `bean-check` accepts (2.3).
 type beancount struct{}
 
@@ -24,14 +31,25 @@ func (beancount) head(j *journalWriter) {
 	}
 }
 
-func (beancount) open(j *journalWriter, name string, u *unit, opened uint64) {
-	j.line("%s open %s %s", day(opened), name, u.name)
+// bookingDays is how long before its account was opened a transfer may be booked: 366 days, and a change of the zone.
+const bookingDays = 368
+
+// open opens an account before anything can be booked to it, which may be before it was opened in truth.
+func (beancount) open(j *journalWriter, name string, u *unit, a *ledgerv1.Account) {
+	from := max(epoch, at(a.GetTimestamp()).AddDate(0, 0, -bookingDays).Format(time.DateOnly))
+	j.line("%s open %s %s\n  opened: \"%s\"", from, name, u.name, stamp(a.GetTimestamp()))
+	if a.GetAddress() != "" {
+		j.line("  address: \"%s\"", quoted.Replace(a.GetAddress()))
+	}
 }
 
+// quoted escapes what can't stand between quotes.
+var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
 func (beancount) transaction(j *journalWriter, e *entry) {
-	j.line("\n%s * \"transfer %s\"", day(e.time), e.id)
+	j.line("\n%s * \"transfer %s\"", e.day, e.id)
 	for _, t := range e.tags {
-		j.line("  %s: \"%s\"", t.key, t.value)
+		j.line("  %s: \"%s\"", t.key, quoted.Replace(t.value))
 	}
 	j.line("  %s  %s", e.debit, e.unit.amount(signed{abs: e.amount}))
 	j.line("  %s  %s", e.credit, e.unit.amount(signed{abs: e.amount, negative: true}))
@@ -39,8 +57,8 @@ func (beancount) transaction(j *journalWriter, e *entry) {
 
 // balance asserts for the next morning: an assertion of beancount is of the beginning of its day.
 func (beancount) balance(j *journalWriter, name string, u *unit, net signed) {
-	const oneDay = 24 * 60 * 60 * 1e9
-	j.line("%s balance %s  %s", day(j.run.moment.Time+oneDay), name, u.amount(net))
+	last, _ := time.Parse(time.DateOnly, j.last) // written by Format, or parsed before
+	j.line("%s balance %s  %s", last.AddDate(0, 0, 1).Format(time.DateOnly), name, u.amount(net))
 }
 
 // tail makes sure that a journal with longer amounts than beancount can count is refused, and not counted wrong.
@@ -48,7 +66,7 @@ func (beancount) tail(j *journalWriter) {
 	if j.run.summary.Digits <= BeancountDigits {
 		return
 	}
-	today := day(j.run.moment.Time)
+	today := j.day(j.run.moment.Time)
 	j.line("\n; Amounts and sums have up to %d digits, and beancount keeps %d unless it is told to keep more: how is in", j.run.summary.Digits, BeancountDigits)
 	j.line("; docs/guides/export.md. Where it does not, this transaction does not balance, and bean-check says so.")
 	j.line("%s open %s", today, precision)

@@ -16,7 +16,7 @@ func BenchmarkTransfer(b *testing.B) {
 	row := &transferRow{&ledgerv1.Transfer{
 		Id: "123456789012345678901234567890", DebitAccountId: "17", CreditAccountId: "4711", Amount: proto.String("123456"),
 		Asset: "CNY/2", Code: 7, PendingId: "0", UserData_128: "0", Timestamp: 1795335656419966715,
-	}, money.Asset{Code: "CNY", Scale: 2}, money.From(123456)}
+	}, money.Asset{Code: "CNY", Scale: 2}, money.From(123456), ""}
 	for _, format := range []Format{CSV, JSONL, Parquet} {
 		b.Run(string(format), func(b *testing.B) {
 			out := newTable(io.Discard, format, headOf(columns))

@@ -92,6 +92,8 @@ type transferRow struct {
 	*ledgerv1.Transfer
 	asset  money.Asset
 	amount money.U128 // minor units
+	// metadata in JSON; "" for none
+	metadata string
 }
 
 func transferColumns() []column[transferRow] {
@@ -114,6 +116,8 @@ func transferColumns() []column[transferRow] {
 			numberOf("user_data_32", func(r *row) uint64 { return uint64(r.GetUserData_32()) }),
 			numberOf("timestamp", func(r *row) uint64 { return r.GetTimestamp() }),
 			instantOf("time", func(r *row) uint64 { return r.GetTimestamp() }),
+			textOf("booking_date", func(r *row) string { return r.GetBookingDate() }),
+			textOf("metadata", func(r *row) string { return r.metadata }),
 		},
 	)
 }
@@ -123,6 +127,7 @@ type accountRow struct {
 	*ledgerv1.Account
 	asset money.Asset
 	totals
+	metadata string // in JSON; "" for none
 }
 
 func accountColumns() []column[accountRow] {
@@ -141,6 +146,8 @@ func accountColumns() []column[accountRow] {
 			numberOf("user_data_32", func(r *row) uint64 { return uint64(r.GetUserData_32()) }),
 			numberOf("timestamp", func(r *row) uint64 { return r.GetTimestamp() }),
 			instantOf("opened", func(r *row) uint64 { return r.GetTimestamp() }),
+			textOf("address", func(r *row) string { return r.GetAddress() }),
+			textOf("metadata", func(r *row) string { return r.metadata }),
 		},
 	)
 }
@@ -155,6 +162,7 @@ func balanceColumns() []column[accountRow] {
 		},
 		totalColumns(),
 		amountOf("balance", func(r *row) (signed, money.Asset) { return r.net(), r.asset }),
+		[]column[row]{textOf("address", func(r *row) string { return r.GetAddress() })},
 	)
 }
 

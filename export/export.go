@@ -22,6 +22,7 @@ type Ledger interface {
 	QueryTransfers(ctx context.Context, f *ledgerv1.QueryFilter, since *ledgerv1.Position) (*ledgerv1.QueryTransfersResponse, error)
 	AccountTransfers(ctx context.Context, f *ledgerv1.AccountFilter, since *ledgerv1.Position) (*ledgerv1.GetAccountTransfersResponse, error)
 	Assets(ctx context.Context) ([]*ledgerv1.Asset, error)
+	Policy(ctx context.Context) (*ledgerv1.GetPolicyResponse, error)
 }
 
 // What is exported.
@@ -50,8 +51,10 @@ const (
 // ErrOptions is an export that makes no sense as asked for; nothing was read.
 var ErrOptions = errors.New("export")
 
-// maxAccounts bounds [Options.Accounts].
-const maxAccounts = 8190
+const (
+	maxAccounts = 8190    // bounds [Options.Accounts]
+	maxOffset   = 18 * 60 // bounds [Options.UTCOffset]: what the ledger accepts
+)
 
 // Options of an export.
 type Options struct {
@@ -67,6 +70,9 @@ type Options struct {
 	// Asset, CODE/SCALE, and Code (of the account, or of the transfer) choose rows; "" and 0 mean all.
 	Asset string
 	Code  uint32
+	// UTCOffset is the zone of a journal's days, minutes ahead of UTC, -1,080 to 1,080; nil means the ledger's own, as it
+	// is now. Transfers with a booking date are of that day in any zone.
+	UTCOffset *int
 	// Names gives a journal its account names; nil means [DefaultNames].
 	Names *Names
 	// Progress is told how many transfers and accounts are done; may be nil.
@@ -99,6 +105,10 @@ func (o *Options) check() error {
 		return fault("a journal of some accounts or codes would not balance: it takes an asset and an end only")
 	case o.What != Transfers && o.Since != 0:
 		return fault("a beginning is for transfers: balances count from the first transfer")
+	case o.UTCOffset != nil && o.What != Journal:
+		return fault("only a journal has days: tables have timestamps")
+	case o.UTCOffset != nil && (*o.UTCOffset < -maxOffset || *o.UTCOffset > maxOffset):
+		return fault("%d minutes ahead of UTC are not between -%d and %d", *o.UTCOffset, maxOffset, maxOffset)
 	case o.Until != 0 && o.Until < o.Since:
 		return fault("it ends before it begins")
 	case len(o.Accounts) > maxAccounts:
@@ -178,7 +188,11 @@ func (r *run) transfers(ctx context.Context, w io.Writer) error {
 			return fmt.Errorf("amount: %w", err)
 		}
 		r.summary.Rows++
-		cells = cellsOf(cells, columns, &transferRow{t, asset, amount})
+		metadata, err := metadataJSON(t.GetMetadata())
+		if err != nil {
+			return err
+		}
+		cells = cellsOf(cells, columns, &transferRow{t, asset, amount, metadata})
 		return out.write(cells, t)
 	})
 	return errors.Join(err, out.close(err == nil))
@@ -208,7 +222,11 @@ func (r *run) accounts(ctx context.Context, w io.Writer) error {
 		totals := b.totals(id)
 		totals.into(a)
 		r.summary.Rows++
-		cells = cellsOf(cells, columns, &accountRow{a, asset, totals})
+		metadata, err := metadataJSON(a.GetMetadata())
+		if err != nil {
+			return err
+		}
+		cells = cellsOf(cells, columns, &accountRow{a, asset, totals, metadata})
 		if r.options.What == Balances {
 			return out.write(cells, nil)
 		}

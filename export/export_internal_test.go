@@ -9,7 +9,9 @@ import (
 )
 
 // AccountName is for tests of the package's surface.
-func AccountName(n *Names, code uint32, id string) string { return n.account(code, id) }
+func AccountName(n *Names, code uint32, address, id string) string {
+	return n.account(code, address, id)
+}
 
 // TestCommoditiesAreDistinct tries catalogues of codes that come close to each other.
 func TestCommoditiesAreDistinct(t *testing.T) {

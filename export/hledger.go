@@ -3,6 +3,8 @@ package export
 import (
 	"regexp"
 	"strings"
+
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
 // hledger writes what `hledger check --strict` accepts (1.25 and later).
@@ -24,21 +26,25 @@ func (hledger) head(j *journalWriter) {
 	}
 }
 
-func (hledger) open(j *journalWriter, name string, _ *unit, opened uint64) {
-	j.line("account %s  ; opened:%s", name, stamp(opened))
+func (hledger) open(j *journalWriter, name string, _ *unit, a *ledgerv1.Account) {
+	address := ""
+	if a.GetAddress() != "" {
+		address = ", address:" + a.GetAddress()
+	}
+	j.line("account %s  ; opened:%s%s", name, stamp(a.GetTimestamp()), address)
 }
 
 func (hledger) transaction(j *journalWriter, e *entry) {
-	j.line("\n%s * (%s) transfer", day(e.time), e.id)
+	j.line("\n%s * (%s) transfer", e.day, e.id)
 	for _, t := range e.tags {
-		j.line("    ; %s:%s", t.key, t.value)
+		j.line("    ; %s:%s", t.key, strings.ReplaceAll(t.value, ",", ";")) // a comma ends a tag
 	}
 	j.line("    %s  %s", e.debit, e.unit.amount(signed{abs: e.amount}))
 	j.line("    %s  %s", e.credit, e.unit.amount(signed{abs: e.amount, negative: true}))
 }
 
 func (hledger) balance(j *journalWriter, name string, u *unit, net signed) {
-	j.line("%s * balance\n    %s  %s = %s", day(j.run.moment.Time), name, u.amount(signed{}), u.amount(net))
+	j.line("%s * balance\n    %s  %s = %s", j.last, name, u.amount(signed{}), u.amount(net))
 }
 
 func (hledger) tail(*journalWriter) {}

@@ -23,8 +23,10 @@ type journalWriter struct {
 	units   []unit
 	numbers map[string]uint32 // asset → place in units
 	books   *books
-	holders []holder   // by place
-	largest money.U128 // of all amounts and sums, minor units
+	holders []holder      // by place
+	largest money.U128    // of all amounts and sums, minor units
+	offset  time.Duration // of the zone of days, ahead of UTC
+	last    string        // day of the assertions: no transaction is of a later one
 }
 
 // unit is an asset under the name that a tool accepts.
@@ -41,11 +43,14 @@ type holder struct {
 	id   money.U128
 	code uint32
 	unit uint32
+	// address, "" for none
+	address string
 }
 
 // entry is a transaction.
 type entry struct {
 	time              uint64
+	day               string // in the books
 	id, debit, credit string // debit and credit are names
 	unit              *unit
 	amount            money.U128
@@ -70,13 +75,13 @@ func tagsOf(t *ledgerv1.Transfer) []tag {
 			tags = append(tags, x)
 		}
 	}
-	return tags
+	return append(tags, metadataTags(t.GetMetadata())...)
 }
 
 // dialect is the language of one tool.
 type dialect interface {
 	head(j *journalWriter)
-	open(j *journalWriter, name string, u *unit, opened uint64)
+	open(j *journalWriter, name string, u *unit, a *ledgerv1.Account)
 	transaction(j *journalWriter, e *entry)
 	balance(j *journalWriter, name string, u *unit, net signed)
 	tail(j *journalWriter)
@@ -89,6 +94,9 @@ func (r *run) journal(ctx context.Context, w io.Writer) error {
 	}
 	if j.names == nil {
 		j.names = DefaultNames()
+	}
+	if err := j.zone(ctx); err != nil {
+		return err
 	}
 	if err := j.declare(ctx); err != nil {
 		return err
@@ -103,6 +111,22 @@ func (r *run) journal(ctx context.Context, w io.Writer) error {
 	r.summary.Digits = len(j.largest.String())
 	j.dialect.tail(j)
 	return j.w.Flush()
+}
+
+// zone finds out where days begin.
+func (j *journalWriter) zone(ctx context.Context) error {
+	minutes := j.run.options.UTCOffset
+	if minutes == nil {
+		policy, err := j.run.ledger.Policy(ctx)
+		if err != nil {
+			return err
+		}
+		own := int(policy.GetPolicy().GetUtcOffsetMinutes())
+		minutes = &own
+	}
+	j.offset = time.Duration(*minutes) * time.Minute
+	j.last = j.day(j.run.moment.Time)
+	return nil
 }
 
 // declare names commodities and opens accounts.
@@ -126,18 +150,20 @@ func (j *journalWriter) declare(ctx context.Context) error {
 		if !ok {
 			return fmt.Errorf("%w: account %s is in %s, which is not in the catalogue", errContradiction, a.GetId(), a.GetAsset())
 		}
-		h := holder{id, a.GetCode(), number}
+		h := holder{id, a.GetCode(), number, a.GetAddress()}
 		if place := j.books.place(id); int(place) != len(j.holders) {
 			return fmt.Errorf("%w: account %s is listed twice", errContradiction, a.GetId())
 		}
 		j.holders = append(j.holders, h)
-		j.dialect.open(j, j.name(&h), &j.units[number], a.GetTimestamp())
+		j.dialect.open(j, j.name(&h), &j.units[number], a)
 		j.run.summary.Rows++
 		return nil
 	})
 }
 
-func (j *journalWriter) name(h *holder) string { return j.names.account(h.code, h.id.String()) }
+func (j *journalWriter) name(h *holder) string {
+	return j.names.account(h.code, h.address, h.id.String())
+}
 
 // movement writes one transfer.
 func (j *journalWriter) movement(m *movement) error {
@@ -149,13 +175,20 @@ func (j *journalWriter) movement(m *movement) error {
 		return fmt.Errorf("%w: its accounts are of two assets", errContradiction)
 	}
 	e := &entry{
-		time: m.GetTimestamp(), id: m.GetId(), debit: j.name(debit), credit: j.name(credit), unit: &j.units[debit.unit],
+		time: m.GetTimestamp(), day: m.GetBookingDate(), id: m.GetId(), debit: j.name(debit), credit: j.name(credit), unit: &j.units[debit.unit],
 		amount: m.amount, tags: tagsOf(m.Transfer),
+	}
+	if e.day == "" {
+		e.day = j.day(e.time)
+	}
+	if _, err := time.Parse(time.DateOnly, e.day); err != nil {
+		return fmt.Errorf("%w: booking date: %w", errContradiction, err)
 	}
 	if !m.posted {
 		j.comment(m, e)
 		return nil
 	}
+	j.last = max(j.last, e.day)
 	for _, v := range []money.U128{m.amount, j.books.accounts[m.debit].net().abs, j.books.accounts[m.credit].net().abs} {
 		if j.largest.Less(v) {
 			j.largest = v
@@ -184,8 +217,8 @@ func (j *journalWriter) line(format string, args ...any) {
 	_, _ = fmt.Fprintf(j.w, format+"\n", args...)
 }
 
-// day of a timestamp, in UTC.
-func day(ns uint64) string { return at(ns).Format(time.DateOnly) }
+// day of a timestamp, in the journal's zone.
+func (j *journalWriter) day(ns uint64) string { return at(ns).Add(j.offset).Format(time.DateOnly) }
 
 // state says what a journal shows, in its first line.
 func (j *journalWriter) state() string {

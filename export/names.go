@@ -150,8 +150,10 @@ func (n *Names) prefix(code uint32) string {
 // another (beancount counts the balances of children with their parent's).
 const idPart = "Id-"
 
-// account is the name of an account.
-func (n *Names) account(code uint32, id string) string { return n.prefix(code) + ":" + idPart + id }
+// account is the name of an account: by its code, by its address if it has one, and by its id.
+func (n *Names) account(code uint32, address, id string) string {
+	return n.prefix(code) + addressParts(address) + ":" + idPart + id
+}
 
 // commodities names assets: by the code alone where it is free, in the order of the catalogue. An asset keeps its name
 // for ever, as the catalogue only grows.

@@ -52,16 +52,17 @@ func TestNamesThatCantBe(t *testing.T) {
 
 // FuzzNames checks that names that were accepted are names that the tools accept.
 func FuzzNames(f *testing.F) {
-	f.Add("default: Assets\ncodes: {1: Liabilities:Customers, 2-9: Income}", uint16(5))
-	f.Add("codes: {1000-1999: Assets:1}", uint16(1000))
+	f.Add("default: Assets\ncodes: {1: Liabilities:Customers, 2-9: Income}", uint16(5), "merchant:1001:settlement")
+	f.Add("codes: {1000-1999: Assets:1}", uint16(1000), "")
+	f.Add("{}", uint16(1), "id-7:-:.x:_:ä::9")
 	valid := regexp.MustCompile(`^(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-9][A-Za-z0-9-]*)*:Id-7$`)
-	f.Fuzz(func(t *testing.T, text string, code uint16) {
+	f.Fuzz(func(t *testing.T, text string, code uint16, address string) {
 		names, err := export.ParseNames([]byte(text))
 		if err != nil {
 			return
 		}
-		if name := export.AccountName(names, uint32(code), "7"); !valid.MatchString(name) {
-			t.Errorf("%q makes %q", text, name)
+		if name := export.AccountName(names, uint32(code), address, "7"); !valid.MatchString(name) || strings.Count(name, ":Id-") != 1 {
+			t.Errorf("%q and %q make %q", text, address, name)
 		}
 	})
 }

@@ -42,6 +42,7 @@ type exportFlags struct {
 	format, out, since, until, asset, names string
 	accounts                                []string
 	code                                    uint16
+	offset                                  int
 }
 
 func newExportOf(what export.What, short string) *cobra.Command {
@@ -53,6 +54,9 @@ func newExportOf(what export.What, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if c.Flags().Changed("utc-offset") {
+				o.UTCOffset = &f.offset
+			}
 			return f.with(c, func(ctx context.Context, s *session) error { return f.run(ctx, s, o) })
 		},
 	}
@@ -62,6 +66,7 @@ func newExportOf(what export.What, short string) *cobra.Command {
 	c.Flags().StringVar(&f.asset, "asset", "", "only this asset, CODE/SCALE or an ISO 4217 code")
 	if what == export.Journal {
 		c.Flags().StringVar(&f.format, "format", "", "hledger or beancount")
+		c.Flags().IntVar(&f.offset, "utc-offset", 0, "minutes ahead of UTC at which days begin (default: the ledger's policy)")
 		c.Flags().StringVar(&f.names, "map", "", "YAML file that says under which name accounts go, by their code")
 		return c
 	}

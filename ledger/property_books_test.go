@@ -394,4 +394,11 @@ func (d *duel) lateBooking() {
 	d.sendProposal(p, journal.Actor{1}, journal.Bytes(events), list)
 	v := journal.Decision{ID: money.From(uint64(70_000 + d.late)), Proposal: p.ID, Verdict: journal.Approve, Inner: p.Inner}
 	d.sendDecision(v, journal.Actor{2}, journal.Bytes(events), list)
+	if d.chance(3) { // the next close tells it, and the one after does not
+		for range 2 {
+			d.r.seal()
+			d.r.clock += 24 * 3600 * 1_000_000_000
+			d.closeDay()
+		}
+	}
 }

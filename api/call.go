@@ -12,14 +12,16 @@ import (
 )
 
 // method is one procedure: who may call it, and how its two forms serve it.
-// Either hot or cold is set.
+// One of hot, cold and feed is set.
 type method struct {
 	path       string // /sterling.ledger.v1.LedgerService/CreateTransfers
 	name       string // CreateTransfers
 	permission auth.Permission
+	scoped     bool // callers with a scope may call it: it heeds the scope
 	metrics    methodMetrics
 	hot        *hot
 	cold       *cold
+	feed       bool // a subscription: see feed.go
 }
 
 // call is one hot call on its way from the decoder to the encoder. It is used
@@ -27,6 +29,7 @@ type method struct {
 type call struct {
 	method    *method
 	principal auth.Principal
+	visitor   visitor
 	assets    *codec.AssetTable
 	batch     codec.Batch
 	reply     codec.Reply
@@ -51,6 +54,7 @@ func (s *Server) give(c *call) {
 	}
 	c.batch.Reset()
 	c.method, c.assets, c.decodeErr = nil, nil, nil
+	c.principal, c.visitor = auth.Principal{}, visitor{}
 	c.reply = codec.Reply{}
 	s.calls.Put(c)
 }
@@ -63,25 +67,6 @@ func (c *call) resultsFor(n int) []journal.Result {
 	c.results = c.results[:n]
 	clear(c.results)
 	return c.results
-}
-
-// admit verifies the Authorization header of a call and the role behind it.
-func (s *Server) admit(m *method, authorization string) (auth.Principal, error) {
-	if authorization == "" {
-		return auth.Principal{}, tokenRefused("a token is required: send the header Authorization: Bearer TOKEN")
-	}
-	token, ok := auth.Bearer(authorization)
-	if !ok {
-		return auth.Principal{}, tokenRefused("the Authorization header must be: Bearer TOKEN")
-	}
-	p, err := s.config.Tokens.Verify(token, wall(s.config.Clock))
-	if err != nil {
-		return auth.Principal{}, tokenRefused(err.Error())
-	}
-	if !p.Role.Allows(m.permission) {
-		return auth.Principal{}, roleRefused(p, m.name)
-	}
-	return p, nil
 }
 
 // decode runs a decoder on bytes from the network and keeps its error in the
@@ -98,9 +83,16 @@ func (s *Server) serve(ctx context.Context, c *call) error {
 	if c.decodeErr != nil {
 		return c.decodeErr
 	}
-	c.method.metrics.events.Add(float64(len(c.batch.Accounts) + len(c.batch.Transfers) + len(c.batch.IDs)))
+	n := c.events()
+	c.method.metrics.events.Add(float64(n))
+	if err := s.admitEvents(&c.principal, n); err != nil {
+		return err
+	}
 	return s.protect(c.method, func() error { return c.method.hot.run(s, ctx, c) })
 }
+
+// events is how many accounts, transfers and ids a call carries.
+func (c *call) events() int { return len(c.batch.Accounts) + len(c.batch.Transfers) + len(c.batch.IDs) }
 
 // protect turns a panic into an error, so that a bug ends one call and not the
 // server.

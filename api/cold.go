@@ -32,13 +32,13 @@ func unary[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
 		},
 		http: func(s *Server, m *method, options ...connect.HandlerOption) http.Handler {
 			return connect.NewUnaryHandler(m.path, func(ctx context.Context, r *connect.Request[Req]) (*connect.Response[Resp], error) {
-				began := s.config.Clock.Mono()
+				began, v := s.config.Clock.Mono(), visitOf(ctx)
 				var response PResp
 				err := s.protect(m, func() (err error) {
-					response, err = f(s, ctx, principal(ctx), PReq(r.Msg))
+					response, err = f(s, ctx, v.principal, PReq(r.Msg))
 					return err
 				})
-				if fault := s.finish(m, began, err); fault != nil {
+				if fault := s.end(m, &v.principal, &v.visitor, began, nil, err); fault != nil {
 					return nil, fault.connect()
 				}
 				return connect.NewResponse((*Resp)(response)), nil

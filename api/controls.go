@@ -104,8 +104,11 @@ func (s *Server) unfreeze(ctx context.Context, p auth.Principal, r *ledgerv1.Unf
 	}, nil
 }
 
-func (s *Server) listFreezes(ctx context.Context, _ auth.Principal, _ *ledgerv1.ListFreezesRequest) (*ledgerv1.ListFreezesResponse, error) {
+func (s *Server) listFreezes(ctx context.Context, p auth.Principal, _ *ledgerv1.ListFreezesRequest) (*ledgerv1.ListFreezesResponse, error) {
 	list, err := s.config.Cell.Freezes(ctx, true)
+	if err == nil {
+		list, err = s.scopeFreezes(ctx, p.Scope, list)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -207,12 +210,14 @@ func (s *Server) registerAssetsCall(ctx context.Context, p auth.Principal, r *le
 	return response, nil
 }
 
-func (s *Server) listAssets(_ context.Context, _ auth.Principal, _ *ledgerv1.ListAssetsRequest) (*ledgerv1.ListAssetsResponse, error) {
+func (s *Server) listAssets(_ context.Context, p auth.Principal, _ *ledgerv1.ListAssetsRequest) (*ledgerv1.ListAssetsResponse, error) {
 	catalogue := s.config.Cell.Assets()
 	response := &ledgerv1.ListAssetsResponse{Position: s.position(s.config.Cell.Head())}
 	for n := 1; n <= catalogue.Len(); n++ {
 		a, _ := catalogue.Asset(uint32(n))
-		response.Assets = append(response.Assets, assetMessage(a, uint32(n)))
+		if p.Scope.HasAsset(a.String()) {
+			response.Assets = append(response.Assets, assetMessage(a, uint32(n)))
+		}
 	}
 	return response, nil
 }

@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/keystore"
 	"github.com/sterlingrun/sterling/ledger"
@@ -61,8 +62,8 @@ func (z *sealing) personal(id money.U128, p *ledgerv1.PersonalValue, place *jour
 	switch {
 	case z.keys == nil:
 		return &fault{
-			connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, field,
-			field + ": this server keeps no keys for personal data",
+			code: connect.CodeFailedPrecondition, reason: ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, field: field,
+			message: field + ": this server keeps no keys for personal data",
 		}
 	case p.GetValue() == nil || p.GetValue().GetPersonal() != nil:
 		return malformed(field, "want one value that is not personal itself")
@@ -89,7 +90,7 @@ func (z *sealing) seal(ctx context.Context) error {
 	}
 	if err := z.keys.Seal(ctx, z.values); err != nil {
 		if errors.Is(err, keystore.ErrErased) {
-			return &fault{connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_SUBJECT_ERASED, "", err.Error()}
+			return &fault{code: connect.CodeFailedPrecondition, reason: ledgerv1.ErrorReason_ERROR_REASON_SUBJECT_ERASED, message: err.Error()}
 		}
 		if errors.Is(err, keystore.ErrSubject) || errors.Is(err, keystore.ErrValue) {
 			return malformed("metadata", err.Error())
@@ -207,7 +208,7 @@ func (s *Server) metadataOf(id money.U128, list []journal.Meta) (map[string]*led
 	for i := range list {
 		m := &list[i]
 		if m.Type != journal.MetaPersonal {
-			out[m.Key] = metaValue(m)
+			out[m.Key] = feed.MetadataValue(m)
 			continue
 		}
 		p, err := m.Personal()
@@ -228,30 +229,11 @@ func (s *Server) metadataOf(id money.U128, list []journal.Meta) (map[string]*led
 		v := &values[i]
 		p := &ledgerv1.PersonalValue{Subject: v.Subject, Erased: v.State != keystore.Active}
 		if v.State == keystore.Active {
-			p.Value = metaValue(&journal.Meta{Key: v.Name, Type: journal.MetaType(v.Type), Value: v.Clear})
+			p.Value = feed.MetadataValue(&journal.Meta{Key: v.Name, Type: journal.MetaType(v.Type), Value: v.Clear})
 		}
 		out[v.Name] = &ledgerv1.MetadataValue{Value: &ledgerv1.MetadataValue_Personal{Personal: p}}
 	}
 	return out, nil
-}
-
-func metaValue(m *journal.Meta) *ledgerv1.MetadataValue {
-	v := &ledgerv1.MetadataValue{}
-	switch m.Type {
-	case journal.MetaText:
-		v.Value = &ledgerv1.MetadataValue_Text{Text: string(m.Value)}
-	case journal.MetaInt:
-		v.Value = &ledgerv1.MetadataValue_Integer{Integer: m.Int()}
-	case journal.MetaBool:
-		v.Value = &ledgerv1.MetadataValue_Truth{Truth: m.Bool()}
-	case journal.MetaAmount:
-		v.Value = &ledgerv1.MetadataValue_Amount{Amount: m.Amount().String()}
-	case journal.MetaTime:
-		v.Value = &ledgerv1.MetadataValue_Time{Time: m.Time()}
-	default:
-		v.Value = &ledgerv1.MetadataValue_Data{Data: m.Value}
-	}
-	return v
 }
 
 // accountDetails reads the addresses and the metadata of the accounts that have some.

@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/auth"
@@ -22,6 +27,8 @@ type fault struct {
 	reason  ledgerv1.ErrorReason
 	field   string
 	message string
+	// retryAfter is when the same call will be taken, zero if that can't be told.
+	retryAfter time.Duration
 }
 
 func (f *fault) Error() string { return f.message }
@@ -30,28 +37,28 @@ func malformed(field, message string) *fault {
 	if field != "" {
 		message = field + ": " + message
 	}
-	return &fault{connect.CodeInvalidArgument, ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, field, message}
+	return &fault{code: connect.CodeInvalidArgument, reason: ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, field: field, message: message}
 }
 
 func internal() *fault {
-	return &fault{connect.CodeInternal, ledgerv1.ErrorReason_ERROR_REASON_INTERNAL, "", "a fault of the server: its log has the cause"}
+	return &fault{code: connect.CodeInternal, reason: ledgerv1.ErrorReason_ERROR_REASON_INTERNAL, message: "a fault of the server: its log has the cause"}
 }
 
 func tooLarge(limit int) *fault {
 	return &fault{
-		connect.CodeResourceExhausted, ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE, "",
-		fmt.Sprintf("the request is larger than %d bytes: send its events in several calls", limit),
+		code: connect.CodeResourceExhausted, reason: ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE,
+		message: fmt.Sprintf("the request is larger than %d bytes: send its events in several calls", limit),
 	}
 }
 
 func tokenRefused(message string) *fault {
-	return &fault{connect.CodeUnauthenticated, ledgerv1.ErrorReason_ERROR_REASON_TOKEN_REFUSED, "", message}
+	return &fault{code: connect.CodeUnauthenticated, reason: ledgerv1.ErrorReason_ERROR_REASON_TOKEN_REFUSED, message: message}
 }
 
 func roleRefused(p auth.Principal, method string) *fault {
 	return &fault{
-		connect.CodePermissionDenied, ledgerv1.ErrorReason_ERROR_REASON_ROLE_REFUSED, "",
-		fmt.Sprintf("token %q has the role %v, which may not call %s: use a token of another role", p.Name, p.Role, method),
+		code: connect.CodePermissionDenied, reason: ledgerv1.ErrorReason_ERROR_REASON_ROLE_REFUSED,
+		message: fmt.Sprintf("token %q has the role %v, which may not call %s: use a token of another role", p.Name, p.Role, method),
 	}
 }
 
@@ -67,7 +74,10 @@ func classify(err error) (f *fault, known bool) {
 	if errors.Is(err, index.ErrFilter) {
 		return malformed("filter", err.Error()), true
 	}
-	for _, c := range causes() {
+	if errors.Is(err, index.ErrBuilding) {
+		return &fault{code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_INDEX_BUILDING, message: err.Error()}, true
+	}
+	for _, c := range append(causes(), keyCauses()...) {
 		if errors.Is(err, c.err) {
 			return &c.fault, true
 		}
@@ -88,54 +98,62 @@ type cause struct {
 }
 
 func causes() []cause {
-	return []cause{
-		{cell.ErrOutcomeUnknown, fault{
-			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "",
-			"outcome unknown: send again with the same ids",
+	return append(feedCauses(),
+		cause{cell.ErrOutcomeUnknown, fault{
+			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
+			message: "outcome unknown: send again with the same ids",
 		}},
-		{cell.ErrFull, fault{
-			connect.CodeResourceExhausted, ledgerv1.ErrorReason_ERROR_REASON_STORE_FULL, "",
-			"the journal's disk is full: nothing was written, reads go on; free space on the server, then send again",
+		cause{cell.ErrFull, fault{
+			code: connect.CodeResourceExhausted, reason: ledgerv1.ErrorReason_ERROR_REASON_STORE_FULL,
+			message: "the journal's disk is full: nothing was written, reads go on; free space on the server, then send again",
 		}},
-		{cell.ErrClockHeld, fault{
-			connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_CLOCK_HELD, "",
-			"writes are held because the server's clock jumped forward: an operator checks the clock and calls AcceptClock",
+		cause{cell.ErrClockHeld, fault{
+			code: connect.CodeFailedPrecondition, reason: ledgerv1.ErrorReason_ERROR_REASON_CLOCK_HELD,
+			message: "writes are held because the server's clock jumped forward: an operator checks the clock and calls AcceptClock",
 		}},
-		{cell.ErrOverloaded, fault{
-			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED, "",
-			"too many requests are queued, nothing was written: send again after a pause",
+		cause{cell.ErrOverloaded, fault{
+			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED,
+			message: "too many requests are queued, nothing was written: send again after a pause",
 		}},
-		{cell.ErrTooLarge, fault{
-			connect.CodeInvalidArgument, ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE, "",
-			"too many events in one call: send them in several",
+		cause{cell.ErrTooLarge, fault{
+			code: connect.CodeInvalidArgument, reason: ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE,
+			message: "too many events in one call: send them in several",
 		}},
-		{index.ErrClosed, fault{
-			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_STOPPING, "",
-			"the server is stopping: send again, later or to another server",
+		cause{index.ErrClosed, fault{
+			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_STOPPING,
+			message: "the server is stopping: send again, later or to another server",
 		}},
-		{cell.ErrStopped, fault{
-			connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_STOPPING, "",
-			"the server is stopping: send again with the same ids, later or to another server",
+		cause{cell.ErrStopped, fault{
+			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_STOPPING,
+			message: "the server is stopping: send again with the same ids, later or to another server",
 		}},
-		{context.DeadlineExceeded, fault{
-			connect.CodeDeadlineExceeded, ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "",
-			"no answer within the deadline: if the call writes, its outcome is unknown: send again with the same ids",
+		cause{context.DeadlineExceeded, fault{
+			code: connect.CodeDeadlineExceeded, reason: ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
+			message: "no answer within the deadline: if the call writes, its outcome is unknown: send again with the same ids",
 		}},
-		{context.Canceled, fault{
-			connect.CodeCanceled, ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "",
-			"canceled by the caller: if the call writes, its outcome is unknown: send again with the same ids",
+		cause{context.Canceled, fault{
+			code: connect.CodeCanceled, reason: ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
+			message: "canceled by the caller: if the call writes, its outcome is unknown: send again with the same ids",
 		}},
-	}
+	)
 }
 
 func (f *fault) detail() *ledgerv1.ErrorDetail {
 	return &ledgerv1.ErrorDetail{Reason: f.reason, Field: f.field}
 }
 
+func (f *fault) retryInfo() *errdetails.RetryInfo {
+	return &errdetails.RetryInfo{RetryDelay: durationpb.New(f.retryAfter)}
+}
+
 // grpc returns the fault as grpc-go sends it.
 func (f *fault) grpc() error {
 	s := status.New(codes.Code(f.code), f.message)
-	if with, err := s.WithDetails(f.detail()); err == nil {
+	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(f.detail())}
+	if f.retryAfter > 0 {
+		details = append(details, protoadapt.MessageV1Of(f.retryInfo()))
+	}
+	if with, err := s.WithDetails(details...); err == nil {
 		s = with
 	}
 	return s.Err()
@@ -146,6 +164,12 @@ func (f *fault) connect() *connect.Error {
 	e := connect.NewError(f.code, errors.New(f.message))
 	if d, err := connect.NewErrorDetail(f.detail()); err == nil {
 		e.AddDetail(d)
+	}
+	if f.retryAfter > 0 {
+		if d, err := connect.NewErrorDetail(f.retryInfo()); err == nil {
+			e.AddDetail(d)
+		}
+		e.Meta().Set("Retry-After", strconv.FormatInt(int64((f.retryAfter+time.Second-1)/time.Second), 10))
 	}
 	return e
 }

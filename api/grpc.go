@@ -14,11 +14,9 @@ import (
 	grpcproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
 )
 
@@ -29,7 +27,8 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.MaxRecvMsgSize(limits.Message),
 		grpc.MaxConcurrentStreams(uint32(limits.Streams)),  //nolint:gosec // small
 		grpc.MaxHeaderListSize(uint32(limits.HeaderBytes)), //nolint:gosec // small
-		grpc.ConnectionTimeout(limits.Header),              // the HTTP/2 handshake
+		grpc.Creds(dealt{}),
+		grpc.ConnectionTimeout(limits.Header), // the HTTP/2 handshake
 		grpc.KeepaliveParams(keepalive.ServerParameters{ // finds dead peers
 			Time: 2 * time.Minute, Timeout: 20 * time.Second,
 		}),
@@ -49,6 +48,8 @@ func (s *Server) newGRPC() *grpc.Server {
 			desc.Streams = append(desc.Streams, grpc.StreamDesc{
 				StreamName: name, ServerStreams: true, ClientStreams: true, Handler: s.streamHandler(m),
 			})
+		case m.feed:
+			desc.Streams = append(desc.Streams, grpc.StreamDesc{StreamName: name, ServerStreams: true, Handler: s.feedHandler(m)})
 		case m.hot != nil:
 			desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: name, Handler: s.hotHandler(m)})
 		default:
@@ -70,7 +71,8 @@ func splitPath(path string) (service, name string) {
 // bound gives every unary call a deadline, so that a client which never sends the
 // rest of a message, or never reads the answer, does not hold a stream for ever.
 func (s *Server) bound(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if info.FullMethodName == ledgerv1connect.LedgerServiceCreateTransfersStreamProcedure {
+	switch info.FullMethodName {
+	case ledgerv1connect.LedgerServiceCreateTransfersStreamProcedure, ledgerv1connect.FeedServiceSubscribeProcedure:
 		return ctx, nil
 	}
 	limit := wall(s.config.Clock).Add(s.config.Limits.Answer)
@@ -88,20 +90,13 @@ type boundedContext struct {
 	_ context.CancelFunc
 }
 
-func bearer(ctx context.Context) string {
-	if v := metadata.ValueFromIncomingContext(ctx, "authorization"); len(v) == 1 {
-		return v[0]
-	}
-	return ""
-}
-
 // hotHandler admits a call before its message is read.
 func (s *Server) hotHandler(m *method) grpc.MethodHandler {
 	return func(_ any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		c := s.take(m)
 		began := c.began
 		err := s.grpcCall(ctx, c, dec)
-		if f := s.finish(m, began, err); f != nil {
+		if f := s.end(m, &c.principal, &c.visitor, began, c, err); f != nil {
 			s.give(c)
 			return nil, f.grpc()
 		}
@@ -110,7 +105,8 @@ func (s *Server) hotHandler(m *method) grpc.MethodHandler {
 }
 
 func (s *Server) grpcCall(ctx context.Context, c *call, dec func(any) error) (err error) {
-	if c.principal, err = s.admit(c.method, bearer(ctx)); err != nil {
+	c.visitor = grpcVisitor(ctx)
+	if c.principal, err = s.admit(c.method, &c.visitor); err != nil {
 		return err
 	}
 	if err := dec(c); err != nil {
@@ -123,14 +119,18 @@ func (s *Server) coldHandler(m *method) grpc.MethodHandler {
 	return func(_ any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		began := s.config.Clock.Mono()
 		var response proto.Message
-		p, err := s.admit(m, bearer(ctx))
+		v := grpcVisitor(ctx)
+		p, err := s.admit(m, &v)
+		if err == nil {
+			err = s.begin(m, &p, &v)
+		}
 		if err == nil {
 			err = s.protect(m, func() (err error) {
 				response, err = m.cold.serve(s, ctx, p, func(v proto.Message) error { return dec(v) })
 				return err
 			})
 		}
-		if f := s.finish(m, began, err); f != nil {
+		if f := s.end(m, &p, &v, began, nil, err); f != nil {
 			return nil, f.grpc()
 		}
 		return response, nil
@@ -141,17 +141,20 @@ func (s *Server) coldHandler(m *method) grpc.MethodHandler {
 // own, so many at once as the limit says. The first error ends the stream.
 func (s *Server) streamHandler(m *method) grpc.StreamHandler {
 	return func(_ any, stream grpc.ServerStream) error {
-		authorization := bearer(stream.Context())
-		p, err := s.admit(m, authorization)
+		v := grpcVisitor(stream.Context())
+		p, err := s.admit(m, &v)
 		if err != nil {
-			return s.finish(m, s.config.Clock.Mono(), err).grpc()
+			return s.end(m, &p, &v, s.config.Clock.Mono(), nil, err).grpc()
 		}
 		ctx, cancel := context.WithCancelCause(stream.Context())
-		defer cancel(nil)
 		w := &streamWorker{
-			server: s, method: m, stream: stream, principal: p, authorization: authorization,
-			cancel: cancel, slots: make(chan struct{}, s.config.Limits.InFlight),
+			server: s, method: m, stream: stream, visitor: v, cancel: cancel,
+			slots: make(chan struct{}, s.config.Limits.InFlight),
 		}
+		var watching sync.WaitGroup
+		watching.Go(func() { s.watchStream(m, &v, ctx.Done(), cancel) })
+		defer watching.Wait()
+		defer cancel(nil)
 		received := make(chan error, 1)
 		go func() { received <- w.receive(ctx) }() // ends at the latest when this handler has returned
 		select {
@@ -174,14 +177,13 @@ func (s *Server) streamHandler(m *method) grpc.StreamHandler {
 
 // streamWorker is one stream.
 type streamWorker struct {
-	server        *Server
-	method        *method
-	stream        grpc.ServerStream
-	principal     auth.Principal
-	authorization string
-	cancel        context.CancelCauseFunc
-	slots         chan struct{} // one per message that is worked on
-	sending       sync.Mutex
+	server  *Server
+	method  *method
+	stream  grpc.ServerStream
+	visitor visitor
+	cancel  context.CancelCauseFunc
+	slots   chan struct{} // one per message that is worked on
+	sending sync.Mutex
 }
 
 // receive starts work on messages until the client ends the stream.
@@ -204,7 +206,7 @@ func (w *streamWorker) receive(ctx context.Context) error {
 			<-w.slots
 			return ctx.Err()
 		}
-		c.principal, c.began = w.principal, w.server.config.Clock.Mono()
+		c.visitor, c.began = w.visitor, w.server.config.Clock.Mono()
 		go func() {
 			w.answer(ctx, c)
 			<-w.slots
@@ -215,11 +217,12 @@ func (w *streamWorker) receive(ctx context.Context) error {
 // answer serves one message. The token is verified again: a stream may outlive
 // it.
 func (w *streamWorker) answer(ctx context.Context, c *call) {
-	_, err := w.server.admit(w.method, w.authorization)
+	var err error
+	c.principal, err = w.server.admit(w.method, &c.visitor)
 	if err == nil {
 		err = w.server.serve(ctx, c)
 	}
-	if f := w.server.finish(w.method, c.began, err); f != nil {
+	if f := w.server.end(w.method, &c.principal, &c.visitor, c.began, c, err); f != nil {
 		w.server.give(c)
 		w.cancel(f)
 		return
@@ -254,6 +257,9 @@ func (k *grpcCodec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // Marshal writes a response. A hot call ends here.
 func (k *grpcCodec) Marshal(v any) (mem.BufferSlice, error) {
+	if b, ok := v.(*wireBatch); ok {
+		return mem.BufferSlice{mem.SliceBuffer(b.wire)}, nil
+	}
 	c, ok := v.(*call)
 	if !ok {
 		return k.messages.Marshal(v)

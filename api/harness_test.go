@@ -26,6 +26,7 @@ import (
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 	"github.com/sterlingrun/sterling/store/local"
@@ -64,7 +65,10 @@ func (u *unreliable) Do(ctx context.Context, r *cell.Request) error {
 // before has f called before every write; its error is the write's.
 func (b *bank) before(f func(ctx context.Context) error) { b.cell.fail.Store(&f) }
 
-type node struct{ accepted atomic.Int32 }
+type node struct {
+	accepted atomic.Int32
+	building atomic.Bool
+}
 
 func (n *node) Status(context.Context) (api.NodeStatus, error) {
 	return api.NodeStatus{Cell: 7, Seq: 5, Epoch: 4, Head: 3, IndexSeq: 2, Accounts: 11, Transfers: 12, MemoryBytes: 13, ClockHeld: true, Version: "1.2.3"}, nil
@@ -75,10 +79,18 @@ func (n *node) AcceptClock(context.Context, auth.Principal) error {
 	return nil
 }
 
+func (n *node) RebuildIndex(context.Context, auth.Principal) error {
+	if n.building.Load() {
+		return &index.BuildingError{Build: index.BuildStatus{Running: true, Done: 1, Total: 4}}
+	}
+	n.building.Store(true)
+	return nil
+}
+
 func open(t testing.TB, change func(*api.Config)) *bank {
 	t.Helper()
 	b := &bank{t: t, dir: t.TempDir(), registry: prometheus.NewRegistry(), node: &node{}, tokens: map[auth.Role]string{}}
-	c, x := openCell(t)
+	c, x, f := openCell(t)
 	b.cell = &unreliable{Cell: c}
 	now := time.Now()
 	if _, err := auth.Bootstrap(b.dir, now, rand.Reader); err != nil {
@@ -97,7 +109,7 @@ func open(t testing.TB, change func(*api.Config)) *bank {
 	}
 	b.revocable = &revocable{Tokens: tokens}
 	config := api.Config{
-		CellNumber: 7, Cell: b.cell, Queries: index.NewQueries(x, c), Progress: x, Node: b.node, Tokens: b.revocable,
+		CellNumber: 7, Cell: b.cell, Queries: index.NewQueries(x, c), Progress: x, Node: b.node, Tokens: b.revocable, Feed: f,
 		Clock: clock.NewSystem(), Limits: api.DefaultLimits(), Logger: slog.New(slog.DiscardHandler), Registry: b.registry,
 		Handlers: map[string]http.Handler{"/healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })},
 	}
@@ -131,7 +143,7 @@ func (b *bank) shutdown() {
 	})
 }
 
-func openCell(t testing.TB) (*cell.Cell, *index.Index) {
+func openCell(t testing.TB) (*cell.Cell, *index.Index, *feed.Feed) {
 	t.Helper()
 	fs := vfs.NewMem()
 	x, err := index.Open("bank/index", index.Options{FS: fs})
@@ -142,19 +154,22 @@ func openCell(t testing.TB) (*cell.Cell, *index.Index) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f := feed.New(feed.Options{Cell: 7, Log: store, Clock: clock.NewSystem()})
 	c, err := cell.Open(context.Background(), cell.Options{
-		ID: 7, Log: store, Snapshots: store.Snapshots(), Follower: x, Clock: clock.NewSystem(),
+		ID: 7, Log: store, Snapshots: store.Snapshots(), Follower: x, Clock: clock.NewSystem(), OnBlock: f.OnBlock,
 		Incarnation: [16]byte{1}, HashKey: [2]uint64{3, 5},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.Start(c)
 	t.Cleanup(func() {
+		f.Close()
 		if err := errors.Join(c.Close(), store.Close(), x.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	return c, x
+	return c, x, f
 }
 
 // post sends JSON as curl does and returns the status and the body.
@@ -171,6 +186,12 @@ func (b *bank) try(method, token, body string, headers ...string) (int, string, 
 	service := "LedgerService"
 	if method == "Status" || method == "AcceptClock" {
 		service = "AdminService"
+	}
+	switch method {
+	case "Erase", "GetSubject":
+		service = "ErasureService"
+	case "GetBalanceAsOf", "GetStatement", "GetTotals", "GetPendingAgeing", "ListAccountsByAddress", "QueryByMetadata", "RebuildIndex":
+		service = "HistoryService"
 	}
 	r, err := http.NewRequest(http.MethodPost, "http://"+b.addr+"/sterling.ledger.v1."+service+"/"+method, bytes.NewReader([]byte(body)))
 	if err != nil {

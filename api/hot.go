@@ -166,6 +166,9 @@ func withMessageJSON[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
 }
 
 func (s *Server) createTransfers(ctx context.Context, c *call) error {
+	if err := s.allowTransfers(ctx, c.principal.Scope, c.batch.Transfers); err != nil {
+		return err
+	}
 	attached, err := s.attachTransfers(ctx, &c.batch)
 	if err != nil {
 		return err
@@ -174,6 +177,11 @@ func (s *Server) createTransfers(ctx context.Context, c *call) error {
 }
 
 func (s *Server) createAccounts(ctx context.Context, c *call) error {
+	if c.principal.Scope != nil {
+		if err := s.allowAccounts(ctx, c); err != nil {
+			return err
+		}
+	}
 	if len(c.batch.Unregistered) > 0 {
 		if err := s.registerMissing(ctx, c); err != nil {
 			return err
@@ -247,8 +255,8 @@ func (s *Server) registerAssets(ctx context.Context, actor journal.Actor, assets
 		case journal.ControlCreated, journal.ControlExists:
 		case journal.ControlAssetsExhausted:
 			return 0, &fault{
-				connect.CodeResourceExhausted, ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED, "",
-				fmt.Sprintf("asset %v can't be registered: the catalogue is full", assets[i]),
+				code: connect.CodeResourceExhausted, reason: ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED,
+				message: fmt.Sprintf("asset %v can't be registered: the catalogue is full", assets[i]),
 			}
 		default:
 			return 0, malformed("", fmt.Sprintf("asset %v can't be registered: status %d", assets[i], result.Status))
@@ -263,10 +271,12 @@ func (s *Server) lookupAccounts(ctx context.Context, c *call) error {
 		return err
 	}
 	s.found(c)
-	c.reply.Accounts = accounts
-	c.reply.Details, err = s.accountDetails(ctx, accounts)
-	for i := range accounts {
-		accounts[i].Flags &= journal.AccountFlagsKnown // packed answers show the records as they are
+	if c.reply.Accounts, err = s.scopeAccounts(ctx, c.principal.Scope, accounts); err != nil {
+		return err
+	}
+	c.reply.Details, err = s.accountDetails(ctx, c.reply.Accounts)
+	for i := range c.reply.Accounts {
+		c.reply.Accounts[i].Flags &= journal.AccountFlagsKnown // packed answers show the records as they are
 	}
 	return err
 }
@@ -277,6 +287,9 @@ func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
 		return err
 	}
 	s.found(c)
+	if transfers, err = s.scopeTransfers(ctx, c.principal.Scope, transfers); err != nil {
+		return err
+	}
 	c.reply.Transfers = make([]journal.Transfer, len(transfers))
 	for i := range transfers {
 		c.reply.Transfers[i] = transfers[i].Transfer

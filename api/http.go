@@ -13,9 +13,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sterlingrun/sterling/auth"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
-	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
 )
 
 func (s *Server) newHTTP() *http.Server {
@@ -26,12 +24,18 @@ func (s *Server) newHTTP() *http.Server {
 	for _, m := range s.methods {
 		mux.Handle(m.path, s.httpMethod(m))
 	}
-	for _, service := range []string{ledgerv1connect.LedgerServiceName, ledgerv1connect.AdminServiceName} {
+	services := map[string]bool{}
+	for path := range s.methods {
+		service, _ := splitPath(path)
+		services[service] = true
+	}
+	for service := range services {
 		mux.HandleFunc("/"+service+"/", s.unknownMethod)
 	}
 	mux.HandleFunc(openAPIPath, serveOpenAPI)
 	limits := s.config.Limits
 	return &http.Server{
+		ConnContext:       withOrigin,
 		Handler:           mux,
 		ReadHeaderTimeout: limits.Header,
 		ReadTimeout:       limits.Request,
@@ -55,6 +59,8 @@ func (s *Server) unknownMethod(w http.ResponseWriter, r *http.Request) {
 func (s *Server) httpMethod(m *method) http.Handler {
 	var rest http.Handler
 	switch {
+	case m.feed:
+		rest = s.feedHTTP(m)
 	case m.hot != nil && m.hot.readJSON == nil:
 		rest = http.HandlerFunc(s.needsGRPC)
 	case m.hot != nil:
@@ -69,31 +75,31 @@ func (s *Server) httpMethod(m *method) http.Handler {
 			return
 		}
 		began := s.config.Clock.Mono()
-		p, err := s.admit(m, r.Header.Get("Authorization"))
+		v := httpVisitor(r)
+		p, err := s.admit(m, &v)
+		if err == nil {
+			err = s.begin(m, &p, &v)
+		}
 		if err != nil {
-			f := s.finish(m, began, err)
+			f := s.end(m, &p, &v, began, nil, err)
 			if f.code == connect.CodeUnauthenticated {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 			}
 			s.refuse(w, r, f)
 			return
 		}
+		if m.feed { // it has no end
+			rest.ServeHTTP(s.newPatientWriter(w), r.WithContext(context.WithValue(r.Context(), visitKey{}, &visit{p, v})))
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.Answer)
 		defer cancel()
 		if m.hot != nil && m.hot.readJSON != nil && isPlainJSON(r) {
-			s.serveJSON(ctx, w, r, m, p, began)
+			s.serveJSON(ctx, w, r, m, &visit{p, v}, began)
 			return
 		}
-		rest.ServeHTTP(w, r.WithContext(context.WithValue(ctx, principalKey{}, p)))
+		rest.ServeHTTP(w, r.WithContext(context.WithValue(ctx, visitKey{}, &visit{p, v})))
 	})
-}
-
-// principalKey is the context key of the principal of a call by way of connect-go.
-type principalKey struct{}
-
-func principal(ctx context.Context) auth.Principal {
-	p, _ := ctx.Value(principalKey{}).(auth.Principal)
-	return p
 }
 
 func (s *Server) needsGRPC(w http.ResponseWriter, r *http.Request) {
@@ -133,9 +139,9 @@ func isJSON(contentType string) bool {
 }
 
 // serveJSON is the short way.
-func (s *Server) serveJSON(ctx context.Context, w http.ResponseWriter, r *http.Request, m *method, p auth.Principal, began uint64) {
+func (s *Server) serveJSON(ctx context.Context, w http.ResponseWriter, r *http.Request, m *method, v *visit, began uint64) {
 	c := s.take(m)
-	c.principal, c.began = p, began
+	c.principal, c.visitor, c.began = v.principal, v.visitor, began
 	body := s.bodies.Get().(*[]byte)
 	err := s.readBody(w, r, body)
 	if err == nil {
@@ -150,7 +156,7 @@ func (s *Server) serveJSON(ctx context.Context, w http.ResponseWriter, r *http.R
 		})
 	}
 	defer s.give(c)
-	if f := s.finish(m, began, err); f != nil {
+	if f := s.end(m, &c.principal, &c.visitor, began, c, err); f != nil {
 		s.refuse(w, r, f)
 		return
 	}
@@ -205,9 +211,10 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, buf *[]byte) e
 func (s *Server) connectHot(m *method) http.Handler {
 	serve := func(ctx context.Context, r *connect.Request[call]) (*connect.Response[call], error) {
 		c := r.Msg
-		c.method, c.principal = m, principal(ctx)
-		began := s.config.Clock.Mono()
-		if f := s.finish(m, began, s.serve(ctx, c)); f != nil {
+		began, v := s.config.Clock.Mono(), visitOf(ctx)
+		c.method, c.principal, c.visitor = m, v.principal, v.visitor
+		err := s.serve(ctx, c)
+		if f := s.end(m, &c.principal, &c.visitor, began, c, err); f != nil {
 			return nil, f.connect()
 		}
 		return connect.NewResponse(c), nil

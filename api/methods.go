@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
 )
@@ -41,11 +43,27 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.BooksServiceGetPolicyProcedure, permission: auth.Read, cold: unary((*Server).getPolicy)},
 		{path: ledgerv1connect.BooksServiceListPrincipalsProcedure, permission: auth.Operate, cold: unary((*Server).listPrincipals)},
 		{path: ledgerv1connect.BooksServiceRevokePrincipalProcedure, permission: auth.Operate, cold: unary((*Server).revokePrincipal)},
+		{path: ledgerv1connect.HistoryServiceGetBalanceAsOfProcedure, permission: auth.Read, cold: unary((*Server).getBalanceAsOf)},
+		{path: ledgerv1connect.HistoryServiceGetStatementProcedure, permission: auth.Read, cold: unary((*Server).getStatement)},
+		{path: ledgerv1connect.HistoryServiceGetTotalsProcedure, permission: auth.Read, cold: unary((*Server).getTotals)},
+		{path: ledgerv1connect.HistoryServiceGetPendingAgeingProcedure, permission: auth.Read, cold: unary((*Server).getPendingAgeing)},
+		{path: ledgerv1connect.HistoryServiceListAccountsByAddressProcedure, permission: auth.Read, cold: unary((*Server).listAccountsByAddress)},
+		{path: ledgerv1connect.HistoryServiceQueryByMetadataProcedure, permission: auth.Read, cold: unary((*Server).queryByMetadata)},
+		{path: ledgerv1connect.HistoryServiceRebuildIndexProcedure, permission: auth.Operate, cold: unary((*Server).rebuildIndex)},
 		{path: ledgerv1connect.AdminServiceStatusProcedure, permission: auth.Read, cold: unary((*Server).status)},
 		{path: ledgerv1connect.AdminServiceAcceptClockProcedure, permission: auth.Operate, cold: unary((*Server).acceptClock)},
+		{path: ledgerv1connect.OperationsServiceBackupProcedure, permission: auth.Operate, cold: unary((*Server).backup)},
+		{path: ledgerv1connect.OperationsServiceArchiveProcedure, permission: auth.Operate, cold: unary((*Server).archive)},
+		{path: ledgerv1connect.OperationsServiceGetOperationProcedure, permission: auth.Operate, cold: unary((*Server).getOperation)},
+		{path: ledgerv1connect.OperationsServiceCancelOperationProcedure, permission: auth.Operate, cold: unary((*Server).cancelOperation)},
+		{path: ledgerv1connect.ErasureServiceEraseProcedure, permission: auth.Operate, cold: unary((*Server).erase)},
+		{path: ledgerv1connect.ErasureServiceGetSubjectProcedure, permission: auth.Operate, cold: unary((*Server).getSubject)},
 	}
+	list = append(list, s.feedMethods()...)
 	methods := make(map[string]*method, len(list))
+	scoped := scopedMethods()
 	for _, m := range list {
+		m.scoped = slices.Contains(scoped, m.path)
 		_, m.name = splitPath(m.path)
 		m.metrics = s.metrics.method(m.name)
 		methods[m.path] = m

@@ -13,6 +13,7 @@ type metrics struct {
 	connections *prometheus.GaugeVec
 	refused     prometheus.Counter
 	panics      prometheus.Counter
+	handshakes  prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -33,11 +34,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sterling_api_connections_refused_total", Help: "Connections closed at once because there were too many.",
 		}),
+		handshakes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sterling_api_tls_handshakes_failed_total", Help: "Connections that ended in the TLS handshake, for instance for lack of a client certificate.",
+		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sterling_api_panics_total", Help: "Calls that ended in a panic: each is a bug; the log has its place.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.seconds, m.events, m.connections, m.refused, m.panics} {
+	for _, c := range []prometheus.Collector{m.calls, m.seconds, m.events, m.connections, m.refused, m.panics, m.handshakes} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

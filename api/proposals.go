@@ -71,7 +71,7 @@ func (s *Server) readProposed(ctx context.Context, p auth.Principal, r *ledgerv1
 	case *ledgerv1.ProposeRequest_Accounts:
 		request, err = s.proposedAccounts(ctx, p, what.Accounts)
 	case *ledgerv1.ProposeRequest_Transaction:
-		request, err = s.readTransaction(ctx, what.Transaction)
+		request, err = s.readTransaction(ctx, nil, what.Transaction)
 	case *ledgerv1.ProposeRequest_Unfreeze:
 		permission = auth.Operate
 		request, err = proposedUnfreeze(what.Unfreeze)

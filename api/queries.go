@@ -123,19 +123,24 @@ func (s *Server) readQueryFilter(f *ledgerv1.QueryFilter) (filter index.QueryFil
 
 // accountQuery reads a filter of one account, waits for the index, and finds the
 // account's number there; 0 means that there is no such account.
-func (s *Server) accountQuery(ctx context.Context, m *ledgerv1.AccountFilter, asked *ledgerv1.Position) (f index.AccountFilter, number uint32, at *ledgerv1.Position, err error) {
+func (s *Server) accountQuery(ctx context.Context, scope *auth.Scope, m *ledgerv1.AccountFilter, asked *ledgerv1.Position) (f index.AccountFilter, number uint32, at *ledgerv1.Position, err error) {
 	if f, err = readAccountFilter(m); err != nil {
 		return f, 0, nil, err
 	}
 	if at, err = s.reach(ctx, asked); err != nil {
 		return f, 0, nil, err
 	}
+	if scope != nil {
+		if covered, err := s.covers(ctx, scope, []money.U128{f.AccountID}); err != nil || !covered[0] {
+			return f, 0, at, err
+		}
+	}
 	number, err = s.config.Cell.AccountNumber(ctx, f.AccountID)
 	return f, number, at, err
 }
 
-func (s *Server) getAccountTransfers(ctx context.Context, _ auth.Principal, r *ledgerv1.GetAccountTransfersRequest) (*ledgerv1.GetAccountTransfersResponse, error) {
-	f, number, at, err := s.accountQuery(ctx, r.GetFilter(), r.GetMinPosition())
+func (s *Server) getAccountTransfers(ctx context.Context, p auth.Principal, r *ledgerv1.GetAccountTransfersRequest) (*ledgerv1.GetAccountTransfersResponse, error) {
+	f, number, at, err := s.accountQuery(ctx, p.Scope, r.GetFilter(), r.GetMinPosition())
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +149,9 @@ func (s *Server) getAccountTransfers(ctx context.Context, _ auth.Principal, r *l
 		return response, nil
 	}
 	page, err := s.config.Queries.AccountTransfers(ctx, number, f)
+	if err == nil {
+		page.Rows, err = s.scopeTransfers(ctx, p.Scope, page.Rows)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +160,8 @@ func (s *Server) getAccountTransfers(ctx context.Context, _ auth.Principal, r *l
 	return response, err
 }
 
-func (s *Server) getAccountBalances(ctx context.Context, _ auth.Principal, r *ledgerv1.GetAccountBalancesRequest) (*ledgerv1.GetAccountBalancesResponse, error) {
-	f, number, at, err := s.accountQuery(ctx, r.GetFilter(), r.GetMinPosition())
+func (s *Server) getAccountBalances(ctx context.Context, p auth.Principal, r *ledgerv1.GetAccountBalancesRequest) (*ledgerv1.GetAccountBalancesResponse, error) {
+	f, number, at, err := s.accountQuery(ctx, p.Scope, r.GetFilter(), r.GetMinPosition())
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +184,7 @@ func (s *Server) getAccountBalances(ctx context.Context, _ auth.Principal, r *le
 	return response, nil
 }
 
-func (s *Server) queryAccounts(ctx context.Context, _ auth.Principal, r *ledgerv1.QueryAccountsRequest) (*ledgerv1.QueryAccountsResponse, error) {
+func (s *Server) queryAccounts(ctx context.Context, p auth.Principal, r *ledgerv1.QueryAccountsRequest) (*ledgerv1.QueryAccountsResponse, error) {
 	f, some, err := s.readQueryFilter(r.GetFilter())
 	if err != nil {
 		return nil, err
@@ -186,34 +194,41 @@ func (s *Server) queryAccounts(ctx context.Context, _ auth.Principal, r *ledgerv
 		return nil, err
 	}
 	response := &ledgerv1.QueryAccountsResponse{Position: at}
-	if !some {
+	if !some || !s.narrow(p.Scope, &f) {
 		return response, nil
 	}
-	rows, err := s.accounts(ctx, f)
+	rows, next, err := scopedPages(f, func(f index.QueryFilter) ([]journal.Account, uint64, error) {
+		rows, next, err := s.accounts(ctx, f)
+		if err == nil {
+			rows, err = s.scopeAccounts(ctx, p.Scope, rows)
+		}
+		return rows, next, err
+	})
 	if err != nil {
 		return nil, err
 	}
 	if response.Accounts, err = s.accountMessages(ctx, rows); err != nil {
 		return nil, err
 	}
-	if len(rows) == f.Limit {
-		if response.NextTimestamp = rows[len(rows)-1].Timestamp + 1; f.Reversed {
-			response.NextTimestamp -= 2
-		}
-	}
+	response.NextTimestamp = next
 	return response, nil
 }
 
 // accounts lists accounts by user data through the index, and otherwise by
-// looking at all of them.
-func (s *Server) accounts(ctx context.Context, f index.QueryFilter) ([]journal.Account, error) {
+// looking at all of them. next is the timestamp that the next page begins with, 0
+// if there is none.
+func (s *Server) accounts(ctx context.Context, f index.QueryFilter) (rows []journal.Account, next uint64, err error) {
 	page := accountPage{cell: s.config.Cell, filter: f}
 	indexed, err := page.fromIndex(ctx, s.config.Queries)
-	if err != nil || indexed {
-		return page.rows, err
+	if err == nil && !indexed {
+		err = s.config.Cell.ScanAccounts(ctx, 0, f.Reversed, func(_ uint32, a *journal.Account) bool { return page.take(a) })
 	}
-	err = s.config.Cell.ScanAccounts(ctx, 0, f.Reversed, func(_ uint32, a *journal.Account) bool { return page.take(a) })
-	return page.rows, err
+	if len(page.rows) == f.Limit {
+		if next = page.rows[len(page.rows)-1].Timestamp + 1; f.Reversed {
+			next -= 2
+		}
+	}
+	return page.rows, next, err
 }
 
 // accountPage collects the accounts that a filter chooses.
@@ -280,7 +295,7 @@ func (p *accountPage) look(ctx context.Context) bool {
 	return more
 }
 
-func (s *Server) queryTransfers(ctx context.Context, _ auth.Principal, r *ledgerv1.QueryTransfersRequest) (*ledgerv1.QueryTransfersResponse, error) {
+func (s *Server) queryTransfers(ctx context.Context, p auth.Principal, r *ledgerv1.QueryTransfersRequest) (*ledgerv1.QueryTransfersResponse, error) {
 	f, some, err := s.readQueryFilter(r.GetFilter())
 	if err != nil {
 		return nil, err
@@ -290,15 +305,21 @@ func (s *Server) queryTransfers(ctx context.Context, _ auth.Principal, r *ledger
 		return nil, err
 	}
 	response := &ledgerv1.QueryTransfersResponse{Position: at}
-	if !some {
+	if !some || !s.narrow(p.Scope, &f) {
 		return response, nil
 	}
-	page, err := s.config.Queries.Transfers(ctx, f)
+	rows, next, err := scopedPages(f, func(f index.QueryFilter) ([]ledger.Transfer, uint64, error) {
+		page, err := s.config.Queries.Transfers(ctx, f)
+		if err == nil {
+			page.Rows, err = s.scopeTransfers(ctx, p.Scope, page.Rows)
+		}
+		return page.Rows, page.NextTimestamp, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	response.NextTimestamp = page.NextTimestamp
-	response.Transfers, err = s.transferMessages(page.Rows)
+	response.NextTimestamp = next
+	response.Transfers, err = s.transferMessages(rows)
 	return response, err
 }
 

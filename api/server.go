@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,33 +10,52 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
+	"github.com/sterlingrun/sterling/auth/accesslog"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/ledger"
 )
 
-// Config is what a server is made of. All fields but Keys, Principals and Handlers are required.
+// Config is what a server is made of. All fields are required but Handlers and
+// those that say what nil means.
 type Config struct {
 	CellNumber uint64 // of Cell, for positions
 	Cell       Cell
 	Queries    Queries
 	Progress   Progress // of what Queries reads
 	Node       Node
+	Operations Operations
 	Tokens     Tokens
+	// Accounts tells what scopes look at; nil: what Cell knows.
+	Accounts Accounts
+	// Certificates encrypt the port and know clients by theirs; nil: plain text.
+	Certificates Certificates
+	// AccessLog is told of every call; nil: there is none.
+	AccessLog *accesslog.Log
+	// Revoked reports whether an actor id is revoked; it is asked about callers who
+	// are known by a certificate. nil: none is.
+	Revoked    func(id [16]byte, now time.Time) bool
 	Keys       Keys // of personal metadata; nil: there is none
 	Signer     Signer
-	Principals func([]ledger.Principal) error // told when journaled rights change; may be nil
+	Principals func([]ledger.Principal) error // told when journaled rights change; nil: nobody is
+	Feed       *feed.Feed                     // nil: it is not served
+	Sinks      Sinks                          // nil: there are none
 	Clock      clock.Clock
 	Limits     Limits
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
+	// Subjects are those of personal metadata. Nil: the server keeps no keys.
+	Subjects Subjects
 	// Handlers are served without a token under their exact paths, on the same
 	// port: /healthz, /readyz, /metrics.
+	// May be nil.
 	Handlers map[string]http.Handler
 }
 
@@ -45,14 +65,17 @@ type Server struct {
 	logger  *slog.Logger
 	metrics *metrics
 	codec   *codec.Codec
-	calls   sync.Pool // of *call
-	bodies  sync.Pool // of *[]byte
+	tls     *tls.Config // nil: plain text
+	calls   sync.Pool   // of *call
+	bodies  sync.Pool   // of *[]byte
 	assets  atomic.Pointer[codec.AssetTable]
 
 	methods map[string]*method // by path
 	errors  *connect.ErrorWriter
 	grpc    *grpc.Server
 	http    *http.Server
+
+	stopping chan struct{} // closed by Shutdown: subscriptions end
 
 	mu       sync.Mutex
 	split    *splitter
@@ -65,9 +88,18 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the metrics of the API: %w", err)
 	}
+	if config.Sinks == nil {
+		config.Sinks = noSinks{}
+	}
+	if config.Accounts == nil {
+		config.Accounts = described{config.Cell}
+	}
 	s := &Server{
 		config: config, logger: config.Logger, metrics: m,
-		codec: codec.New(), errors: connect.NewErrorWriter(),
+		codec: codec.New(), errors: connect.NewErrorWriter(), stopping: make(chan struct{}),
+	}
+	if config.Certificates != nil {
+		s.tls = config.Certificates.TLS()
 	}
 	s.calls.New = func() any { return new(call) }
 	s.bodies.New = func() any { return new([]byte) }
@@ -80,7 +112,7 @@ func New(config Config) (*Server, error) {
 // Serve accepts connections of l until Shutdown is called (then it returns nil)
 // or l fails. It closes l, and may be called once.
 func (s *Server) Serve(l net.Listener) error {
-	split := newSplitter(l, s.config.Limits, s.config.Clock, s.metrics, s.logger)
+	split := newSplitter(l, s.config.Limits, s.config.Clock, s.metrics, s.logger, s.secure)
 	s.mu.Lock()
 	if s.shutdown || s.split != nil {
 		s.mu.Unlock()
@@ -115,6 +147,9 @@ func (s *Server) Serve(l net.Listener) error {
 // ctx ends first, it breaks their connections and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
+	if !s.shutdown {
+		close(s.stopping)
+	}
 	s.shutdown = true
 	split := s.split
 	s.mu.Unlock()

@@ -22,6 +22,8 @@ type splitter struct {
 	clock    clock.Clock
 	metrics  *metrics
 	logger   *slog.Logger
+	// secure does the handshake of a connection and says where it comes from.
+	secure func(net.Conn) (net.Conn, *origin, error)
 
 	http1 *queue // what begins with anything but the preface
 	http2 *queue
@@ -33,9 +35,9 @@ type splitter struct {
 	slots   chan struct{} // one per open connection
 }
 
-func newSplitter(l net.Listener, limits Limits, c clock.Clock, m *metrics, logger *slog.Logger) *splitter {
+func newSplitter(l net.Listener, limits Limits, c clock.Clock, m *metrics, logger *slog.Logger, secure func(net.Conn) (net.Conn, *origin, error)) *splitter {
 	return &splitter{
-		listener: l, limits: limits, clock: c, metrics: m, logger: logger,
+		listener: l, limits: limits, clock: c, metrics: m, logger: logger, secure: secure,
 		http1: newQueue(l.Addr()), http2: newQueue(l.Addr()),
 		waiting: map[net.Conn]struct{}{},
 		slots:   make(chan struct{}, limits.Connections),
@@ -106,14 +108,19 @@ func (s *splitter) accept(conn net.Conn) {
 
 // deal reads until it is clear what the connection speaks. One that stays silent
 // may do so as long as an idle one; once it has begun, it must go on.
-func (s *splitter) deal(conn net.Conn) {
+func (s *splitter) deal(accepted net.Conn) {
 	gauge := s.metrics.connections.WithLabelValues("new")
 	gauge.Inc()
-	first, isHTTP2, err := s.sniff(conn)
+	var first []byte
+	var isHTTP2 bool
+	conn, from, err := s.secure(accepted)
+	if err == nil {
+		first, isHTTP2, err = s.sniff(conn)
+	}
 	gauge.Dec()
 
 	s.mu.Lock()
-	delete(s.waiting, conn)
+	delete(s.waiting, accepted)
 	s.mu.Unlock()
 	if err != nil {
 		conn.Close() //nolint:errcheck // nothing to lose
@@ -126,7 +133,7 @@ func (s *splitter) deal(conn net.Conn) {
 	}
 	gauge = s.metrics.connections.WithLabelValues(protocol)
 	gauge.Inc()
-	to.put(&replayed{Conn: conn, first: first, closed: func() {
+	to.put(&replayed{Conn: conn, origin: from, first: first, closed: func() {
 		gauge.Dec()
 		<-s.slots
 	}})
@@ -217,6 +224,7 @@ func (q *queue) Addr() net.Addr { return q.addr }
 // replayed is a connection whose first bytes are read again.
 type replayed struct {
 	net.Conn
+	origin *origin
 	first  []byte
 	once   sync.Once
 	closed func()

@@ -21,7 +21,7 @@ import (
 const MaxLegs = MaxEvents - 1
 
 func (s *Server) createTransaction(ctx context.Context, p auth.Principal, r *ledgerv1.CreateTransactionRequest) (*ledgerv1.CreateTransactionResponse, error) {
-	request, err := s.readTransaction(ctx, r)
+	request, err := s.readTransaction(ctx, p.Scope, r)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func transferResults(results []journal.Result) (list []*ledgerv1.CreateTransferR
 }
 
 // readTransaction makes the request of a transaction: its head and its legs.
-func (s *Server) readTransaction(ctx context.Context, r *ledgerv1.CreateTransactionRequest) (*cell.Request, error) {
+func (s *Server) readTransaction(ctx context.Context, scope *auth.Scope, r *ledgerv1.CreateTransactionRequest) (*cell.Request, error) {
 	if n := len(r.GetLegs()); n == 0 || n > MaxLegs {
 		return nil, malformed("legs", fmt.Sprintf("%d legs: want 1 to %d", n, MaxLegs))
 	}
@@ -71,7 +71,7 @@ func (s *Server) readTransaction(ctx context.Context, r *ledgerv1.CreateTransact
 	if r.GetAllowCycles() {
 		head.Flags |= journal.TransferCycles
 	}
-	legs, attached, err := s.readLegs(ctx, r, head.ID)
+	legs, attached, err := s.readLegs(ctx, scope, r, head.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func headDetails(r *ledgerv1.CreateTransactionRequest) []codec.Details {
 
 // readLegs reads the legs, gives them their ids and the transaction's booking date where they have none, and checks the
 // control sum.
-func (s *Server) readLegs(ctx context.Context, r *ledgerv1.CreateTransactionRequest, id money.U128) ([]journal.Transfer, []journal.Attachment, error) {
+func (s *Server) readLegs(ctx context.Context, scope *auth.Scope, r *ledgerv1.CreateTransactionRequest, id money.U128) ([]journal.Transfer, []journal.Attachment, error) {
 	var b codec.Batch
 	if err := s.readTransfers(&b, r.GetLegs(), "legs"); err != nil {
 		return nil, nil, err
@@ -108,7 +108,7 @@ func (s *Server) readLegs(ctx context.Context, r *ledgerv1.CreateTransactionRequ
 	var sum ledger.Total
 	for i := range b.Transfers {
 		t := &b.Transfers[i]
-		own := journal.LegID(id, uint32(i)) //nolint:gosec // ≤ MaxLegs
+		own := journal.LegID(id, uint32(i))
 		if !t.ID.IsZero() && t.ID != own {
 			return nil, nil, malformed(fmt.Sprintf("legs[%d].id", i), "leave it empty: the transaction's id decides it")
 		}
@@ -120,6 +120,9 @@ func (s *Server) readLegs(ctx context.Context, r *ledgerv1.CreateTransactionRequ
 	}
 	if err := checkSum(r.GetControlSum(), sum); err != nil {
 		return nil, nil, err
+	}
+	if err := s.allowTransfers(ctx, scope, b.Transfers); err != nil {
+		return nil, nil, inField(err, "transfers[", "legs[")
 	}
 	b.Details = withDate(b.Details, r.GetBookingDate(), len(b.Transfers))
 	attached, err := s.attachTransfers(ctx, &b)
@@ -139,8 +142,8 @@ func checkSum(text string, sum ledger.Total) error {
 	}
 	if sum.Hi != 0 || sum.Lo != want {
 		return &fault{
-			connect.CodeInvalidArgument, ledgerv1.ErrorReason_ERROR_REASON_UNBALANCED, "controlSum",
-			fmt.Sprintf("controlSum: the legs add up to %s, not to %v: nothing was written", sum, want),
+			code: connect.CodeInvalidArgument, reason: ledgerv1.ErrorReason_ERROR_REASON_UNBALANCED, field: "controlSum",
+			message: fmt.Sprintf("controlSum: the legs add up to %s, not to %v: nothing was written", sum, want),
 		}
 	}
 	return nil
@@ -186,7 +189,7 @@ func inField(err error, was, is string) error {
 	return err
 }
 
-func (s *Server) getTransaction(ctx context.Context, _ auth.Principal, r *ledgerv1.GetTransactionRequest) (*ledgerv1.GetTransactionResponse, error) {
+func (s *Server) getTransaction(ctx context.Context, p auth.Principal, r *ledgerv1.GetTransactionRequest) (*ledgerv1.GetTransactionResponse, error) {
 	id, err := readU128("id", r.GetId())
 	if err != nil {
 		return nil, err
@@ -200,11 +203,17 @@ func (s *Server) getTransaction(ctx context.Context, _ auth.Principal, r *ledger
 	}
 	ids := make([]money.U128, head.Asked.Timeout)
 	for i := range ids {
-		ids[i] = journal.LegID(id, uint32(i)) //nolint:gosec // ≤ MaxLegs
+		ids[i] = journal.LegID(id, uint32(i))
 	}
 	legs, err := s.config.Cell.LookupTransfers(ctx, ids)
 	if err != nil {
 		return nil, err
+	}
+	if legs, err = s.scopeTransfers(ctx, p.Scope, legs); err != nil {
+		return nil, err
+	}
+	if len(legs) == 0 { // none is within the scope
+		return nil, notFound(fmt.Sprintf("there is no transaction %v", id))
 	}
 	out := &ledgerv1.CreateTransactionRequest{
 		Id: id.String(), Code: uint32(head.Asked.Code), UserData_128: head.Asked.UserData128.String(),
@@ -225,7 +234,7 @@ func (s *Server) getTransaction(ctx context.Context, _ auth.Principal, r *ledger
 }
 
 func notFound(message string) *fault {
-	return &fault{connect.CodeNotFound, ledgerv1.ErrorReason_ERROR_REASON_NOT_FOUND, "", message}
+	return &fault{code: connect.CodeNotFound, reason: ledgerv1.ErrorReason_ERROR_REASON_NOT_FOUND, message: message}
 }
 
 func (s *Server) setMetadata(ctx context.Context, p auth.Principal, r *ledgerv1.SetMetadataRequest) (*ledgerv1.SetMetadataResponse, error) {
@@ -236,6 +245,15 @@ func (s *Server) setMetadata(ctx context.Context, p auth.Principal, r *ledgerv1.
 	}
 	if c.Account, err = readU128("accountId", r.GetAccountId()); err != nil {
 		return nil, err
+	}
+	if p.Scope != nil {
+		covered, err := s.covers(ctx, p.Scope, []money.U128{c.Account})
+		if err != nil {
+			return nil, err
+		}
+		if !covered[0] {
+			return nil, scopeRefused("accountId", "is not within the token's scope; nothing was recorded")
+		}
 	}
 	var list []codec.Details
 	if len(r.GetMetadata()) > 0 {
@@ -258,7 +276,7 @@ func (s *Server) setMetadata(ctx context.Context, p auth.Principal, r *ledgerv1.
 	}, nil
 }
 
-func (s *Server) lookupAddresses(ctx context.Context, _ auth.Principal, r *ledgerv1.LookupAddressesRequest) (*ledgerv1.LookupAddressesResponse, error) {
+func (s *Server) lookupAddresses(ctx context.Context, p auth.Principal, r *ledgerv1.LookupAddressesRequest) (*ledgerv1.LookupAddressesResponse, error) {
 	if len(r.GetAddresses()) > MaxEvents {
 		return nil, malformed("addresses", fmt.Sprintf("more than %d in one call", MaxEvents))
 	}
@@ -271,6 +289,9 @@ func (s *Server) lookupAddresses(ctx context.Context, _ auth.Principal, r *ledge
 		}
 	})
 	if err != nil {
+		return nil, err
+	}
+	if accounts, err = s.scopeAccounts(ctx, p.Scope, accounts); err != nil {
 		return nil, err
 	}
 	messages, err := s.accountMessages(ctx, accounts)

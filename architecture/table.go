@@ -27,13 +27,16 @@ var table = []tree{
 	{path: "console", rank: assemblyRank},
 	{path: "demo", rank: assemblyRank},
 	{path: "drill", rank: assemblyRank},
+	{path: "export", rank: assemblyRank},   // the ledger to files, through the client like any user; the command is its only caller
 	{path: "importer", rank: assemblyRank}, // files to accounts and transfers, through the client like any user; the command is its only caller
 	{path: "qualify", rank: assemblyRank},
 	{path: "sim", rank: assemblyRank},
 
 	{path: "api", rank: 5},
 
+	{path: "backup", rank: 4},
 	{path: "enclave/vtpm", rank: 4},
+	{path: "feed", rank: 4}, // events of journal blocks, for subscribers and sinks
 	{path: "index", rank: 4},
 	{path: "mesh/control", rank: 4},
 	{path: "mesh/proxy", rank: 4},

@@ -1,10 +1,11 @@
-// Package auth says who calls and what they may do: bearer tokens, the roles
-// behind them, and the file in the data folder that keeps them.
+// Package auth says who calls and what they may do: bearer tokens, the roles,
+// scopes and rates behind them, and the file in the data folder that keeps them.
 //
 // It stores only SHA-256 hashes of secrets, reads no clock (time is an argument)
 // and speaks no network protocol. Start reading at [Store.Verify]; the functions
-// [Bootstrap], [Create], [Revoke] and [List] work on the file for the command
-// line and may run while a server uses it.
+// [Bootstrap], [CreateToken], [Rotate], [Revoke] and [List] work on the file for
+// the command line and may run while a server uses it. Below it are other ways to
+// be known: oidc (tokens of an issuer) and mtls (client certificates).
 package auth
 
 import (
@@ -103,9 +104,36 @@ func (r *Role) UnmarshalText(text []byte) error {
 
 // Principal is an authenticated caller.
 type Principal struct {
-	ID   [16]byte // of the token; recorded in the journal as the actor
-	Name string   // given by the person who made the token
-	Role Role
+	ID      [16]byte // of the token, subject or certificate; recorded in the journal as the actor
+	Name    string   // given by the person who made the token, by the issuer, or by the certificate
+	Role    Role
+	Via     Via
+	Scope   *Scope   // nil: everything
+	Limiter *Limiter // nil: no bound
+}
+
+// Via is how a caller proved who it is.
+type Via uint8
+
+// The ways.
+const (
+	ViaToken       Via = iota + 1 // a token of this ledger
+	ViaJWT                        // a token of an OpenID Connect issuer
+	ViaCertificate                // a client certificate
+)
+
+// String returns the word that stands in the access log; "none" for the zero Via.
+func (v Via) String() string {
+	switch v {
+	case ViaToken:
+		return "token"
+	case ViaJWT:
+		return "jwt"
+	case ViaCertificate:
+		return "certificate"
+	default:
+		return "none"
+	}
 }
 
 // Errors of [Store.Verify]. They never say which part of a token was wrong.

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 	"unicode"
@@ -25,7 +26,8 @@ const (
 )
 
 const (
-	fileVersion  = 1
+	fileVersion1 = 1 // has neither scopes, rates nor rotation
+	fileVersion2 = 2 // written only where one of them is used, so that older programs go on where they can
 	maxFileBytes = 8 << 20
 	maxNameBytes = 64
 	filePerm     = 0o600
@@ -40,6 +42,20 @@ type Token struct {
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"` // zero: never
 	Revoked time.Time `json:"revoked,omitzero"` // zero: in force; the entry stays, for its name in audits
+
+	Scope                   // of version 2, like all below
+	CallsPerSecond  float64 `json:"calls_per_second,omitempty"`  // 0: no limit
+	EventsPerSecond float64 `json:"events_per_second,omitempty"` // 0: no limit
+	// PreviousHash is that of the secret before the last rotation, good until
+	// PreviousUntil.
+	PreviousHash  string    `json:"previous_sha256,omitempty"`
+	PreviousUntil time.Time `json:"previous_until,omitzero"`
+}
+
+// needs2 reports whether an entry has what version 1 of the file can't say.
+func (t *Token) needs2() bool {
+	return len(t.Assets) > 0 || len(t.AddressPrefixes) > 0 || t.CallsPerSecond != 0 || t.EventsPerSecond != 0 ||
+		t.PreviousHash != "" || !t.PreviousUntil.IsZero()
 }
 
 type tokenFile struct {
@@ -66,7 +82,7 @@ func Bootstrap(dir string, now time.Time, random io.Reader) (created bool, err e
 			return err
 		}
 		created = true
-		return writeFile(dir, tokenFile{Version: fileVersion, Tokens: []Token{{
+		return writeFile(dir, tokenFile{Tokens: []Token{{
 			ID: hex.EncodeToString(id[:]), Name: "first admin", Role: RoleAdmin,
 			Hash: hex.EncodeToString(hash[:]), Created: now.UTC(),
 		}}})
@@ -95,25 +111,42 @@ func adminToken(dir string, random io.Reader) (id tokenID, hash [sha256.Size]byt
 	return id, hash, nil
 }
 
-// Create adds a token and returns it in clear: it can't be shown again. expires
-// may be zero. name says whose it is, up to 64 bytes of printable text.
+// Spec is what a new token is to be.
+type Spec struct {
+	Name    string // whose it is: 1 to 64 bytes of printable text
+	Role    Role
+	Expires time.Time // zero: never
+	Scope
+	CallsPerSecond, EventsPerSecond float64 // 0: no limit
+}
+
+// Create adds a token without scope and limits; see [CreateToken].
 func Create(dir, name string, role Role, created, expires time.Time, random io.Reader) (token string, entry Token, err error) {
-	if err := checkName(name); err != nil {
+	return CreateToken(dir, Spec{Name: name, Role: role, Expires: expires}, created, random)
+}
+
+// CreateToken adds a token and returns it in clear: it can't be shown again.
+func CreateToken(dir string, spec Spec, now time.Time, random io.Reader) (token string, entry Token, err error) {
+	if err := checkName(spec.Name); err != nil {
 		return "", Token{}, err
 	}
-	if !role.Allows(Read) {
-		return "", Token{}, fmt.Errorf("role %v is unknown", role)
+	if !spec.Role.Allows(Read) {
+		return "", Token{}, fmt.Errorf("role %v is unknown", spec.Role)
 	}
-	if !expires.IsZero() && !expires.After(created) {
-		return "", Token{}, fmt.Errorf("the token would expire at %s, which is not in the future", expires.Format(time.RFC3339))
+	if !spec.Expires.IsZero() && !spec.Expires.After(now) {
+		return "", Token{}, fmt.Errorf("the token would expire at %s, which is not in the future", spec.Expires.Format(time.RFC3339))
 	}
 	token, id, hash, err := newToken(random)
 	if err != nil {
 		return "", Token{}, err
 	}
 	entry = Token{
-		ID: hex.EncodeToString(id[:]), Name: name, Role: role,
-		Hash: hex.EncodeToString(hash[:]), Created: created.UTC(), Expires: utcOrZero(expires),
+		ID: hex.EncodeToString(id[:]), Name: spec.Name, Role: spec.Role,
+		Hash: hex.EncodeToString(hash[:]), Created: now.UTC(), Expires: utcOrZero(spec.Expires),
+		Scope: spec.Scope, CallsPerSecond: spec.CallsPerSecond, EventsPerSecond: spec.EventsPerSecond,
+	}
+	if err := entry.checkLimits(); err != nil {
+		return "", Token{}, err
 	}
 	err = update(dir, func(f *tokenFile) error {
 		f.Tokens = append(f.Tokens, entry)
@@ -123,6 +156,11 @@ func Create(dir, name string, role Role, created, expires time.Time, random io.R
 		return "", Token{}, err
 	}
 	return token, entry, nil
+}
+
+// checkLimits checks what narrows a token.
+func (t *Token) checkLimits() error {
+	return errors.Join(t.check(), checkRate("calls_per_second", t.CallsPerSecond), checkRate("events_per_second", t.EventsPerSecond))
 }
 
 func utcOrZero(t time.Time) time.Time {
@@ -159,6 +197,35 @@ func Revoke(dir, id string, now time.Time) error {
 			return nil
 		}
 		return fmt.Errorf("revoke token %q: %w", id, ErrNoToken)
+	})
+}
+
+// Block revokes an actor whom the file does not know: the holder of an issuer's
+// token or of a client certificate, by the actor id that the access log and the
+// journal have (32 hexadecimal digits). name is kept for whoever reads the list.
+// Of a token of the file it is Revoke.
+func Block(dir, id, name string, now time.Time) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	var parsed tokenID
+	if len(id) != 2*idBytes || !decodeID(&parsed, id) {
+		return fmt.Errorf("actor id %q: want %d lower-case hexadecimal digits", id, 2*idBytes)
+	}
+	return update(dir, func(f *tokenFile) error {
+		for i := range f.Tokens {
+			if t := &f.Tokens[i]; t.ID == id {
+				if t.Revoked.IsZero() {
+					t.Revoked = now.UTC()
+				}
+				return nil
+			}
+		}
+		f.Tokens = append(f.Tokens, Token{
+			ID: id, Name: name, Role: RoleReader, Hash: strings.Repeat("0", 2*sha256.Size), // of no secret
+			Created: now.UTC(), Revoked: now.UTC(),
+		})
+		return nil
 	})
 }
 
@@ -220,31 +287,60 @@ func parseFile(data []byte) (tokenFile, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return tokenFile{}, errors.New("data after the end of the document")
 	}
-	if f.Version != fileVersion {
-		return tokenFile{}, fmt.Errorf("version %d is unknown: this program reads version %d", f.Version, fileVersion)
+	if f.Version != fileVersion1 && f.Version != fileVersion2 {
+		return tokenFile{}, fmt.Errorf("version %d is unknown: this program reads versions %d and %d; a newer one wrote it", f.Version, fileVersion1, fileVersion2)
 	}
 	seen := make(map[tokenID]bool, len(f.Tokens))
-	for i, t := range f.Tokens {
-		var id tokenID
-		hash, err := hex.DecodeString(t.Hash)
+	for i := range f.Tokens {
+		t := &f.Tokens[i]
+		id, err := t.checkEntry()
 		switch {
-		case len(t.ID) != 2*idBytes || !decodeID(&id, t.ID):
-			return tokenFile{}, fmt.Errorf("tokens[%d].id: want %d lower-case hexadecimal digits", i, 2*idBytes)
+		case err != nil:
+			return tokenFile{}, fmt.Errorf("tokens[%d].%w", i, err)
 		case seen[id]:
 			return tokenFile{}, fmt.Errorf("tokens[%d].id: %s occurs twice", i, t.ID)
-		case err != nil || len(hash) != sha256.Size:
-			return tokenFile{}, fmt.Errorf("tokens[%d].sha256: want %d hexadecimal digits", i, 2*sha256.Size)
-		case !t.Role.Allows(Read):
-			return tokenFile{}, fmt.Errorf("tokens[%d].role is missing", i)
+		case f.Version == fileVersion1 && t.needs2():
+			return tokenFile{}, fmt.Errorf("tokens[%d] has a scope, a rate or a rotation, which version 1 has not", i)
+		case t.Hash == "":
+			return tokenFile{}, fmt.Errorf("tokens[%d].sha256 is missing", i)
 		}
 		seen[id] = true
 	}
 	return f, nil
 }
 
+// checkEntry checks an entry of the file or of the journal, but for a hash that
+// is missing.
+func (t *Token) checkEntry() (id tokenID, err error) {
+	switch {
+	case len(t.ID) != 2*idBytes || !decodeID(&id, t.ID):
+		return id, fmt.Errorf("id: want %d lower-case hexadecimal digits", 2*idBytes)
+	case t.Hash != "" && !isHash(t.Hash):
+		return id, fmt.Errorf("sha256: want %d hexadecimal digits", 2*sha256.Size)
+	case t.PreviousHash != "" && !isHash(t.PreviousHash):
+		return id, fmt.Errorf("previous_sha256: want %d hexadecimal digits", 2*sha256.Size)
+	case (t.PreviousHash == "") != t.PreviousUntil.IsZero():
+		return id, errors.New("previous_sha256 and previous_until: want both or none")
+	case !t.Role.Allows(Read):
+		return id, errors.New("role is missing")
+	}
+	return id, t.checkLimits()
+}
+
+func isHash(text string) bool {
+	hash, err := hex.DecodeString(text)
+	return err == nil && len(hash) == sha256.Size
+}
+
 // writeFile replaces the token file so that a crash leaves the old or the new
 // one, never a mixture.
 func writeFile(dir string, f tokenFile) error {
+	f.Version = fileVersion1
+	for i := range f.Tokens {
+		if f.Tokens[i].needs2() {
+			f.Version = fileVersion2
+		}
+	}
 	data, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the token file: %w", err)

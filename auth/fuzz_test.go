@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sterlingrun/sterling/auth"
@@ -15,6 +16,8 @@ func FuzzTokenFile(f *testing.F) {
 	const token = `{"id":"000102030405060708090a0b0c0d0e0f","name":"a","role":"reader","sha256":"` +
 		`e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","created":"2026-01-01T00:00:00Z","expires":"2027-01-01T00:00:00Z"}`
 	f.Add([]byte(`{"version":1,"tokens":[` + token + `]}`))
+	f.Add([]byte(`{"version":2,"tokens":[` + strings.TrimSuffix(token, "}") + `,"assets":["CNY/2"],"address_prefixes":["m:1:"],"calls_per_second":5,` +
+		`"events_per_second":0.5,"previous_sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","previous_until":"2026-01-01T00:00:00Z"}]}`))
 	f.Add([]byte(`{"version":1}`))
 	f.Add([]byte(`{"version":1,"tokens":[{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -30,6 +33,9 @@ func FuzzTokenFile(f *testing.F) {
 		for _, token := range tokens {
 			if !token.Role.Allows(auth.Read) || len(token.Hash) != 64 || len(token.ID) != 32 {
 				t.Fatalf("accepted %+v", token)
+			}
+			if _, err := auth.NewScope(token.Assets, token.AddressPrefixes); err != nil {
+				t.Fatal(err)
 			}
 		}
 	})

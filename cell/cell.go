@@ -37,6 +37,7 @@ type Options struct {
 	ID          uint64
 	Log         Log
 	Snapshots   Snapshots // nil: none are taken
+	IDs         IDFiles   // nil: all ids stay in memory
 	Follower    Follower  // nil: none
 	Clock       clock.Clock
 	Logger      *slog.Logger
@@ -44,7 +45,8 @@ type Options struct {
 	HashKey     [2]uint64 // random; used until a snapshot brings its own
 	Alloc       ledger.Alloc
 
-	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 8 million
+	Generation     int                                     // ids that stay in memory before they are written out; 0: ledger.DefaultGeneration
+	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 6 million
 	QueueLimit     int                                     // events that may wait; 0: 256 full blocks
 	Progress       func(replayed, head uint64)             // called during recovery, may be nil
 	AfterSnapshot  func()                                  // called when a snapshot has ended, taken or not; may be nil
@@ -73,10 +75,12 @@ type Cell struct {
 	followed      progress // last block that is durable and that the follower has
 	durable       atomic.Uint64
 	assets        atomic.Pointer[ledger.Catalogue]
+	headers       headerCache
 	stats         stats
 
 	guard    clockGuard
 	snapshot snapshotting
+	settling settling
 	eager    int // see eagerEvents
 
 	stop    context.CancelFunc
@@ -120,7 +124,7 @@ func recovered(ctx context.Context, opts Options) (*Cell, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opts.SnapshotEvents == 0 {
-		opts.SnapshotEvents = 8_000_000
+		opts.SnapshotEvents = 6_000_000
 	}
 	if opts.QueueLimit == 0 {
 		opts.QueueLimit = 256 * journal.MaxEvents
@@ -130,6 +134,7 @@ func recovered(ctx context.Context, opts Options) (*Cell, error) {
 		wake: make(chan struct{}, 1), guard: clockGuard{clock: opts.Clock}, eager: eagerEvents,
 	}
 	c.snapshot.start, c.snapshot.piece = c.goSnapshot, snapshotPiece
+	c.settling.start = c.goSettle
 	c.queue.limit = opts.QueueLimit
 	for range batches {
 		c.free <- &batch{builder: journal.NewBuilder()}

@@ -27,6 +27,7 @@ type bank struct {
 	index *index.Index
 	opts  cell.Options
 	wrap  func(cell.Follower) cell.Follower
+	ids   func(cell.IDFiles) cell.IDFiles // nil: the store's own
 	*cell.Cell
 }
 
@@ -51,6 +52,9 @@ func (b *bank) open() {
 	b.openStore()
 	o := b.opts
 	o.Log, o.Snapshots, o.Follower = b.store, b.store.Snapshots(), b.index
+	if o.IDs = b.store.IDs(); b.ids != nil {
+		o.IDs = b.ids(o.IDs)
+	}
 	if b.wrap != nil {
 		o.Follower = b.wrap(b.index)
 	}

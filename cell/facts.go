@@ -87,6 +87,17 @@ func (c *Cell) attachment(ctx context.Context, h *journal.Header, event int) ([]
 }
 
 func (c *Cell) header(ctx context.Context, seq uint64) (journal.Header, error) {
+	if h := c.headers.get(seq); h != nil {
+		return *h, nil
+	}
+	h, err := c.readHeader(ctx, seq)
+	if err == nil {
+		c.headers.put(&h)
+	}
+	return h, err
+}
+
+func (c *Cell) readHeader(ctx context.Context, seq uint64) (journal.Header, error) {
 	var b [journal.HeaderSize]byte
 	if err := c.opts.Log.ReadAt(ctx, seq, b[:], 0); err != nil {
 		return journal.Header{}, fmt.Errorf("read the header of block %d: %w", seq, err)
@@ -126,15 +137,19 @@ func (c *Cell) outcome(ctx context.Context, h *journal.Header, event int) (*jour
 // Transfer returns the transfer at p as it is kept; ErrNotFound where none was created there. It reads the log and
 // nothing else: p must be of a durable block.
 func (c *Cell) Transfer(ctx context.Context, p journal.Position) (ledger.Transfer, error) {
-	facts := ledger.Facts{At: map[journal.Position]ledger.Fact{}}
-	if err := c.fetchWithPending(ctx, p, &facts); err != nil {
+	f, err := c.fact(ctx, p)
+	if err != nil {
 		return ledger.Transfer{}, err
 	}
-	f := facts.At[p]
-	if f.Status != journal.Created || f.Asked.Flags.Has(journal.TransferHead) {
+	if f.Status != journal.Created || f.Asked.Flags.Has(journal.TransferHead) { // heads and metadata changes have ids, too
 		return ledger.Transfer{}, fmt.Errorf("transfer at block %d, index %d: %w", p.Seq(), p.Index(), ErrNotFound)
 	}
-	pending := facts.At[f.PendingPosition]
+	var pending ledger.Fact
+	if f.PendingPosition != 0 {
+		if pending, err = c.fact(ctx, f.PendingPosition); err != nil {
+			return ledger.Transfer{}, err
+		}
+	}
 	return f.Resolve(p, &pending), nil
 }
 
@@ -198,37 +213,54 @@ func containsTimestamp(list []ledger.Transfer, timestamp uint64) bool {
 
 // LookupTransfers returns those that exist, in the order asked, as they are kept. It is linearizable.
 func (c *Cell) LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, error) {
-	var places [][]journal.Position
-	if err := c.view(ctx, func(s *ledger.State) { places = candidates(s, ids) }); err != nil {
+	var where []places
+	if err := c.view(ctx, func(s *ledger.State) { where = candidates(s, ids) }); err != nil {
 		return nil, err
 	}
-	return c.transfersAt(ctx, ids, places)
+	return c.transfersAt(ctx, ids, where)
 }
 
-func candidates(s *ledger.State, ids []money.U128) [][]journal.Position {
-	places := make([][]journal.Position, len(ids))
+func candidates(s *ledger.State, ids []money.U128) []places {
+	where := make([]places, len(ids))
 	for i, id := range ids {
-		places[i] = s.Candidates(id, nil)
+		where[i].at = s.Candidates(id, nil)
+		where[i].settled, _ = s.SettledCandidates(id)
 	}
-	return places
+	return where
 }
 
 // transfersAt reads the transfers of these ids from the log, which may stand at these places.
-func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, places [][]journal.Position) ([]ledger.Transfer, error) {
+func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, where []places) ([]ledger.Transfer, error) {
 	var list []ledger.Transfer
 	for i, id := range ids {
-		for _, p := range places[i] {
-			t, err := c.Transfer(ctx, p)
-			if errors.Is(err, ErrNotFound) {
-				continue // its id was burned
+		n := len(list)
+		var err error
+		list, err = c.appendTransfer(ctx, list, id, where[i].at)
+		if err == nil && len(list) == n {
+			var settled []journal.Position
+			if settled, err = c.settledPositions(&where[i].settled); err == nil {
+				list, err = c.appendTransfer(ctx, list, id, settled)
 			}
-			if err != nil {
-				return nil, err
-			}
-			if t.ID == id {
-				list = append(list, t)
-				break
-			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// appendTransfer appends the transfer of this id that stands at one of these positions, if any does.
+func (c *Cell) appendTransfer(ctx context.Context, list []ledger.Transfer, id money.U128, at []journal.Position) ([]ledger.Transfer, error) {
+	for _, p := range at {
+		t, err := c.Transfer(ctx, p)
+		if errors.Is(err, ErrNotFound) {
+			continue // its id was burned
+		}
+		if err != nil {
+			return nil, err
+		}
+		if t.ID == id {
+			return append(list, t), nil
 		}
 	}
 	return list, nil
@@ -236,11 +268,15 @@ func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, places [][]jou
 
 // Transaction returns the head of the transaction with this id, nil where there is none. It is linearizable.
 func (c *Cell) Transaction(ctx context.Context, id money.U128) (*ledger.Fact, error) {
-	var places [][]journal.Position
-	if err := c.view(ctx, func(s *ledger.State) { places = candidates(s, []money.U128{id}) }); err != nil {
+	var where []places
+	if err := c.view(ctx, func(s *ledger.State) { where = candidates(s, []money.U128{id}) }); err != nil {
 		return nil, err
 	}
-	for _, p := range places[0] {
+	settled, err := c.settledPositions(&where[0].settled)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range append(where[0].at, settled...) {
 		f, err := c.fact(ctx, p)
 		if err != nil {
 			return nil, err

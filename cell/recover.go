@@ -35,7 +35,7 @@ func (c *Cell) recover(ctx context.Context) error {
 
 // restore loads a snapshot that neither the journal nor the index lags behind, or starts from nothing.
 func (c *Cell) restore(head uint64) (seq uint64, err error) {
-	c.state = ledger.New(ledger.Config{HashKey: c.opts.HashKey, Alloc: c.opts.Alloc})
+	c.state = ledger.New(c.ledgerConfig())
 	if c.opts.Snapshots == nil {
 		return 0, nil
 	}
@@ -47,7 +47,7 @@ func (c *Cell) restore(head uint64) (seq uint64, err error) {
 		if seq > head {
 			return 0, fmt.Errorf("%w: there is a snapshot of block %d, but the journal ends at block %d", ErrDamaged, seq, head)
 		}
-		if f := c.opts.Follower; f != nil && f.Applied() < seq {
+		if f := c.opts.Follower; f != nil && f.Applied() < seq && !catchesUp(f) {
 			continue
 		}
 		state, err := c.load(seq)
@@ -70,7 +70,7 @@ func (c *Cell) load(seq uint64) (*ledger.State, error) {
 		return nil, fmt.Errorf("open snapshot %d: %w", seq, err)
 	}
 	defer func() { _ = r.Close() }() // it was only read
-	state, at, err := ledger.Restore(ledger.Config{Alloc: c.opts.Alloc}, r)
+	state, at, err := ledger.Restore(c.ledgerConfig(), r)
 	if err != nil {
 		return nil, fmt.Errorf("restore snapshot %d: %w", seq, err)
 	}
@@ -90,6 +90,9 @@ func (c *Cell) replay(ctx context.Context, seq, head uint64) error {
 	reader := startReader(ctx, c.opts.Log, seq+1, head)
 	defer reader.wait()
 	defer stop()
+	if err := c.settleAll(); err != nil {
+		return err
+	}
 	scratch := journal.NewBuilder()
 	var fx ledger.Effects
 	for seq++; seq <= head; seq++ {
@@ -107,6 +110,9 @@ func (c *Cell) replay(ctx context.Context, seq, head uint64) error {
 		c.head, c.epoch = k.Hash, k.Header.Epoch
 		c.durable.Store(seq)
 		c.snapshot.replayed += uint64(k.Header.Events)
+		if err := c.settleAll(); err != nil {
+			return err
+		}
 		if f := c.opts.Follower; f != nil {
 			if err := f.Add(k, &fx); err != nil {
 				return fmt.Errorf("index block %d: %w", seq, err)

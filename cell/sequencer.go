@@ -17,11 +17,7 @@ const eagerEvents = journal.MaxEvents / 2
 func (c *Cell) sequence() {
 	defer c.running.Done()
 	defer close(c.toLog)
-	for {
-		c.beginTurn()
-		if !c.awaitWork() {
-			break
-		}
+	for c.awaitWork() {
 		var b *batch
 		select {
 		case b = <-c.free:
@@ -40,6 +36,7 @@ func (c *Cell) sequence() {
 func (c *Cell) beginTurn() {
 	c.collectSnapshot()
 	c.state.Release(c.durable.Load())
+	c.settleStep()
 }
 
 func (c *Cell) makeBatch(b *batch) {
@@ -50,6 +47,8 @@ func (c *Cell) makeBatch(b *batch) {
 
 func (c *Cell) endSequence() {
 	c.endSnapshot()
+	c.endSettling()
+	c.queue.close() // a fault may have ended the sequence before it closed the queue: what came then would wait for ever
 	c.refuseQueued()
 }
 
@@ -69,6 +68,7 @@ func (c *Cell) turn() turn {
 	requests, events, closed := c.queue.waiting()
 	busy := int(c.inHand.Load())
 	switch {
+	case requests > 0 && c.idsBehind():
 	case requests > 0 && (busy == 0 || busy == 1 && events >= c.eager):
 		return turnBlock
 	case closed && requests == 0:
@@ -80,6 +80,7 @@ func (c *Cell) turn() turn {
 // awaitWork returns when a block can be made, or false when the cell stops and nothing is left to do.
 func (c *Cell) awaitWork() bool {
 	for {
+		c.beginTurn()
 		if t := c.turn(); t != turnWait {
 			return t == turnBlock
 		}
@@ -173,8 +174,11 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// room tells whether the log and the follower have space for another block.
+// room tells whether the log and the follower have space for another block, and the ids.
 func (c *Cell) room() error {
+	if err := c.idRoom(); err != nil {
+		return err
+	}
 	if r, ok := c.opts.Log.(Roomer); ok {
 		if err := r.Room(); err != nil {
 			return err
@@ -211,7 +215,7 @@ func (c *Cell) apply(r *Request, b *batch, first bool) bool {
 
 func hasTimestamp(needs []ledger.Need) bool {
 	for i := range needs {
-		if needs[i].Position == 0 {
+		if needs[i].OfTimestamp() {
 			return true
 		}
 	}
@@ -251,11 +255,12 @@ func (c *Cell) refuseQueued() {
 	}
 }
 
-// fetch reads facts from the log.
+// fetch reads facts from the log and from settled generations of ids.
 func (c *Cell) fetch(ctx context.Context, needs []ledger.Need) (ledger.Facts, error) {
 	facts := ledger.Facts{At: make(map[journal.Position]ledger.Fact, len(needs))}
-	for _, n := range needs {
-		if n.Position == 0 {
+	for i := range needs {
+		n := &needs[i]
+		if n.OfTimestamp() {
 			at, err := c.transferAt(ctx, n.Timestamp)
 			if err != nil {
 				return facts, err
@@ -266,7 +271,13 @@ func (c *Cell) fetch(ctx context.Context, needs []ledger.Need) (ledger.Facts, er
 			facts.TransferAt[n.Timestamp] = at
 			continue
 		}
-		if err := c.fetchWithPending(ctx, n.Position, &facts); err != nil {
+		var err error
+		if n.Position == 0 {
+			err = c.fetchIDs(ctx, n, &facts)
+		} else {
+			err = c.fetchWithPending(ctx, n.Position, &facts)
+		}
+		if err != nil {
 			return facts, err
 		}
 	}

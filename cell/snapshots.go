@@ -37,6 +37,9 @@ func (c *Cell) snapshotStep() bool {
 		if c.opts.Snapshots == nil || s.replayed+c.stats.events.Load()-s.since < c.opts.SnapshotEvents || s.out != nil {
 			return false
 		}
+		if c.state.Unsettled() > 0 {
+			return false // it relies on generations that are durable; settleStep goes on with that
+		}
 		c.beginSnapshot()
 	}
 	if s.chunk == nil {

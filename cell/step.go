@@ -16,6 +16,7 @@ type Stepper struct {
 	hand  *batch // being appended
 	tries int
 	task  *snapshotTask
+	ids   *settleTask
 	ended bool
 }
 
@@ -34,6 +35,7 @@ func OpenStepped(ctx context.Context, opts Options, sizes Sizes) (*Stepper, erro
 	s := &Stepper{c: c}
 	c.eager, c.snapshot.piece = sizes.Eager, sizes.Piece
 	c.snapshot.start = func(t *snapshotTask) { s.task = t }
+	c.settling.start = func(t *settleTask) { s.ids = t }
 	return s, nil
 }
 
@@ -65,7 +67,7 @@ type Lookup struct {
 	Transfers []ledger.Transfer
 
 	transfers []money.U128
-	places    [][]journal.Position
+	places    []places
 }
 
 // Look queues a look-up, as LookupAccounts and LookupTransfers do. After the answer, Finish fills in the transfers.
@@ -147,6 +149,17 @@ func (s *Stepper) Follow() bool {
 		return false
 	}
 	s.c.followBlock(<-s.c.toIndex)
+	return true
+}
+
+// WriteIDs is a step of the writer of ids: one try to write a generation out. It reports whether it did anything.
+func (s *Stepper) WriteIDs() bool {
+	if s.ids == nil {
+		return false
+	}
+	if s.ids.try() {
+		s.ids = nil
+	}
 	return true
 }
 

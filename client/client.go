@@ -58,8 +58,9 @@ type Client struct {
 }
 
 // Dial returns a client of the ledger at address (host:port) that authenticates
-// with token. It connects on the first call, and again when a connection is lost.
-// Close it after use.
+// with token; an empty token leaves that to the certificate of WithTLS. It
+// connects on the first call, and again when a connection is lost. Close it after
+// use.
 func Dial(address, token string, list ...Option) (*Client, error) {
 	o := options{
 		connections: 1, queue: defaultQueue, policy: defaultPolicy(),
@@ -121,6 +122,18 @@ func (c *Client) Ledger() ledgerv1.LedgerServiceClient {
 // repeat anything.
 func (c *Client) Admin() ledgerv1.AdminServiceClient {
 	return ledgerv1.NewAdminServiceClient(c.conn())
+}
+
+// Operations returns the generated client of backups and the archive. It does not
+// repeat anything.
+func (c *Client) Operations() ledgerv1.OperationsServiceClient {
+	return ledgerv1.NewOperationsServiceClient(c.conn())
+}
+
+// History returns the generated client of what was: as-of balances, statements,
+// ageing, finding by address and metadata. It does not repeat anything.
+func (c *Client) History() ledgerv1.HistoryServiceClient {
+	return ledgerv1.NewHistoryServiceClient(c.conn())
 }
 
 func (c *Client) conn() *grpc.ClientConn {

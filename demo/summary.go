@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/sterlingrun/sterling/money"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
@@ -120,7 +121,11 @@ func (s *Summary) WriteText(w io.Writer) error {
 		s.Elapsed.Round(100*time.Millisecond), float64(s.Created+s.Existed)/max(s.Elapsed.Seconds(), 1e-3))
 	for i := range s.Totals {
 		if a := &s.Totals[i]; err == nil {
-			_, err = fmt.Fprintf(w, "%s: debits = credits = %v posted, %v pending (minor units, %d accounts)\n", a.Asset, &a.DebitsPosted, &a.DebitsPending, a.Accounts)
+			in := func(sum *big.Int) string { return sum.String() + " minor units" }
+			if asset, err := money.ParseAsset(a.Asset); err == nil {
+				in = func(sum *big.Int) string { return asset.FormatDigits(sum.String()) }
+			}
+			_, err = fmt.Fprintf(w, "%s: debits = credits = %s posted, %s pending (%d accounts)\n", a.Asset, in(&a.DebitsPosted), in(&a.DebitsPending), a.Accounts)
 		}
 	}
 	return err

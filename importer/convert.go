@@ -156,7 +156,7 @@ func (c *converter) asset(r *row, value string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a, err := money.ParseAsset(v)
+	a, err := money.ResolveAsset(v)
 	return a.String(), err
 }
 

@@ -31,7 +31,7 @@ type Mapping struct {
 	Delimiter string `yaml:"delimiter"`
 	// Columns names the columns of a CSV file that has no header line.
 	Columns []string `yaml:"columns"`
-	// Asset of accounts and transfers that don't say another, CODE/SCALE.
+	// Asset of accounts and transfers that don't say another: CODE/SCALE, or an ISO 4217 code alone.
 	Asset string `yaml:"asset"`
 	// Tables give texts their numbers: table → text → number. The text "" is that of blank values.
 	Tables map[string]map[string]uint64 `yaml:"tables"`
@@ -206,6 +206,6 @@ func (m *Mapping) assetFault(asset string) error {
 	if strings.HasPrefix(asset, "$") {
 		return nil
 	}
-	_, err := money.ParseAsset(asset)
+	_, err := money.ResolveAsset(asset)
 	return err
 }

@@ -110,7 +110,7 @@ func (s *Store) add(ctx context.Context, records []record) error {
 			if err := random(nonce[:]); err != nil {
 				return err
 			}
-			b = g.appendRecord(b, &records[i], g.count+uint32(i), g.batch+1, nonce) //nolint:gosec // < segmentRecords
+			b = g.appendRecord(b, &records[i], g.count+uint32(i), g.batch+1, nonce)
 		}
 		_, err := g.file.WriteAt(b, segmentHeaderSize+int64(g.count)*recordSize)
 		if err == nil {
@@ -121,12 +121,12 @@ func (s *Store) add(ctx context.Context, records []record) error {
 		}
 		s.mu.Lock()
 		for i := range n {
-			s.positions[short(records[i].subject)] = position(g.id, g.count+uint32(i)) //nolint:gosec // < segmentRecords
+			s.positions[short(records[i].subject)] = position(g.id, g.count+uint32(i))
 			if records[i].kind == recordErased {
 				s.erased++
 			}
 		}
-		g.count += uint32(n) //nolint:gosec // ≤ segmentRecords
+		g.count += uint32(n)
 		g.batch++
 		s.mu.Unlock()
 		records = records[n:]

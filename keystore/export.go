@@ -1,12 +1,15 @@
 package keystore
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -102,7 +105,7 @@ func Import(ctx context.Context, o Options, r io.Reader) (err error) {
 		return err
 	}
 	for i := range entries {
-		if err := s.importSegment(uint32(i), &entries[i], r); err != nil { //nolint:gosec // ≤ maxSegments
+		if err := s.importSegment(uint32(i), &entries[i], r); err != nil {
 			return fmt.Errorf("import segment %d of %d: %w", i+1, len(entries), err)
 		}
 	}
@@ -169,4 +172,27 @@ func (s *Store) importSegment(id uint32, e *entry, r io.Reader) error {
 	}
 	s.segments = append(s.segments, g)
 	return nil
+}
+
+// ImportFile imports an export that lies in a file of the operating system, as a restore leaves it, and then overwrites
+// and removes the file. Interrupted, it is done again. A file that is not there is no error.
+func ImportFile(ctx context.Context, o Options, path string) (err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the export of the keys: %w", err)
+	}
+	err = Import(ctx, o, bufio.NewReaderSize(f, 1<<20))
+	if errors.Is(err, ErrNotEmpty) { // it was imported, and not removed
+		err = nil
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("import the keys of %s: %w", path, err)
+	}
+	if err := discard(vfs.Default, path); err != nil {
+		return err
+	}
+	return syncDir(vfs.Default, filepath.Dir(path))
 }

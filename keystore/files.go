@@ -30,6 +30,27 @@ func (f privateFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File
 	return f.OpenReadWrite(name, category)
 }
 
+// makeFolder makes a folder and those above it, and their names durable: up to the first one that was there, because
+// whoever made that may not have got so far.
+func makeFolder(fs vfs.FS, dir string) error {
+	var parents []string
+	for at := dir; fs.PathDir(at) != at; at = fs.PathDir(at) {
+		parents = append(parents, fs.PathDir(at))
+		if _, err := fs.Stat(at); err == nil {
+			break
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("create the folder of the keys: %w", err)
+	}
+	for _, parent := range parents {
+		if err := syncDir(fs, parent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readAll reads a file of at most limit bytes.
 func readAll(fs vfs.FS, path string, limit int64) ([]byte, error) {
 	f, err := fs.Open(path)

@@ -59,10 +59,7 @@ func prepare(o Options) (*Store, error) {
 	if o.FS == nil {
 		o.FS = privateFS{vfs.Default}
 	}
-	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create the folder of the keys: %w", err)
-	}
-	if err := syncDir(o.FS, o.FS.PathDir(o.Dir)); err != nil {
+	if err := makeFolder(o.FS, o.Dir); err != nil {
 		return nil, err
 	}
 	lock, err := o.FS.Lock(o.FS.PathJoin(o.Dir, lockFile))
@@ -105,7 +102,7 @@ func (s *Store) load(entries []entry) (torn bool, err error) {
 	s.positions = make(map[[16]byte]uint32, total)
 	s.segments = make([]*segment, len(entries))
 	for i := range entries {
-		g, err := s.newSegment(uint32(i), &entries[i]) //nolint:gosec // ≤ maxSegments
+		g, err := s.newSegment(uint32(i), &entries[i])
 		if err != nil {
 			return false, err
 		}

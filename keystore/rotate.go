@@ -102,6 +102,22 @@ func OpenMaster(ctx context.Context, dir, path string) (*FileMaster, error) {
 	return next, settleMaster(path)
 }
 
+// RestoredMaster is [OpenMaster] for a folder that a restore may have put an export beside. Then the master key must be
+// there: a new one would not open the export.
+func RestoredMaster(ctx context.Context, dir, path, export string) (*FileMaster, error) {
+	_, keysErr := os.Lstat(filepath.Join(dir, keyringFile))
+	_, exportErr := os.Lstat(export)
+	if !errors.Is(keysErr, fs.ErrNotExist) || errors.Is(exportErr, fs.ErrNotExist) {
+		return OpenMaster(ctx, dir, path)
+	}
+	m, err := LoadMaster(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s was restored, and the master key that opens it is not at %s: put it there; or remove the export, and do without all personal data",
+			ErrMaster, export, path)
+	}
+	return m, err
+}
+
 // firstMaster returns the master of an empty store.
 func firstMaster(dir, path string) (*FileMaster, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "keys-*.seg"))

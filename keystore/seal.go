@@ -204,8 +204,8 @@ func newSubjectKey(key *[keySize]byte) (*subjectKey, error) {
 // place returns what a sealed value is bound to: event, metadata key and subject.
 func (v *Value) place() []byte {
 	b := append(make([]byte, 0, 18+len(v.Name)+len(v.Subject)), v.Event[:]...)
-	b = append(append(b, byte(len(v.Name))), v.Name...)
-	return append(append(b, byte(len(v.Subject))), v.Subject...)
+	b = append(append(b, byte(len(v.Name))), v.Name...)          //nolint:gosec // ≤ MaxName
+	return append(append(b, byte(len(v.Subject))), v.Subject...) //nolint:gosec // ≤ MaxSubject
 }
 
 // nonceOf makes the nonce from all that is sealed: the same nonce comes again only with the same value, or for one in
@@ -217,11 +217,14 @@ func (k *subjectKey) nonceOf(place, clear []byte) [nonceSize]byte {
 	return [nonceSize]byte(h.Sum(nil))
 }
 
+// clearSizeOf rounds up.
+func clearSizeOf(n int) int { return (n + clearStep - 1) / clearStep * clearStep }
+
 func (k *subjectKey) seal(v *Value) ([]byte, error) {
 	if k == nil {
 		return nil, fmt.Errorf("%w: subject %q has no key", ErrValue, v.Subject)
 	}
-	size := (clearHead + len(v.Clear) + clearStep - 1) / clearStep * clearStep
+	size := clearSizeOf(clearHead + len(v.Clear))
 	clear := make([]byte, size)
 	clear[0] = v.Type
 	binary.LittleEndian.PutUint16(clear[1:], uint16(len(v.Clear))) //nolint:gosec // ≤ MaxValue
@@ -244,7 +247,7 @@ func (k *subjectKey) open(v *Value) error {
 		return fmt.Errorf("%w: it was sealed for another event, metadata key or subject, with another key, or altered", ErrValue)
 	}
 	n := clearHead + int(binary.LittleEndian.Uint16(clear[1:]))
-	if nonce := k.nonceOf(place, clear); !hmac.Equal(nonce[:], b[1:1+nonceSize]) || n > len(clear) || len(clear)-n >= clearStep || !zero(clear[n:]) {
+	if nonce := k.nonceOf(place, clear); !hmac.Equal(nonce[:], b[1:1+nonceSize]) || len(clear) != clearSizeOf(n) || n > clearHead+MaxValue || !zero(clear[n:]) {
 		return fmt.Errorf("%w: it is not in its canonical form", ErrValue)
 	}
 	v.Type, v.Clear = clear[0], clear[clearHead:n:n]

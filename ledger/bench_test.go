@@ -47,8 +47,14 @@ func arena() ledger.Alloc {
 
 func newBank(b *testing.B, alloc ledger.Alloc) *bank {
 	b.Helper()
+	return newBankOf(b, ledger.Config{Alloc: alloc})
+}
+
+func newBankOf(b *testing.B, cfg ledger.Config) *bank {
+	b.Helper()
+	cfg.HashKey = [2]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}
 	k := &bank{
-		s:       ledger.New(ledger.Config{HashKey: [2]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}, Alloc: alloc}),
+		s:       ledger.New(cfg),
 		builder: journal.NewBuilder(), rnd: rand.New(rand.NewPCG(1, 2)), results: make([]journal.Result, journal.MaxEvents), id: 1 << 40,
 	}
 	for first := 0; first < benchAccounts; first += 8000 {

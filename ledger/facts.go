@@ -6,17 +6,28 @@ import (
 	"github.com/sterlingrun/sterling/must"
 )
 
-// Need is something that Apply has to know and that only the log can tell: the transfer event at a position, or
-// (Position 0) whether a transfer has the given timestamp. A request with such a need begins a block of its own, after
-// all blocks before it were released: then the log alone can tell.
+// Need is something that Apply has to know and that the state does not: the transfer event at a position; what settled
+// generations have of a hash, and the transfer events at those positions (but for Skip); or whether a transfer has the
+// given timestamp. A request with a need of a timestamp begins a block of its own, after all blocks before it were
+// released: then the log alone can tell.
 type Need struct {
-	Position  journal.Position
+	Position journal.Position
+
+	Generations []uint32 // nil: it is no need of a hash
+	Hash        uint64
+	Skip        journal.Position
+
 	Timestamp uint64
 }
 
-// Facts answer needs. For every post or void among them, the transfer at its PendingPosition must be there, too.
+// OfTimestamp reports whether the need is to know if a transfer has a timestamp.
+func (n *Need) OfTimestamp() bool { return n.Position == 0 && n.Generations == nil }
+
+// Facts answer needs. For every post or void among them, the transfer at its PendingPosition must be there, too. For
+// every hash that was asked for there must be values, perhaps none.
 type Facts struct {
 	At         map[journal.Position]Fact
+	IDs        map[uint64][]uint64 // by hash: the values of its entries in all generations that were named
 	TransferAt map[uint64]bool
 }
 
@@ -109,10 +120,11 @@ func (s *State) prepare(records []journal.Transfer, prep []prepared, dst []Need)
 	for i := range records {
 		t, p := &records[i], &prep[i]
 		p.hash = s.hasher.hash(t.ID)
-		s.sink += s.ids.touch(p.hash)
+		s.touchID(p.hash)
 		if t.Flags.Has(journal.TransferPost | journal.TransferVoid) {
 			h := s.hasher.hash(t.PendingID)
-			s.sink += s.pendings.byID.touch(h) + s.ids.touch(h)
+			s.sink += s.pendings.byID.touch(h)
+			s.touchID(h)
 			continue
 		}
 		s.sink += s.accountNo.touch(s.hasher.hash(t.Debit)) + s.accountNo.touch(s.hasher.hash(t.Credit))
@@ -135,9 +147,29 @@ func (s *State) prepare(records []journal.Transfer, prep []prepared, dst []Need)
 	return dst
 }
 
-// needTransfers adds the positions of hash that only the log can read, but for one.
+// touchID brings near what tells whether an id is known.
+func (s *State) touchID(hash uint64) {
+	s.sink += s.ids.touch(hash) + s.gens.filters.touch(hash)
+	for _, g := range s.gens.sealed {
+		s.sink += g.table.touch(hash)
+	}
+}
+
+// needTransfers adds the positions of hash that only the log can read, but for one, and what settled generations may
+// know of it.
 func (s *State) needTransfers(hash uint64, except journal.Position, dst []Need) []Need {
-	seg := s.ids.segment(hash)
+	dst = s.needPositions(s.ids, hash, except, dst)
+	for _, g := range s.gens.sealed {
+		dst = s.needPositions(g.table, hash, except, dst)
+	}
+	if s.gens.filters.any(hash) {
+		dst = append(dst, Need{Hash: hash, Generations: s.gens.filters.which(hash, nil), Skip: except})
+	}
+	return dst
+}
+
+func (s *State) needPositions(ids *table, hash uint64, except journal.Position, dst []Need) []Need {
+	seg := ids.segment(hash)
 	for p, v := seg.find(hash, 0); p >= 0; p, v = seg.find(hash, p+1) {
 		at := journal.Position(v >> 2)
 		if at == except {
@@ -196,12 +228,24 @@ func (s *State) factOfRequest(event int) Fact {
 }
 
 // Candidates appends the positions at which a transfer of this id may stand: usually one or none, more where ids
-// share a hash. Whoever reads them compares the ids.
+// share a hash. Whoever reads them compares the ids. SettledCandidates has the rest of them.
 func (s *State) Candidates(id money.U128, dst []journal.Position) []journal.Position {
 	hash := s.hasher.hash(id)
-	seg := s.ids.segment(hash)
-	for p, v := seg.find(hash, 0); p >= 0; p, v = seg.find(hash, p+1) {
+	list := s.ids.entries(hash, s.found[:0])
+	for _, g := range s.gens.sealed {
+		list = g.table.entries(hash, list)
+	}
+	for _, v := range mergeEnds(list) {
 		dst = append(dst, journal.Position(v>>2))
 	}
+	s.found = list
 	return dst
+}
+
+// SettledCandidates returns what to look up in settled generations for more positions of this id; ok is false where
+// none of them knows it.
+func (s *State) SettledCandidates(id money.U128) (n Need, ok bool) {
+	hash := s.hasher.hash(id)
+	n = Need{Hash: hash, Generations: s.gens.filters.which(hash, nil)}
+	return n, len(n.Generations) > 0
 }

@@ -20,7 +20,7 @@ func FuzzApply(f *testing.F) {
 		if len(data) > 130*200 {
 			return
 		}
-		r := newRig([2]uint64{1, 2})
+		r := newRigOf([2]uint64{1, 2}, 4)
 		r.clock = 1_000_000_000
 		for len(data) >= 130 {
 			kind := journal.Kind(data[0]%6) + 1
@@ -39,8 +39,9 @@ func FuzzApply(f *testing.F) {
 		if err := conserved(r.state); err != nil {
 			t.Fatal(err)
 		}
+		r.endBlock()
 		image := takeSnapshot(r.state, uint64(len(r.log)))
-		copied, _, err := ledger.Restore(ledger.Config{}, bytes.NewReader(image))
+		copied, _, err := ledger.Restore(r.ids.config([2]uint64{}, 4), bytes.NewReader(image))
 		if err != nil {
 			t.Fatalf("restore what was just taken: %v", err)
 		}
@@ -60,6 +61,8 @@ func (r *rig) between(what byte) {
 	case 4:
 		r.seal()
 		r.release(uint64(len(r.log)))
+	case 5:
+		r.endBlock()
 	}
 }
 
@@ -122,7 +125,7 @@ func fuzzSeed() []byte {
 	put(5, 0, journal.Bytes([]journal.Limit{{ID: money.From(21), Account: money.From(2), Side: journal.FreezeDebit, HourAmount: money.From(7)}}))
 	put(2, 0, journal.Bytes([]journal.Asset{ledger.AssetRecord(money.Asset{Code: "CNY", Scale: 2})}))
 	for i := range transfers {
-		put(1, 4|byte(i)<<3, journal.Bytes(transfers[i:i+1]))
+		put(1, 4|byte(i)&1|byte(i)<<3, journal.Bytes(transfers[i:i+1]))
 	}
 	put(4, 64|3|7<<3, journal.Bytes([]journal.Unfreeze{{ID: money.From(22), FreezeID: money.From(20)}}))
 	return b

@@ -3,8 +3,10 @@ package ledger_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/sterlingrun/sterling/journal"
@@ -14,15 +16,38 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// goldenState has one of everything that a snapshot holds.
-func goldenState(t *testing.T) *ledger.State {
+// goldenState has one of everything that a snapshot holds: a settled generation, and what stands in the next one.
+func goldenState(t *testing.T, ids *idFiles) *ledger.State {
 	t.Helper()
-	s := ledger.New(ledger.Config{HashKey: [2]uint64{0x0123456789abcdef, 0xfedcba9876543210}})
+	s := ledger.New(ids.config([2]uint64{0x0123456789abcdef, 0xfedcba9876543210}, 5))
+	b := firstGoldenBlock(t, s)
+	s.End(b.Seal(journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Time: 1_700_000_000_000_000_000}))
+	s.Release(1)
+	ids.settle(s)
+	var fx ledger.Effects
+	s.Begin(b, &fx, 2, 1_700_000_001_000_000_000)
+	s.Expire()
+	events := []journal.Transfer{{ID: goldenID(20), PendingID: goldenID(11), Flags: journal.TransferVoid}}
+	facts := ledger.Facts{IDs: map[uint64][]uint64{}}
+	for _, n := range s.Needs(journal.KindTransfers, journal.Bytes(events), nil) {
+		ids.answer(n, &facts)
+	}
+	if !s.Apply(journal.KindTransfers, journal.Actor{1}, journal.Bytes(events), facts, make([]journal.Result, 1)) {
+		t.Fatal("the void changes nothing")
+	}
+	s.End(b.Seal(journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: 1, Seq: 2, Time: 1_700_000_001_000_000_000}))
+	return s
+}
+
+func goldenID(n uint64) money.U128 { return money.U128{Lo: n, Hi: n << 8} }
+
+// firstGoldenBlock is all that testdata/state-v1.hex has.
+func firstGoldenBlock(t *testing.T, s *ledger.State) *journal.Builder {
 	b := journal.NewBuilder()
 	var fx ledger.Effects
 	s.Begin(b, &fx, 1, 1_700_000_000_000_000_000)
 	s.Expire()
-	id := func(n uint64) money.U128 { return money.U128{Lo: n, Hi: n << 8} }
+	id := goldenID
 	apply(t, s, journal.KindAssets, 1, []journal.Asset{ledger.AssetRecord(money.Asset{Code: "CNY", Scale: 2})})
 	apply(t, s, journal.KindAccounts, 1, []journal.Account{
 		{ID: id(1), Asset: 1, Code: 1, UserData64: 7}, {ID: id(2), Asset: 1, Code: 2, Flags: journal.AccountHistory},
@@ -40,8 +65,7 @@ func goldenState(t *testing.T) *ledger.State {
 		{ID: id(61), Code: 9, Selector: journal.SelectCode, Mode: journal.FreezeAll},
 	})
 	apply(t, s, journal.KindUnfreeze, 2, []journal.Unfreeze{{ID: id(62), FreezeID: id(61)}})
-	s.End(b.Seal(journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Time: 1_700_000_000_000_000_000}))
-	return s
+	return b
 }
 
 func apply[T journal.Record](t *testing.T, s *ledger.State, kind journal.Kind, actor byte, events []T) {
@@ -54,8 +78,9 @@ func apply[T journal.Record](t *testing.T, s *ledger.State, kind journal.Kind, a
 
 // TestStateFormat: the format of a state in a snapshot is what it was, and what docs/formats.md says.
 func TestStateFormat(t *testing.T) {
-	s := goldenState(t)
-	got, more := s.StartSnapshot(1).Next(nil, 1<<20)
+	ids := newIDFiles()
+	s := goldenState(t, ids)
+	got, more := s.StartSnapshot(2).Next(nil, 1<<20)
 	if more {
 		t.Fatal("the snapshot does not fit one piece")
 	}
@@ -65,24 +90,80 @@ func TestStateFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	want := readHex(t, path)
+	if !bytes.Equal(got, want) {
+		t.Fatal("the state is written in another way than testdata/state-v2.hex: a new format needs a new version")
+	}
+	// 160 fixed bytes, the generations and one of them, an asset, two freezes, a limit in force, a limit record, the books
+	// with two rows of a day, two accounts, the end of their details, two ids and the end: as in the specification.
+	if size := 160 + 16 + 64 + 128 + 2*257 + 189 + 152 + (184 + 2*60) + 2*128 + 4 + 2*16 + 16 + 8; len(got) != size {
+		t.Fatalf("%d bytes, the specification adds up to %d", len(got), size)
+	}
+	back, seq, err := ledger.Restore(ids.config([2]uint64{}, 5), bytes.NewReader(want))
+	if err != nil || seq != 2 {
+		t.Fatalf("restored: block %d, %v", seq, err)
+	}
+	if err := equalStates(s, back); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readHex(t *testing.T, path string) []byte {
+	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := hex.DecodeString(string(bytes.TrimSpace(text)))
+	b, err := hex.DecodeString(string(bytes.TrimSpace(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(got, want) {
-		t.Fatal("the state is written in another way than testdata/state-v2.hex: a new format needs a new version")
+	return b
+}
+
+// TestIDsOfAnotherSize: a snapshot with more ids than a generation takes, such as one of a cell that kept all of them in
+// memory, makes several generations at once.
+func TestIDsOfAnotherSize(t *testing.T) {
+	want := ledger.New(ledger.Config{HashKey: [2]uint64{0x0123456789abcdef, 0xfedcba9876543210}})
+	b := firstGoldenBlock(t, want)
+	want.End(b.Seal(journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Time: 1_700_000_000_000_000_000}))
+	image := takeSnapshot(want, 1)
+	for size, unsettled := range map[int]int{0: 0, 10: 0, 3: 0, 2: 3, 1: 5} {
+		ids := newIDFiles()
+		s, seq, err := ledger.Restore(ids.config([2]uint64{}, size), bytes.NewReader(image))
+		if err != nil || seq != 1 {
+			t.Fatalf("restored: block %d, %v", seq, err)
+		}
+		if err := equalStates(want, s); err != nil {
+			t.Fatal(err)
+		}
+		if s.Unsettled() != unsettled {
+			t.Errorf("with generations of %d ids: %d were made, want %d", size, s.Unsettled(), unsettled)
+		}
+		ids.settle(s)
+		for _, n := range []uint64{10, 11, 12, 13, 14} {
+			places := s.Candidates(goldenID(n), nil)
+			if need, ok := s.SettledCandidates(goldenID(n)); ok {
+				places = append(places, ids.answer(need, &ledger.Facts{})...)
+			}
+			if len(places) != 1 {
+				t.Errorf("with generations of %d ids: id %d may stand at %v", size, n, places)
+			}
+		}
+		again, _, err := ledger.Restore(ids.config([2]uint64{}, size), bytes.NewReader(takeSnapshot(s, 1)))
+		if err != nil {
+			t.Fatalf("a snapshot of what was restored: %v", err)
+		}
+		if err := equalStates(want, again); err != nil {
+			t.Fatal(err)
+		}
 	}
-	// 160 fixed bytes, an asset, two freezes, a limit in force, a limit record, the books with two rows of a day, two
-	// accounts, the end of their details, a reservation, five ids and the end: as in the specification.
-	if size := 160 + 128 + 2*257 + 189 + 152 + (184 + 2*60) + 2*128 + 4 + 120 + 5*16 + 16 + 8; len(got) != size {
-		t.Fatalf("%d bytes, the specification adds up to %d", len(got), size)
-	}
-	back, seq, err := ledger.Restore(ledger.Config{}, bytes.NewReader(want))
-	if err != nil || seq != 1 || back.Digest() != s.Digest() || back.Counts() != s.Counts() {
-		t.Fatalf("restored: block %d, %v, counts %+v, want %+v", seq, err, back.Counts(), s.Counts())
+}
+
+// TestFirstStateFormat: a state of before is refused as one, so that the journal is replayed.
+func TestFirstStateFormat(t *testing.T) {
+	_, _, err := ledger.Restore(ledger.Config{}, bytes.NewReader(readHex(t, "testdata/state-v1.hex")))
+	if !errors.Is(err, ledger.ErrSnapshot) || !strings.Contains(err.Error(), "format version 1") {
+		t.Errorf("got %v", err)
 	}
 }

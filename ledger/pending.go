@@ -117,7 +117,7 @@ func (s *State) undoPending(b *pendingBefore) {
 		*now = b.value
 		hash := s.hasher.hash(now.id)
 		s.pendings.byID.insert(hash, uint64(b.n))
-		s.ids.replace(hash, uint64(now.position)<<2|b.ended, uint64(now.position)<<2)
+		s.undoEnd(hash, now.position, b.ended)
 		delete(s.closed, now.position)
 	default: // part of it was posted
 		*now = b.value
@@ -143,7 +143,7 @@ func (s *State) openPending(t *journal.Transfer, i int, at uint64, amount money.
 func (s *State) endPending(n uint32, how uint64) {
 	p := s.editPending(n)
 	hash := s.hasher.hash(p.id)
-	s.ids.replace(hash, uint64(p.position)<<2, uint64(p.position)<<2|how)
+	s.endEntry(hash, p.position, how)
 	s.pendings.byID.remove(hash, uint64(n))
 	ended := closedPending{*p, s.seq}
 	ended.remaining = p.amount // as a fact of the journal would tell it
@@ -213,8 +213,7 @@ func (s *State) resolvePending(t *journal.Transfer, i int, at uint64) (journal.S
 
 // endedPending finds a transfer that is no open reservation. A transfer that was burned does not count as found.
 func (s *State) endedPending(id money.U128, hash uint64) (p pending, how uint64, found, isPending bool) {
-	seg := s.ids.segment(hash)
-	for at, v := seg.find(hash, 0); at >= 0; at, v = seg.find(hash, at+1) {
+	for _, v := range s.entries(hash) {
 		pos := journal.Position(v >> 2)
 		if c, ok := s.closed[pos]; ok {
 			if c.id == id {

@@ -45,11 +45,12 @@ type duel struct {
 
 func newDuel(t *rapid.T) *duel {
 	key := [2]uint64{rapid.Uint64().Draw(t, "key"), rapid.Uint64().Draw(t, "key")}
-	d := &duel{T: t, r: newRig(key), m: newModel()}
+	size := rapid.SampledFrom([]int{0, 1, 2, 5, 20}).Draw(t, "generation")
+	d := &duel{T: t, r: newRigOf(key, size), m: newModel()}
 	d.gen = gen{T: t, m: d.m}
 	if rapid.IntRange(0, 3).Draw(t, "collide") == 0 {
 		d.collide = key[0] | 1 // ids with this low half have one hash
-		d.r = newRig([2]uint64{d.collide, key[1]})
+		d.r = newRigOf([2]uint64{d.collide, key[1]}, d.r.size)
 	}
 	d.r.clock = 1 + uint64(d.pick(0, 5_000))*1_000_000_000
 	if d.pick(0, 2) > 0 {
@@ -67,7 +68,7 @@ func newDuel(t *rapid.T) *duel {
 func (d *duel) fight() {
 	d.accounts()
 	for range d.pick(5, 60) {
-		switch d.pick(0, 31) {
+		switch d.pick(0, 33) {
 		case 0:
 			d.accounts()
 		case 1, 2, 3:
@@ -97,6 +98,8 @@ func (d *duel) fight() {
 			d.decide()
 		case 22:
 			d.lateBooking()
+		case 23, 24:
+			d.settle()
 		default:
 			d.transfers()
 		}
@@ -205,6 +208,8 @@ func (d *duel) limit() {
 func (d *duel) snapshot() {
 	if d.taking == nil {
 		d.r.seal()
+		d.r.release(uint64(len(d.r.log)))
+		d.r.ids.settle(d.r.state)
 		d.base, d.taken = uint64(len(d.r.log)), nil
 		d.taking = d.r.state.StartSnapshot(d.base)
 		return
@@ -218,6 +223,16 @@ func (d *duel) snapshot() {
 	}
 }
 
+// settle writes one or all generations out that can be.
+func (d *duel) settle() {
+	if g := d.r.state.NextSealed(); g != nil {
+		d.r.ids.write(d.r.state, g)
+	}
+	if d.pick(0, 1) == 0 {
+		d.r.ids.settle(d.r.state)
+	}
+}
+
 func (d *duel) finishSnapshot(goOn bool) {
 	if d.taking == nil {
 		return
@@ -228,11 +243,13 @@ func (d *duel) finishSnapshot(goOn bool) {
 	}
 	d.taking = nil
 	words := func(n int) []byte { return make([]byte, n, n+8) }
-	copied, seq, err := ledger.Restore(ledger.Config{Alloc: words}, bytes.NewReader(d.taken))
+	cfg := d.r.ids.config([2]uint64{}, d.r.size)
+	cfg.Alloc = words
+	copied, seq, err := ledger.Restore(cfg, bytes.NewReader(d.taken))
 	if err != nil || seq != d.base {
 		d.Fatalf("restore: block %d, want %d: %v", seq, d.base, err)
 	}
-	if err := d.r.replayed(copied, seq+1); err != nil {
+	if err := d.r.replayedWith(d.r.ids, copied, seq+1); err != nil {
 		d.Fatalf("replay on top of the snapshot: %v", err)
 	}
 	if err := equalStates(d.r.state, copied); err != nil {

@@ -19,14 +19,16 @@ const restoreAtOnce = 1 << 18
 // must be what the accounts have pending, and nothing may point to what isn't there.
 type restoring struct {
 	*State
-	head snapshotHead
-	r    *bufio.Reader
+	head   snapshotHead
+	filter func(GenerationRef) ([]uint64, error)
+	r      *bufio.Reader
 }
 
 // Restore reads a snapshot and returns the state and the sequence number of the last block that is in it. Every error
-// but those of from is ErrSnapshot.
+// but those of from and of cfg.Filter is ErrSnapshot. One with the ids of several generations in memory leaves
+// them to be written out at once: see NextSealed.
 func Restore(cfg Config, from io.Reader) (*State, uint64, error) {
-	in := restoring{r: bufio.NewReaderSize(from, 1<<20)}
+	in := restoring{r: bufio.NewReaderSize(from, 1<<20), filter: cfg.Filter}
 	h := &in.head
 	if err := in.read(h); err != nil {
 		return nil, 0, err
@@ -47,9 +49,10 @@ func Restore(cfg Config, from io.Reader) (*State, uint64, error) {
 	in.State = New(cfg)
 	in.lastEnd, in.lastAcct, in.lastXfer = h.LastEnd, h.LastAccount, h.LastXfer
 	in.digest, in.counts.Transfers, in.counts.Burned = h.Digest, h.Transfers, h.Burned
+	in.seq, in.gens.released = h.Seq, h.Seq
 	for _, part := range []func() error{
-		in.restoreAssets, in.restoreFreezes, in.restoreLimits, in.restoreBooks, in.restoreAccounts, in.restoreDetails,
-		in.restorePendings, in.restoreIDs, in.markAccounts, in.checkBalances,
+		in.restoreGenerations, in.restoreAssets, in.restoreFreezes, in.restoreLimits, in.restoreBooks, in.restoreAccounts,
+		in.restoreDetails, in.restorePendings, in.restoreIDs, in.markAccounts, in.checkBalances, in.divideIDs,
 	} {
 		if err := part(); err != nil {
 			return nil, 0, err
@@ -193,7 +196,7 @@ func (in *restoring) plausible(p *pending) bool {
 }
 
 func (in *restoring) restoreIDs() error {
-	in.ids = newTable(in.alloc, int(min(in.head.IDs, restoreAtOnce)))
+	in.ids = newTable(in.gens.pool.alloc, int(min(in.head.IDs, restoreAtOnce)))
 	var b [16]byte
 	for {
 		if _, err := io.ReadFull(in.r, b[:]); err != nil {
@@ -203,7 +206,8 @@ func (in *restoring) restoreIDs() error {
 		if value == 0 {
 			break
 		}
-		if seq := journal.Position(value >> 2).Seq(); seq == 0 || seq > in.head.Seq || !in.ids.room(hash) {
+		seq := journal.Position(value >> 2).Seq()
+		if seq == 0 || seq > in.head.Seq || seq <= in.gens.through && value&3 == stillOpen || !in.ids.room(hash) {
 			return fmt.Errorf("%w: an id of block %d, or its hash with too many others", ErrSnapshot, seq)
 		}
 		in.restoreID(hash, value)
@@ -211,10 +215,13 @@ func (in *restoring) restoreIDs() error {
 	if _, err := io.ReadFull(in.r, b[:8]); err != nil || binary.LittleEndian.Uint64(b[:]) != endOfSnapshot {
 		return fmt.Errorf("%w: it does not end where it should", ErrSnapshot)
 	}
+	if err := in.reopenIDs(); err != nil {
+		return err
+	}
 	if uint64(in.ids.n) != in.head.IDs { //nolint:gosec // a count
 		return fmt.Errorf("%w: it has %d ids, its head says %d", ErrSnapshot, in.ids.n, in.head.IDs)
 	}
-	return in.reopenIDs()
+	return nil
 }
 
 // restoreID enters an id. One that stands there twice was copied again after its segment had split; its reservation
@@ -230,7 +237,8 @@ func (in *restoring) restoreID(hash, value uint64) {
 	in.ids.insert(hash, value)
 }
 
-// reopenIDs puts back what the ids may say too early: that reservations ended which were open at the snapshot.
+// reopenIDs puts back what the ids may say too early: that reservations ended which were open at the snapshot. Those of
+// settled generations have no entry then.
 func (in *restoring) reopenIDs() error {
 	for n := uint32(1); n <= in.pendings.top; n++ {
 		p := in.pendings.slab.at(n)
@@ -239,6 +247,12 @@ func (in *restoring) reopenIDs() error {
 		at, v := seg.find(hash, 0)
 		for at >= 0 && journal.Position(v>>2) != p.position {
 			at, v = seg.find(hash, at+1)
+		}
+		if p.position.Seq() <= in.gens.through {
+			if at >= 0 {
+				in.ids.remove(hash, v)
+			}
+			continue
 		}
 		if at < 0 {
 			return fmt.Errorf("%w: the reservation at block %d is not among the ids", ErrSnapshot, p.position.Seq())

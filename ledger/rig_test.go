@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
@@ -18,7 +20,10 @@ import (
 // Needs lists (and only from blocks that were released), seals, and releases when told.
 type rig struct {
 	state    *ledger.State
+	ids      *idFiles
+	size     int // of a generation; 0: all ids stay in memory
 	builder  *journal.Builder
+	deriver  *index.Deriver
 	fx       ledger.Effects
 	log      []*journal.Block // block n stands at n-1
 	released uint64
@@ -32,8 +37,12 @@ type rig struct {
 	sealed   func(*journal.Block) // told after a block was sealed
 }
 
-func newRig(key [2]uint64) *rig {
-	return &rig{state: ledger.New(ledger.Config{HashKey: key}), builder: journal.NewBuilder()}
+func newRig(key [2]uint64) *rig { return newRigOf(key, 0) }
+
+// newRigOf is newRig with generations of so many ids.
+func newRigOf(key [2]uint64, size int) *rig {
+	ids := newIDFiles()
+	return &rig{state: ledger.New(ids.config(key, size)), ids: ids, size: size, builder: journal.NewBuilder(), deriver: index.NewDeriver()}
 }
 
 // begin opens a block if none is open.
@@ -75,10 +84,28 @@ func (r *rig) seal() *journal.Block {
 	r.state.End(kept)
 	r.log = append(r.log, kept)
 	r.history = append(r.history, historyRows(r.fx.History)...)
+	if err := r.derive(kept); err != nil {
+		panic(err)
+	}
 	if r.sealed != nil {
 		r.sealed(kept)
 	}
 	return kept
+}
+
+// derive holds what the ledger says a block did against what follows from the block alone.
+func (r *rig) derive(k *journal.Block) error {
+	var fx ledger.Effects
+	if err := r.deriver.Derive(k, &fx); err != nil {
+		return err
+	}
+	same := slices.Equal(fx.Accounts, r.fx.Accounts) && slices.Equal(fx.Transfers, r.fx.Transfers) && slices.Equal(fx.Inherited, r.fx.Inherited) &&
+		slices.Equal(fx.History, r.fx.History) && slices.Equal(fx.Changed, r.fx.Changed) && slices.Equal(fx.Bookings, r.fx.Bookings) &&
+		slices.Equal(fx.Expired, r.fx.Expired)
+	if !same {
+		return fmt.Errorf("block %d: the ledger says %+v, derived is %+v", k.Header.Seq, r.fx, fx)
+	}
+	return nil
 }
 
 // historyRows returns the rows of accounts that keep a history.
@@ -112,7 +139,7 @@ func (r *rig) applyAttached(kind journal.Kind, actor journal.Actor, events []byt
 	r.begin()
 	needs := r.state.Needs(kind, events, nil)
 	for _, n := range needs {
-		if n.Position == 0 && (!r.builder.Empty() || r.released < uint64(len(r.log))) {
+		if n.OfTimestamp() && (!r.builder.Empty() || r.released < uint64(len(r.log))) {
 			r.seal()
 			r.release(uint64(len(r.log)))
 			r.begin()
@@ -121,7 +148,7 @@ func (r *rig) applyAttached(kind journal.Kind, actor journal.Actor, events []byt
 			break
 		}
 	}
-	facts, err := r.fetch(needs, r.released)
+	facts, err := r.fetch(needs, r.released, r.ids)
 	if err != nil {
 		panic(err)
 	}
@@ -132,28 +159,41 @@ func (r *rig) applyAttached(kind journal.Kind, actor journal.Actor, events []byt
 }
 
 // fetch answers needs from the first upTo blocks of the journal.
-func (r *rig) fetch(needs []ledger.Need, upTo uint64) (ledger.Facts, error) {
+func (r *rig) fetch(needs []ledger.Need, upTo uint64, ids *idFiles) (ledger.Facts, error) {
 	f := ledger.Facts{At: map[journal.Position]ledger.Fact{}, TransferAt: map[uint64]bool{}}
 	for _, n := range needs {
-		if n.Position == 0 {
+		if n.OfTimestamp() {
 			f.TransferAt[n.Timestamp] = r.transferAt(n.Timestamp)
 			continue
 		}
-		if n.Position.Seq() > upTo {
-			return f, fmt.Errorf("block %d was asked for, %d are released", n.Position.Seq(), upTo)
+		places := []journal.Position{n.Position}
+		if n.Position == 0 {
+			places = ids.answer(n, &f)
 		}
-		fact, err := r.fact(n.Position)
-		if err != nil {
-			return f, err
-		}
-		f.At[n.Position] = fact
-		if p := fact.PendingPosition; p != 0 {
-			if f.At[p], err = r.fact(p); err != nil {
+		for _, p := range places {
+			if err := r.fetchAt(p, upTo, &f); err != nil {
 				return f, err
 			}
 		}
 	}
 	return f, nil
+}
+
+func (r *rig) fetchAt(at journal.Position, upTo uint64, f *ledger.Facts) error {
+	if at.Seq() > upTo {
+		return fmt.Errorf("block %d was asked for, %d are released", at.Seq(), upTo)
+	}
+	fact, err := r.fact(at)
+	if err != nil {
+		return err
+	}
+	f.At[at] = fact
+	if p := fact.PendingPosition; p != 0 {
+		if f.At[p], err = r.fact(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var errNoRecord = errors.New("no transfer stands there")
@@ -187,7 +227,11 @@ func (r *rig) transferAt(timestamp uint64) bool {
 
 // lookup returns a transfer as it is kept, from sealed blocks.
 func (r *rig) lookup(id money.U128) (ledger.Transfer, bool) {
-	for _, at := range r.state.Candidates(id, nil) {
+	places := r.state.Candidates(id, nil)
+	if n, ok := r.state.SettledCandidates(id); ok {
+		places = append(places, r.ids.answer(n, &ledger.Facts{})...)
+	}
+	for _, at := range places {
 		f, err := r.fact(at)
 		if err != nil || f.Status != journal.Created || f.Asked.ID != id {
 			continue
@@ -205,12 +249,19 @@ func (r *rig) lookup(id money.U128) (ledger.Transfer, bool) {
 
 // replayed applies all blocks from the given one on to a state.
 func (r *rig) replayed(s *ledger.State, from uint64) error {
+	return r.replayedWith(newIDFiles(), s, from)
+}
+
+// replayedWith is replayed with files of generations that s relies on or makes.
+func (r *rig) replayedWith(ids *idFiles, s *ledger.State, from uint64) error {
 	scratch, fx := journal.NewBuilder(), &ledger.Effects{}
+	ids.settle(s)
 	for _, k := range r.log[from-1:] {
-		fetch := func(needs []ledger.Need) (ledger.Facts, error) { return r.fetch(needs, k.Header.Seq-1) }
+		fetch := func(needs []ledger.Need) (ledger.Facts, error) { return r.fetch(needs, k.Header.Seq-1, ids) }
 		if err := s.Replay(k, scratch, fx, fetch); err != nil {
 			return err
 		}
+		ids.settle(s)
 	}
 	return nil
 }
@@ -218,11 +269,17 @@ func (r *rig) replayed(s *ledger.State, from uint64) error {
 // checkReplay replays everything into a fresh state that hashes differently, and compares.
 func (r *rig) checkReplay() error {
 	r.seal()
-	s := ledger.New(ledger.Config{HashKey: [2]uint64{0x1234567, 0x89abcdef}})
-	if err := r.replayed(s, 1); err != nil {
-		return err
+	for _, size := range []int{0, r.size} {
+		ids := newIDFiles()
+		s := ledger.New(ids.config([2]uint64{0x1234567, 0x89abcdef}, size))
+		if err := r.replayedWith(ids, s, 1); err != nil {
+			return err
+		}
+		if err := equalStates(r.state, s); err != nil {
+			return err
+		}
 	}
-	return equalStates(r.state, s)
+	return nil
 }
 
 // equalStates compares all that can be seen from outside.

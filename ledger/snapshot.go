@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/must"
 )
 
 // SnapshotVersion is the version of the snapshot format that this package writes, and the only one it reads. A
@@ -25,6 +26,7 @@ type Snapshot struct {
 	head     []byte
 	accounts uint32 // how many there were
 	places   uint32 // for reservations
+	ids      *table // of the youngest generation then
 
 	nextAccount, nextPlace uint32
 	nextDetail             uint32
@@ -48,14 +50,21 @@ type snapshotHead struct {
 	Books                                 uint64 // bytes of the books and controls: see appendBooks
 }
 
+// snapshotGenerations follows the head; then come that many GenerationRefs.
+type snapshotGenerations struct {
+	Through, Settled uint64
+}
+
 var snapshotMagic = [8]byte{'S', 'T', 'E', 'R', 'S', 'N', 'A', 'P'}
 
 const endOfSnapshot = 0x53544552_454E4421 // "STER" "END!"
 
-// StartSnapshot begins a snapshot of the state after block seq. Only one is taken at a time.
+// StartSnapshot begins a snapshot of the state after block seq. Only one is taken at a time, and only when Unsettled
+// is 0: it relies on the generations that are durable.
 func (s *State) StartSnapshot(seq uint64) *Snapshot {
+	must.True(len(s.gens.sealed) == 0, "a snapshot with %d generations that are not settled", len(s.gens.sealed))
 	sn := &Snapshot{
-		s: s, seq: seq, accounts: s.nAccounts, places: s.pendings.top, nextAccount: 1, nextPlace: 1, nextDetail: 1,
+		s: s, seq: seq, accounts: s.nAccounts, places: s.pendings.top, ids: s.ids, nextAccount: 1, nextPlace: 1, nextDetail: 1,
 		keptDetails:  map[uint32]detail{},
 		keptAccounts: map[uint32]journal.Account{}, keptPendings: map[uint32]pending{},
 	}
@@ -69,9 +78,23 @@ func (sn *Snapshot) Abandon() { sn.finish() }
 
 func (sn *Snapshot) finish() {
 	sn.done = true
+	if sn.ids != nil && sn.settled() {
+		sn.s.recycle(sn.ids)
+	}
+	sn.ids = nil
 	if sn.s.snapshot == sn {
 		sn.s.snapshot, sn.s.watchEdits = nil, sn.s.chain.open
 	}
+}
+
+// settled reports whether the generation that it copies was settled meanwhile.
+func (sn *Snapshot) settled() bool {
+	for _, g := range sn.s.gens.sealed {
+		if g.table == sn.ids {
+			return false
+		}
+	}
+	return sn.s.ids != sn.ids
 }
 
 func (s *State) snapshotHead(seq uint64) []byte {
@@ -86,6 +109,8 @@ func (s *State) snapshotHead(seq uint64) []byte {
 	books := s.appendBooks(nil)
 	h.Books = uint64(len(books))
 	b := must1(binary.Append(nil, binary.LittleEndian, &h))
+	b = must1(binary.Append(b, binary.LittleEndian, &snapshotGenerations{s.gens.through, uint64(len(s.gens.settled))}))
+	b = must1(binary.Append(b, binary.LittleEndian, s.gens.settled))
 	for n := range s.catalogue.Len() {
 		r := AssetRecord(s.catalogue.byNumber[n])
 		b = must1(binary.Append(b, binary.LittleEndian, &r))
@@ -163,8 +188,8 @@ func (sn *Snapshot) Next(dst []byte, size int) (out []byte, more bool) {
 			dst = append(dst, rawBytes(&p)...)
 		}
 	}
-	for ; sn.nextSegment < len(sn.s.ids.segs) && len(dst) < limit; sn.nextSegment++ {
-		dst = sn.ids(sn.s.ids.segs[sn.nextSegment], dst)
+	for ; !sn.done && sn.nextSegment < len(sn.ids.segs) && len(dst) < limit; sn.nextSegment++ {
+		dst = sn.copyIDs(sn.ids.segs[sn.nextSegment], dst)
 	}
 	if len(dst) < limit && !sn.done {
 		dst = append(dst, make([]byte, 16)...) // an empty entry ends the ids
@@ -174,9 +199,9 @@ func (sn *Snapshot) Next(dst []byte, size int) (out []byte, more bool) {
 	return dst, !sn.done
 }
 
-// ids copies a segment's entries that are not younger than the snapshot. A segment that split in the meantime may
+// copyIDs copies a segment's entries that are not younger than the snapshot. A segment that split in the meantime may
 // give an entry twice; how a reservation ended may be younger: both are harmless (docs/formats.md).
-func (sn *Snapshot) ids(seg *segment, dst []byte) []byte {
+func (sn *Snapshot) copyIDs(seg *segment, dst []byte) []byte {
 	for i := range seg.slots {
 		e := &seg.slots[i]
 		if e.value != 0 && journal.Position(e.value>>2).Seq() <= sn.seq {

@@ -15,6 +15,12 @@ const Rules uint16 = 2
 type Config struct {
 	HashKey [2]uint64 // random, secret; kept in snapshots
 	Alloc   Alloc     // nil: the Go heap
+
+	// Generation is how many ids a generation takes before the runner has to write it out (NextSealed, Settle); 0: all
+	// ids stay in memory. Filter returns the filter of a generation that a snapshot relies on, once its file was found
+	// whole; nil: there are no such files.
+	Generation int
+	Filter     func(GenerationRef) ([]uint64, error)
 }
 
 // State is the ledger's whole state. For each block: Begin, Expire, then Apply for every request in order (with the
@@ -30,7 +36,9 @@ type State struct {
 	addresses addresses
 	addressNo *table // hash of an address → account number
 
-	ids *table // hash of a transfer's id → position<<2 | how its reservation ended
+	ids   *table // hash of a transfer's id → position<<2 | how its reservation ended; the youngest generation
+	gens  generations
+	found []uint64 // scratch of entries
 
 	pendings   pendings
 	expiries   expiryHeap
@@ -109,11 +117,13 @@ func New(cfg Config) *State {
 	}
 	s := &State{
 		hasher: hasher{cfg.HashKey[0], cfg.HashKey[1]}, alloc: alloc,
-		accounts: chunked[journal.Account]{alloc: alloc}, accountNo: newTable(alloc, 0), ids: newTable(alloc, 0),
+		accounts: chunked[journal.Account]{alloc: alloc}, accountNo: newTable(alloc, 0),
 		closed: map[journal.Position]closedPending{}, catalogue: newCatalogue(), limits: map[limitKey]*velocity{},
 		limitIDs: map[money.U128]limitRecord{}, details: chunked[detail]{alloc: alloc}, addresses: addresses{alloc: alloc},
 		addressNo: newTable(alloc, 0), rules: Rules,
 	}
+	s.gens.size, s.gens.filters.alloc, s.gens.pool.fresh = cfg.Generation, alloc, alloc
+	s.ids = s.newIDs()
 	s.pendings.init(alloc)
 	s.freezes.init()
 	s.books.init()
@@ -155,10 +165,12 @@ func (s *State) keepRecent(expiries, events int, block blockRecords) {
 	s.builder, s.fx = nil, nil
 	s.lastEnd = s.time + max(1, uint64(expiries+events)) //nolint:gosec // small
 	s.recent = append(s.recent, recentBlock{s.seq, s.time, expiries, block})
+	s.seal()
 }
 
 // Release tells that all blocks up to seq can be read from the log: their memory is not used any more.
 func (s *State) Release(seq uint64) {
+	s.gens.released = max(s.gens.released, seq)
 	for len(s.recent) > 0 && s.recent[0].seq <= seq {
 		s.recent = append(s.recent[:0], s.recent[1:]...)
 	}

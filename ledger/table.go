@@ -17,7 +17,10 @@ func heapAlloc(n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), n)
 }
 
-const segmentSlots = 1024
+const (
+	segmentBits  = 10
+	segmentSlots = 1 << segmentBits
+)
 
 // splitAt are the numbers of entries at which segments split, from 46 to 92 % of their slots in equal ratios. Were it
 // one number for all, all segments would split at about the same time, and the table's memory would double in a step.

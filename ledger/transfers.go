@@ -84,8 +84,7 @@ func (s *State) createTransfer(t *journal.Transfer, i int, at uint64) (journal.S
 // lookUp finds what the journal knows of a transfer's id: the event that created it, that burned it by a transient
 // failure, or (with another id of its own) a void that fenced it.
 func (s *State) lookUp(id money.U128, hash uint64) (Fact, bool) {
-	seg := s.ids.segment(hash)
-	for p, v := seg.find(hash, 0); p >= 0; p, v = seg.find(hash, p+1) {
+	for _, v := range s.entries(hash) {
 		f := s.factOrClosed(journal.Position(v >> 2))
 		if f.Asked.ID == id || f.Asked.PendingID == id && f.fenced() {
 			return f, true

@@ -56,8 +56,10 @@ func (a Asset) Valid() bool {
 func (a Asset) String() string { return a.Code + "/" + strconv.Itoa(int(a.Scale)) }
 
 // Format writes an amount of minor units as a decimal number of a's major unit: 1234 of CNY/2 is "12.34".
-func (a Asset) Format(amount U128) string {
-	digits := amount.String()
+func (a Asset) Format(amount U128) string { return a.FormatDigits(amount.String()) }
+
+// FormatDigits is Format for the decimal digits of an amount or a sum of any size.
+func (a Asset) FormatDigits(digits string) string {
 	if a.Scale == 0 {
 		return digits
 	}

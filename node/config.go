@@ -9,6 +9,9 @@ import (
 	"os"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/sterlingrun/sterling/auth/mtls"
+	"github.com/sterlingrun/sterling/store/local"
 )
 
 // Config is everything that can be set, with the keys of the configuration file. Few things can: a good default beats
@@ -16,16 +19,28 @@ import (
 type Config struct {
 	Data   string `yaml:"data"`   // folder of the journal, the index and the tokens
 	Listen string `yaml:"listen"` // host:port; beyond loopback only with exposed
-	// Exposed lets Listen be an address that other machines reach. The API has no encryption of its own: put it behind
-	// something that has.
+	// Exposed lets Listen be an address that other machines reach without TLS: put it behind something that encrypts.
 	Exposed bool   `yaml:"exposed"`
 	Cell    uint32 `yaml:"cell"` // number of the cell, fixed when the folder is made
-	Log     Log    `yaml:"log"`
+	// MasterKey is the file of the key that wraps the keys of personal metadata; empty: keys/master.key in the data
+	// folder. Elsewhere is better: a copy of the data folder is then worth nothing by itself.
+	MasterKey string `yaml:"master_key"`
+	Log       Log    `yaml:"log"`
 	// SnapshotEvents is after how many events a snapshot of the state is taken: fewer make starts faster.
 	SnapshotEvents uint64 `yaml:"snapshot_events"`
 	// QueueEvents is how many events may wait before calls are refused.
-	QueueEvents int   `yaml:"queue_events"`
-	Debug       Debug `yaml:"debug"`
+	QueueEvents int `yaml:"queue_events"`
+	// SegmentBytes is the size of new files of the journal: the unit in which it is archived.
+	SegmentBytes int64   `yaml:"segment_bytes"`
+	Backup       *Backup `yaml:"backup"` // nil: no targets
+	Archive      Archive `yaml:"archive"`
+	Debug        Debug   `yaml:"debug"`
+	// Sinks deliver the change feed to brokers and webhooks.
+	Sinks []Sink `yaml:"sinks"`
+
+	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
+	Auth      *Auth         `yaml:"auth"`
+	AccessLog AccessLog     `yaml:"access_log"`
 }
 
 // Debug is for whoever looks into the process itself.
@@ -45,7 +60,7 @@ type Log struct {
 func DefaultConfig() Config {
 	return Config{
 		Data: "sterling-data", Listen: "127.0.0.1:7600", Cell: 1, Log: Log{Level: "info", Format: "text"},
-		SnapshotEvents: 8_000_000, QueueEvents: 1 << 20,
+		SnapshotEvents: 6_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(), SegmentBytes: local.DefaultSegmentSize,
 	}
 }
 
@@ -85,8 +100,8 @@ func (c *Config) Check() error {
 	}
 	if host, _, err := net.SplitHostPort(c.Listen); err != nil {
 		fault("listen: want host:port such as 127.0.0.1:7600, not %q", c.Listen)
-	} else if !c.Exposed && !loopback(host) {
-		fault("listen: %s can be reached from other machines, and the API is not encrypted; set exposed: true if something in front of it is", c.Listen)
+	} else if !c.Exposed && c.TLS == nil && !loopback(host) {
+		fault("listen: %s can be reached from other machines, and the API is not encrypted; configure tls, or set exposed: true if something in front of it encrypts", c.Listen)
 	}
 	if c.Cell == 0 {
 		fault("cell: want 1 or more")
@@ -105,11 +120,19 @@ func (c *Config) Check() error {
 	if c.QueueEvents < 8190 || c.QueueEvents > 1<<26 {
 		fault("queue_events: want 8,190 to 67,108,864, not %d", c.QueueEvents)
 	}
+	if c.SegmentBytes < 1<<20 || c.SegmentBytes > 16<<30 {
+		fault("segment_bytes: want 1,048,576 to 17,179,869,184, not %d", c.SegmentBytes)
+	}
+	c.Backup.check(fault)
 	if c.Debug.Listen != "" {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)
 		}
 	}
+	if err := c.checkAccess(); err != nil {
+		faults = append(faults, err)
+	}
+	faults = append(faults, checkSinks(c.Sinks)...)
 	if len(faults) == 0 {
 		return nil
 	}

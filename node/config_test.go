@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ func TestDefaultsAreGood(t *testing.T) {
 		t.Error(err)
 	}
 	empty, err := node.ParseConfig(nil)
-	if err != nil || empty != c {
+	if err != nil || !reflect.DeepEqual(empty, c) {
 		t.Errorf("an empty file: %+v, %v", empty, err)
 	}
 }
@@ -33,7 +34,7 @@ func TestConfigFile(t *testing.T) {
 	want := node.DefaultConfig()
 	want.Data, want.Listen, want.Exposed, want.Cell = "somewhere", "0.0.0.0:1", true, 3
 	want.Log, want.SnapshotEvents, want.QueueEvents = node.Log{Level: "warn", Format: "json"}, 10_000, 8190
-	if err != nil || got != want {
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 	if err := got.Check(); err != nil {
@@ -44,22 +45,30 @@ func TestConfigFile(t *testing.T) {
 func TestBadConfigs(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"datas: x":                         "field datas not found",
-		"log: {levels: info}":              "field levels not found",
-		"data: [x]":                        "cannot unmarshal",
-		"data: x\ndata: y":                 "already defined",
-		"cell: -1":                         "cannot unmarshal",
-		"cell: 4294967296":                 "cannot unmarshal",
-		"data: \"\"":                       "data: want a folder",
-		"cell: 0":                          "cell: want 1 or more",
-		"listen: 7600":                     "listen: want host:port",
-		"listen: 0.0.0.0:7600":             "listen: 0.0.0.0:7600 can be reached from other machines",
-		"listen: :7600":                    "can be reached from other machines",
-		"listen: \"[::]:7600\"":            "can be reached from other machines",
-		"listen: ledger.example:7600":      "can be reached from other machines",
-		"log: {level: loud}":               "log.level: want debug, info, warn or error",
-		"log: {format: xml}":               "log.format: want text or json",
-		"snapshot_events: 9999":            "snapshot_events: want 10,000 or more",
+		"datas: x":                           "field datas not found",
+		"log: {levels: info}":                "field levels not found",
+		"data: [x]":                          "cannot unmarshal",
+		"data: x\ndata: y":                   "already defined",
+		"cell: -1":                           "cannot unmarshal",
+		"cell: 4294967296":                   "cannot unmarshal",
+		"data: \"\"":                         "data: want a folder",
+		"cell: 0":                            "cell: want 1 or more",
+		"listen: 7600":                       "listen: want host:port",
+		"listen: 0.0.0.0:7600":               "listen: 0.0.0.0:7600 can be reached from other machines",
+		"listen: :7600":                      "can be reached from other machines",
+		"listen: \"[::]:7600\"":              "can be reached from other machines",
+		"listen: ledger.example:7600":        "can be reached from other machines",
+		"log: {level: loud}":                 "log.level: want debug, info, warn or error",
+		"log: {format: xml}":                 "log.format: want text or json",
+		"snapshot_events: 9999":              "snapshot_events: want 10,000 or more",
+		"segment_bytes: 1000":                "segment_bytes: want 1,048,576 to",
+		"backup: {target: {}}":               "field target not found",
+		"backup: {every: soon}":              "cannot unmarshal",
+		"backup: {every: 1h}":                "backup.every: there are no targets",
+		"backup: {every: -1h}":               "backup.every: want 1m0s or more",
+		"backup: {targets: {A b: {url: x}}}": `backup.targets: "A b" is no name`,
+		"backup: {targets: {a: {}}}":         "backup.targets.a.url: configuration: want a folder or s3://BUCKET/PREFIX",
+		"backup: {targets: {a: {url: \"s3://x?endpoint=http://y\"}}}": "backup.targets.a.url: configuration\nnot an S3 location: endpoint y is on another machine: want https",
 		"queue_events: 8189":               "queue_events: want 8,190 to",
 		"queue_events: 67108865":           "queue_events: want 8,190 to",
 		"cell: 0\nlog: {format: xml}":      "cell: want 1 or more\nlog.format: want text or json",

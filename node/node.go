@@ -24,7 +24,10 @@ import (
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
+	"github.com/sterlingrun/sterling/keystore"
+	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -39,12 +42,20 @@ type Node struct {
 	memory   arena
 
 	listener net.Listener
-	index    *index.Index
+	index    *index.Live
 	store    *local.Store
 	cell     *cell.Cell
-	server   *api.Server
-	serving  chan error
-	debug    *debugServer // nil: none
+	keys     *keystore.Store
+	copies   []keyTarget // of the keys, in backups
+	feed     *feed.Feed
+	sinks    *feed.Runners
+	// sinkOptions are sinks that are not started yet.
+	sinkOptions []feed.SinkOptions
+	access      access
+	server      *api.Server
+	serving     chan error
+	debug       *debugServer // nil: none
+	jobs        *jobs        // nil: not yet
 
 	fatal chan error // a fault after which the process must end
 	once  sync.Once
@@ -59,8 +70,9 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		n.listen, n.startDebug, n.openFolder,
+		n.openSinks, n.listen, n.startDebug, n.openFolder, n.openKeys,
 		func(ctx context.Context) error { return n.openCell(ctx, progress) },
+		n.applyErasures,
 		n.serve,
 	} {
 		if err := step(ctx); err != nil {
@@ -84,22 +96,18 @@ func (n *Node) openFolder(context.Context) error {
 	if err := os.MkdirAll(n.config.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
-	path := filepath.Join(n.config.Data, indexDir)
 	var err error
-	if n.index, err = index.Open(path, index.Options{Logger: n.logger}); errors.Is(err, index.ErrRebuild) {
-		n.logger.Warn("the index is built anew from the journal", "reason", err)
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove the old index: %w", err)
-		}
-		n.index, err = index.Open(path, index.Options{Logger: n.logger})
+	if n.index, err = index.OpenLive(filepath.Join(n.config.Data, indexDir), index.Options{Logger: n.logger}); err != nil {
+		return err
 	}
+	n.store, err = local.Open(n.config.Data, local.Options{
+		Cell: uint64(n.config.Cell), Floor: n.index.Durable(), VerifyFrom: n.index.Durable() + 1,
+		Archive: n.config.Archive.Dir, SegmentSize: n.config.SegmentBytes,
+	})
 	if err != nil {
 		return err
 	}
-	n.store, err = local.Open(n.config.Data, local.Options{Cell: uint64(n.config.Cell), Floor: n.index.Durable(), VerifyFrom: n.index.Durable() + 1})
-	if err != nil {
-		return err
-	}
+	n.index.Start(n.store)
 	if r := n.store.Recovery(); r.Cut {
 		n.logger.Warn("an append had been interrupted; what it had written was never acknowledged and is cut off", "file", r.File, "offset", r.Offset, "sectors", r.Sectors)
 	}
@@ -115,37 +123,50 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 	if _, err := rand.Read(random[:]); err != nil {
 		return fmt.Errorf("read random numbers: %w", err)
 	}
+	n.feed = feed.New(feed.Options{Cell: uint64(n.config.Cell), Log: n.store, Clock: n.clock})
 	var err error
 	n.cell, err = cell.Open(ctx, cell.Options{
-		ID: uint64(n.config.Cell), Log: n.store, Snapshots: n.store.Snapshots(), Follower: n.index, Clock: n.clock, Logger: n.logger,
+		ID: uint64(n.config.Cell), Log: n.store, Snapshots: n.store.Snapshots(), IDs: n.store.IDs(), Follower: n.index, Clock: n.clock, Logger: n.logger,
 		Incarnation: [16]byte(random[:16]),
 		HashKey:     [2]uint64{binary.LittleEndian.Uint64(random[16:]), binary.LittleEndian.Uint64(random[24:])},
 		Alloc:       n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,
-		Progress: progress, Fatal: n.fail,
+		Progress: progress, Fatal: n.fail, OnBlock: n.feed.OnBlock,
 		AfterSnapshot: debug.FreeOSMemory, // a snapshot under load sets records aside: up to a copy of all accounts
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return n.startFeed()
 }
 
-func (n *Node) serve(context.Context) error {
-	tokens, err := auth.Open(n.config.Data, time.Unix(0, int64(n.clock.Wall())), n.logger) //nolint:gosec // until 2262
-	if err != nil {
+func (n *Node) serve(ctx context.Context) error {
+	if err := n.openAccess(); err != nil {
 		return err
 	}
 	signer, err := audit.OpenKey(n.config.Data)
 	if err != nil {
 		return err
 	}
-	n.registry.MustRegister(newCollector(n))
-	n.server, err = api.New(api.Config{
-		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Tokens: tokens, Signer: signer,
-		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
+	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
+	n.jobs = newJobs(n)
+	config := api.Config{
+		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: signer,
+		Feed: n.feed, Sinks: n.sinks,
+		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry, Keys: n.keys, Subjects: subjects{n.keys, n.copies},
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
 		},
-	})
-	if err != nil {
+	}
+	n.access.install(&config)
+	var principals []ledger.Principal
+	if err := n.cell.Read(ctx, func(s *ledger.State) { principals = s.Principals() }); err != nil {
+		return err
+	}
+	if err := n.access.setPrincipals(principals); err != nil {
+		return fmt.Errorf("the journal's rights of tokens: %w", err)
+	}
+	if n.server, err = api.New(config); err != nil {
 		return err
 	}
 	n.serving = make(chan error, 1)
@@ -171,7 +192,7 @@ func (n *Node) fail(err error) { n.once.Do(func() { n.fatal <- err }) }
 func (n *Node) Stop(ctx context.Context) error {
 	err := n.server.Shutdown(ctx)
 	n.listener = nil // closed by the server
-	return errors.Join(err, <-n.serving, n.settle(ctx), n.release())
+	return errors.Join(err, <-n.serving, n.stopFeed(), n.settle(ctx), n.release())
 }
 
 // settle ends the cell and makes the index durable as far as the journal is: the next start then knows what has to be
@@ -186,12 +207,18 @@ func (n *Node) settle(ctx context.Context) error {
 
 // release closes what was opened, last first.
 func (n *Node) release() error {
-	var errs []error
+	errs := []error{n.access.close()}
 	if n.debug != nil {
 		errs = append(errs, n.debug.close())
 	}
+	if n.jobs != nil {
+		n.jobs.close()
+	}
 	if n.cell != nil {
 		errs = append(errs, n.cell.Close())
+	}
+	if n.keys != nil {
+		errs = append(errs, n.keys.Close())
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

@@ -27,7 +27,8 @@ type machine struct {
 	deposed bool          // another machine has taken over
 
 	follower  *follower
-	snapshots *snapshots // Shared
+	snapshots *snapshots // Shared, like what follows
+	ids       *idFiles
 
 	disk    *Disk // Local and Indexed, like what follows
 	store   *local.Store
@@ -37,7 +38,7 @@ type machine struct {
 }
 
 func newMachine(w *world, n int) *machine {
-	m := &machine{w: w, n: n, follower: &follower{lags: w.opts.Plant.LaggingIndex}, snapshots: newSnapshots()}
+	m := &machine{w: w, n: n, follower: &follower{lags: w.opts.Plant.LaggingIndex}, snapshots: newSnapshots(), ids: newIDFiles()}
 	if w.kind != Shared {
 		m.disk = NewDisk()
 		m.disk.dropSyncs = w.opts.Plant.DropSyncs
@@ -73,15 +74,16 @@ func (m *machine) open() error {
 	w := m.w
 	m.run++
 	m.deposed = false
-	o := cell.Options{ID: cellID, Clock: w.clock, HashKey: [2]uint64{w.opts.Seed, 9}, SnapshotEvents: 8, Follower: m.follower}
+	o := cell.Options{ID: cellID, Clock: w.clock, HashKey: [2]uint64{w.opts.Seed, 9}, SnapshotEvents: 8, Follower: m.follower, Generation: 1 + w.rng.IntN(12)}
 	for i := range o.Incarnation {
 		o.Incarnation[i] = byte(w.rng.IntN(256)) //nolint:gosec // below 256
 	}
 	if m.disk == nil {
-		o.Log, o.Snapshots = w.log, m.snapshots
+		o.Log, o.Snapshots, o.IDs = w.log, m.snapshots, m.ids
 	} else if err := m.openStore(&o); err != nil {
 		return err
 	}
+	o.IDs = countedIDs{o.IDs, &w.report, w.opts.Plant.ForgottenIDs}
 	o.Logger = slog.New(startLog{w})
 	o.OnBlock = func(b *journal.Block, _ int) {
 		if b.Header.Time > w.clock.bound {
@@ -113,7 +115,7 @@ func (m *machine) openStore(o *cell.Options) (err error) {
 	}
 	m.disk.Opened()
 	m.w.trace("machine %d: journal %+v", m.n, m.store.Recovery())
-	o.Log, o.Snapshots = plainLog{m.store}, m.store.Snapshots()
+	o.Log, o.Snapshots, o.IDs = plainLog{m.store}, m.store.Snapshots(), m.store.IDs()
 	return nil
 }
 
@@ -143,6 +145,9 @@ func (m *machine) crash() {
 		if w.rng.IntN(4) == 0 {
 			w.trace("machine %d: snapshot %d is damaged", m.n, m.snapshots.damage(w.rng))
 		}
+		if w.rng.IntN(4) == 0 {
+			w.trace("machine %d: generation %d of ids is gone", m.n, m.ids.lose(w.rng))
+		}
 		return
 	}
 	after := m.disk.Crash(w.rng, []int{0, 30, 50, 90, 100}[w.rng.IntN(5)])
@@ -154,10 +159,15 @@ func (m *machine) crash() {
 	m.disk, m.flipped = after, nil
 	if !w.healing && w.rng.IntN(4) == 0 {
 		var what string
-		if what, m.flipped = after.Flip(w.rng, []string{".seg", ".seg", ".snap"}[w.rng.IntN(3)]); m.flipped != nil {
+		if what, m.flipped = after.Flip(w.rng, []string{".seg", ".seg", ".snap", ".gen"}[w.rng.IntN(4)]); m.flipped != nil {
 			w.trace("disk: a bit flips in %s", what)
 		}
 	}
+}
+
+func (m *machine) unflip() {
+	m.flipped()
+	m.flipped = nil
 }
 
 // heal ends the faults of its disk.
@@ -236,8 +246,11 @@ func (startLog) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle implements slog.Handler.
 func (l startLog) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == "snapshot loaded" {
+	switch r.Message {
+	case "snapshot loaded":
 		l.w.report.Snapshot++
+	case "snapshot left out":
+		l.w.report.LeftOut++
 	}
 	if r.Message != "append again" { // the log's own line tells more
 		l.w.trace("cell: %s", r.Message)

@@ -99,6 +99,10 @@ func TestPlantedIndexThatLagsBehindAnExists(t *testing.T) {
 	red(t, Shared, Plant{LaggingIndex: true}, 500, "")
 }
 
+func TestPlantedIDThatIsForgottenOnDisk(t *testing.T) {
+	red(t, Local, Plant{ForgottenIDs: true}, 200, "")
+}
+
 func TestPlantedClockADayAhead(t *testing.T) {
 	red(t, Shared, Plant{HiddenJump: true}, 50, "believed")
 }

@@ -37,6 +37,7 @@ type Plant struct {
 	LaggingIndex       bool // follower: it answers before it has caught up
 	HiddenJump         bool // Clock: the monotonic clock jumps along with the wall clock
 	OmittedAsZero      bool // clients: an amount left out is sent as zero
+	ForgottenIDs       bool // files of ids: look-ups find nothing
 	OtherRules         bool // Log: after a restart, blocks in the middle have another rules_version
 }
 
@@ -60,6 +61,9 @@ type Report struct {
 	Refused  int
 	Takeover int
 	Snapshot int // starts from a snapshot
+	LeftOut  int // snapshots that could not be used, or the ids that they rely on
+	Settled  int // generations of ids that were written out
+	Found    int // look-ups of ids that found something there
 }
 
 // world is one run.
@@ -178,8 +182,10 @@ func (w *world) stepMachine(m *machine, k int) {
 		m.did("sequencer", m.st.Sequence())
 	case k < 740:
 		m.did("writer", m.st.Append())
-	case k < 820:
+	case k < 800:
 		m.did("follower", m.st.Follow())
+	case k < 830:
+		m.did("writer of ids", m.st.WriteIDs())
 	default:
 		m.did("snapshot", m.st.WriteSnapshot())
 	}
@@ -255,6 +261,10 @@ func (w *world) lookAround() {
 		}
 		switch err := m.cell().Err(); {
 		case m.failing():
+			w.crash(m)
+		case m.flipped != nil && errors.Is(err, cell.ErrDamaged):
+			w.trace("machine %d stops: %v: the bit is flipped back", m.n, err)
+			m.unflip()
 			w.crash(m)
 		case err != nil && w.kind == Shared && errors.Is(err, cell.ErrConflict):
 			w.trace("machine %d steps down: %v", m.n, err)
@@ -337,8 +347,7 @@ func (w *world) startFailed(m *machine, err error) {
 		w.crash(m)
 	case m.flipped != nil && (errors.Is(err, cell.ErrDamaged) || errors.Is(err, local.ErrVersion)): // the bit may be the version's
 		w.trace("disk: the bit is flipped back")
-		m.flipped()
-		m.flipped = nil
+		m.unflip()
 	case errors.Is(err, cell.ErrFull), w.kind == Shared && errors.Is(err, cell.ErrConflict):
 	default:
 		w.fail("machine %d does not start: %v", m.n, err)
@@ -401,7 +410,7 @@ func (w *world) settle() {
 			busy = busy || c.out != nil || len(c.again) > 0
 		}
 		if m := w.leader(); m != nil {
-			for n := 0; m.st.Sequence() || m.st.Append() || m.st.Follow() || m.st.WriteSnapshot(); n++ {
+			for n := 0; m.st.Sequence() || m.st.Append() || m.st.Follow() || m.st.WriteIDs() || m.st.WriteSnapshot(); n++ {
 				if busy = true; n == 1000 {
 					w.fail("machine %d works on and on", m.n)
 					return

@@ -38,7 +38,8 @@ func TestSeeds(t *testing.T) {
 		}
 		sum.Blocks, sum.Checked, sum.Crashes = sum.Blocks+r.Blocks, sum.Checked+r.Checked, sum.Crashes+r.Crashes
 		sum.Starts, sum.Refused, sum.Takeover = sum.Starts+r.Starts, sum.Refused+r.Refused, sum.Takeover+r.Takeover
-		sum.Snapshot += r.Snapshot
+		sum.Snapshot, sum.LeftOut = sum.Snapshot+r.Snapshot, sum.LeftOut+r.LeftOut
+		sum.Settled, sum.Found = sum.Settled+r.Settled, sum.Found+r.Found
 	}
 	t.Logf("%d seeds: %+v", seeds, sum)
 	if dir := os.Getenv("STERLING_RESULTS"); dir != "" {
@@ -53,7 +54,7 @@ func TestSeeds(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if sum.Crashes == 0 || sum.Takeover == 0 || sum.Snapshot == 0 || sum.Refused == 0 || sum.Checked == 0 {
+	if sum.Crashes == 0 || sum.Takeover == 0 || sum.Snapshot == 0 || sum.LeftOut == 0 || sum.Settled == 0 || sum.Found == 0 || sum.Refused == 0 || sum.Checked == 0 {
 		t.Error("a kind of event never happened: the seeds show less than they should")
 	}
 }

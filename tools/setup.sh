@@ -2,7 +2,8 @@
 # Makes sure that what a target needs is on the machine, and installs only what is missing.
 #
 #   tools/setup.sh build        Go and git
-#   tools/setup.sh test         the same
+#   tools/setup.sh test         the same, and hledger and beancount, which read what is exported: without them, those
+#                               tests are skipped, and say so
 #   tools/setup.sh race         the same, and a C compiler for the race detector
 #   tools/setup.sh sdk          the same as build, and Node and Python with gRPC for the clients in sdk/
 #   tools/setup.sh sdk-generate the same as sdk, and protoc with its Python plugin
@@ -36,12 +37,25 @@ sdk-generate)
 race) want "$(go env CC)" gcc && [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev) ;;
 *) die "unknown purpose \"$1\"; want build, test, race, sdk or sdk-generate" ;;
 esac
-[ ${#missing[@]} -gt 0 ] || exit 0
 
-if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-	die "missing: ${missing[*]}. Install with: sudo apt-get install ${missing[*]} (or your system's packages of those names)"
-fi
-say "installing ${missing[*]}"
+can_install() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }
 export DEBIAN_FRONTEND=noninteractive
-install() { apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }
-install 2>/dev/null || { apt-get update -qq && install; } || die "apt-get could not install ${missing[*]}"
+install() { apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+install_all() { # install_all PACKAGE…
+	say "installing $*"
+	install "$@" 2>/dev/null || { apt-get update -qq && install "$@"; }
+}
+
+if [ ${#missing[@]} -gt 0 ]; then
+	can_install ||
+		die "missing: ${missing[*]}. Install with: sudo apt-get install ${missing[*]} (or your system's packages of those names)"
+	install_all "${missing[@]}" || die "apt-get could not install ${missing[*]}"
+fi
+[ "${1:-build}" = test ] || exit 0
+
+missing=()
+want hledger hledger
+want bean-check beancount
+if [ ${#missing[@]} -gt 0 ] && { ! can_install || ! install_all "${missing[@]}"; }; then
+	say "without ${missing[*]}, the tests that need them are skipped. Install with: sudo apt-get install ${missing[*]}"
+fi

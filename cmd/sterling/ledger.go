@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,6 +26,7 @@ type ledgerFlags struct {
 	server, data, tokenFile, output string
 	deadline                        time.Duration
 	tls, plaintext                  bool
+	ca, cert, key                   string
 }
 
 func (f *ledgerFlags) register(c *cobra.Command) {
@@ -35,8 +35,7 @@ func (f *ledgerFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.data, "data", node.DefaultConfig().Data, "data folder, where the admin token is looked for")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token (default: "+tokenEnv+", or else "+auth.AdminFile+" in the data folder)")
 	flags.StringVar(&f.output, "output", "text", "text, or json: what the API answers")
-	flags.BoolVar(&f.tls, "tls", false, "encrypt; the server's certificate must be one this machine trusts")
-	flags.BoolVar(&f.plaintext, "plaintext", false, "send the token unencrypted beyond this machine")
+	f.registerTLS(flags)
 	flags.DurationVar(&f.deadline, "deadline", 30*time.Second, "how long a call may take")
 }
 
@@ -57,7 +56,7 @@ recorded the first time answers "exists" and changes nothing.`,
 	f.register(c)
 	c.AddCommand(
 		newCreateAccounts(&f), newTransfer(&f), newPost(&f), newVoid(&f), newCreateTransfers(&f),
-		newAccounts(&f), newTransfers(&f), newStatement(&f), newBalances(&f), newQueryAccounts(&f), newQueryTransfers(&f),
+		newAccounts(&f), newTransfers(&f), newStatement(&f), newAsOf(&f), newTotals(&f), newTrialBalance(&f), newAgeing(&f), newAddresses(&f), newBalances(&f), newQueryAccounts(&f), newQueryTransfers(&f),
 		newFreeze(&f), newUnfreeze(&f), newFreezes(&f), newLimits(&f), newAssets(&f), newStatus(&f), newAcceptClock(&f),
 	)
 	return c
@@ -100,15 +99,19 @@ func (s *session) call(ctx context.Context) (context.Context, context.CancelFunc
 // is trusted with the token.
 func (f *ledgerFlags) dial(token string) (*client.Client, error) {
 	options := []client.Option{client.WithPatience(f.deadline)}
-	if f.tls {
-		options = append(options, client.WithTLS(&tls.Config{MinVersion: tls.VersionTLS12}))
+	if f.tls || f.ca != "" || f.cert != "" || f.key != "" {
+		config, err := f.tlsConfig()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, client.WithTLS(config))
 	}
 	if f.plaintext {
 		options = append(options, client.WithPlaintext())
 	}
 	c, err := client.Dial(f.server, token, options...)
 	if err != nil {
-		return nil, usage("--server: %w (flags: --tls, --plaintext)", err)
+		return nil, usage("--server: %w (flags: --tls, --ca, --plaintext)", err)
 	}
 	return c, nil
 }
@@ -121,6 +124,9 @@ func (f *ledgerFlags) token() (tokenSource, error) {
 	if path == "" {
 		if token := strings.TrimSpace(os.Getenv(tokenEnv)); token != "" {
 			return tokenSource{token, tokenEnv}, nil
+		}
+		if f.cert != "" {
+			return tokenSource{"", f.cert}, nil
 		}
 		path = filepath.Join(f.data, auth.AdminFile)
 	}

@@ -175,10 +175,10 @@ are hours and days of UTC. What is left out is not limited.`,
 			}
 			return f.with(c, func(ctx context.Context, s *session) error {
 				limit := &ledgerv1.VelocityLimit{AccountId: account, Side: ledgerv1.TransferSide(v), CountPerHour: hourCount, CountPerDay: dCount}
-				if limit.AmountPerHour, err = s.limitAmount(ctx, "amount-per-hour", hour, asset); err != nil {
+				if limit.AmountPerHour, err = s.limitAmount(ctx, account, "amount-per-hour", hour, asset); err != nil {
 					return err
 				}
-				if limit.AmountPerDay, err = s.limitAmount(ctx, "amount-per-day", day, asset); err != nil {
+				if limit.AmountPerDay, err = s.limitAmount(ctx, account, "amount-per-day", day, asset); err != nil {
 					return err
 				}
 				return s.limit(ctx, id, limit)
@@ -187,7 +187,7 @@ are hours and days of UTC. What is left out is not limited.`,
 	}
 	c.Flags().StringVar(&id, "id", "", "id of the limit (default: a new one)")
 	c.Flags().StringVar(&side, "side", "debit", "debit or credit")
-	c.Flags().StringVar(&asset, "asset", "", "CODE/SCALE, where amounts count minor units")
+	c.Flags().StringVar(&asset, "asset", "", "CODE/SCALE or an ISO 4217 code, where amounts count minor units")
 	c.Flags().StringVar(&hour, "amount-per-hour", "", `such as "500 CNY"`)
 	c.Flags().StringVar(&day, "amount-per-day", "", `such as "5000 CNY"`)
 	c.Flags().Uint32Var(&hourCount, "count-per-hour", 0, "transfers")
@@ -195,12 +195,27 @@ are hours and days of UTC. What is left out is not limited.`,
 	return c
 }
 
-func (s *session) limitAmount(ctx context.Context, flag, text, asset string) (string, error) {
+// limitAmount reads a limit. It has to be of the account's asset: minor units of another are another amount.
+func (s *session) limitAmount(ctx context.Context, account, flag, text, asset string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
-	amount, _, err := s.parseAmount(ctx, flag, text, asset)
-	return amount, err
+	amount, unit, err := s.parseAmount(ctx, flag, text, asset)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	found, err := s.LookupAccounts(ctx, &ledgerv1.LookupAccountsRequest{Ids: []string{account}})
+	if err != nil {
+		return "", err
+	}
+	for _, a := range found.GetAccounts() {
+		if unit != "" && a.GetAsset() != unit {
+			return "", usage("--%s is in %s, account %s counts %s", flag, unit, account, a.GetAsset())
+		}
+	}
+	return amount, nil
 }
 
 func (s *session) limit(ctx context.Context, id string, limit *ledgerv1.VelocityLimit) (err error) {
@@ -221,38 +236,6 @@ func (s *session) limit(ctx context.Context, id string, limit *ledgerv1.Velocity
 	return s.control(limit.GetId(), response.GetResults()[0].GetStatus())
 }
 
-func newAssets(f *ledgerFlags) *cobra.Command {
-	return &cobra.Command{
-		Use: "assets [CODE/SCALE…]", Short: "List the assets, or register some",
-		Long: `Accounts register their asset by themselves; packed records need it registered
-before. Registering again changes nothing.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			return f.with(c, func(ctx context.Context, s *session) error {
-				ctx, cancel := s.call(ctx)
-				defer cancel()
-				rows := func(list []*ledgerv1.Asset) (rows [][]string) {
-					for _, a := range list {
-						rows = append(rows, []string{strconv.Itoa(int(a.GetNumber())), a.GetName(), strconv.Itoa(int(a.GetScale()))})
-					}
-					return rows
-				}
-				if len(args) > 0 {
-					response, err := s.RegisterAssets(ctx, &ledgerv1.RegisterAssetsRequest{Assets: args})
-					if err != nil {
-						return err
-					}
-					return s.print(response, "NUMBER ASSET DECIMALS", rows(response.GetAssets()))
-				}
-				response, err := s.ListAssets(ctx, &ledgerv1.ListAssetsRequest{})
-				if err != nil {
-					return err
-				}
-				return s.print(response, "NUMBER ASSET DECIMALS", rows(response.GetAssets()))
-			})
-		},
-	}
-}
-
 func newStatus(f *ledgerFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show where the node stands", Args: cobra.NoArgs,
@@ -267,13 +250,26 @@ func newStatus(f *ledgerFlags) *cobra.Command {
 				if s.flags.output == "json" {
 					return s.printJSON(r)
 				}
-				s.printf("version    %s\ncell       %d, epoch %d\njournal    block %d\nindex      block %d\naccounts   %d\ntransfers  %d\nmemory     %d MB\nclock      %s\ndisk       %s\n",
-					r.GetVersion(), r.GetCell(), r.GetEpoch(), r.GetHead(), r.GetIndexSeq(), r.GetAccounts(), r.GetTransfers(),
+				s.printf("version    %s\ncell       %d, epoch %d\njournal    block %d\nindex      block %d%s\naccounts   %d\ntransfers  %d\nmemory     %d MB\nclock      %s\ndisk       %s\n",
+					r.GetVersion(), r.GetCell(), r.GetEpoch(), r.GetHead(), r.GetIndexSeq(), indexState(r), r.GetAccounts(), r.GetTransfers(),
 					r.GetMemoryBytes()/1e6, short(r.GetClock().String()), short(r.GetDisk().String()))
 				return nil
 			})
 		},
 	}
+}
+
+// indexState says what a person should know of the index, "" where all is well.
+func indexState(r *ledgerv1.StatusResponse) string {
+	switch r.GetIndex() {
+	case ledgerv1.IndexState_INDEX_STATE_BUILDING:
+		return fmt.Sprintf(", being built: %d%%, queries are unavailable until then", r.GetIndexPercent())
+	case ledgerv1.IndexState_INDEX_STATE_REBUILDING:
+		return fmt.Sprintf(", a new one is being built: %d%%", r.GetIndexPercent())
+	case ledgerv1.IndexState_INDEX_STATE_FAILED:
+		return ", the build of a new one failed: the server's log has the cause, `sterling index rebuild` tries again"
+	}
+	return ""
 }
 
 func newAcceptClock(f *ledgerFlags) *cobra.Command {

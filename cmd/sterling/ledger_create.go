@@ -40,9 +40,12 @@ imported (with --timestamp), linked (all of them succeed, or none).`,
   sterling ledger create-accounts --asset CNY/2 --code 1 --flag debits_must_not_exceed_credits --flag history 3`,
 		RunE: func(c *cobra.Command, args []string) error {
 			base := &ledgerv1.Account{
-				Asset: asset, Code: uint32(code), UserData_128: user.data128, UserData_64: user.data64, UserData_32: user.data32,
+				Code: uint32(code), UserData_128: user.data128, UserData_64: user.data64, UserData_32: user.data32,
 			}
 			var err error
+			if base.Asset, err = assetName("asset", asset); err != nil {
+				return err
+			}
 			if base.Timestamp, err = parseTime(timestamp); err != nil {
 				return err
 			}
@@ -57,7 +60,7 @@ imported (with --timestamp), linked (all of them succeed, or none).`,
 		},
 	}
 	user.register(c)
-	c.Flags().StringVar(&asset, "asset", "", `what they count, CODE/SCALE: "CNY/2" is yuan with two decimals`)
+	c.Flags().StringVar(&asset, "asset", "", `what they count: CODE/SCALE, or a code of ISO 4217 ("CNY" is "CNY/2", yuan with two decimals)`)
 	c.Flags().Uint16Var(&code, "code", 0, "place in the chart of accounts, 1 to 65,535")
 	c.Flags().StringArrayVar(&flags, "flag", nil, "a flag; may be given several times")
 	c.Flags().StringVar(&timestamp, "timestamp", "", "with --flag imported: when it was opened")
@@ -108,6 +111,9 @@ func (s *session) createAccounts(ctx context.Context, base *ledgerv1.Account, ar
 		}
 		rows = append(rows, []string{ids[i], short(r.GetStatus().String()), stamp(r.GetTimestamp())})
 	}
+	if bad < len(rows) {
+		s.warnOffStandard(base.GetAsset())
+	}
 	if err := s.print(response, "ID STATUS TIME", rows); err != nil {
 		return err
 	}
@@ -157,7 +163,7 @@ closing_credit, imported (with --timestamp).`,
 	c.Flags().StringVar(&t.from, "from", "", "account that gives (is debited)")
 	c.Flags().StringVar(&t.to, "to", "", "account that takes (is credited)")
 	c.Flags().StringVar(&t.amount, "amount", "", `such as "12.34 CNY", or minor units with --asset`)
-	c.Flags().StringVar(&t.asset, "asset", "", "CODE/SCALE, where --amount counts minor units")
+	c.Flags().StringVar(&t.asset, "asset", "", "CODE/SCALE or an ISO 4217 code, where --amount counts minor units")
 	c.Flags().Uint16Var(&t.code, "code", 0, "reason for the transfer, 1 to 65,535")
 	c.Flags().BoolVar(&t.pending, "pending", false, "only reserve the amount")
 	c.Flags().DurationVar(&t.timeout, "timeout", 0, "with --pending: give the amount back after this time, whole seconds (0: never)")
@@ -182,7 +188,7 @@ func newPost(f *ledgerFlags) *cobra.Command {
 	}
 	t.registerResolve(c)
 	c.Flags().StringVar(&t.amount, "amount", "", "what of it (default: all)")
-	c.Flags().StringVar(&t.asset, "asset", "", "CODE/SCALE (default: that of the pending transfer)")
+	c.Flags().StringVar(&t.asset, "asset", "", "CODE/SCALE or an ISO 4217 code (default: that of the pending transfer)")
 	c.Flags().BoolVar(&t.keepRemain, "keep-remainder", false, "leave the rest reserved, for a later post")
 	return c
 }
@@ -238,7 +244,9 @@ func (s *session) fill(ctx context.Context, t *transferFlags, x *ledgerv1.Transf
 			return err
 		}
 	}
-	x.Asset = t.asset
+	if x.Asset, err = assetName("asset", t.asset); err != nil {
+		return err
+	}
 	if t.amount != "" {
 		var amount string
 		if amount, x.Asset, err = s.parseAmount(ctx, "amount", t.amount, t.asset); err != nil {

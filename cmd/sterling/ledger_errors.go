@@ -31,8 +31,11 @@ func (s *session) explain(err error) error {
 	case ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE:
 		return usage("%s", st.Message())
 	case ledgerv1.ErrorReason_ERROR_REASON_TOKEN_REFUSED:
+		if s.token.token == "" {
+			return fmt.Errorf("%s does not know the certificate %s: %s; name it under tls.clients of the server's configuration, or use a token", s.flags.server, s.token.from, st.Message())
+		}
 		return fmt.Errorf("%s refused the token from %s: %s; is it of this server's folder? make another with `sterling token create`", s.flags.server, s.token.from, st.Message())
-	case ledgerv1.ErrorReason_ERROR_REASON_ROLE_REFUSED:
+	case ledgerv1.ErrorReason_ERROR_REASON_ROLE_REFUSED, ledgerv1.ErrorReason_ERROR_REASON_SCOPE_REFUSED:
 		return fmt.Errorf("%s (it came from %s)", st.Message(), s.token.from)
 	default:
 		return fmt.Errorf("%s: %s", s.flags.server, st.Message())

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/sterlingrun/sterling/ident"
 	"github.com/sterlingrun/sterling/money"
-	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
 // printJSON prints an answer as the API gives it over HTTP, on one line.
@@ -86,7 +84,7 @@ func parseTime(text string) (uint64, error) {
 func short(name string) string {
 	for _, prefix := range []string{
 		"CREATE_ACCOUNT_STATUS_", "CREATE_TRANSFER_STATUS_", "CONTROL_STATUS_", "ACCOUNT_FLAG_", "TRANSFER_FLAG_",
-		"FREEZE_MODE_", "TRANSFER_SIDE_", "CLOCK_STATE_", "DISK_STATE_",
+		"FREEZE_MODE_", "TRANSFER_SIDE_", "CLOCK_STATE_", "DISK_STATE_", "SINK_STATE_", "SUBJECT_STATE_", "INDEX_STATE_",
 	} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {
 			return strings.ToLower(rest)
@@ -161,62 +159,4 @@ func (s *session) giveID(asked string) (string, error) {
 		s.note("id %s", id)
 	}
 	return id, err
-}
-
-// parseAmount reads "12.34 CNY", "12.34 CNY/2", or minor units of asset. It returns minor units and the asset.
-func (s *session) parseAmount(ctx context.Context, flag, text, asset string) (amount, name string, err error) {
-	number, unit, ok := strings.Cut(strings.TrimSpace(text), " ")
-	if !ok {
-		if strings.Contains(number, ".") {
-			return "", "", usage(`--%s %s: say of what, such as --%s "%s CNY"; a number alone counts minor units`, flag, text, flag, text)
-		}
-		if _, err := money.Parse(number); err != nil {
-			return "", "", usage("--%s: %w", flag, err)
-		}
-		return number, asset, nil
-	}
-	if !strings.Contains(unit, "/") {
-		if unit, err = s.assetOf(ctx, strings.TrimSpace(unit), asset); err != nil {
-			return "", "", err
-		}
-	}
-	a, err := money.ParseAsset(unit)
-	if err != nil {
-		return "", "", usage("--%s: %w", flag, err)
-	}
-	if asset != "" && asset != a.String() {
-		return "", "", usage("--%s is in %s, --asset says %s", flag, a, asset)
-	}
-	v, err := a.ParseAmount(number)
-	if err != nil {
-		return "", "", usage("--%s: %w", flag, err)
-	}
-	return v.String(), a.String(), nil
-}
-
-// assetOf finds the one asset with a code.
-func (s *session) assetOf(ctx context.Context, code, asset string) (string, error) {
-	if c, _, _ := strings.Cut(asset, "/"); c == code {
-		return asset, nil
-	}
-	ctx, cancel := s.call(ctx)
-	defer cancel()
-	list, err := s.ListAssets(ctx, &ledgerv1.ListAssetsRequest{})
-	if err != nil {
-		return "", err
-	}
-	var found []string
-	for _, a := range list.GetAssets() {
-		if c, _, _ := strings.Cut(a.GetName(), "/"); c == code {
-			found = append(found, a.GetName())
-		}
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return "", usage("no asset of the ledger has the code %q: write it with its decimal places, such as %s/2", code, code)
-	default:
-		return "", usage("%s is ambiguous: the ledger has %s; write one of them", code, strings.Join(found, " and "))
-	}
 }

@@ -179,8 +179,12 @@ func (q *filterFlags) ofAccount(id string) (*ledgerv1.AccountFilter, error) {
 
 func (q *filterFlags) ofLedger() (*ledgerv1.QueryFilter, error) {
 	since, until, err := q.times()
+	if err != nil {
+		return nil, err
+	}
+	asset, err := assetName("asset", q.asset)
 	return &ledgerv1.QueryFilter{
-		UserData_128: q.user.data128, UserData_64: q.user.data64, UserData_32: q.user.data32, Asset: q.asset, Code: uint32(q.code),
+		UserData_128: q.user.data128, UserData_64: q.user.data64, UserData_32: q.user.data32, Asset: asset, Code: uint32(q.code),
 		TimestampMin: since, TimestampMax: until, Limit: q.limit, Reversed: q.reversed,
 	}, err
 }
@@ -199,9 +203,24 @@ func (s *session) more(next uint64, q *filterFlags) {
 
 func newStatement(f *ledgerFlags) *cobra.Command {
 	var q filterFlags
+	var period periodFlags
 	c := &cobra.Command{
-		Use: "statement ACCOUNT", Short: "List the transfers of an account", Args: cobra.ExactArgs(1),
+		Use: "statement ACCOUNT", Short: "List the transfers of an account, or its statement of a period", Args: cobra.ExactArgs(1),
+		Long: `Without --from, --to and --by: the account's transfers as they were recorded, chosen by
+the other flags. With any of the three: its statement of that period, with the
+balances before, after each row, and at the end. ACCOUNT is then an id or an address.`,
 		RunE: func(c *cobra.Command, args []string) error {
+			if period.set() {
+				r := &ledgerv1.GetStatementRequest{}
+				var err error
+				if r.AccountId, r.Address, err = accountName(args[0]); err != nil {
+					return err
+				}
+				if err := period.request(r); err != nil {
+					return err
+				}
+				return f.with(c, func(ctx context.Context, s *session) error { return s.statement(ctx, r, max(q.limit, 1)) })
+			}
 			filter, err := q.ofAccount(args[0])
 			if err != nil {
 				return err
@@ -219,6 +238,7 @@ func newStatement(f *ledgerFlags) *cobra.Command {
 		},
 	}
 	q.registerSides(c)
+	period.register(c)
 	return c
 }
 
@@ -286,7 +306,7 @@ func newQueryAccounts(f *ledgerFlags) *cobra.Command {
 		},
 	}
 	q.register(c)
-	c.Flags().StringVar(&q.asset, "asset", "", "only accounts of this asset, CODE/SCALE")
+	c.Flags().StringVar(&q.asset, "asset", "", "only accounts of this asset, CODE/SCALE or an ISO 4217 code")
 	return c
 }
 
@@ -312,6 +332,6 @@ func newQueryTransfers(f *ledgerFlags) *cobra.Command {
 		},
 	}
 	q.register(c)
-	c.Flags().StringVar(&q.asset, "asset", "", "only transfers of this asset, CODE/SCALE")
+	c.Flags().StringVar(&q.asset, "asset", "", "only transfers of this asset, CODE/SCALE or an ISO 4217 code")
 	return c
 }

@@ -31,12 +31,16 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND…    run a command that must end with this code
 //	eventually COMMAND…    run a command until it succeeds, for 20 seconds at most
 //	flip FILE OFFSET       turn one bit of a byte around
+//	certificates FOLDER    make an authority and certificates of a server and of clients
+//	damage DIR HOW KIND    flip, cut or remove the first object of a kind (manifests, blocks) in a backup repository
+//	rows FILE COUNT        write a CSV file of payments
+//	s3 NAME BUCKET         serve an S3 store with this bucket, put its URL into $NAME
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"up": startUp, "down": down, "crash": crash, "exits": exits, "eventually": eventually, "flip": flip,
+			"up": startUp, "down": down, "crash": crash, "exits": exits, "eventually": eventually, "flip": flip, "certificates": certificates, "damage": damage, "rows": rows, "s3": startS3,
 		},
 		Setup: func(env *testscript.Env) error {
 			servers := map[string]*server{}
@@ -85,7 +89,7 @@ func startUp(ts *testscript.TestScript, neg bool, args []string) {
 	flags := append([]string{"up", "--listen", "127.0.0.1:0"}, args[1:]...)
 	s := &server{cmd: exec.Command(binary, flags...), ended: make(chan struct{})}
 	s.cmd.Dir, s.cmd.Stderr = ts.MkAbs("."), log
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "STERLING_TOKEN"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "STERLING_TOKEN", "HOOK_SECRET"} {
 		s.cmd.Env = append(s.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	out, err := s.cmd.StdoutPipe()
@@ -102,7 +106,7 @@ func startUp(ts *testscript.TestScript, neg bool, args []string) {
 	}()
 	select {
 	case line := <-address:
-		host, ok := strings.CutPrefix(line, "Sterling is ready on http://")
+		host, ok := strings.CutPrefix(strings.Replace(line, "https://", "http://", 1), "Sterling is ready on http://")
 		if !ok {
 			<-s.ended
 			ts.Fatalf("sterling up: %q, %v\n%s", line, s.err, ts.ReadFile(args[0]+".log"))

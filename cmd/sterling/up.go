@@ -62,6 +62,9 @@ func (f *upFlags) load() (node.Config, error) {
 		}
 	}
 	config.Exposed = config.Exposed || f.exposed
+	if f.demo && config.TLS != nil {
+		return config, usage("--demo speaks plain text: start it without tls, or run `sterling demo --tls` beside the server")
+	}
 	return config, config.Check()
 }
 
@@ -123,16 +126,20 @@ func recoveryBar(w io.Writer) func(seq, head uint64) {
 // greet says where things are and what to try. Scripts wait for its first line.
 func greet(w io.Writer, n *node.Node, config node.Config) {
 	token := filepath.Join(config.Data, auth.AdminFile)
-	_, _ = fmt.Fprintf(w, `Sterling is ready on http://%s
+	scheme := "http"
+	if config.TLS != nil {
+		scheme = "https"
+	}
+	_, _ = fmt.Fprintf(w, `Sterling is ready on %[6]s://%[1]s
 
-  admin token   %s
-  health        curl http://%s/readyz
+  admin token   %[2]s
+  health        curl %[6]s://%[3]s/readyz
 
 Try next, in another terminal:
   %[4]s ledger create-accounts%[5]s --asset CNY/2 --code 1 1 2
   %[4]s ledger transfer%[5]s --from 1 --to 2 --amount "12.34 CNY" --code 1
   %[4]s ledger accounts%[5]s 1 2
-`, n.Address(), token, n.Address(), program(), clientFlags(config, n.Address()))
+`, n.Address(), token, n.Address(), program(), clientFlags(config, n.Address()), scheme)
 }
 
 // clientFlags are what a command needs to find this server, where the defaults won't do.
@@ -143,6 +150,9 @@ func clientFlags(config node.Config, address string) string {
 	}
 	if config.Listen != node.DefaultConfig().Listen {
 		flags += " --server " + address
+	}
+	if config.TLS != nil {
+		flags += " --tls"
 	}
 	return flags
 }

@@ -48,7 +48,8 @@ func printVerification(w io.Writer, v cell.Verification, output string) error {
 		v.Blocks, v.Events, v.Accounts, v.Transfers, v.Pending, v.Head)
 	for _, a := range v.Assets {
 		if err == nil {
-			_, err = fmt.Fprintf(w, "  %-12s %d accounts, debits = credits = %v posted, %v pending (minor units)\n", a.Asset, a.Accounts, a.Posted, a.Pending)
+			_, err = fmt.Fprintf(w, "  %-12s %d accounts, debits = credits = %v posted, %v pending\n", a.Asset, a.Accounts,
+				decimal(a.Posted.String(), a.Asset), decimal(a.Pending.String(), a.Asset))
 		}
 	}
 	return err

@@ -1,7 +1,9 @@
 package local
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -9,6 +11,9 @@ import (
 
 // maxOpen is how many sealed segments are kept open.
 const maxOpen = 64
+
+// errRetired: the segment was moved to the archive; look it up again.
+var errRetired = errors.New("the segment was moved")
 
 // files opens segments when they are read and closes those that were not used for longest.
 type files struct {
@@ -24,6 +29,9 @@ func (f *files) acquire(g *segment) (vfs.File, error) {
 	defer f.mu.Unlock()
 	f.tick++
 	g.used = f.tick
+	if g.retired && g.file == nil {
+		return nil, errRetired
+	}
 	if g.file == nil {
 		file, err := f.fs.Open(g.path)
 		if err != nil {
@@ -40,6 +48,24 @@ func (f *files) release(g *segment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	g.refs--
+	f.closeRetired(g)
+}
+
+// retire closes g's file as soon as nobody reads it any more. It is not opened again.
+func (f *files) retire(g *segment) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g.retired = true
+	f.closeRetired(g)
+}
+
+func (f *files) closeRetired(g *segment) {
+	if !g.retired || g.refs > 0 || g.file == nil {
+		return
+	}
+	_ = g.file.Close() // it was only read
+	g.file = nil
+	f.open = slices.DeleteFunc(f.open, func(other *segment) bool { return other == g })
 }
 
 // pin keeps g open with this file, the one that it is written through, until unpin.

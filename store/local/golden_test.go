@@ -6,6 +6,7 @@ import (
 	"flag"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,5 +97,52 @@ func TestGoldenSnapshot(t *testing.T) {
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestGoldenIDs: a generation of 300 ids, page by page without the zeros at the ends.
+func TestGoldenIDs(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, "bank", options(fs))
+	ref, entries, err := generation(s.IDs(), 1, 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096
+	var got strings.Builder
+	for b := file(t, fs, idPath(1)); len(b) > 0; b = b[page:] {
+		got.WriteString(hex.EncodeToString(bytes.TrimRight(b[:page], "\x00")) + "\n")
+	}
+	const path = "testdata/ids-v1.hex"
+	if *update {
+		if err := os.WriteFile(path, []byte(got.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Fatal("a generation is written in another way than " + path + ": a new format needs a new version")
+	}
+	var b []byte
+	for line := range strings.Lines(string(want)) {
+		content, err := hex.DecodeString(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = append(append(b, content...), make([]byte, page-len(content))...)
+	}
+	if err := writeFile(fs, idPath(1), b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.IDs().Load(ref); err != nil {
+		t.Fatal(err)
+	}
+	for hash, value := range entries {
+		if list, err := s.IDs().Find(1, hash, nil); err != nil || !slices.Equal(list, []uint64{value}) {
+			t.Fatalf("hash %x: found %x, error %v", hash, list, err)
+		}
 	}
 }

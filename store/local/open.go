@@ -21,6 +21,7 @@ import (
 const (
 	journalDir   = "journal"
 	snapshotDir  = "snapshots"
+	idsDir       = "ids"
 	lockName     = "LOCK"
 	ownerName    = "LOCK.owner"
 	formatName   = "FORMAT"
@@ -51,6 +52,8 @@ type Options struct {
 	// VerifyFrom is the first block whose every sector, and whose place in the chain, Open checks; 0 means all. Older
 	// segments are checked when they are read, and by Verify. The last segment is always checked.
 	VerifyFrom uint64
+	// Archive is the folder where archived segments are now; empty: where Archive put them.
+	Archive string
 }
 
 // Recovery tells what Open found.
@@ -73,6 +76,10 @@ type Store struct {
 	recovery Recovery
 	prepare  *preparer
 	files    files
+	ids      *IDs
+
+	archiving sync.Mutex    // one Archive at a time; guards archive
+	archive   archiveRecord // set by Open, then by Archive
 
 	space  atomic.Int64 // sectors that the active segment has left
 	life   sync.RWMutex // held for reading by every call, for writing by Close
@@ -107,6 +114,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	o.SegmentSize = (o.SegmentSize + 4095) &^ 4095
 	s := &Store{fs: o.FS, dir: dir, opts: o, files: files{fs: o.FS}}
+	s.ids = newIDs(s)
 	if err := s.openFolder(); err != nil {
 		return nil, err
 	}
@@ -132,7 +140,7 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.prepare.close()
-	return errors.Join(s.files.close(), s.lock.Close())
+	return errors.Join(s.files.close(), s.ids.close(), s.lock.Close())
 }
 
 // enter begins a call; the function it returns ends it.
@@ -151,7 +159,7 @@ func (s *Store) path(elem ...string) string {
 
 // openFolder creates the folder, locks it and checks its format.
 func (s *Store) openFolder() error {
-	if err := s.createFolder(); err != nil {
+	if err := s.createFolder(s.dir); err != nil {
 		return err
 	}
 	lock, err := s.fs.Lock(s.path(lockName))
@@ -166,7 +174,7 @@ func (s *Store) openFolder() error {
 }
 
 func (s *Store) layOut() error {
-	for _, sub := range []string{journalDir, snapshotDir} {
+	for _, sub := range []string{journalDir, snapshotDir, idsDir} {
 		if err := s.fs.MkdirAll(s.path(sub), 0o700); err != nil {
 			return fmt.Errorf("create data folder: %w", full(err))
 		}
@@ -179,10 +187,10 @@ func (s *Store) layOut() error {
 	return s.syncDir(s.dir)
 }
 
-// createFolder makes the folder, with those above it, and their names durable.
-func (s *Store) createFolder() error {
+// createFolder makes a folder, with those above it, and their names durable.
+func (s *Store) createFolder(folder string) error {
 	var parents []string
-	for dir := s.dir; ; dir = s.fs.PathDir(dir) {
+	for dir := folder; ; dir = s.fs.PathDir(dir) {
 		if dir == s.fs.PathDir(dir) {
 			break
 		}
@@ -191,8 +199,8 @@ func (s *Store) createFolder() error {
 			break // whoever made it may not have made its name durable
 		}
 	}
-	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("create data folder: %w", full(err))
+	if err := s.fs.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("create folder %s: %w", folder, full(err))
 	}
 	for _, parent := range parents {
 		if err := s.syncDir(parent); err != nil {

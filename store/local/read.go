@@ -71,6 +71,11 @@ func (s *Store) ReadAt(ctx context.Context, seq uint64, p []byte, offset int) er
 		return err
 	}
 	defer leave()
+	return s.readAt(ctx, seq, p, offset)
+}
+
+// readAt is ReadAt within a call.
+func (s *Store) readAt(ctx context.Context, seq uint64, p []byte, offset int) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("read block %d: %w", seq, err)
 	}
@@ -115,8 +120,16 @@ type reader struct {
 	scratch *scratch
 }
 
-// reader finds a durable block.
+// reader finds a durable block, again where its segment is moved to the archive at this moment.
 func (s *Store) reader(seq uint64) (*reader, error) {
+	r, err := s.findBlock(seq)
+	for errors.Is(err, errRetired) {
+		r, err = s.findBlock(seq)
+	}
+	return r, err
+}
+
+func (s *Store) findBlock(seq uint64) (*reader, error) {
 	s.mu.RLock()
 	if seq == 0 || seq > s.head {
 		head := s.head

@@ -17,7 +17,7 @@ func (s *Store) recover() error {
 	if err := s.listSegments(); err != nil {
 		return err
 	}
-	if err := s.Snapshots().removeUnfinished(); err != nil {
+	if err := errors.Join(s.Snapshots().removeUnfinished(), s.ids.removeUnfinished()); err != nil {
 		return err
 	}
 	floor, err := s.floor()
@@ -47,6 +47,9 @@ func (s *Store) floor() (uint64, error) {
 
 // listSegments reads the headers of all segments and checks that none is missing.
 func (s *Store) listSegments() error {
+	if err := s.listArchived(); err != nil {
+		return fmt.Errorf("open %s: %w", s.dir, err)
+	}
 	names, err := s.fs.List(s.path(journalDir))
 	if err != nil {
 		return fmt.Errorf("list segments: %w", err)
@@ -61,6 +64,9 @@ func (s *Store) listSegments() error {
 					return fmt.Errorf("remove %s: %w", path, err)
 				}
 			}
+			continue
+		}
+		if s.leftArchived(first) {
 			continue
 		}
 		g, err := s.openSegment(path)

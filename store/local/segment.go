@@ -88,10 +88,11 @@ type segment struct {
 	scan  sync.Mutex // guards index of a sealed segment until it is built
 	index *index
 
-	file   vfs.File
-	refs   int
-	pinned bool
-	used   uint64
+	file    vfs.File
+	refs    int
+	pinned  bool
+	retired bool // another segment stands in its place: the archived one
+	used    uint64
 }
 
 func (g *segment) codec() codec { return codec{generation: g.header.Generation, seed: g.seed} }

@@ -613,13 +613,24 @@ const (
 	ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED ErrorReason = 10
 	// A fault of the server; its log has the cause.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 11
+	// The event or the call is outside of the token's scope; nothing was written.
+	ErrorReason_ERROR_REASON_SCOPE_REFUSED ErrorReason = 20
+	// The token's rate is used up; nothing was written. A detail
+	// google.rpc.RetryInfo and the header Retry-After say when to send again; where
+	// they are missing the call has more events than the rate ever allows.
+	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 21
+	// The access log can't be written, and this call is not served unrecorded.
+	ErrorReason_ERROR_REASON_ACCESS_LOG_FAILED ErrorReason = 22
 	// Personal data of a subject whose key was destroyed: nothing was written.
-	ErrorReason_ERROR_REASON_SUBJECT_ERASED ErrorReason = 20
+	ErrorReason_ERROR_REASON_SUBJECT_ERASED ErrorReason = 30
 	// The legs of a transaction don't add up to its control sum: nothing was
 	// written.
-	ErrorReason_ERROR_REASON_UNBALANCED ErrorReason = 21
+	ErrorReason_ERROR_REASON_UNBALANCED ErrorReason = 31
 	// There is no such thing.
-	ErrorReason_ERROR_REASON_NOT_FOUND ErrorReason = 22
+	ErrorReason_ERROR_REASON_NOT_FOUND ErrorReason = 32
+	// The index is being built from the journal, and can't answer before it is
+	// whole. The message says how far it is. Send again later.
+	ErrorReason_ERROR_REASON_INDEX_BUILDING ErrorReason = 33
 )
 
 // Enum value maps for ErrorReason.
@@ -637,26 +648,34 @@ var (
 		9:  "ERROR_REASON_STOPPING",
 		10: "ERROR_REASON_ASSETS_EXHAUSTED",
 		11: "ERROR_REASON_INTERNAL",
-		20: "ERROR_REASON_SUBJECT_ERASED",
-		21: "ERROR_REASON_UNBALANCED",
-		22: "ERROR_REASON_NOT_FOUND",
+		20: "ERROR_REASON_SCOPE_REFUSED",
+		21: "ERROR_REASON_RATE_LIMITED",
+		22: "ERROR_REASON_ACCESS_LOG_FAILED",
+		30: "ERROR_REASON_SUBJECT_ERASED",
+		31: "ERROR_REASON_UNBALANCED",
+		32: "ERROR_REASON_NOT_FOUND",
+		33: "ERROR_REASON_INDEX_BUILDING",
 	}
 	ErrorReason_value = map[string]int32{
-		"ERROR_REASON_UNSPECIFIED":      0,
-		"ERROR_REASON_MALFORMED":        1,
-		"ERROR_REASON_TOO_LARGE":        2,
-		"ERROR_REASON_TOKEN_REFUSED":    3,
-		"ERROR_REASON_ROLE_REFUSED":     4,
-		"ERROR_REASON_STORE_FULL":       5,
-		"ERROR_REASON_OUTCOME_UNKNOWN":  6,
-		"ERROR_REASON_CLOCK_HELD":       7,
-		"ERROR_REASON_OVERLOADED":       8,
-		"ERROR_REASON_STOPPING":         9,
-		"ERROR_REASON_ASSETS_EXHAUSTED": 10,
-		"ERROR_REASON_INTERNAL":         11,
-		"ERROR_REASON_SUBJECT_ERASED":   20,
-		"ERROR_REASON_UNBALANCED":       21,
-		"ERROR_REASON_NOT_FOUND":        22,
+		"ERROR_REASON_UNSPECIFIED":       0,
+		"ERROR_REASON_MALFORMED":         1,
+		"ERROR_REASON_TOO_LARGE":         2,
+		"ERROR_REASON_TOKEN_REFUSED":     3,
+		"ERROR_REASON_ROLE_REFUSED":      4,
+		"ERROR_REASON_STORE_FULL":        5,
+		"ERROR_REASON_OUTCOME_UNKNOWN":   6,
+		"ERROR_REASON_CLOCK_HELD":        7,
+		"ERROR_REASON_OVERLOADED":        8,
+		"ERROR_REASON_STOPPING":          9,
+		"ERROR_REASON_ASSETS_EXHAUSTED":  10,
+		"ERROR_REASON_INTERNAL":          11,
+		"ERROR_REASON_SCOPE_REFUSED":     20,
+		"ERROR_REASON_RATE_LIMITED":      21,
+		"ERROR_REASON_ACCESS_LOG_FAILED": 22,
+		"ERROR_REASON_SUBJECT_ERASED":    30,
+		"ERROR_REASON_UNBALANCED":        31,
+		"ERROR_REASON_NOT_FOUND":         32,
+		"ERROR_REASON_INDEX_BUILDING":    33,
 	}
 )
 
@@ -897,7 +916,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
-	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xce\x03\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xd2\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -911,10 +930,14 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x15ERROR_REASON_STOPPING\x10\t\x12!\n" +
 	"\x1dERROR_REASON_ASSETS_EXHAUSTED\x10\n" +
 	"\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\v\x12\x1f\n" +
-	"\x1bERROR_REASON_SUBJECT_ERASED\x10\x14\x12\x1b\n" +
-	"\x17ERROR_REASON_UNBALANCED\x10\x15\x12\x1a\n" +
-	"\x16ERROR_REASON_NOT_FOUND\x10\x16BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x15ERROR_REASON_INTERNAL\x10\v\x12\x1e\n" +
+	"\x1aERROR_REASON_SCOPE_REFUSED\x10\x14\x12\x1d\n" +
+	"\x19ERROR_REASON_RATE_LIMITED\x10\x15\x12\"\n" +
+	"\x1eERROR_REASON_ACCESS_LOG_FAILED\x10\x16\x12\x1f\n" +
+	"\x1bERROR_REASON_SUBJECT_ERASED\x10\x1e\x12\x1b\n" +
+	"\x17ERROR_REASON_UNBALANCED\x10\x1f\x12\x1a\n" +
+	"\x16ERROR_REASON_NOT_FOUND\x10 \x12\x1f\n" +
+	"\x1bERROR_REASON_INDEX_BUILDING\x10!BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

@@ -267,6 +267,11 @@ func (d *duel) propose() {
 			p.Expires = d.m.time + uint64(d.pick(0, 5))*1_000_000_000
 		}
 	}
+	d.sendProposal(p, actor, events, list)
+}
+
+func (d *duel) sendProposal(p journal.Proposal, actor journal.Actor, events []byte, list []journal.Attachment) {
+	d.r.begin()
 	payload := journal.Details{Payload: ledger.EncodePayload(events, list)}
 	got := d.r.applyAttached(journal.KindProposal, actor, journal.Bytes([]journal.Proposal{p}), []journal.Attachment{{Event: 0, Data: payload.Append(nil)}})
 	var want [1]journal.Result
@@ -298,6 +303,11 @@ func (d *duel) decide() {
 	} else if events == nil {
 		events = journal.Bytes([]journal.Transfer{{ID: d.transferID(), Debit: d.accountID(), Credit: d.accountID(), Amount: d.amount(), Asset: 1, Code: 1}})
 	}
+	d.sendDecision(v, actor, events, list)
+}
+
+func (d *duel) sendDecision(v journal.Decision, actor journal.Actor, events []byte, list []journal.Attachment) {
+	d.r.begin()
 	all := append(slices.Clone(journal.Bytes([]journal.Decision{v})), events...)
 	shifted := slices.Clone(list)
 	for i := range shifted {
@@ -356,6 +366,39 @@ func (d *duel) sameTrial(rows []ledger.TrialRow, want map[[2]uint32][6]string) {
 		}
 		if i > 0 && (r.Asset < rows[i-1].Asset || r.Asset == rows[i-1].Asset && r.Code <= rows[i-1].Code) {
 			d.Fatalf("row %d of the trial balance is out of order: %v", i, rows)
+		}
+	}
+}
+
+// lateBooking has plain transfers into closed days approved, of which the last one may be impossible.
+func (d *duel) lateBooking() {
+	if d.m.through == 0 {
+		d.closeDay()
+	}
+	d.r.begin()
+	d.late++
+	events := make([]journal.Transfer, d.pick(1, 3))
+	var list []journal.Attachment
+	for i := range events {
+		events[i] = journal.Transfer{
+			ID: money.From(uint64(8000 + 10*d.late + i)), Debit: d.id(d.pick(1, 3)), Credit: d.id(d.pick(3, 5)), Amount: d.smallAmount(),
+			Asset: 1, Code: 1, Flags: journal.TransferAttached,
+		}
+		day := journal.Date(max(1, d.m.through-int64(d.pick(0, 2))))
+		list = append(list, journal.Attachment{Event: i, Data: (&journal.Details{BookingDate: day}).Append(nil)})
+	}
+	if d.chance(4) {
+		events[len(events)-1].Credit = events[len(events)-1].Debit
+	}
+	p := journal.Proposal{ID: money.From(uint64(60_000 + d.late)), Inner: journal.KindTransfers}
+	d.sendProposal(p, journal.Actor{1}, journal.Bytes(events), list)
+	v := journal.Decision{ID: money.From(uint64(70_000 + d.late)), Proposal: p.ID, Verdict: journal.Approve, Inner: p.Inner}
+	d.sendDecision(v, journal.Actor{2}, journal.Bytes(events), list)
+	if d.chance(3) { // the next close tells it, and the one after does not
+		for range 2 {
+			d.r.seal()
+			d.r.clock += 24 * 3600 * 1_000_000_000
+			d.closeDay()
 		}
 	}
 }

@@ -40,6 +40,7 @@ type duel struct {
 	walk     walk
 	trials   []map[[2]uint32][6]string // that closes of the open block must have attached
 	policies int
+	late     int // late bookings that were proposed
 }
 
 func newDuel(t *rapid.T) *duel {
@@ -93,8 +94,10 @@ func (d *duel) fight() {
 			d.control()
 		case 18, 19:
 			d.propose()
-		case 20, 21, 22:
+		case 20, 21:
 			d.decide()
+		case 22:
+			d.lateBooking()
 		case 23, 24:
 			d.settle()
 		default:

@@ -101,8 +101,11 @@ func checkHead(events []journal.Transfer, attached []journal.Attachment) error {
 	if head.Debit != hi || head.Credit != lo || int(head.Timeout) != len(legs) {
 		return fmt.Errorf("%w: the head's digest is not that of its %d legs", ErrRequest, len(legs))
 	}
+	if !head.Amount.IsZero() || !head.PendingID.IsZero() || head.Asset != 0 {
+		return fmt.Errorf("%w: the head of a transaction has an amount, a pending id or an asset", ErrRequest)
+	}
 	for i := range legs {
-		if legs[i].ID != journal.LegID(head.ID, uint32(i)) { //nolint:gosec // ≤ MaxEvents
+		if legs[i].ID != journal.LegID(head.ID, uint32(i)) {
 			return fmt.Errorf("%w: leg %d has id %v", ErrRequest, i, legs[i].ID)
 		}
 		if legs[i].Flags.Has(journal.TransferLinked) {

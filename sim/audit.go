@@ -108,7 +108,8 @@ func (a *auditor) block(k *journal.Block, seq, bound uint64) error {
 func (a *auditor) request(k *journal.Block, r *journal.RequestEntry, event int) error {
 	events := k.EventBytes(event, int(r.Count))
 	at := k.Header.Time + uint64(len(k.Expiries)+event) //nolint:gosec // not negative
-	results, changed := a.m.apply(r.Kind, r.Actor, events, at)
+	attached := k.Attachments(event, int(r.Count), nil)
+	results, changed := a.m.apply(r.Kind, r.Actor, events, attached, at)
 	if !changed {
 		return fmt.Errorf("it changes nothing: %v", results)
 	}
@@ -126,12 +127,12 @@ func (a *auditor) request(k *journal.Block, r *journal.RequestEntry, event int) 
 		if got != want {
 			return fmt.Errorf("event %d is recorded as %s at %d, it is %s at %d", i, got.Status.Name(r.Kind), got.Timestamp, want.Status.Name(r.Kind), want.Timestamp)
 		}
-		if o != nil && o.Status == journal.Created && r.Kind == journal.KindTransfers {
-			t := k.Transfer(event + i)
-			if x := a.m.transfers[small(t.ID)]; o.Amount != money.From(x.amount) {
-				return fmt.Errorf("event %d moved %v, it should have moved %d", i, o.Amount, x.amount)
-			}
-		}
+	}
+	if err := a.moved(k, r, event); err != nil {
+		return err
+	}
+	if r.Kind == journal.KindDayClose && attachedTo(attached, 0) != a.m.trialNow {
+		return fmt.Errorf("its trial balance is %x, it should be %x", attachedTo(attached, 0), a.m.trialNow)
 	}
 	a.answers = slices.DeleteFunc(a.answers, func(c *answer) bool {
 		same := c.seq == k.Header.Seq && c.op.kind == r.Kind && bytes.Equal(c.op.events, events) && slices.Equal(c.results, results)
@@ -140,6 +141,22 @@ func (a *auditor) request(k *journal.Block, r *journal.RequestEntry, event int) 
 		}
 		return same
 	})
+	return nil
+}
+
+// moved compares the amounts that a request moved, wherever in it the transfers stand.
+func (a *auditor) moved(k *journal.Block, r *journal.RequestEntry, event int) error {
+	for _, part := range journal.Parts(r.Kind, k.EventBytes(event, int(r.Count))) {
+		for i := event + part.First; i < event+part.First+part.Count && part.Kind == journal.KindTransfers; i++ {
+			o := k.Outcome(i)
+			if o == nil || o.Status != journal.Created {
+				continue
+			}
+			if x := a.m.transfers[key(k.Transfer(i).ID)]; o.Amount != money.From(x.amount) {
+				return fmt.Errorf("event %d moved %v, it should have moved %d", i, o.Amount, x.amount)
+			}
+		}
+	}
 	return nil
 }
 
@@ -164,7 +181,7 @@ func (a *auditor) explainNow() {
 // explains reports whether an answer is right at this moment, with its first event at the given time.
 func (a *auditor) explains(c *answer, at uint64) bool {
 	for _, time := range a.blockTimes(c, at) {
-		results, changed := a.m.try(c.op.kind, c.op.actor, c.op.events, at, time)
+		results, changed := a.m.try(c.op.kind, c.op.actor, c.op.events, c.op.attached, at, time)
 		if !changed && slices.Equal(results, c.results) {
 			return true
 		}
@@ -244,12 +261,15 @@ func (a *auditor) compareLook(l *look) error {
 }
 
 func (a *auditor) sameAccount(got *journal.Account) error {
-	x := a.m.accounts[small(got.ID)]
+	x := a.m.accounts[key(got.ID)]
 	if x == nil {
 		return fmt.Errorf("account %v does not exist", got.ID)
 	}
 	want := x.asked
 	want.Timestamp = x.time
+	if x.marked {
+		want.Flags |= journal.AccountAttached
+	}
 	want.DebitsPending, want.DebitsPosted = money.From(x.dPending), money.From(x.dPosted)
 	want.CreditsPending, want.CreditsPosted = money.From(x.cPending), money.From(x.cPosted)
 	if *got != want {
@@ -261,6 +281,9 @@ func (a *auditor) sameAccount(got *journal.Account) error {
 func sameTransfer(got *ledger.Transfer, x *transfer) error {
 	if got.Amount != money.From(x.amount) || got.Timestamp != x.time || got.Debit != money.From(x.debit) || got.Credit != money.From(x.credit) {
 		return fmt.Errorf("transfer %v is %+v, it should be %d from %d to %d at %d", got.ID, got.Transfer, x.amount, x.debit, x.credit, x.time)
+	}
+	if got.Attachment != x.attached {
+		return fmt.Errorf("transfer %v has %x attached, it should be %x", got.ID, got.Attachment, x.attached)
 	}
 	return nil
 }

@@ -18,6 +18,8 @@ type op struct {
 	n      int
 	wholes []uint64 // ids of posts that are to move all that is reserved
 	number int
+
+	attached []journal.Attachment
 }
 
 func (o *op) String() string {
@@ -69,6 +71,8 @@ type workload struct {
 	used     []journal.Transfer
 	times    []uint64 // timestamps of transfers that clients were told
 	freezes  []uint64
+
+	proposals []proposed
 }
 
 const bankAccounts = 8
@@ -88,6 +92,8 @@ func (l *workload) next(actor journal.Actor) *op {
 	case k < 12 && len(l.freezes) > 0:
 		l.nextID++
 		set(o, journal.KindUnfreeze, journal.Unfreeze{ID: money.From(l.nextID), FreezeID: money.From(l.freezes[l.rng.IntN(len(l.freezes))])})
+	case k < 28:
+		l.books(o)
 	default:
 		l.makeTransfers(o)
 	}
@@ -103,7 +109,7 @@ func (l *workload) makeAccounts(o *op) {
 	list := make([]journal.Account, 1+l.rng.IntN(3))
 	for i := range list {
 		l.accounts++
-		list[i] = journal.Account{ID: money.From(l.accounts), Asset: 1, Code: 1, UserData64: l.accounts % 3}
+		list[i] = journal.Account{ID: money.From(l.accounts), Asset: 1, Code: uint16(1 + l.accounts%2), UserData64: l.accounts % 3}
 		switch l.accounts {
 		case 3:
 			list[i].Flags = journal.AccountDebitsMustNotExceedCredits
@@ -111,6 +117,9 @@ func (l *workload) makeAccounts(o *op) {
 			list[i].Flags = journal.AccountCreditsMustNotExceedDebits
 		case 5:
 			list[i].Flags = journal.AccountHistory
+		}
+		if l.accounts%3 > 0 {
+			address(o, i, &list[i], l.accounts)
 		}
 	}
 	set(o, journal.KindAccounts, list...)
@@ -120,7 +129,11 @@ func (l *workload) makeAccounts(o *op) {
 func (l *workload) importAccount(o *op) {
 	l.accounts++
 	at := l.times[len(l.times)-1-l.rng.IntN(min(3, len(l.times)))] + uint64(l.rng.IntN(2)) //nolint:gosec // not negative
-	set(o, journal.KindAccounts, journal.Account{ID: money.From(l.accounts), Asset: 1, Code: 1, Flags: journal.AccountImported, Timestamp: at})
+	a := journal.Account{ID: money.From(l.accounts), Asset: 1, Code: 1, Flags: journal.AccountImported, Timestamp: at}
+	if l.rng.IntN(3) == 0 {
+		address(o, 0, &a, 1+l.rng.Uint64N(2)*l.accounts) // of the first account, or a new one
+	}
+	set(o, journal.KindAccounts, a)
 }
 
 func (l *workload) account() uint64 { return 1 + l.rng.Uint64N(bankAccounts) }
@@ -134,6 +147,7 @@ func (l *workload) makeTransfers(o *op) {
 		}
 		l.used = append(l.used, list[i])
 	}
+	l.attach(o, list, 0)
 	if l.rng.IntN(50) == 0 {
 		list[len(list)-1].Flags |= journal.TransferLinked // a chain that is never closed
 	}
@@ -221,7 +235,7 @@ func (c *client) step() {
 
 func (c *client) send(m *machine, o *op) {
 	s := &sent{op: o, m: m, run: m.run, head: m.cell().Head()}
-	s.req = &cell.Request{Kind: o.kind, Actor: o.actor, Events: o.events, Results: make([]journal.Result, o.n)}
+	s.req = &cell.Request{Kind: o.kind, Actor: o.actor, Events: o.events, Results: make([]journal.Result, o.n), Attachments: o.attached}
 	err := m.st.Submit(s.req)
 	c.w.trace("%s: send to machine %d %v: %v", c, m.n, o, err)
 	if err != nil {

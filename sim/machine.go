@@ -222,7 +222,7 @@ func (m *machine) checkIndex(a *auditor) error {
 		}
 		var got []uint64
 		for k := range page.Rows {
-			got = append(got, small(page.Rows[k].ID))
+			got = append(got, key(page.Rows[k].ID))
 			if err := sameTransfer(&page.Rows[k], a.m.transfers[got[k]]); err != nil {
 				return fmt.Errorf("the index: %w", err)
 			}

@@ -14,8 +14,8 @@ type model struct {
 	accounts  map[uint64]*account
 	order     []uint64 // ids of the accounts as they were created
 	transfers map[uint64]*transfer
-	burned    map[uint64]bool
-	sequence  []uint64 // ids of the transfers as they were created
+	burned    map[uint64]uint64 // when
+	sequence  []uint64          // ids of the transfers as they were created
 	times     map[uint64]bool
 	frozen    map[uint64]int // account → freezes in force
 	freezes   map[uint64]*freeze
@@ -24,6 +24,16 @@ type model struct {
 	burns     []uint64 // ids that the event being applied burns
 
 	now uint64 // the block's time
+
+	heads     map[uint64]*head
+	postings  []posting
+	closes    map[uint64]*dayClose
+	nCloses   int    // without reopenings
+	through   uint32 // the last day that is closed; 0: none
+	trialNow  string // of the close that was applied last
+	proposals map[uint64]*proposal
+	decisions map[uint64]*proposal
+	approved  bool // what is being applied was approved
 }
 
 type account struct {
@@ -32,10 +42,13 @@ type account struct {
 	dPending, dPosted      uint64
 	cPending, cPosted      uint64
 	debitLimit, creditMost bool
+	attached               string // when it was created
+	marked                 bool   // it has, or had, something attached
 }
 
 type transfer struct {
 	asked     journal.Transfer
+	attached  string
 	time      uint64
 	debit     uint64
 	credit    uint64
@@ -66,8 +79,9 @@ type freeze struct {
 
 func newModel() *model {
 	return &model{
-		accounts: map[uint64]*account{}, transfers: map[uint64]*transfer{}, burned: map[uint64]bool{},
-		times: map[uint64]bool{}, frozen: map[uint64]int{}, freezes: map[uint64]*freeze{},
+		accounts: map[uint64]*account{}, transfers: map[uint64]*transfer{}, burned: map[uint64]uint64{},
+		times: map[uint64]bool{}, frozen: map[uint64]int{}, freezes: map[uint64]*freeze{}, heads: map[uint64]*head{},
+		closes: map[uint64]*dayClose{}, proposals: map[uint64]*proposal{}, decisions: map[uint64]*proposal{},
 	}
 }
 
@@ -129,17 +143,24 @@ func (m *model) begin(now uint64) []journal.Expiry {
 }
 
 // apply validates a request whose first event happens at `at`. It returns whether anything changed.
-func (m *model) apply(kind journal.Kind, actor journal.Actor, events []byte, at uint64) (results []journal.Result, changed bool) {
+func (m *model) apply(kind journal.Kind, actor journal.Actor, events []byte, attached []journal.Attachment, at uint64) (results []journal.Result, changed bool) {
 	from := len(m.undo)
 	switch kind {
 	case journal.KindAccounts:
 		list := journal.View[journal.Account](events)
 		results = m.chains(len(list), at, func(i int) bool { return list[i].Flags&journal.AccountLinked != 0 },
-			func(i int, at uint64) (journal.Status, uint64) { return m.createAccount(&list[i], at) })
+			func(i int, at uint64) (journal.Status, uint64) {
+				return m.createAccount(&list[i], attachedTo(attached, i), at)
+			})
 	case journal.KindTransfers:
 		list := journal.View[journal.Transfer](events)
-		results = m.chains(len(list), at, func(i int) bool { return list[i].Flags&journal.TransferLinked != 0 },
-			func(i int, at uint64) (journal.Status, uint64) { return m.createTransfer(&list[i], at) })
+		linked := func(i int) bool {
+			return list[i].Flags&journal.TransferLinked != 0 || m.approved && i < len(list)-1
+		}
+		results = m.chains(len(list), at, linked,
+			func(i int, at uint64) (journal.Status, uint64) {
+				return m.createTransfer(&list[i], attachedTo(attached, i), at)
+			})
 	case journal.KindFreeze:
 		for i, f := range journal.View[journal.Freeze](events) {
 			s, t := m.freeze(f, actor, at+uint64(i))
@@ -151,16 +172,42 @@ func (m *model) apply(kind journal.Kind, actor journal.Actor, events []byte, at 
 			results = append(results, journal.Result{Status: s, Timestamp: t})
 		}
 	default:
-		panic(fmt.Sprintf("sim: the model knows no requests of kind %d", kind))
+		results = m.applyBooks(kind, actor, events, attached, at)
 	}
 	return results, len(m.undo) > from
 }
 
+func (m *model) applyBooks(kind journal.Kind, actor journal.Actor, events []byte, attached []journal.Attachment, at uint64) []journal.Result {
+	one := func(s journal.Status, at uint64) []journal.Result {
+		return []journal.Result{{Status: s, Timestamp: at}}
+	}
+	switch kind {
+	case journal.KindTransaction:
+		return m.transaction(journal.View[journal.Transfer](events), attached, at)
+	case journal.KindMetadata:
+		return one(m.changeMetadata(&journal.View[journal.Transfer](events)[0], attachedTo(attached, 0), at))
+	case journal.KindDayClose:
+		c := &journal.View[journal.DayClose](events)[0]
+		status, at, trial := m.closeDay(key(c.ID), uint32(c.Date), &dayClose{asked: string(events), actor: actor, time: at})
+		m.trialNow = trial
+		return one(status, at)
+	case journal.KindReopen:
+		r := &journal.View[journal.Reopen](events)[0]
+		status, at, _ := m.closeDay(key(r.ID), uint32(r.Date), &dayClose{asked: string(events), actor: actor, reopen: true, time: at})
+		return one(status, at)
+	case journal.KindProposal:
+		return one(m.propose(&journal.View[journal.Proposal](events)[0], actor, field(attachedTo(attached, 0), 7), at))
+	case journal.KindDecision:
+		return m.decide(events, actor, attached, at)
+	}
+	panic(fmt.Sprintf("sim: the model knows no requests of kind %d", kind))
+}
+
 // try tells what a request would give now, in a block of the given time, and changes nothing.
-func (m *model) try(kind journal.Kind, actor journal.Actor, events []byte, at, time uint64) ([]journal.Result, bool) {
+func (m *model) try(kind journal.Kind, actor journal.Actor, events []byte, attached []journal.Attachment, at, time uint64) ([]journal.Result, bool) {
 	from, now := len(m.undo), m.now
 	m.now = time
-	results, changed := m.apply(kind, actor, events, at)
+	results, changed := m.apply(kind, actor, events, attached, at)
 	m.rollBack(from)
 	m.now = now
 	return results, changed
@@ -206,24 +253,28 @@ func (m *model) chain(first, last int, unended bool, at uint64, results []journa
 			}
 		}
 		for _, id := range m.burns { // also when the chain is undone
-			putKey(m, m.burned, id, true)
+			if _, already := m.burned[id]; !already {
+				putKey(m, m.burned, id, t)
+			}
 		}
 		return
 	}
 }
 
-func (m *model) createAccount(a *journal.Account, at uint64) (journal.Status, uint64) {
+func (m *model) createAccount(a *journal.Account, attached string, at uint64) (journal.Status, uint64) {
 	imported := a.Flags&journal.AccountImported != 0
 	if imported && a.Timestamp >= m.now {
 		return journal.AccountImportedEventTimestampMustNotAdvance, at
 	}
-	id := small(a.ID)
+	id, asIf := key(a.ID), at
 	if e := m.accounts[id]; e != nil {
 		switch {
 		case a.Flags != e.asked.Flags:
 			return journal.AccountExistsWithDifferentFlags, e.time
 		case a.Code != e.asked.Code:
 			return journal.AccountExistsWithDifferentCode, e.time
+		case field(attached, 2) != field(e.attached, 2):
+			return journal.AccountExistsWithDifferentAddress, e.time
 		}
 		return journal.AccountExists, e.time
 	}
@@ -233,8 +284,13 @@ func (m *model) createAccount(a *journal.Account, at uint64) (journal.Status, ui
 		}
 		at = a.Timestamp
 	}
+	for _, other := range m.accounts {
+		if want := field(attached, 2); want != "" && field(other.attached, 2) == want {
+			return journal.AccountAddressTaken, asIf
+		}
+	}
 	putKey(m, m.accounts, id, &account{
-		asked: *a, time: at, debitLimit: a.Flags&journal.AccountDebitsMustNotExceedCredits != 0,
+		asked: *a, attached: attached, marked: attached != "", time: at, debitLimit: a.Flags&journal.AccountDebitsMustNotExceedCredits != 0,
 		creditMost: a.Flags&journal.AccountCreditsMustNotExceedDebits != 0,
 	})
 	put(m, &m.order, append(m.order[:len(m.order):len(m.order)], id))
@@ -242,13 +298,17 @@ func (m *model) createAccount(a *journal.Account, at uint64) (journal.Status, ui
 	return journal.Created, at
 }
 
-func (m *model) createTransfer(t *journal.Transfer, at uint64) (journal.Status, uint64) {
-	id := small(t.ID)
+func (m *model) createTransfer(t *journal.Transfer, attached string, at uint64) (journal.Status, uint64) {
+	id := key(t.ID)
 	if e := m.transfers[id]; e != nil {
-		return transferExists(t, e), e.time
+		return transferExists(t, attached, e), e.time
 	}
-	if m.burned[id] {
+	if _, burned := m.burned[id]; burned {
 		return journal.TransferIdAlreadyFailed, at
+	}
+	day, allowed := m.dayOf(attached, at)
+	if !allowed {
+		return journal.TransferBookingDayClosed, at
 	}
 	var status journal.Status
 	if t.Flags&(journal.TransferPost|journal.TransferVoid) != 0 {
@@ -264,14 +324,16 @@ func (m *model) createTransfer(t *journal.Transfer, at uint64) (journal.Status, 
 	case journal.Created:
 		put(m, &m.sequence, append(m.sequence[:len(m.sequence):len(m.sequence)], id))
 		putKey(m, m.times, at, true)
+		m.transfers[id].attached = attached
+		m.book(m.transfers[id], day)
 	}
 	return status, at
 }
 
 // transferExists knows the ways in which the clients send an id again: unchanged, or with another amount or flags.
-func transferExists(t *journal.Transfer, e *transfer) journal.Status {
+func transferExists(t *journal.Transfer, attached string, e *transfer) journal.Status {
 	switch {
-	case t.Flags != e.asked.Flags:
+	case (t.Flags^e.asked.Flags)&^journal.TransferAttached != 0:
 		return journal.TransferExistsWithDifferentFlags
 	case t.PendingID != e.asked.PendingID:
 		return journal.TransferExistsWithDifferentPendingId
@@ -283,19 +345,23 @@ func transferExists(t *journal.Transfer, e *transfer) journal.Status {
 		return journal.TransferExistsWithDifferentCreditAccountId
 	case t.Amount != e.asked.Amount:
 		return journal.TransferExistsWithDifferentAmount
+	case bookingDay(attached) != bookingDay(e.attached):
+		return journal.TransferExistsWithDifferentBookingDate
+	case attached != e.attached:
+		return journal.TransferExistsWithDifferentMetadata
 	}
 	return journal.TransferExists
 }
 
 func (m *model) move(t *journal.Transfer, at uint64) journal.Status {
-	debit, credit := m.accounts[small(t.Debit)], m.accounts[small(t.Credit)]
+	debit, credit := m.accounts[key(t.Debit)], m.accounts[key(t.Credit)]
 	switch {
 	case debit == nil:
 		return journal.TransferDebitAccountNotFound
 	case credit == nil:
 		return journal.TransferCreditAccountNotFound
 	}
-	if s := m.checkFrozen(small(t.Debit), small(t.Credit)); s != journal.Created {
+	if s := m.checkFrozen(key(t.Debit), key(t.Credit)); s != journal.Created {
 		return s
 	}
 	amount := small(t.Amount)
@@ -305,7 +371,7 @@ func (m *model) move(t *journal.Transfer, at uint64) journal.Status {
 	case credit.creditMost && credit.cPending+credit.cPosted+amount > credit.dPosted:
 		return journal.TransferExceedsDebits
 	}
-	x := &transfer{asked: *t, time: at, debit: small(t.Debit), credit: small(t.Credit), amount: amount}
+	x := &transfer{asked: *t, time: at, debit: key(t.Debit), credit: key(t.Credit), amount: amount}
 	if t.Flags&journal.TransferPending != 0 {
 		x.remaining = amount
 		if t.Timeout != 0 {
@@ -317,7 +383,7 @@ func (m *model) move(t *journal.Transfer, at uint64) journal.Status {
 		put(m, &debit.dPosted, debit.dPosted+amount)
 		put(m, &credit.cPosted, credit.cPosted+amount)
 	}
-	putKey(m, m.transfers, small(t.ID), x)
+	putKey(m, m.transfers, key(t.ID), x)
 	return journal.Created
 }
 
@@ -338,11 +404,13 @@ func (m *model) release(p *transfer, amount uint64) {
 }
 
 func (m *model) resolve(t *journal.Transfer, at uint64) journal.Status {
-	id := small(t.PendingID)
+	id := key(t.PendingID)
 	p := m.transfers[id]
 	switch {
+	case p == nil && m.heads[id] != nil:
+		return journal.TransferPendingTransferNotPending
 	case p == nil:
-		if t.Flags&journal.TransferFence != 0 && !m.burned[id] {
+		if _, burned := m.burned[id]; t.Flags&journal.TransferFence != 0 && !burned {
 			m.burns = append(m.burns, id)
 		}
 		return journal.TransferPendingTransferNotFound
@@ -399,18 +467,18 @@ func (m *model) settle(t *journal.Transfer, p *transfer, amount, at uint64) {
 		put(m, &debit.dPosted, debit.dPosted+amount)
 		put(m, &credit.cPosted, credit.cPosted+amount)
 	}
-	putKey(m, m.transfers, small(t.ID), x)
+	putKey(m, m.transfers, key(t.ID), x)
 }
 
 func (m *model) freeze(f journal.Freeze, actor journal.Actor, at uint64) (journal.Status, uint64) {
-	id := small(f.ID)
+	id := key(f.ID)
 	if e := m.freezes[id]; e != nil {
 		if e.asked != f {
 			return journal.ControlExistsWithDifferentFields, e.time
 		}
 		return journal.ControlExists, e.time
 	}
-	acct := small(f.Account)
+	acct := key(f.Account)
 	if m.accounts[acct] == nil {
 		return journal.ControlAccountNotFound, at
 	}
@@ -420,20 +488,20 @@ func (m *model) freeze(f journal.Freeze, actor journal.Actor, at uint64) (journa
 }
 
 func (m *model) unfreeze(u journal.Unfreeze, actor journal.Actor, at uint64) (journal.Status, uint64) {
-	f := m.freezes[small(u.FreezeID)]
+	f := m.freezes[key(u.FreezeID)]
 	switch {
 	case f == nil:
 		return journal.ControlFreezeNotFound, at
-	case f.lifted == small(u.ID):
+	case f.lifted == key(u.ID):
 		return journal.ControlExists, f.end
 	case f.lifted != 0:
 		return journal.ControlFreezeAlreadyLifted, at
 	case f.actor == actor:
 		return journal.ControlSecondPersonRequired, at
 	}
-	put(m, &f.lifted, small(u.ID))
+	put(m, &f.lifted, key(u.ID))
 	put(m, &f.end, at)
-	acct := small(f.asked.Account)
+	acct := key(f.asked.Account)
 	putKey(m, m.frozen, acct, m.frozen[acct]-1)
 	return journal.Created, at
 }

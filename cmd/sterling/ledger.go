@@ -56,7 +56,7 @@ recorded the first time answers "exists" and changes nothing.`,
 	f.register(c)
 	c.AddCommand(
 		newCreateAccounts(&f), newTransfer(&f), newPost(&f), newVoid(&f), newCreateTransfers(&f),
-		newAccounts(&f), newTransfers(&f), newStatement(&f), newBalances(&f), newQueryAccounts(&f), newQueryTransfers(&f),
+		newAccounts(&f), newTransfers(&f), newStatement(&f), newAsOf(&f), newTotals(&f), newTrialBalance(&f), newAgeing(&f), newAddresses(&f), newBalances(&f), newQueryAccounts(&f), newQueryTransfers(&f),
 		newFreeze(&f), newUnfreeze(&f), newFreezes(&f), newLimits(&f), newAssets(&f), newStatus(&f), newAcceptClock(&f),
 	)
 	return c

@@ -21,10 +21,11 @@ func newToken() *cobra.Command {
 	parent := &cobra.Command{
 		Use: "token", Short: "Make, list, rotate and revoke the tokens of a data folder",
 		Long: `Works on the folder itself, so it needs access to it and no token. A running server
-notices within a second.`,
+notices within a second. Only "propose" talks to a running server: it makes a token that
+another person has to approve.`,
 	}
 	parent.PersistentFlags().StringVar(&data, "data", node.DefaultConfig().Data, "data folder")
-	parent.AddCommand(newTokenCreate(&data), newTokenList(&data), newTokenRotate(&data), newTokenRevoke(&data), newTokenBlock(&data))
+	parent.AddCommand(newTokenCreate(&data), newTokenList(&data), newTokenRotate(&data), newTokenRevoke(&data), newTokenBlock(&data), newTokenPropose())
 	return parent
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/index"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
@@ -17,6 +18,7 @@ func (s *Server) status(ctx context.Context, _ auth.Principal, _ *ledgerv1.Statu
 		Accounts: n.Accounts, Transfers: n.Transfers, MemoryBytes: n.MemoryBytes, Version: n.Version,
 		Clock: ledgerv1.ClockState_CLOCK_STATE_OK, Disk: ledgerv1.DiskState_DISK_STATE_OK,
 	}
+	response.Index, response.IndexBuilt, response.IndexPercent = indexState(&n.Index), n.Index.Done, uint32(n.Index.Percent()) //nolint:gosec // 0 to 100
 	if n.ClockHeld {
 		response.Clock = ledgerv1.ClockState_CLOCK_STATE_HELD
 	}
@@ -32,4 +34,16 @@ func (s *Server) acceptClock(ctx context.Context, p auth.Principal, _ *ledgerv1.
 	}
 	s.logger.Info("clock accepted", "by", p.Name)
 	return &ledgerv1.AcceptClockResponse{}, nil
+}
+
+func indexState(b *index.BuildStatus) ledgerv1.IndexState {
+	switch {
+	case b.Failure != nil:
+		return ledgerv1.IndexState_INDEX_STATE_FAILED
+	case b.Running && b.Whole:
+		return ledgerv1.IndexState_INDEX_STATE_REBUILDING
+	case b.Running:
+		return ledgerv1.IndexState_INDEX_STATE_BUILDING
+	}
+	return ledgerv1.IndexState_INDEX_STATE_OK
 }

@@ -55,6 +55,7 @@ type Cell interface {
 	Writer
 	Reader
 	Numbers
+	Pendings
 }
 
 // Queries lists rows by timestamp. [index.Queries] does.
@@ -63,6 +64,7 @@ type Queries interface {
 	AccountBalances(ctx context.Context, number uint32, f index.AccountFilter) (index.Page[index.BalanceRow], error)
 	Transfers(ctx context.Context, f index.QueryFilter) (index.Page[ledger.Transfer], error)
 	AccountNumbers(ctx context.Context, f index.QueryFilter, keep func(number uint32) bool) (numbers []uint32, indexed bool, err error)
+	History
 }
 
 // Progress tells how far the index is. [index.Index] does.
@@ -78,6 +80,7 @@ type NodeStatus struct {
 	Epoch       uint64
 	Head        uint64 // last durable block
 	IndexSeq    uint64 // last block in the index
+	Index       index.BuildStatus
 	Accounts    uint64
 	Transfers   uint64
 	MemoryBytes uint64 // resident
@@ -90,4 +93,6 @@ type NodeStatus struct {
 type Node interface {
 	Status(ctx context.Context) (NodeStatus, error)
 	AcceptClock(ctx context.Context, by auth.Principal) error
+	// RebuildIndex begins to build the index anew; index.ErrBuilding where that is going on already.
+	RebuildIndex(ctx context.Context, by auth.Principal) error
 }

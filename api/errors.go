@@ -74,6 +74,9 @@ func classify(err error) (f *fault, known bool) {
 	if errors.Is(err, index.ErrFilter) {
 		return malformed("filter", err.Error()), true
 	}
+	if errors.Is(err, index.ErrBuilding) {
+		return &fault{code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_INDEX_BUILDING, message: err.Error()}, true
+	}
 	for _, c := range append(causes(), keyCauses()...) {
 		if errors.Is(err, c.err) {
 			return &c.fault, true

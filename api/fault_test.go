@@ -46,6 +46,8 @@ func TestRolesMayCallExactlyTheirMethods(t *testing.T) {
 		"LookupAccounts": everyone, "LookupAccountsPacked": everyone, "LookupTransfers": everyone, "GetAccountTransfers": everyone,
 		"GetAccountBalances": everyone, "QueryAccounts": everyone, "QueryTransfers": everyone, "ListFreezes": everyone, "ListAssets": everyone,
 		"Status": everyone, "Freeze": operators, "Unfreeze": operators, "SetVelocityLimits": operators, "AcceptClock": operators,
+		"GetBalanceAsOf": everyone, "GetStatement": everyone, "GetTotals": everyone, "GetPendingAgeing": everyone,
+		"ListAccountsByAddress": everyone, "QueryByMetadata": everyone, "RebuildIndex": operators,
 	} {
 		for role := auth.RoleReader; role <= auth.RoleAdmin; role++ {
 			code, body := b.post(method, b.tokens[role], "{}")

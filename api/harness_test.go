@@ -65,7 +65,10 @@ func (u *unreliable) Do(ctx context.Context, r *cell.Request) error {
 // before has f called before every write; its error is the write's.
 func (b *bank) before(f func(ctx context.Context) error) { b.cell.fail.Store(&f) }
 
-type node struct{ accepted atomic.Int32 }
+type node struct {
+	accepted atomic.Int32
+	building atomic.Bool
+}
 
 func (n *node) Status(context.Context) (api.NodeStatus, error) {
 	return api.NodeStatus{Cell: 7, Seq: 5, Epoch: 4, Head: 3, IndexSeq: 2, Accounts: 11, Transfers: 12, MemoryBytes: 13, ClockHeld: true, Version: "1.2.3"}, nil
@@ -73,6 +76,14 @@ func (n *node) Status(context.Context) (api.NodeStatus, error) {
 
 func (n *node) AcceptClock(context.Context, auth.Principal) error {
 	n.accepted.Add(1)
+	return nil
+}
+
+func (n *node) RebuildIndex(context.Context, auth.Principal) error {
+	if n.building.Load() {
+		return &index.BuildingError{Build: index.BuildStatus{Running: true, Done: 1, Total: 4}}
+	}
+	n.building.Store(true)
 	return nil
 }
 
@@ -176,8 +187,11 @@ func (b *bank) try(method, token, body string, headers ...string) (int, string, 
 	if method == "Status" || method == "AcceptClock" {
 		service = "AdminService"
 	}
-	if method == "Erase" || method == "GetSubject" {
+	switch method {
+	case "Erase", "GetSubject":
 		service = "ErasureService"
+	case "GetBalanceAsOf", "GetStatement", "GetTotals", "GetPendingAgeing", "ListAccountsByAddress", "QueryByMetadata", "RebuildIndex":
+		service = "HistoryService"
 	}
 	r, err := http.NewRequest(http.MethodPost, "http://"+b.addr+"/sterling.ledger.v1."+service+"/"+method, bytes.NewReader([]byte(body)))
 	if err != nil {

@@ -108,7 +108,7 @@ func (s *Server) readLegs(ctx context.Context, scope *auth.Scope, r *ledgerv1.Cr
 	var sum ledger.Total
 	for i := range b.Transfers {
 		t := &b.Transfers[i]
-		own := journal.LegID(id, uint32(i)) //nolint:gosec // ≤ MaxLegs
+		own := journal.LegID(id, uint32(i))
 		if !t.ID.IsZero() && t.ID != own {
 			return nil, nil, malformed(fmt.Sprintf("legs[%d].id", i), "leave it empty: the transaction's id decides it")
 		}
@@ -203,7 +203,7 @@ func (s *Server) getTransaction(ctx context.Context, p auth.Principal, r *ledger
 	}
 	ids := make([]money.U128, head.Asked.Timeout)
 	for i := range ids {
-		ids[i] = journal.LegID(id, uint32(i)) //nolint:gosec // ≤ MaxLegs
+		ids[i] = journal.LegID(id, uint32(i))
 	}
 	legs, err := s.config.Cell.LookupTransfers(ctx, ids)
 	if err != nil {

@@ -75,6 +75,7 @@ type Cell struct {
 	followed      progress // last block that is durable and that the follower has
 	durable       atomic.Uint64
 	assets        atomic.Pointer[ledger.Catalogue]
+	headers       headerCache
 	stats         stats
 
 	guard    clockGuard

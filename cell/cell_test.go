@@ -49,10 +49,7 @@ func (b *bank) open() {
 	if b.index, err = index.Open("bank/index", index.Options{FS: b.fs}); err != nil {
 		b.t.Fatal(err)
 	}
-	b.store, err = local.Open("bank", local.Options{FS: b.fs, Cell: b.opts.ID, SegmentSize: 1 << 20, Floor: b.index.Durable()})
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	b.openStore()
 	o := b.opts
 	o.Log, o.Snapshots, o.Follower = b.store, b.store.Snapshots(), b.index
 	if o.IDs = b.store.IDs(); b.ids != nil {
@@ -63,6 +60,15 @@ func (b *bank) open() {
 	}
 	o.Incarnation = [16]byte{byte(rand.Int())}
 	if b.Cell, err = cell.Open(context.Background(), o); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bank) openStore() {
+	b.t.Helper()
+	var err error
+	b.store, err = local.Open("bank", local.Options{FS: b.fs, Cell: b.opts.ID, SegmentSize: 1 << 20, Floor: b.index.Durable()})
+	if err != nil {
 		b.t.Fatal(err)
 	}
 }

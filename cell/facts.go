@@ -87,6 +87,17 @@ func (c *Cell) attachment(ctx context.Context, h *journal.Header, event int) ([]
 }
 
 func (c *Cell) header(ctx context.Context, seq uint64) (journal.Header, error) {
+	if h := c.headers.get(seq); h != nil {
+		return *h, nil
+	}
+	h, err := c.readHeader(ctx, seq)
+	if err == nil {
+		c.headers.put(&h)
+	}
+	return h, err
+}
+
+func (c *Cell) readHeader(ctx context.Context, seq uint64) (journal.Header, error) {
 	var b [journal.HeaderSize]byte
 	if err := c.opts.Log.ReadAt(ctx, seq, b[:], 0); err != nil {
 		return journal.Header{}, fmt.Errorf("read the header of block %d: %w", seq, err)
@@ -101,7 +112,7 @@ func (c *Cell) header(ctx context.Context, seq uint64) (journal.Header, error) {
 // outcome finds an event's outcome by bisection over the block's outcomes, in pieces.
 func (c *Cell) outcome(ctx context.Context, h *journal.Header, event int) (*journal.Outcome, error) {
 	const piece = 64
-	from := h.BodySize() + journal.HeaderSize - int(h.Outcomes)*journal.OutcomeSize
+	from := h.AttachmentEntries() - int(h.Outcomes)*journal.OutcomeSize
 	list := make([]journal.Outcome, min(piece, int(h.Outcomes)))
 	lo, hi := 0, int(h.Outcomes)
 	var failed error
@@ -126,15 +137,19 @@ func (c *Cell) outcome(ctx context.Context, h *journal.Header, event int) (*jour
 // Transfer returns the transfer at p as it is kept; ErrNotFound where none was created there. It reads the log and
 // nothing else: p must be of a durable block.
 func (c *Cell) Transfer(ctx context.Context, p journal.Position) (ledger.Transfer, error) {
-	facts := ledger.Facts{At: map[journal.Position]ledger.Fact{}}
-	if err := c.fetchWithPending(ctx, p, &facts); err != nil {
+	f, err := c.fact(ctx, p)
+	if err != nil {
 		return ledger.Transfer{}, err
 	}
-	f := facts.At[p]
-	if f.Status != journal.Created || f.Asked.Flags.Has(journal.TransferHead) {
+	if f.Status != journal.Created || f.Asked.Flags.Has(journal.TransferHead) { // heads and metadata changes have ids, too
 		return ledger.Transfer{}, fmt.Errorf("transfer at block %d, index %d: %w", p.Seq(), p.Index(), ErrNotFound)
 	}
-	pending := facts.At[f.PendingPosition]
+	var pending ledger.Fact
+	if f.PendingPosition != 0 {
+		if pending, err = c.fact(ctx, f.PendingPosition); err != nil {
+			return ledger.Transfer{}, err
+		}
+	}
 	return f.Resolve(p, &pending), nil
 }
 

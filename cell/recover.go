@@ -47,7 +47,7 @@ func (c *Cell) restore(head uint64) (seq uint64, err error) {
 		if seq > head {
 			return 0, fmt.Errorf("%w: there is a snapshot of block %d, but the journal ends at block %d", ErrDamaged, seq, head)
 		}
-		if f := c.opts.Follower; f != nil && f.Applied() < seq {
+		if f := c.opts.Follower; f != nil && f.Applied() < seq && !catchesUp(f) {
 			continue
 		}
 		state, err := c.load(seq)

@@ -48,6 +48,7 @@ func (c *Cell) makeBatch(b *batch) {
 func (c *Cell) endSequence() {
 	c.endSnapshot()
 	c.endSettling()
+	c.queue.close() // a fault may have ended the sequence before it closed the queue: what came then would wait for ever
 	c.refuseQueued()
 }
 

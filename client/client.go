@@ -130,6 +130,12 @@ func (c *Client) Operations() ledgerv1.OperationsServiceClient {
 	return ledgerv1.NewOperationsServiceClient(c.conn())
 }
 
+// History returns the generated client of what was: as-of balances, statements,
+// ageing, finding by address and metadata. It does not repeat anything.
+func (c *Client) History() ledgerv1.HistoryServiceClient {
+	return ledgerv1.NewHistoryServiceClient(c.conn())
+}
+
 func (c *Client) conn() *grpc.ClientConn {
 	return c.conns[int(c.next.Add(1))%len(c.conns)]
 }

@@ -38,12 +38,19 @@ func (f *feed) next() (*journal.Block, *ledger.Effects) {
 	h.Seq++
 	h.Time = h.Seq * 1e7
 	h.Prev, f.block.Hash = f.block.Hash, journal.Hash{byte(h.Seq), byte(h.Seq >> 8), byte(h.Seq >> 16), 1}
+	f.fx.History = f.fx.History[:0]
 	for i := range f.fx.Transfers {
 		debit, credit := uint32(f.rng.IntN(benchAccounts)), uint32(f.rng.IntN(benchAccounts-1))
 		if credit >= debit {
 			credit++
 		}
 		f.fx.Transfers[i] = ledger.TransferEffect{Event: uint32(i), Debit: debit + 1, Credit: credit + 1}
+		if at := journal.At(h.Seq, i); ledger.Sampled(at) {
+			b := ledger.Balances{DebitsPosted: money.From(h.Seq * 123_456), CreditsPosted: money.From(uint64(i) * 7_654_321)}
+			f.fx.History = append(f.fx.History,
+				ledger.HistoryRow{Account: debit + 1, Sampled: true, Position: at, Balances: b},
+				ledger.HistoryRow{Account: credit + 1, Sampled: true, Position: at, Balances: b})
+		}
 	}
 	return f.block, &f.fx
 }

@@ -15,19 +15,25 @@ type buffer struct {
 	first   uint64 // sequence number of the first block, 0 while empty
 	through point  // of the last block
 
-	entries []entry  // entry 0 stands for none
-	owners  []uint32 // account number of each entry, 0 for one of user data
-	heads   []*headPage
-	data    map[listKey]uint32 // heads of the lists by user data
-	rows    []BalanceRow       // row 0 stands for none
-	marks   []mark
+	entries   []entry  // entry 0 stands for none
+	owners    []uint32 // account number of each entry, 0 for one of another list
+	heads     []*headPage
+	data      map[listKey]uint32 // heads of the lists that are not an account's transfers
+	arena     []byte             // what stands beside entries, each with its length before it; byte 0 stands for none
+	marks     []mark
+	expiries  []mark // of blocks with expiries
+	bookings  map[uint32][]dated
+	booked    int // entries in bookings
+	addresses []address
+	scratch   []byte
+	dated     bool // there were transfers, in this buffer or before
 }
 
 // entry is one value of a list.
 type entry struct {
 	value uint64
 	prev  uint32 // the list's entry before
-	row   uint32 // balances after, of an account with history
+	aside uint32 // where in the arena stands what the value has with it; 0: nothing
 }
 
 // headPage has the heads of consecutive account numbers; a page without transfers is not there.
@@ -37,39 +43,60 @@ const headBits = 10
 
 func newBuffer(entries int) *buffer {
 	entries = max(entries, 256)
-	return &buffer{entries: make([]entry, 1, entries), owners: make([]uint32, 1, entries), rows: make([]BalanceRow, 1)}
+	return &buffer{entries: make([]entry, 1, entries), owners: make([]uint32, 1, entries), arena: make([]byte, 1, entries)}
 }
 
 func (b *buffer) empty() bool { return b.first == 0 }
 
-// full reports whether the buffer has as much as one run should. Balances are much larger than entries.
+// Sizes of what a buffer holds, in entries.
+const (
+	asideWeight   = 24 // bytes of the arena that count as an entry
+	bookingWeight = 3
+	addressWeight = 8
+)
+
+// full reports whether the buffer has as much as one run should.
 func (b *buffer) full(entries int) bool {
-	return len(b.entries)+4*len(b.rows)+2*len(b.data) > entries || len(b.marks) >= entries
+	n := len(b.entries) + len(b.arena)/asideWeight + 2*len(b.data) + bookingWeight*b.booked + addressWeight*len(b.addresses)
+	return n > entries || len(b.marks)+len(b.expiries) >= entries
 }
 
 // bytes is about how much disk the buffer needs.
 func (b *buffer) bytes() uint64 {
-	return uint64(len(b.entries)*maxKey + len(b.rows)*rowSize + len(b.marks)*(9+markValue))
+	n := len(b.entries)*maxKey + len(b.arena) + (len(b.marks)+len(b.expiries))*(9+markValue)
+	return uint64(n + b.booked*(maxKey+bookingSize) + len(b.addresses)*(journal.MaxAddress+6)) //nolint:gosec // sizes
 }
 
-// push puts a value, larger than all before it, at a list's head.
-func (b *buffer) push(head *uint32, owner uint32, value uint64, row uint32) {
-	prev := *head
+// push puts a value, larger than all before it, at a list's head. Aside is what stands beside it, or nil.
+func (b *buffer) push(head *uint32, owner uint32, value uint64, aside []byte) {
+	e := entry{value: value, prev: *head}
+	if len(aside) > 0 {
+		e.aside = uint32(len(b.arena))                                //nolint:gosec // a buffer is full long before
+		b.arena = append(append(b.arena, byte(len(aside))), aside...) //nolint:gosec // at most 77 bytes
+	}
 	*head = uint32(len(b.entries)) //nolint:gosec // a buffer is full long before
-	b.entries = append(b.entries, entry{value, prev, row})
+	b.entries = append(b.entries, e)
 	b.owners = append(b.owners, owner)
 }
 
-func (b *buffer) pushAccount(number uint32, value uint64, row uint32) {
-	b.push(b.head(number), number, value, row)
+// asideOf returns what stands beside an entry, in the memory of the arena.
+func asideOf(arena []byte, at uint32) []byte {
+	if at == 0 {
+		return nil
+	}
+	return arena[at+1 : at+1+uint32(arena[at])]
 }
 
-func (b *buffer) pushData(k listKey, value uint64) {
+func (b *buffer) pushAccount(number uint32, value uint64, aside []byte) {
+	b.push(b.head(number), number, value, aside)
+}
+
+func (b *buffer) pushData(k listKey, value uint64, aside []byte) {
 	if b.data == nil {
 		b.data = make(map[listKey]uint32)
 	}
 	head := b.data[k]
-	b.push(&head, 0, value, 0)
+	b.push(&head, 0, value, aside)
 	b.data[k] = head
 }
 
@@ -104,29 +131,38 @@ func (b *buffer) add(k *journal.Block, fx *ledger.Effects) {
 		b.first = h.Seq
 	}
 	b.through.cell, b.through.seq, b.through.hash = h.Cell, h.Seq, k.Hash
+	b.addExpiries(k, fx.Expired)
 	for i := range fx.Accounts {
 		b.addAccount(k, &fx.Accounts[i])
 	}
+	zones := zoneChanges(k)
 	if len(fx.Transfers) > 0 {
-		b.addTransfers(k, fx)
+		b.addTransfers(k, fx, &zones)
 	}
+	b.enterZones(&zones, math.MaxUint32)
+	b.addAccountMetadata(k, fx)
 }
 
 func (b *buffer) addAccount(k *journal.Block, e *ledger.AccountEffect) {
 	must.True(e.Number > b.through.account && e.Number < math.MaxUint32, "account number %d after %d", e.Number, b.through.account)
 	b.through.account = e.Number
 	a := &journal.View[journal.Account](k.EventBytes(int(e.Event), 1))[0]
+	b.scratch = be.AppendUint32(b.scratch[:0], a.Asset)
+	b.pushData(accountID(a.ID), uint64(e.Number), b.scratch)
+	if a.Flags.Has(journal.AccountAttached) {
+		b.addAddress(k, e)
+	}
 	if a.UserData128.Lo|a.UserData128.Hi|a.UserData64|uint64(a.UserData32) == 0 {
 		return
 	}
 	var keys [3]listKey
 	for _, key := range dataLists(keys[:0], false, a.UserData128, a.UserData64, a.UserData32) {
-		b.pushData(key, uint64(e.Number))
+		b.pushData(key, uint64(e.Number), nil)
 	}
 }
 
-func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects) {
-	history, inherited, imported := fx.History, fx.Inherited, false
+func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects, zones *[]zoneChange) {
+	history, inherited, bookings, imported := fx.History, fx.Inherited, fx.Bookings, false
 	for i := range fx.Transfers {
 		e := &fx.Transfers[i]
 		if i > 0 && e.Event <= fx.Transfers[i-1].Event || e.Debit == 0 || e.Credit == 0 || e.Debit == e.Credit {
@@ -135,40 +171,53 @@ func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects) {
 		t := k.Transfer(int(e.Event))
 		imported = imported || t.Flags.Has(journal.TransferImported)
 		at := journal.At(k.Header.Seq, len(k.Expiries)+int(e.Event))
-		var debitRow, creditRow uint32
+		var debit, credit aside
 		for len(history) > 0 && history[0].Position == at {
-			if history[0].Sampled {
-				history = history[1:]
-				continue
-			}
-			row := b.addRow(k, int(e.Event), &history[0])
 			switch history[0].Account {
 			case e.Debit:
-				debitRow = row
+				debit.row = &history[0]
 			case e.Credit:
-				creditRow = row
+				credit.row = &history[0]
 			default:
 				must.True(false, "balances of account %d after a transfer from %d to %d", history[0].Account, e.Debit, e.Credit)
 			}
 			history = history[1:]
 		}
-		b.pushAccount(e.Debit, uint64(at), debitRow)
-		b.pushAccount(e.Credit, uint64(at), creditRow)
+		b.enterZones(zones, e.Event)
+		if date := b.bookedElsewhere(k, e.Event, &bookings); date != 0 {
+			debit.booked, credit.booked = true, true
+			b.addBooking(k, e, t, date, at)
+		}
+		b.dated = true
+		b.pushAccount(e.Debit, uint64(at), b.encode(&debit, k, e.Event))
+		b.pushAccount(e.Credit, uint64(at), b.encode(&credit, k, e.Event))
 		if len(inherited) > 0 && inherited[0].Event == e.Event {
 			b.addData(t, &inherited[0], at)
 			inherited = inherited[1:]
 		} else if t.UserData128.Lo|t.UserData128.Hi|t.UserData64|uint64(t.UserData32) != 0 {
 			b.addData(t, &ledger.Inherited{}, at)
 		}
+		if t.Flags.Has(journal.TransferAttached) {
+			b.addTransferMetadata(k, e.Event, at)
+		}
 	}
-	must.True(len(history) == 0 && len(inherited) == 0, "%d balances and %d inherited user data of no transfer in block %d",
-		len(history), len(inherited), k.Header.Seq)
+	must.True(len(history) == 0 && len(inherited) == 0 && len(bookings) == 0,
+		"%d balances, %d inherited user data and %d booking dates of no transfer in block %d",
+		len(history), len(inherited), len(bookings), k.Header.Seq)
 	b.addMark(k, int(fx.Transfers[0].Event), imported)
 }
 
-func (b *buffer) addRow(k *journal.Block, event int, h *ledger.HistoryRow) uint32 {
-	b.rows = append(b.rows, BalanceRow{Timestamp: timestamp(k, event), Balances: h.Balances})
-	return uint32(len(b.rows) - 1) //nolint:gosec // a buffer is full long before
+// encode returns what stands beside a transfer in an account's list; most have nothing. Valid until the next call.
+func (b *buffer) encode(a *aside, k *journal.Block, event uint32) []byte {
+	if a.row == nil && !a.booked {
+		return nil
+	}
+	ts := uint64(0)
+	if a.row != nil && !a.row.Sampled {
+		ts = timestamp(k, int(event))
+	}
+	b.scratch = a.append(b.scratch[:0], ts)
+	return b.scratch
 }
 
 // addData indexes a transfer by its user data, and where it has none, by that of its pending transfer.
@@ -185,7 +234,7 @@ func (b *buffer) addData(t *journal.Transfer, from *ledger.Inherited, at journal
 	}
 	var keys [3]listKey
 	for _, key := range dataLists(keys[:0], true, d128, d64, d32) {
-		b.pushData(key, uint64(at))
+		b.pushData(key, uint64(at), nil)
 	}
 }
 

@@ -56,9 +56,7 @@ func TestFullBlockBorders(t *testing.T) {
 		if k.seq > 1 {
 			k.h.Prev = w.blocks[0].Hash
 		}
-		for range k.expiries {
-			k.b.AddExpiry(journal.Expiry{})
-		}
+		k.addExpiries()
 		records := make([]journal.Transfer, journal.MaxEvents)
 		k.b.AddRequest(journal.KindTransfers, journal.Actor{}, journal.Bytes(records))
 		for i := range records {

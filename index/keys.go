@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/sterlingrun/sterling/journal"
-	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 )
 
@@ -14,8 +13,17 @@ var be = binary.BigEndian
 
 // The first byte of a key says what it is.
 const (
+	tagAddress         byte = 'A'
+	tagAccountID       byte = 'B'
 	tagAccount         byte = 'a'
 	tagMark            byte = 'b'
+	tagExpiryMark      byte = 'c'
+	tagBooking         byte = 'd'
+	tagExpiry          byte = 'e'
+	tagAccountKey      byte = 'f'
+	tagAccountMeta     byte = 'g'
+	tagTransferKey     byte = 'k'
+	tagTransferMeta    byte = 'l'
 	tagPoint           byte = 'm'
 	tagTransferData128 byte = 'x'
 	tagTransferData64  byte = 'y'
@@ -28,13 +36,13 @@ const (
 const (
 	maxKey    = 1 + 16 + 8
 	markValue = 16
-	rowSize   = 8 + 4*16
-	pointSize = 1 + 8 + 8 + 32 + 8 + 4
-	pointIs   = 1 // version of the layout of all keys
+	pointSize = 1 + 8 + 8 + 32 + 8 + 8 + 4 + 4 + 4
+	pointIs   = 2 // version of the layout of all keys
 )
 
-// listKey names a list of ascending values: the positions of an account's transfers or of transfers with the same
-// user data, or the numbers of accounts with the same user data.
+// listKey names a list of ascending values: the positions of an account's transfers or expiries, of transfers with the
+// same user data or metadata, of the events that gave accounts the same metadata, or the numbers of accounts with the
+// same user data.
 type listKey struct {
 	tag    byte
 	hi, lo uint64
@@ -68,7 +76,7 @@ func dataLists(dst []listKey, transfers bool, d128 money.U128, d64 uint64, d32 u
 func (k listKey) prefix(dst []byte) []byte {
 	dst = append(dst, k.tag)
 	switch k.tag {
-	case tagTransferData128, tagAccountData128:
+	case tagTransferData128, tagAccountData128, tagAccountID, tagTransferKey, tagTransferMeta, tagAccountKey, tagAccountMeta:
 		return be.AppendUint64(be.AppendUint64(dst, k.hi), k.lo)
 	case tagTransferData64, tagAccountData64:
 		return be.AppendUint64(dst, k.lo)
@@ -124,38 +132,24 @@ func readMark(key, value []byte) (mark, error) {
 	return mark{be.Uint64(key[1:]), be.Uint64(value), be.Uint64(value[8:])}, nil
 }
 
-func appendRow(dst []byte, r *BalanceRow) []byte {
-	dst = be.AppendUint64(dst, r.Timestamp)
-	for _, v := range [4]money.U128{r.DebitsPending, r.DebitsPosted, r.CreditsPending, r.CreditsPosted} {
-		dst = be.AppendUint64(be.AppendUint64(dst, v.Hi), v.Lo)
-	}
-	return dst
-}
-
-func readRow(b []byte) (BalanceRow, error) {
-	if len(b) != rowSize {
-		return BalanceRow{}, fmt.Errorf("%w: balances of %d bytes", ErrRebuild, len(b))
-	}
-	return BalanceRow{Timestamp: be.Uint64(b), Balances: ledger.Balances{
-		DebitsPending: money.BE(b[8:]), DebitsPosted: money.BE(b[24:]),
-		CreditsPending: money.BE(b[40:]), CreditsPosted: money.BE(b[56:]),
-	}}, nil
-}
-
 // point is how far something went: the last block, the last of the marks and the highest account number.
 type point struct {
 	cell    uint64
 	seq     uint64
 	hash    journal.Hash
 	time    uint64 // first timestamp of the last block that has transfers
+	expired uint64 // that of the last block that has expiries
 	account uint32
+	base    int32 // zone by which the index tells days, in minutes ahead of UTC: that of the first transfer
+	zone    int32 // zone of the ledger
 }
 
 func (p point) append(dst []byte) []byte {
 	dst = append(dst, pointIs)
 	dst = be.AppendUint64(be.AppendUint64(dst, p.cell), p.seq)
 	dst = append(dst, p.hash[:]...)
-	return be.AppendUint32(be.AppendUint64(dst, p.time), p.account)
+	dst = be.AppendUint32(be.AppendUint64(be.AppendUint64(dst, p.time), p.expired), p.account)
+	return be.AppendUint32(be.AppendUint32(dst, uint32(p.base)), uint32(p.zone)) //nolint:gosec // their bits
 }
 
 func readPoint(b []byte) (point, error) {
@@ -164,6 +158,7 @@ func readPoint(b []byte) (point, error) {
 	}
 	return point{
 		cell: be.Uint64(b[1:]), seq: be.Uint64(b[9:]), hash: journal.Hash(b[17:49]),
-		time: be.Uint64(b[49:]), account: be.Uint32(b[57:]),
+		time: be.Uint64(b[49:]), expired: be.Uint64(b[57:]), account: be.Uint32(b[65:]),
+		base: int32(be.Uint32(b[69:])), zone: int32(be.Uint32(b[73:])), //nolint:gosec // their bits
 	}, nil
 }

@@ -22,29 +22,25 @@ type list struct {
 	flat   []found // the chains, ascending; used in that direction only
 	spread bool
 
-	row  *BalanceRow // of the value where the list stands, in memory
-	inDB bool        // that value is Pebble's
+	aside []byte // what stands beside the value where the list stands, in memory
+	inDB  bool   // that value is Pebble's
 }
 
 // chain is a list in one buffer. Its entries do not change.
 type chain struct {
 	entries []entry
-	rows    []BalanceRow
+	arena   []byte
 	head    uint32
 }
 
 type found struct {
 	value uint64
-	row   *BalanceRow
+	aside []byte
 }
 
 func (c chain) found() found {
 	e := c.entries[c.head]
-	f := found{value: e.value}
-	if e.row != 0 {
-		f.row = &c.rows[e.row]
-	}
-	return f
+	return found{e.value, asideOf(c.arena, e.aside)}
 }
 
 // openTables opens Pebble's part.
@@ -70,10 +66,10 @@ func (l *list) close() error {
 // seek moves to the next value at or beyond from, in the list's direction, and reports whether there is one. The
 // targets of successive calls never go back.
 func (l *list) seek(from uint64) (uint64, bool, error) {
-	l.row, l.inDB = nil, false
+	l.aside, l.inDB = nil, false
 	if l.descending {
 		if f, ok := l.memoryDown(min(from, l.hi-1)); ok {
-			l.row = f.row
+			l.aside = f.aside
 			return f.value, true, nil
 		}
 		return l.tables(from)
@@ -82,7 +78,7 @@ func (l *list) seek(from uint64) (uint64, bool, error) {
 		return v, ok, err
 	}
 	f, ok := l.memoryUp(max(from, l.lo))
-	l.row = f.row
+	l.aside = f.aside
 	return f.value, ok, nil
 }
 
@@ -180,20 +176,23 @@ func (l *list) atTable() (uint64, bool, error) {
 	return v, err == nil, err
 }
 
-// balances returns the balances at the value where the list stands, and whether there are any.
-func (l *list) balances() (BalanceRow, bool, error) {
+// beside returns what stands beside the value where the list stands, nil for nothing. It is valid until the next seek.
+func (l *list) beside() ([]byte, error) {
 	if !l.inDB {
-		if l.row == nil {
-			return BalanceRow{}, false, nil
-		}
-		return *l.row, true, nil
+		return l.aside, nil
 	}
 	b, err := l.it.ValueAndErr()
+	return b, damage(err)
+}
+
+// balances returns the balances at the value where the list stands, and whether the account keeps a history of them.
+func (l *list) balances() (BalanceRow, bool, error) {
+	b, err := l.beside()
 	if err != nil || len(b) == 0 {
-		return BalanceRow{}, false, damage(err)
+		return BalanceRow{}, false, err
 	}
-	row, err := readRow(b)
-	return row, err == nil, err
+	a, err := readAside(b)
+	return a.row, a.kind == rowHistory, err
 }
 
 // join walks the values that several lists have in common. Each list in turn names the next value that it could be,

@@ -42,14 +42,14 @@ type Page[T any] struct {
 
 // Queries answers from an index and the records it points to. Safe for concurrent use.
 type Queries struct {
-	x       *Index
+	source  func() (*Index, error)
 	records Records
 	scan    int // MaxScan, smaller in tests
 }
 
 // NewQueries returns the queries over x.
 func NewQueries(x *Index, records Records) *Queries {
-	return &Queries{x: x, records: records, scan: MaxScan}
+	return &Queries{source: func() (*Index, error) { return x, nil }, records: records, scan: MaxScan}
 }
 
 // AccountTransfers lists the transfers of the account that has this number and f.AccountID.
@@ -167,22 +167,38 @@ func (q *Queries) AccountNumbers(ctx context.Context, f QueryFilter, keep func(n
 
 // run gives a query its view and takes it back.
 func (q *Queries) run(ctx context.Context, reversed bool, do func(*scan) error) error {
-	if err := q.x.enter(); err != nil {
+	x, err := q.enter()
+	if err != nil {
 		return err
 	}
-	defer q.x.life.RUnlock()
-	s := &scan{ctx: ctx, q: q, v: q.x.view(), reversed: reversed}
-	err := do(s)
+	defer x.life.RUnlock()
+	s := &scan{ctx: ctx, q: q, x: x, v: x.view(), reversed: reversed}
+	err = do(s)
 	if e := s.v.close(); err == nil {
 		err = e
 	}
 	return err
 }
 
+// enter finds the index and enters it. It tries again where another index took its place meanwhile.
+func (q *Queries) enter() (*Index, error) {
+	x, err := q.source()
+	for err == nil {
+		if err = x.enter(); err == nil {
+			return x, nil
+		}
+		if now, e := q.source(); e == nil && now != x {
+			x, err = now, nil
+		}
+	}
+	return nil, err
+}
+
 // scan is one query at work.
 type scan struct {
 	ctx      context.Context
 	q        *Queries
+	x        *Index
 	v        *view
 	reversed bool
 	lists    []*list
@@ -193,7 +209,7 @@ type scan struct {
 type visitor func(s *scan, p journal.Position) (last bool, err error)
 
 func (s *scan) interrupted() error {
-	if s.q.x.stopped() {
+	if s.x.stopped() {
 		return ErrClosed
 	}
 	return s.ctx.Err()
@@ -292,7 +308,7 @@ func (s *scan) window(from, to uint64) (lo, hi uint64, err error) {
 
 // position returns one that all transfers from a timestamp on are at or after, and all before it before.
 func (s *scan) position(ts uint64) (uint64, error) {
-	m, ok, err := s.v.markAtMost(ts)
+	m, ok, err := s.v.times.atMost(ts)
 	if err != nil || !ok {
 		return 0, err
 	}
@@ -368,12 +384,12 @@ func (s *scan) takeBlock(seq, from, to uint64, take func(*scan, ledger.Transfer)
 // firstBlock returns the first block, in the direction of the scan, that may have transfers from a range of time.
 func (s *scan) firstBlock(from, to uint64) (mark, bool, error) {
 	if s.reversed {
-		return s.v.markAtMost(to)
+		return s.v.times.atMost(to)
 	}
-	if m, ok, err := s.v.markAtMost(from); ok || err != nil {
+	if m, ok, err := s.v.times.atMost(from); ok || err != nil {
 		return m, ok, err
 	}
-	m, ok, err := s.v.markAtLeast(from)
+	m, ok, err := s.v.times.atLeast(from)
 	return m, ok && m.first <= to, err
 }
 
@@ -382,8 +398,8 @@ func (s *scan) nextBlock(m mark, from, to uint64) (mark, bool, error) {
 		if m.first <= from || m.first == 0 {
 			return mark{}, false, nil
 		}
-		return s.v.markAtMost(m.first - 1)
+		return s.v.times.atMost(m.first - 1)
 	}
-	m, ok, err := s.v.markAtLeast(m.first + 1)
+	m, ok, err := s.v.times.atLeast(m.first + 1)
 	return m, ok && m.first <= to, err
 }

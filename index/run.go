@@ -91,7 +91,6 @@ type run struct {
 	b      *buffer
 	w      *sstable.Writer
 	key    [maxKey]byte
-	row    []byte
 	chain  []uint32
 	failed error
 }
@@ -102,26 +101,35 @@ func (r *run) write() error {
 		lists = append(lists, k)
 	}
 	slices.SortFunc(lists, listKey.compare)
-	accounts := 0
-	for accounts < len(lists) && lists[accounts].numbers() {
-		accounts++
-	}
-	for _, k := range lists[:accounts] {
-		r.writeList(k, r.b.data[k])
-	}
+	r.writeAddresses()
+	lists = r.writeLists(lists, tagAccount)
 	r.writeAccounts()
-	for _, m := range r.b.marks {
-		var value [markValue]byte
-		r.set(be.AppendUint64(append(r.key[:0], tagMark), m.first), m.append(value[:0]))
-	}
+	r.writeMarks(tagMark, r.b.marks)
+	r.writeMarks(tagExpiryMark, r.b.expiries)
+	r.writeBookings()
+	lists = r.writeLists(lists, tagPoint)
 	r.set([]byte{tagPoint}, r.b.through.append(nil))
-	for _, k := range lists[accounts:] {
-		r.writeList(k, r.b.data[k])
-	}
+	r.writeLists(lists, 0xFF)
 	return r.failed
 }
 
-// writeList writes a list of user data, which is linked from its newest value on, in ascending order.
+// writeLists writes the lists before a tag and returns the others.
+func (r *run) writeLists(lists []listKey, before byte) (rest []listKey) {
+	for len(lists) > 0 && lists[0].tag < before {
+		r.writeList(lists[0], r.b.data[lists[0]])
+		lists = lists[1:]
+	}
+	return lists
+}
+
+func (r *run) writeMarks(tag byte, marks []mark) {
+	for _, m := range marks {
+		var value [markValue]byte
+		r.set(be.AppendUint64(append(r.key[:0], tag), m.first), m.append(value[:0]))
+	}
+}
+
+// writeList writes a list that is linked from its newest value on, in ascending order.
 func (r *run) writeList(k listKey, head uint32) {
 	prefix := k.prefix(r.key[:0])
 	entries := r.b.entries
@@ -130,14 +138,15 @@ func (r *run) writeList(k listKey, head uint32) {
 		r.chain = append(r.chain, at)
 	}
 	for i := len(r.chain) - 1; i >= 0; i-- {
-		r.set(k.appendValue(prefix, entries[r.chain[i]].value), nil)
+		e := &entries[r.chain[i]]
+		r.set(k.appendValue(prefix, e.value), asideOf(r.b.arena, e.aside))
 	}
 }
 
 // posting is an entry of an account's list on its way to the disk.
 type posting struct {
-	account, row uint32
-	value        uint64
+	account, aside uint32
+	value          uint64
 }
 
 // writeAccounts writes the lists of all accounts. The entries are sorted first: following hundreds of thousands of
@@ -146,16 +155,12 @@ func (r *run) writeAccounts() {
 	postings := make([]posting, 0, len(r.b.entries))
 	for i, account := range r.b.owners {
 		if account != 0 {
-			postings = append(postings, posting{account, r.b.entries[i].row, r.b.entries[i].value})
+			postings = append(postings, posting{account, r.b.entries[i].aside, r.b.entries[i].value})
 		}
 	}
 	key := append(r.key[:0], tagAccount)
 	for _, p := range sortByAccount(postings) {
-		r.row = r.row[:0]
-		if p.row != 0 {
-			r.row = appendRow(r.row, &r.b.rows[p.row])
-		}
-		r.set(be.AppendUint64(be.AppendUint32(key, p.account), p.value), r.row)
+		r.set(be.AppendUint64(be.AppendUint32(key, p.account), p.value), asideOf(r.b.arena, p.aside))
 	}
 }
 

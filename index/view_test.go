@@ -105,8 +105,8 @@ func walk(t *testing.T, v *view, k listKey, descending bool) []uint64 {
 func marks(t *testing.T, v *view) []uint64 {
 	t.Helper()
 	var found []uint64
-	m, ok, err := v.markAtLeast(0)
-	for ; ok && err == nil; m, ok, err = v.markAtLeast(m.first + 1) {
+	m, ok, err := v.times.atLeast(0)
+	for ; ok && err == nil; m, ok, err = v.times.atLeast(m.first + 1) {
 		found = append(found, m.seq)
 	}
 	if err != nil {

@@ -79,11 +79,9 @@ func (w *world) addBlock(requests int) {
 	if n := len(w.transfers); n > 0 {
 		k.last = w.transfers[n-1].Timestamp
 	}
-	if requests > 0 && w.maybe(20) {
+	if requests > 0 && len(w.accounts) > 1 && w.maybe(20) {
 		k.expiries = 1 + w.rng.IntN(3)
-		for range k.expiries {
-			k.b.AddExpiry(journal.Expiry{})
-		}
+		k.addExpiries()
 	}
 	for range requests {
 		if len(w.accounts) < 2 || len(w.accounts) < len(numbers) && w.maybe(25) {
@@ -95,6 +93,13 @@ func (w *world) addBlock(requests int) {
 	sealed := k.b.Seal(k.h)
 	w.time = sealed.Header.End()
 	w.blocks, w.effects = append(w.blocks, sealed), append(w.effects, k.fx)
+}
+
+func (k *block) addExpiries() {
+	for i := range k.expiries {
+		k.b.AddExpiry(journal.Expiry{})
+		k.fx.Expired = append(k.fx.Expired, ledger.ExpiryEffect{Index: uint32(i), Debit: k.accounts[0].number, Credit: k.accounts[1].number})
+	}
 }
 
 func (k *block) addAccounts() {

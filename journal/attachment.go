@@ -59,6 +59,9 @@ func (k *Block) checkAttachments() error {
 			return fmt.Errorf("%w: attachment %d of block %d has %d bytes at %d", ErrFormat, i, k.Header.Seq, e.Length, e.Offset)
 		}
 		end += padded(e.Length)
+		if !zero(Bytes(k.attached[i:][:1])[12:]) || !zero(k.data[e.Offset+e.Length:end]) {
+			return fmt.Errorf("%w: attachment %d of block %d has reserved bytes set", ErrFormat, i, k.Header.Seq)
+		}
 	}
 	if end != k.Header.AttachBytes {
 		return fmt.Errorf("%w: the attachments of block %d have %d bytes, its header says %d", ErrFormat, k.Header.Seq, end, k.Header.AttachBytes)

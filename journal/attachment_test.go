@@ -141,7 +141,8 @@ func TestDetailsRoundTrip(t *testing.T) {
 		Metadata: []journal.Meta{
 			journal.Amount("fee", money.U128{Hi: 1, Lo: 2}), journal.Bool("ok", true), journal.Int("order", -7),
 			journal.PersonalMeta("phone", journal.Personal{Subject: "customer:7", Sealed: []byte{1, 2, 3}}),
-			journal.Text("purpose", "Miete 三月"), journal.Time("seen", 12), {Key: "raw", Type: journal.MetaBytes, Value: []byte{0, 255}},
+			journal.Text("purpose", "Miete 三月"), journal.Time("seen", 12),
+			{Key: "raw", Type: journal.MetaBytes, Value: []byte{0, 255}},
 		},
 		Assets: []string{"CNY/2", "USD/2"}, Prefixes: []string{"merchant:"}, Rate: 100, Payload: []byte("payload"),
 	}

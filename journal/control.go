@@ -2,6 +2,7 @@ package journal
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 
 	"github.com/sterlingrun/sterling/money"
 )
@@ -13,11 +14,10 @@ import (
 // LegID returns the id of leg i, from 0, of a transaction: the first 16 bytes of SHA-256(transaction id ‖ i), both
 // little-endian, i as u32.
 func LegID(transaction money.U128, i uint32) money.U128 {
-	var b [20]byte
-	putU128(b[:], transaction)
-	b[16], b[17], b[18], b[19] = byte(i), byte(i>>8), byte(i>>16), byte(i>>24)
-	sum := sha256.Sum256(b[:])
-	id := getU128(sum[:])
+	le := binary.LittleEndian
+	b := le.AppendUint64(le.AppendUint64(make([]byte, 0, 20), transaction.Lo), transaction.Hi)
+	sum := sha256.Sum256(le.AppendUint32(b, i))
+	id := money.LE(sum[:16])
 	if id.IsZero() || id.IsMax() { // neither is an id; nobody will ever see it
 		id = money.From(1)
 	}
@@ -29,24 +29,13 @@ func LegsDigest(legs []Transfer, attached []Attachment) (hi, lo money.U128) {
 	h := sha256.New()
 	_, _ = h.Write(Bytes(legs)) // a hash never fails
 	for _, a := range attached {
-		_, _ = h.Write([]byte{byte(a.Event), byte(a.Event >> 8), byte(len(a.Data)), byte(len(a.Data) >> 8)})
+		le := binary.LittleEndian
+		head := le.AppendUint16(make([]byte, 0, 4), uint16(a.Event)) //nolint:gosec // ≤ MaxEvents
+		_, _ = h.Write(le.AppendUint16(head, uint16(len(a.Data))))   //nolint:gosec // ≤ MaxDetails
 		_, _ = h.Write(a.Data)
 	}
 	sum := h.Sum(nil)
-	return getU128(sum), getU128(sum[16:])
-}
-
-func putU128(b []byte, v money.U128) {
-	for i := range 8 {
-		b[i], b[8+i] = byte(v.Lo>>(8*i)), byte(v.Hi>>(8*i))
-	}
-}
-
-func getU128(b []byte) (v money.U128) {
-	for i := 7; i >= 0; i-- {
-		v.Lo, v.Hi = v.Lo<<8|uint64(b[i]), v.Hi<<8|uint64(b[8+i])
-	}
-	return v
+	return money.LE(sum), money.LE(sum[16:])
 }
 
 // DayClose closes the books of a day and all days before it. The ledger attaches the trial balance.

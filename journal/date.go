@@ -16,7 +16,7 @@ func DateOf(ns uint64, offset int32) Date {
 // Start returns the first timestamp of the day (ns since 1970) in a zone that is offset minutes ahead of UTC.
 func (d Date) Start(offset int32) uint64 {
 	ns := int64(d)*dayNs - int64(offset)*60_000_000_000
-	return uint64(max(0, ns)) //nolint:gosec // not negative
+	return uint64(max(0, ns))
 }
 
 // String returns the day as 2026-01-31.
@@ -61,7 +61,7 @@ func NewDate(year, month, day int) (d Date, ok bool) {
 	if n <= 0 {
 		return 0, false
 	}
-	d = Date(n) //nolint:gosec // up to the year 9999
+	d = Date(n)
 	gotYear, gotMonth, gotDay := d.civil()
 	return d, gotYear == year && gotMonth == month && gotDay == day
 }

@@ -95,7 +95,7 @@ func (d *Details) Append(dst []byte) []byte {
 			n += len(p)
 		}
 		dst = append(dst, tag)
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(n)) //nolint:gosec // ≤ MaxTrial
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
 		for _, p := range parts {
 			dst = append(dst, p...)
 		}
@@ -108,7 +108,7 @@ func (d *Details) Append(dst []byte) []byte {
 	}
 	for i := range d.Metadata {
 		m := &d.Metadata[i]
-		field(fieldMeta, []byte{byte(len(m.Key))}, []byte(m.Key), []byte{byte(m.Type)}, m.Value)
+		field(fieldMeta, []byte{byte(len(m.Key))}, []byte(m.Key), []byte{byte(m.Type)}, m.Value) //nolint:gosec // ≤ MaxMetaKey
 	}
 	for _, a := range d.Assets {
 		field(fieldAsset, []byte(a))
@@ -134,7 +134,7 @@ func DecodeDetails(b []byte) (Details, error) {
 			return d, fmt.Errorf("%w: it is cut short", ErrDetails)
 		}
 		tag, n := b[0], binary.LittleEndian.Uint32(b[1:])
-		if uint64(n) > uint64(len(b)-5) || tag < last {
+		if uint64(n) > uint64(len(b)-5) || tag < last { //nolint:gosec // not negative
 			return d, fmt.Errorf("%w: field %d of %d bytes", ErrDetails, tag, n)
 		}
 		if err := d.decodeField(tag, b[5:5+n]); err != nil {
@@ -294,7 +294,7 @@ func Time(key string, ns uint64) Meta {
 
 // PersonalMeta returns an entry of a sealed value.
 func PersonalMeta(key string, p Personal) Meta {
-	v := append([]byte{byte(len(p.Subject))}, p.Subject...)
+	v := append([]byte{byte(len(p.Subject))}, p.Subject...) //nolint:gosec // ≤ MaxSubject
 	return Meta{key, MetaPersonal, append(v, p.Sealed...)}
 }
 

@@ -128,6 +128,8 @@ func (h *Header) check(b []byte) error {
 		return fmt.Errorf("%w: block %d has %d events, %d expiries, %d requests, %d outcomes", ErrFormat, h.Seq, h.Events, h.Expiries, h.Requests, h.Outcomes)
 	case h.Attachments > h.Events || h.AttachBytes > MaxBlock || h.AttachBytes%8 != 0 || (h.Attachments == 0) != (h.AttachBytes == 0):
 		return fmt.Errorf("%w: block %d has %d attachments of %d bytes", ErrFormat, h.Seq, h.Attachments, h.AttachBytes)
+	case HeaderSize+h.BodySize() > MaxBlock:
+		return fmt.Errorf("%w: block %d has %d bytes, at most %d", ErrFormat, h.Seq, HeaderSize+h.BodySize(), MaxBlock)
 	case h.Version < 2 && h.Attachments != 0:
 		return fmt.Errorf("%w: block %d of version %d has attachments", ErrFormat, h.Seq, h.Version)
 	case h.Time > MaxTimestamp-2*MaxEvents:

@@ -151,8 +151,8 @@ func (s *State) changeOne(c *journal.MetadataChange, event, i int, at uint64) (j
 	}
 	hash := s.prep[i].hash
 	if e, found := s.lookUp(c.ID, hash); found {
-		same := e.Status == journal.Created && e.Asked.Flags == journal.TransferHead && e.Asked.Debit == c.Account &&
-			bytes.Equal(e.Attachment, s.builder.Attachment(event))
+		was := journal.View[journal.MetadataChange](journal.Bytes([]journal.Transfer{e.Asked}))[0]
+		same := e.Status == journal.Created && was == *c && bytes.Equal(e.Attachment, s.builder.Attachment(event))
 		if !same {
 			return journal.ControlExistsWithDifferentFields, e.Timestamp
 		}

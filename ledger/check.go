@@ -102,7 +102,7 @@ func checkHead(events []journal.Transfer, attached []journal.Attachment) error {
 		return fmt.Errorf("%w: the head's digest is not that of its %d legs", ErrRequest, len(legs))
 	}
 	for i := range legs {
-		if legs[i].ID != journal.LegID(head.ID, uint32(i)) { //nolint:gosec // ≤ MaxEvents
+		if legs[i].ID != journal.LegID(head.ID, uint32(i)) {
 			return fmt.Errorf("%w: leg %d has id %v", ErrRequest, i, legs[i].ID)
 		}
 		if legs[i].Flags.Has(journal.TransferLinked) {

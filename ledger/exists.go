@@ -113,11 +113,12 @@ func (s *State) factOf(p *pending) *Fact {
 	}}
 }
 
-// factOrClosed is fact, but answers from the reservations that ended in memory where it can: an id's event may be a
-// reservation whose record nobody fetched, because it was still open when Needs was asked.
+// factOrClosed is fact, but answers from the reservations that ended in memory where it must: an id's event may be a
+// reservation whose record nobody fetched, because it was still open when Needs was asked. Then nobody asks for what was
+// attached to it either.
 func (s *State) factOrClosed(p journal.Position) Fact {
 	c, ok := s.closed[p]
-	if !ok || s.inMemory(p) {
+	if _, told := s.facts.At[p]; !ok || told || s.inMemory(p) {
 		return s.fact(p)
 	}
 	return s.factOfClosed(&c)

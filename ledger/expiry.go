@@ -82,7 +82,7 @@ func (s *State) Expire() int {
 		s.reopen(&p)
 		s.endPending(e.place, endedExpired)
 		s.fx.Expired = append(s.fx.Expired, ExpiryEffect{
-			Index: uint32(n), Debit: p.debit, Credit: p.credit, Pending: p.position, Amount: p.remaining, //nolint:gosec // ≤ MaxEvents
+			Index: uint32(n), Debit: p.debit, Credit: p.credit, Pending: p.position, Amount: p.remaining,
 		})
 		s.builder.AddExpiry(journal.Expiry{Pending: p.id, Amount: p.remaining})
 		s.mix(p.debit, s.accounts.at(p.debit))

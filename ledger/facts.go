@@ -175,7 +175,8 @@ func (s *State) needPositions(ids *table, hash uint64, except journal.Position, 
 		if at == except {
 			continue
 		}
-		if _, closed := s.closed[at]; !closed && !s.inMemory(at) {
+		c, closed := s.closed[at] // memory has all of it but what was attached
+		if (!closed || c.flags.Has(journal.TransferAttached)) && !s.inMemory(at) {
 			dst = append(dst, Need{Position: at})
 		}
 	}

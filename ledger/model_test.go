@@ -20,13 +20,14 @@ type model struct {
 type modelState struct {
 	accounts  map[money.U128]modelAccount
 	transfers map[money.U128]modelTransfer
-	burned    map[money.U128]bool
+	burned    map[money.U128]uint64 // when
 	moved     []movement
 	youngest  [2]uint64 // account, transfer
 	stamps    map[uint64]bool
 	limits    map[limitOf]modelLimit
 	freezes   []modelFreeze
 	history   []modelRow // of the block
+	modelBooks
 }
 
 // modelRow is a row of an account's history.
@@ -38,6 +39,8 @@ type modelRow struct {
 
 type modelAccount struct {
 	asked                   journal.Account
+	attached                string // when it was created
+	address                 string
 	timestamp               uint64
 	closed                  bool
 	debPending, debPosted   *big.Int // never changed in place
@@ -46,17 +49,23 @@ type modelAccount struct {
 
 type modelTransfer struct {
 	asked         journal.Transfer
+	attached      string
 	amount        *big.Int
 	left          *big.Int // of a reservation
 	debit, credit money.U128
 	data          [3]money.U128
 	timestamp     uint64
 	end           journal.Status // what posting it again answers; Created while it is open
+	booked, today int64          // days: of the booking, and of the timestamp
 }
 
 type modelFreeze struct {
 	journal.Freeze
-	lifted bool
+	actor    journal.Actor
+	lifted   bool
+	lift     journal.Unfreeze
+	liftedBy journal.Actor
+	liftedAt uint64
 }
 
 type limitOf struct {
@@ -78,8 +87,8 @@ type movement struct {
 
 func newModel() *model {
 	return &model{modelState: modelState{
-		accounts: map[money.U128]modelAccount{}, transfers: map[money.U128]modelTransfer{}, burned: map[money.U128]bool{},
-		stamps: map[uint64]bool{}, limits: map[limitOf]modelLimit{},
+		accounts: map[money.U128]modelAccount{}, transfers: map[money.U128]modelTransfer{}, burned: map[money.U128]uint64{},
+		stamps: map[uint64]bool{}, limits: map[limitOf]modelLimit{}, modelBooks: newModelBooks(),
 	}}
 }
 
@@ -89,6 +98,7 @@ func (s modelState) clone() modelState {
 	s.moved = append([]movement(nil), s.moved...)
 	s.freezes = append([]modelFreeze(nil), s.freezes...)
 	s.history = append([]modelRow(nil), s.history...)
+	s.modelBooks = s.modelBooks.clone()
 	return s
 }
 
@@ -121,7 +131,7 @@ func (m *model) run(first uint64, linked []bool, one func(i int, at uint64) (jou
 			end++
 		}
 		before := m.modelState.clone()
-		var burns []money.U128
+		burns := map[money.U128]uint64{}
 		broken := -1
 		for k := i; k <= end; k++ {
 			at := first + uint64(k)
@@ -136,7 +146,9 @@ func (m *model) run(first uint64, linked []bool, one func(i int, at uint64) (jou
 			default:
 				var ids []money.U128
 				results[k].Status, results[k].Timestamp, ids = one(k, at)
-				burns = append(burns, ids...)
+				for _, id := range ids {
+					burns[id] = results[k].Timestamp
+				}
 				if results[k].Status != journal.Created {
 					broken = k
 				}
@@ -148,8 +160,10 @@ func (m *model) run(first uint64, linked []bool, one func(i int, at uint64) (jou
 				results[k] = journal.Result{Status: journal.TransferLinkedEventFailed, Timestamp: first + uint64(k)}
 			}
 		}
-		for _, id := range burns {
-			m.burned[id] = true
+		for id, at := range burns {
+			if _, already := m.burned[id]; !already {
+				m.burned[id] = at
+			}
 		}
 		i = end + 1
 	}
@@ -165,30 +179,65 @@ func (f *faults) when(wrong bool, status journal.Status) {
 	}
 }
 
-// first is the fault that comes first in the published list, or created.
-func (f faults) first() journal.Status {
+// first is the fault that comes first in the published order, or created.
+func (f faults) first(order func(journal.Status) int) journal.Status {
 	if len(f) == 0 {
 		return journal.Created
 	}
 	least := f[0]
 	for _, s := range f {
-		least = min(least, s)
+		if order(s) < order(least) {
+			least = s
+		}
 	}
 	return least
 }
 
-func (m *model) createAccounts(first uint64, events []journal.Account) []journal.Result {
+// Statuses that came with version 2 of the format have later numbers than their places.
+func accountOrder(s journal.Status) int {
+	switch s {
+	case journal.AccountExistsWithDifferentAddress:
+		return 10*int(journal.AccountExistsWithDifferentCode) + 1
+	case journal.AccountExistsWithDifferentMetadata:
+		return 10*int(journal.AccountExistsWithDifferentCode) + 2
+	case journal.AccountApprovalRequired:
+		return 10*int(journal.AccountImportedEventTimestampMustNotRegress) + 1
+	}
+	return 10 * int(s)
+}
+
+func transferOrder(s journal.Status) int {
+	switch s {
+	case journal.TransferExistsWithDifferentLegs:
+		return 10*int(journal.TransferExistsWithDifferentFlags) + 1
+	case journal.TransferExistsWithDifferentBookingDate:
+		return 10*int(journal.TransferExistsWithDifferentCode) + 1
+	case journal.TransferExistsWithDifferentMetadata:
+		return 10*int(journal.TransferExistsWithDifferentCode) + 2
+	case journal.TransferLegsAreCyclic:
+		return 10*int(journal.TransferIdAlreadyFailed) + 1
+	case journal.TransferBookingDateOutOfRange:
+		return 10*int(journal.TransferCodeMustNotBeZero) + 1
+	case journal.TransferBookingDayClosed:
+		return 10*int(journal.TransferCodeMustNotBeZero) + 2
+	case journal.TransferApprovalRequired:
+		return 10*int(journal.TransferImportedEventTimeoutMustBeZero) + 1
+	}
+	return 10 * int(s)
+}
+
+func (m *model) createAccounts(first uint64, events []journal.Account, attached []journal.Attachment) []journal.Result {
 	linked := make([]bool, len(events))
 	for i := range events {
-		linked[i] = events[i].Flags.Has(journal.AccountLinked)
+		linked[i] = events[i].Flags.Has(journal.AccountLinked) || m.approved && i < len(events)-1
 	}
 	return m.run(first, linked, func(i int, at uint64) (journal.Status, uint64, []money.U128) {
-		status, at := m.createAccount(events[i], events[0].Flags.Has(journal.AccountImported), at)
+		status, at := m.createAccount(events[i], attachedTo(attached, i), events[0].Flags.Has(journal.AccountImported), at)
 		return status, at, nil
 	})
 }
 
-func (m *model) createAccount(a journal.Account, batch bool, at uint64) (journal.Status, uint64) {
+func (m *model) createAccount(a journal.Account, attached string, batch bool, at uint64) (journal.Status, uint64) {
 	var f faults
 	imported := a.Flags.Has(journal.AccountImported)
 	f.when(batch && !imported, journal.AccountImportedEventExpected)
@@ -197,7 +246,8 @@ func (m *model) createAccount(a journal.Account, batch bool, at uint64) (journal
 	f.when(imported && (a.Timestamp == 0 || a.Timestamp > 1<<63-1), journal.AccountImportedEventTimestampOutOfRange)
 	f.when(imported && a.Timestamp >= m.time, journal.AccountImportedEventTimestampMustNotAdvance)
 	f.when(a.Reserved != 0, journal.AccountReservedField)
-	f.when(a.Flags >= 64, journal.AccountReservedFlag)
+	f.when(a.Flags&0x7FFF >= 64 || a.Flags.Has(1<<15) != (attached != ""), journal.AccountReservedFlag)
+	a.Flags &= 0x7FFF
 	f.when(a.ID.IsZero(), journal.AccountIdMustNotBeZero)
 	f.when(a.ID.IsMax(), journal.AccountIdMustNotBeIntMax)
 	if e, ok := m.accounts[a.ID]; ok {
@@ -213,11 +263,13 @@ func (m *model) createAccount(a journal.Account, batch bool, at uint64) (journal
 		f.when(a.UserData32 != e.asked.UserData32, journal.AccountExistsWithDifferentUserData32)
 		f.when(a.Asset != e.asked.Asset, journal.AccountExistsWithDifferentLedger)
 		f.when(a.Code != e.asked.Code, journal.AccountExistsWithDifferentCode)
+		f.when(addressIn(attached) != e.address, journal.AccountExistsWithDifferentAddress)
+		f.when(attached != e.attached, journal.AccountExistsWithDifferentMetadata)
 		f.when(true, journal.AccountExists)
-		if s := f.first(); s >= journal.AccountExistsWithDifferentFlags {
+		if s := f.first(accountOrder); s >= journal.AccountExistsWithDifferentFlags {
 			return s, e.timestamp
 		}
-		return f.first(), at
+		return f.first(accountOrder), at
 	}
 	f.when(a.Flags&6 == 6, journal.AccountFlagsAreMutuallyExclusive)
 	f.when(!a.DebitsPending.IsZero(), journal.AccountDebitsPendingMustBeZero)
@@ -227,14 +279,18 @@ func (m *model) createAccount(a journal.Account, batch bool, at uint64) (journal
 	f.when(a.Asset == 0, journal.AccountLedgerMustNotBeZero)
 	f.when(a.Code == 0, journal.AccountCodeMustNotBeZero)
 	f.when(imported && (a.Timestamp <= m.youngest[0] || m.stamps[a.Timestamp]), journal.AccountImportedEventTimestampMustNotRegress)
-	if s := f.first(); s != journal.Created {
+	f.when(imported && m.importsApproved && !m.approved, journal.AccountApprovalRequired)
+	address := addressIn(attached)
+	_, taken := m.byAddress(address)
+	f.when(taken, journal.AccountAddressTaken)
+	if s := f.first(accountOrder); s != journal.Created {
 		return s, at
 	}
 	if imported {
 		at = a.Timestamp
 	}
 	zero := new(big.Int)
-	m.accounts[a.ID] = modelAccount{asked: a, timestamp: at, closed: a.Flags.Has(journal.AccountClosed), debPending: zero, debPosted: zero, credPending: zero, credPosted: zero}
+	m.accounts[a.ID] = modelAccount{asked: a, attached: attached, address: address, timestamp: at, closed: a.Flags.Has(journal.AccountClosed), debPending: zero, debPosted: zero, credPending: zero, credPosted: zero}
 	m.youngest[0] = at
 	return journal.Created, at
 }

@@ -7,17 +7,19 @@ import (
 	"github.com/sterlingrun/sterling/money"
 )
 
-func (m *model) createTransfers(first uint64, events []journal.Transfer) []journal.Result {
+func (m *model) createTransfers(first uint64, events []journal.Transfer, attached []journal.Attachment) []journal.Result {
 	linked := make([]bool, len(events))
 	for i := range events {
-		linked[i] = events[i].Flags.Has(journal.TransferLinked)
+		linked[i] = events[i].Flags.Has(journal.TransferLinked) || m.approved && i < len(events)-1
 	}
 	return m.run(first, linked, func(i int, at uint64) (journal.Status, uint64, []money.U128) {
-		return m.createTransfer(&events[i], events[0].Flags.Has(journal.TransferImported), at)
+		return m.createTransfer(&events[i], attachedTo(attached, i), events[0].Flags.Has(journal.TransferImported), at)
 	})
 }
 
-func (m *model) createTransfer(t *journal.Transfer, batch bool, at uint64) (journal.Status, uint64, []money.U128) {
+func (m *model) createTransfer(asked *journal.Transfer, attached string, batch bool, at uint64) (journal.Status, uint64, []money.U128) {
+	x := *asked
+	t := &x
 	var f faults
 	imported := t.Flags.Has(journal.TransferImported)
 	f.when(batch && !imported, journal.TransferImportedEventExpected)
@@ -25,17 +27,28 @@ func (m *model) createTransfer(t *journal.Transfer, batch bool, at uint64) (jour
 	f.when(!imported && t.Timestamp != 0, journal.TransferTimestampMustBeZero)
 	f.when(imported && (t.Timestamp == 0 || t.Timestamp > 1<<63-1), journal.TransferImportedEventTimestampOutOfRange)
 	f.when(imported && t.Timestamp >= m.time, journal.TransferImportedEventTimestampMustNotAdvance)
-	f.when(t.Flags >= 1<<11, journal.TransferReservedFlag)
+	f.when(t.Flags&0x7FFF >= 1<<11 || t.Flags.Has(1<<15) != (attached != ""), journal.TransferReservedFlag)
+	t.Flags &= 0x7FFF
 	f.when(t.ID.IsZero(), journal.TransferIdMustNotBeZero)
 	f.when(t.ID.IsMax(), journal.TransferIdMustNotBeIntMax)
+	if e, ok := m.heads[t.ID]; ok {
+		if f.when(true, journal.TransferExistsWithDifferentFlags); f.first(transferOrder) == journal.TransferExistsWithDifferentFlags {
+			at = e.timestamp
+		}
+		return f.first(transferOrder), at, nil
+	}
 	if e, ok := m.transfers[t.ID]; ok {
 		m.differences(&f, t, &e)
-		if s := f.first(); s >= journal.TransferExistsWithDifferentFlags {
+		f.when(dateIn(attached) != dateIn(e.attached), journal.TransferExistsWithDifferentBookingDate)
+		f.when(attached != e.attached, journal.TransferExistsWithDifferentMetadata)
+		if s := f.first(transferOrder); s >= journal.TransferExistsWithDifferentFlags {
 			return s, e.timestamp, nil
 		}
-		return f.first(), at, nil
+		return f.first(transferOrder), at, nil
 	}
-	f.when(m.burned[t.ID], journal.TransferIdAlreadyFailed)
+	_, burned := m.burned[t.ID]
+	f.when(burned, journal.TransferIdAlreadyFailed)
+	booked := m.bookingDay(&f, t, attached, at)
 	resolves := t.Flags.Has(journal.TransferPost | journal.TransferVoid)
 	var (
 		then   func(uint64)
@@ -46,12 +59,13 @@ func (m *model) createTransfer(t *journal.Transfer, batch bool, at uint64) (jour
 	} else {
 		then = m.movement(&f, t, at)
 	}
-	status := f.first()
+	status := f.first(transferOrder)
 	if status == journal.Created {
 		if imported {
 			at = t.Timestamp
 		}
 		then(at)
+		m.book(t.ID, attached, booked)
 		m.youngest[1] = at
 		m.stamps[at] = true
 		return status, at, nil
@@ -143,6 +157,7 @@ func (m *model) movement(f *faults, t *journal.Transfer, at uint64) func(uint64)
 		f.when(t.Timestamp <= d.timestamp, journal.TransferImportedEventTimestampMustPostdateDebitAccount)
 		f.when(t.Timestamp <= c.timestamp, journal.TransferImportedEventTimestampMustPostdateCreditAccount)
 		f.when(t.Timeout != 0, journal.TransferImportedEventTimeoutMustBeZero)
+		f.when(m.importsApproved && !m.approved, journal.TransferApprovalRequired)
 	}
 	m.stopped(f, t.Code, d, c)
 	amount := bigOf(t.Amount)
@@ -252,6 +267,10 @@ func (m *model) resolution(f *faults, t *journal.Transfer, at uint64) (then func
 	f.when(t.PendingID == t.ID, journal.TransferPendingIdMustBeDifferent)
 	f.when(t.Timeout != 0, journal.TransferTimeoutReservedForPendingTransfer)
 	p, ok := m.transfers[t.PendingID]
+	if _, head := m.heads[t.PendingID]; head {
+		f.when(true, journal.TransferPendingTransferNotPending)
+		return nil, fenced
+	}
 	if !ok {
 		f.when(true, journal.TransferPendingTransferNotFound)
 		if t.Flags.Has(journal.TransferFence) {
@@ -281,6 +300,7 @@ func (m *model) resolution(f *faults, t *journal.Transfer, at uint64) (then func
 	f.when(p.asked.Timeout != 0 && p.expires() <= at, journal.TransferPendingTransferExpired)
 	if t.Flags.Has(journal.TransferImported) {
 		m.regress(f, t.Timestamp)
+		f.when(m.importsApproved && !m.approved, journal.TransferApprovalRequired)
 	}
 	d, c := m.accounts[p.debit], m.accounts[p.credit]
 	if !void {

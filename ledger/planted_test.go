@@ -251,3 +251,40 @@ func TestCatalogueThatWasHandedOut(t *testing.T) {
 		t.Error("asset 2 is there, too early")
 	}
 }
+
+// TestRulesRiseOnlyInAnEpoch: a journal begins with rules 1, an epoch block raises them to 2, and nothing else may,
+// nor lower them; what version 2 of the format brought can't stand under rules 1.
+func TestRulesRiseOnlyInAnEpoch(t *testing.T) {
+	normal, epoch := journal.BlockNormal, journal.BlockEpoch
+	for _, c := range []struct {
+		name     string
+		rules    [3]uint16
+		kinds    [3]journal.BlockKind
+		attached bool
+		says     string
+	}{
+		{"the old rules throughout", [3]uint16{1, 1, 1}, [3]journal.BlockKind{epoch, normal, normal}, false, ""},
+		{"they rise in an epoch block", [3]uint16{1, 2, 2}, [3]journal.BlockKind{normal, epoch, normal}, true, ""},
+		{"they rise in the middle", [3]uint16{1, 1, 2}, [3]journal.BlockKind{epoch, normal, normal}, false, "may rise only in an epoch block"},
+		{"they fall in an epoch block", [3]uint16{2, 2, 1}, [3]journal.BlockKind{epoch, normal, epoch}, false, "may rise only in an epoch block"},
+		{"rules 0", [3]uint16{0, 0, 0}, [3]journal.BlockKind{epoch, normal, normal}, false, "rules version 0"},
+		{"attachments by the old rules", [3]uint16{1, 1, 1}, [3]journal.BlockKind{epoch, normal, normal}, true, "was validated by rules version 1"},
+	} {
+		r := newRig([2]uint64{1, 2})
+		r.clock = 1_000_000_000
+		for i := range c.rules {
+			r.header = journal.Header{Kind: c.kinds[i], Rules: c.rules[i]}
+			a := journal.Account{ID: money.From(uint64(i) + 1), Asset: 1, Code: 1}
+			var list []journal.Attachment
+			if c.attached && i == 2 {
+				a.Flags, list = journal.AccountAttached, []journal.Attachment{{Data: metadata("x")}}
+			}
+			wantStatus(t, r.applyAttached(journal.KindAccounts, journal.Actor{}, journal.Bytes([]journal.Account{a}), list), journal.Created)
+			r.seal()
+		}
+		err := r.replayed(ledger.New(ledger.Config{}), 1)
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.says)
+		}
+	}
+}

@@ -13,6 +13,11 @@ type gen struct {
 	m       *model
 	collide uint64 // not zero: low half of every second id, so that their hashes are the same
 	sent    []journal.Transfer
+
+	sentDetails  []string
+	again        []int // for each event of genTransfers: which of sent it repeats, or -1
+	transactions []sentTransaction
+	legs         []money.U128 // ids
 }
 
 func (g *gen) pick(from, to int) int { return rapid.IntRange(from, to).Draw(g.T, "n") }
@@ -29,7 +34,12 @@ func (g *gen) id(n int) money.U128 {
 
 func (g *gen) accountID() money.U128 { return g.id(g.pick(1, 6)) }
 
-func (g *gen) transferID() money.U128 { return g.id(100 + g.pick(1, 25)) }
+func (g *gen) transferID() money.U128 {
+	if len(g.legs) > 0 && g.chance(10) {
+		return g.legs[g.pick(0, len(g.legs)-1)]
+	}
+	return g.id(100 + g.pick(1, 25))
+}
 
 func (g *gen) smallAmount() money.U128 { return money.From(uint64(g.pick(0, 30))) }
 
@@ -127,10 +137,12 @@ func (g *gen) spoilAccount(a *journal.Account) {
 func (g *gen) genTransfers() []journal.Transfer {
 	events := make([]journal.Transfer, g.pick(1, 8))
 	imported, chains := g.chance(7), g.chance(2)
+	g.again = make([]int, len(events))
 	for i := range events {
 		x := &events[i]
-		if len(g.sent) > 0 && g.chance(5) {
-			*x = g.sent[g.pick(0, len(g.sent)-1)]
+		if g.again[i] = -1; len(g.sent) > 0 && g.chance(5) {
+			g.again[i] = g.pick(0, len(g.sent)-1)
+			*x = g.sent[g.again[i]]
 			if g.chance(3) {
 				g.spoil(x)
 			}

@@ -37,6 +37,9 @@ type duel struct {
 	taking   *ledger.Snapshot
 	taken    []byte
 	base     uint64 // block of the snapshot
+	walk     walk
+	trials   []map[[2]uint32][6]string // that closes of the open block must have attached
+	policies int
 }
 
 func newDuel(t *rapid.T) *duel {
@@ -49,6 +52,10 @@ func newDuel(t *rapid.T) *duel {
 		d.r = newRigOf([2]uint64{d.collide, key[1]}, d.r.size)
 	}
 	d.r.clock = 1 + uint64(d.pick(0, 5_000))*1_000_000_000
+	if d.pick(0, 2) > 0 {
+		d.r.clock += 400 * 86_400 * 1_000_000_000
+	}
+	d.walk.sums = map[uint32]ledger.Balances{}
 	d.r.began = func() {
 		d.m.time = d.r.opened
 		d.expiries = d.m.expire(journal.MaxEvents)
@@ -60,7 +67,7 @@ func newDuel(t *rapid.T) *duel {
 func (d *duel) fight() {
 	d.accounts()
 	for range d.pick(5, 60) {
-		switch d.pick(0, 25) {
+		switch d.pick(0, 33) {
 		case 0:
 			d.accounts()
 		case 1, 2, 3:
@@ -76,12 +83,25 @@ func (d *duel) fight() {
 			d.limit()
 		case 9, 10:
 			d.snapshot()
-		case 11, 12:
+		case 11, 12, 13:
+			d.transaction()
+		case 14:
+			d.metadataChange()
+		case 15, 16:
+			d.closeDay()
+		case 17:
+			d.control()
+		case 18, 19:
+			d.propose()
+		case 20, 21, 22:
+			d.decide()
+		case 23, 24:
 			d.settle()
 		default:
 			d.transfers()
 		}
 		d.checkBalances()
+		d.checkBooks()
 	}
 	d.r.seal()
 	d.checkTransfers()
@@ -102,19 +122,28 @@ func (d *duel) compare(kind journal.Kind, got, want []journal.Result, describe f
 
 func (d *duel) accounts() {
 	d.r.begin()
-	events := d.genAccounts()
-	got := d.r.apply(journal.KindAccounts, journal.Actor{}, journal.Bytes(events))
-	want := d.m.createAccounts(d.r.next, events)
-	d.compare(journal.KindAccounts, got, want, func(i int) string { return fmt.Sprintf("%+v", events[i]) })
+	_, events, list := d.genProposed(0)
+	got := d.r.applyAttached(journal.KindAccounts, journal.Actor{}, events, list)
+	asked := journal.View[journal.Account](events)
+	want := d.m.createAccounts(d.r.next, asked, list)
+	d.compare(journal.KindAccounts, got, want, func(i int) string { return fmt.Sprintf("%+v", asked[i]) })
 }
 
 func (d *duel) transfers() {
 	d.r.begin()
 	events := d.genTransfers()
-	got := d.r.apply(journal.KindTransfers, journal.Actor{}, journal.Bytes(events))
-	want := d.m.createTransfers(d.r.next, events)
+	list := d.attach(len(events), func(i int) string {
+		if k := d.again[i]; k >= 0 && !d.chance(4) {
+			return d.sentDetails[k]
+		}
+		return d.transferDetails()
+	}, func(i int, on bool) { setFlag(&events[i], on) })
+	got := d.r.applyAttached(journal.KindTransfers, journal.Actor{}, journal.Bytes(events), list)
+	want := d.m.createTransfers(d.r.next, events, list)
 	d.compare(journal.KindTransfers, got, want, func(i int) string { return fmt.Sprintf("%+v", events[i]) })
-	d.sent = append(d.sent, events...)
+	for i := range events {
+		d.sent, d.sentDetails = append(d.sent, events[i]), append(d.sentDetails, attachedTo(list, i))
+	}
 }
 
 // freeze freezes something, or lifts the youngest freeze.
@@ -125,10 +154,13 @@ func (d *duel) freeze() {
 			open = i
 		}
 	}
+	d.r.begin()
 	if open >= 0 && d.pick(0, 2) > 0 {
-		u := journal.Unfreeze{ID: money.From(uint64(2000 + open)), FreezeID: d.m.freezes[open].ID}
-		mustBeCreated(d, d.r.apply(journal.KindUnfreeze, journal.Actor{2}, journal.Bytes([]journal.Unfreeze{u})))
-		d.m.freezes[open].lifted = true
+		u := journal.Unfreeze{ID: money.From(uint64(2100 + open)), FreezeID: d.m.freezes[open].ID}
+		got := d.r.apply(journal.KindUnfreeze, journal.Actor{2}, journal.Bytes([]journal.Unfreeze{u}))
+		var want [1]journal.Result
+		want[0].Status, want[0].Timestamp = d.m.unfreeze(u, journal.Actor{2}, d.r.next)
+		d.compare(journal.KindFreeze, got, want[:], func(int) string { return fmt.Sprintf("%+v", u) })
 		return
 	}
 	f := journal.Freeze{ID: money.From(uint64(1000 + len(d.m.freezes))), Selector: journal.Selector(d.pick(1, 3)), Mode: journal.FreezeMode(d.pick(1, 3))}
@@ -141,7 +173,7 @@ func (d *duel) freeze() {
 		f.Code = uint16(d.pick(1, 2))
 	}
 	mustBeCreated(d, d.r.apply(journal.KindFreeze, journal.Actor{1}, journal.Bytes([]journal.Freeze{f})))
-	d.m.freezes = append(d.m.freezes, modelFreeze{Freeze: f})
+	d.m.freezes = append(d.m.freezes, modelFreeze{Freeze: f, actor: journal.Actor{1}})
 }
 
 func mustBeCreated(d *duel, results []journal.Result) {
@@ -248,6 +280,8 @@ func (d *duel) checkBlock(k *journal.Block) {
 	}
 	d.m.history = nil
 	d.checkEffects(k)
+	d.checkHistory(k)
+	d.checkNewEffects(k)
 }
 
 // checkEffects checks that the block's effects name all transfers that were created, with what they inherited.
@@ -318,7 +352,7 @@ func (d *duel) checkTransfers() {
 	for id, want := range d.m.transfers {
 		got, ok := d.r.lookup(id)
 		data := [3]money.U128{got.UserData128, money.From(got.UserData64), money.From(uint64(got.UserData32))}
-		if !ok || bigOf(got.Amount).Cmp(want.amount) != 0 || got.Debit != want.debit || got.Credit != want.credit || data != want.data || got.Timestamp != want.timestamp {
+		if !ok || bigOf(got.Amount).Cmp(want.amount) != 0 || got.Debit != want.debit || got.Credit != want.credit || data != want.data || got.Timestamp != want.timestamp || got.Attachment != want.attached {
 			d.Fatalf("transfer %v is kept (%v) as %+v, the model has %+v", id, ok, got, want)
 		}
 	}

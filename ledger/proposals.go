@@ -94,7 +94,7 @@ func DecodePayload(b []byte) (events []byte, attached []journal.Attachment, err 
 	events = journal.Aligned(bytes.Clone(b[:n*journal.RecordSize]))
 	b = b[n*journal.RecordSize:]
 	for range m {
-		if len(b) < 8 || uint64(le.Uint32(b[4:])) > uint64(len(b)-8) {
+		if len(b) < 8 || uint64(le.Uint32(b[4:])) > uint64(len(b)-8) { //nolint:gosec // not negative
 			return nil, nil, bad
 		}
 		size := int(le.Uint32(b[4:]))
@@ -125,15 +125,16 @@ func (s *State) proposeOne(r *journal.Proposal, event int) (journal.Status, uint
 		}
 		return journal.ControlExists, e.Timestamp
 	}
-	s.forgetExpired()
+	open, memory := s.awaited()
 	switch {
-	case z.open >= MaxProposals || z.memory+len(payload) > maxProposalsMemory:
+	case open >= MaxProposals || memory+len(payload) > maxProposalsMemory:
 		return journal.ControlTooManyProposals, at
 	case r.Expires != 0 && r.Expires <= at:
 		return journal.ControlProposalExpired, at
 	case reasonUnterminated(r.Reason[:]):
 		return journal.ControlReasonTooLong, at
 	}
+	s.forgetExpired() // not before: a request that is refused leaves no trace, and a replay would know nothing of it
 	p := &Proposal{
 		Proposal: *r, Actor: s.actor, Timestamp: at, Position: s.position(event), Payload: bytes.Clone(payload),
 		digest: digestOf(payload),
@@ -146,11 +147,29 @@ func (s *State) proposeOne(r *journal.Proposal, event int) (journal.Status, uint
 	return journal.ControlCreated, at
 }
 
+// awaited returns how many proposals wait for a decision and have not expired, and the bytes of their payloads.
+func (s *State) awaited() (open, memory int) {
+	z := &s.proposals
+	open, memory = z.open, z.memory
+	for _, p := range z.all {
+		if p.expired(s.time) {
+			open--
+			memory -= len(p.Payload)
+		}
+	}
+	return open, memory
+}
+
+// expired reports whether p is still kept, and nobody may approve it any more.
+func (p *Proposal) expired(now uint64) bool {
+	return p.Payload != nil && p.Expires != 0 && p.Expires <= now
+}
+
 // forgetExpired makes room: what has expired is not kept for anybody to approve.
 func (s *State) forgetExpired() {
 	z := &s.proposals
 	for _, p := range z.all {
-		if p.Payload != nil && p.Expires != 0 && p.Expires <= s.time {
+		if p.expired(s.time) {
 			z.memory -= len(p.Payload)
 			z.open--
 			p.Payload = nil

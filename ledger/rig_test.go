@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
@@ -21,6 +23,7 @@ type rig struct {
 	ids      *idFiles
 	size     int // of a generation; 0: all ids stay in memory
 	builder  *journal.Builder
+	deriver  *index.Deriver
 	fx       ledger.Effects
 	log      []*journal.Block // block n stands at n-1
 	released uint64
@@ -28,6 +31,7 @@ type rig struct {
 	open     bool
 	opened   uint64 // time of the open block
 	history  []ledger.HistoryRow
+	header   journal.Header       // kind and rules of blocks; zero: a normal block by today's rules
 	next     uint64               // timestamp of the first event of the request being applied
 	began    func()               // told after a block was opened
 	sealed   func(*journal.Block) // told after a block was sealed
@@ -38,7 +42,7 @@ func newRig(key [2]uint64) *rig { return newRigOf(key, 0) }
 // newRigOf is newRig with generations of so many ids.
 func newRigOf(key [2]uint64, size int) *rig {
 	ids := newIDFiles()
-	return &rig{state: ledger.New(ids.config(key, size)), ids: ids, size: size, builder: journal.NewBuilder()}
+	return &rig{state: ledger.New(ids.config(key, size)), ids: ids, size: size, builder: journal.NewBuilder(), deriver: index.NewDeriver()}
 }
 
 // begin opens a block if none is open.
@@ -64,7 +68,11 @@ func (r *rig) seal() *journal.Block {
 		r.state.End(nil)
 		return nil
 	}
-	h := journal.Header{Kind: journal.BlockNormal, Seq: uint64(len(r.log)) + 1, Time: r.opened, Rules: ledger.Rules}
+	h := r.header
+	if h.Kind == 0 {
+		h.Kind, h.Rules = journal.BlockNormal, ledger.Rules
+	}
+	h.Seq, h.Time = uint64(len(r.log))+1, r.opened
 	if n := len(r.log); n > 0 {
 		h.Prev = r.log[n-1].Hash
 	}
@@ -76,10 +84,28 @@ func (r *rig) seal() *journal.Block {
 	r.state.End(kept)
 	r.log = append(r.log, kept)
 	r.history = append(r.history, historyRows(r.fx.History)...)
+	if err := r.derive(kept); err != nil {
+		panic(err)
+	}
 	if r.sealed != nil {
 		r.sealed(kept)
 	}
 	return kept
+}
+
+// derive holds what the ledger says a block did against what follows from the block alone.
+func (r *rig) derive(k *journal.Block) error {
+	var fx ledger.Effects
+	if err := r.deriver.Derive(k, &fx); err != nil {
+		return err
+	}
+	same := slices.Equal(fx.Accounts, r.fx.Accounts) && slices.Equal(fx.Transfers, r.fx.Transfers) && slices.Equal(fx.Inherited, r.fx.Inherited) &&
+		slices.Equal(fx.History, r.fx.History) && slices.Equal(fx.Changed, r.fx.Changed) && slices.Equal(fx.Bookings, r.fx.Bookings) &&
+		slices.Equal(fx.Expired, r.fx.Expired)
+	if !same {
+		return fmt.Errorf("block %d: the ledger says %+v, derived is %+v", k.Header.Seq, r.fx, fx)
+	}
+	return nil
 }
 
 // historyRows returns the rows of accounts that keep a history.

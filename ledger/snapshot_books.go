@@ -40,7 +40,7 @@ func (sn *Snapshot) detail(n uint32, dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, n)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(d.position))
 	dst = append(dst, d.digest[:]...)
-	return append(append(dst, byte(len(address))), address...)
+	return append(append(dst, byte(len(address))), address...) //nolint:gosec // ≤ MaxAddress
 }
 
 func (in *restoring) restoreDetails() error {
@@ -166,7 +166,7 @@ func (in *restoring) restoreBooks() error {
 		return fmt.Errorf("%w: books of %d bytes", ErrSnapshot, in.head.Books)
 	}
 	var raw bytes.Buffer
-	if _, err := io.CopyN(&raw, in.r, int64(in.head.Books)); err != nil { //nolint:gosec // checked
+	if _, err := io.CopyN(&raw, in.r, int64(in.head.Books)); err != nil {
 		return fmt.Errorf("%w: books: %w", ErrSnapshot, err)
 	}
 	r := &booksReader{in: in, r: bytes.NewReader(raw.Bytes())}

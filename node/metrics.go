@@ -10,6 +10,7 @@ import (
 type sample struct {
 	cell.Stats
 	index index.Stats
+	build index.BuildStatus
 }
 
 // collector turns the cell's and the index's counts into metrics when they are asked for.
@@ -42,6 +43,8 @@ func newCollector(n *Node) *collector {
 	add(gauge, "index_durable", "Last block whose index entries survive a crash.", func(s *sample) float64 { return float64(s.index.Durable) })
 	add(gauge, "index_sublevels", "Tables a query may have to look into before compaction has merged them.", func(s *sample) float64 { return float64(s.index.Sublevels) })
 	add(gauge, "index_runs_in_flight", "Full buffers of the index that are not on disk yet.", func(s *sample) float64 { return float64(s.index.InFlight) })
+	add(gauge, "index_building", "1 while an index is being built from the journal.", func(s *sample) float64 { return boolean(s.build.Running) })
+	add(gauge, "index_build_blocks", "Blocks that the index being built has read; all, where none is.", func(s *sample) float64 { return float64(s.build.Done) })
 	add(gauge, "queue_events", "Events that wait to be sequenced.", func(s *sample) float64 { return float64(s.WaitingEvents) })
 	add(gauge, "clock_held", "1 while writes are held because the clock jumped.", func(s *sample) float64 { return boolean(s.ClockHeld) })
 	add(gauge, "disk_full", "1 while writes are refused because the disk is full.", func(s *sample) float64 { return boolean(s.NoRoom) })
@@ -64,7 +67,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	s := &sample{Stats: c.n.cell.Stats(), index: c.n.index.Stats()}
+	s := &sample{Stats: c.n.cell.Stats(), index: c.n.index.Stats(), build: c.n.index.Building()}
 	for _, m := range c.metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s))
 	}

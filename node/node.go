@@ -42,7 +42,7 @@ type Node struct {
 	memory   arena
 
 	listener net.Listener
-	index    *index.Index
+	index    *index.Live
 	store    *local.Store
 	cell     *cell.Cell
 	keys     *keystore.Store
@@ -96,16 +96,8 @@ func (n *Node) openFolder(context.Context) error {
 	if err := os.MkdirAll(n.config.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
-	path := filepath.Join(n.config.Data, indexDir)
 	var err error
-	if n.index, err = index.Open(path, index.Options{Logger: n.logger}); errors.Is(err, index.ErrRebuild) {
-		n.logger.Warn("the index is built anew from the journal", "reason", err)
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove the old index: %w", err)
-		}
-		n.index, err = index.Open(path, index.Options{Logger: n.logger})
-	}
-	if err != nil {
+	if n.index, err = index.OpenLive(filepath.Join(n.config.Data, indexDir), index.Options{Logger: n.logger}); err != nil {
 		return err
 	}
 	n.store, err = local.Open(n.config.Data, local.Options{
@@ -115,6 +107,7 @@ func (n *Node) openFolder(context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.index.Start(n.store)
 	if r := n.store.Recovery(); r.Cut {
 		n.logger.Warn("an append had been interrupted; what it had written was never acknowledged and is cut off", "file", r.File, "offset", r.Offset, "sectors", r.Sectors)
 	}
@@ -157,7 +150,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
 	n.jobs = newJobs(n)
 	config := api.Config{
-		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: index.NewQueries(n.index, n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: signer,
+		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: signer,
 		Feed: n.feed, Sinks: n.sinks,
 		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry, Keys: n.keys, Subjects: subjects{n.keys, n.copies},
 		Handlers: map[string]http.Handler{

@@ -35,7 +35,7 @@ type operations struct{ n *Node }
 func (o operations) Status(context.Context) (api.NodeStatus, error) {
 	s := o.n.cell.Stats()
 	return api.NodeStatus{
-		Cell: o.n.cell.ID(), Seq: s.Head, Epoch: s.Epoch, Head: s.Head, IndexSeq: s.Followed, Accounts: s.Accounts,
+		Cell: o.n.cell.ID(), Seq: s.Head, Epoch: s.Epoch, Head: s.Head, IndexSeq: min(s.Followed, o.n.index.Applied()), Index: o.n.index.Building(), Accounts: s.Accounts,
 		Transfers: s.Transfers, MemoryBytes: residentMemory(), ClockHeld: s.ClockHeld, DiskFull: s.NoRoom, Version: Version(),
 	}, nil
 }
@@ -44,6 +44,15 @@ func (o operations) Status(context.Context) (api.NodeStatus, error) {
 func (o operations) AcceptClock(_ context.Context, by auth.Principal) error {
 	o.n.logger.Warn("the clock was accepted as it is", "by", by.Name)
 	o.n.cell.AcceptClock()
+	return nil
+}
+
+// RebuildIndex implements api.Node.
+func (o operations) RebuildIndex(_ context.Context, by auth.Principal) error {
+	if err := o.n.index.Rebuild(); err != nil {
+		return err
+	}
+	o.n.logger.Info("the index is built anew", "by", by.Name)
 	return nil
 }
 

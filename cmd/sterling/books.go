@@ -35,7 +35,7 @@ Everything is journaled with who and why.`,
 	}
 	f.register(c)
 	c.AddCommand(
-		newClose(&f), newCloses(&f), newShowClose(&f), newVerifyStatement(&f), newBooksKey(&f), newBooksTrial(&f), newPolicy(&f),
+		newClose(&f), newCloses(&f), newShowClose(&f), newVerifyStatement(&f), newBooksKey(&f), newTrialBalance(&f), newPolicy(&f),
 		newPropose(&f), newProposals(&f), newDecide(&f, ledgerv1.Verdict_VERDICT_APPROVE), newDecide(&f, ledgerv1.Verdict_VERDICT_REJECT),
 		newPrincipals(&f), newRevokePrincipal(&f),
 	)
@@ -345,34 +345,6 @@ func (s *session) booksKey(ctx context.Context) error {
 	}
 	s.printf("%x\n", r.GetPublicKey())
 	return nil
-}
-
-func newBooksTrial(f *ledgerFlags) *cobra.Command {
-	r := &ledgerv1.GetTrialBalanceRequest{}
-	c := &cobra.Command{
-		Use: "trial-balance", Short: "Show the trial balance of any days, as the books are now", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			for _, day := range []struct{ flag, text string }{{"--from", r.GetFrom()}, {"--through", r.GetThrough()}} {
-				if day.text != "" {
-					if err := checkDay(day.flag, day.text); err != nil {
-						return err
-					}
-				}
-			}
-			return f.with(c, func(ctx context.Context, s *session) error {
-				ctx, cancel := s.call(ctx)
-				defer cancel()
-				response, err := s.client.Books().GetTrialBalance(ctx, r)
-				if err != nil {
-					return err
-				}
-				return s.print(response, trialHead, trialRows(response.GetRows()))
-			})
-		},
-	}
-	c.Flags().StringVar(&r.From, "from", "", "first day, 2026-01-31 (default: the first there is)")
-	c.Flags().StringVar(&r.Through, "through", "", "last day (default: no end, days to come included)")
-	return c
 }
 
 // offset writes minutes ahead of UTC as +08:00.

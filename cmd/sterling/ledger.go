@@ -57,7 +57,7 @@ recorded the first time answers "exists" and changes nothing.`,
 	c.AddCommand(
 		newCreateAccounts(&f), newTransfer(&f), newPost(&f), newVoid(&f), newCreateTransfers(&f),
 		newTransaction(&f), newGetTransaction(&f), newSetMetadata(&f),
-		newAccounts(&f), newTransfers(&f), newStatement(&f), newBalances(&f), newQueryAccounts(&f), newQueryTransfers(&f),
+		newAccounts(&f), newTransfers(&f), newStatement(&f), newAsOf(&f), newTotals(&f), newTrialBalance(&f), newAgeing(&f), newAddresses(&f), newBalances(&f), newQueryAccounts(&f), newQueryTransfers(&f),
 		newFreeze(&f), newUnfreeze(&f), newFreezes(&f), newLimits(&f), newAssets(&f), newStatus(&f), newAcceptClock(&f),
 	)
 	return c

@@ -260,13 +260,26 @@ func newStatus(f *ledgerFlags) *cobra.Command {
 				if s.flags.output == "json" {
 					return s.printJSON(r)
 				}
-				s.printf("version    %s\ncell       %d, epoch %d\njournal    block %d\nindex      block %d\naccounts   %d\ntransfers  %d\nmemory     %d MB\nclock      %s\ndisk       %s\n",
-					r.GetVersion(), r.GetCell(), r.GetEpoch(), r.GetHead(), r.GetIndexSeq(), r.GetAccounts(), r.GetTransfers(),
+				s.printf("version    %s\ncell       %d, epoch %d\njournal    block %d\nindex      block %d%s\naccounts   %d\ntransfers  %d\nmemory     %d MB\nclock      %s\ndisk       %s\n",
+					r.GetVersion(), r.GetCell(), r.GetEpoch(), r.GetHead(), r.GetIndexSeq(), indexState(r), r.GetAccounts(), r.GetTransfers(),
 					r.GetMemoryBytes()/1e6, short(r.GetClock().String()), short(r.GetDisk().String()))
 				return nil
 			})
 		},
 	}
+}
+
+// indexState says what a person should know of the index, "" where all is well.
+func indexState(r *ledgerv1.StatusResponse) string {
+	switch r.GetIndex() {
+	case ledgerv1.IndexState_INDEX_STATE_BUILDING:
+		return fmt.Sprintf(", being built: %d%%, queries are unavailable until then", r.GetIndexPercent())
+	case ledgerv1.IndexState_INDEX_STATE_REBUILDING:
+		return fmt.Sprintf(", a new one is being built: %d%%", r.GetIndexPercent())
+	case ledgerv1.IndexState_INDEX_STATE_FAILED:
+		return ", the build of a new one failed: the server's log has the cause, `sterling index rebuild` tries again"
+	}
+	return ""
 }
 
 func newAcceptClock(f *ledgerFlags) *cobra.Command {

@@ -206,9 +206,24 @@ func (s *session) more(next uint64, q *filterFlags) {
 
 func newStatement(f *ledgerFlags) *cobra.Command {
 	var q filterFlags
+	var period periodFlags
 	c := &cobra.Command{
-		Use: "statement ACCOUNT", Short: "List the transfers of an account", Args: cobra.ExactArgs(1),
+		Use: "statement ACCOUNT", Short: "List the transfers of an account, or its statement of a period", Args: cobra.ExactArgs(1),
+		Long: `Without --from, --to and --by: the account's transfers as they were recorded, chosen by
+the other flags. With any of the three: its statement of that period, with the
+balances before, after each row, and at the end. ACCOUNT is then an id or an address.`,
 		RunE: func(c *cobra.Command, args []string) error {
+			if period.set() {
+				r := &ledgerv1.GetStatementRequest{}
+				var err error
+				if r.AccountId, r.Address, err = accountName(args[0]); err != nil {
+					return err
+				}
+				if err := period.request(r); err != nil {
+					return err
+				}
+				return f.with(c, func(ctx context.Context, s *session) error { return s.statement(ctx, r, max(q.limit, 1)) })
+			}
 			filter, err := q.ofAccount(args[0])
 			if err != nil {
 				return err
@@ -229,6 +244,7 @@ func newStatement(f *ledgerFlags) *cobra.Command {
 		},
 	}
 	q.registerSides(c)
+	period.register(c)
 	return c
 }
 

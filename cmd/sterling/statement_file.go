@@ -262,7 +262,7 @@ func trialRows(rows []*ledgerv1.TrialRow) (list [][]string) {
 		list = append(list, line(r, strconv.Itoa(int(r.GetCode()))))
 	}
 	for _, t := range totals(rows) {
-		list = append(list, line(t, "total"))
+		list = append(list, line(t, "all"))
 	}
 	return list
 }

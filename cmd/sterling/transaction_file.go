@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,7 +86,7 @@ func parseTransaction(data []byte) (*transactionFile, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("it is empty")
 		}
-		return nil, err
+		return nil, plainYAML(err)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("it has more than one document: one transaction a file")
@@ -94,6 +95,20 @@ func parseTransaction(data []byte) (*transactionFile, error) {
 		return nil, errors.New("it has no legs")
 	}
 	return &f, nil
+}
+
+// plainYAML writes an error of YAML on one line, without the names of our types.
+func plainYAML(err error) error {
+	var list *yaml.TypeError
+	if !errors.As(err, &list) {
+		return err
+	}
+	var lines []string
+	for _, line := range list.Errors {
+		line, _, _ = strings.Cut(line, " in type ")
+		lines = append(lines, line)
+	}
+	return errors.New(strings.Join(lines, "; "))
 }
 
 // fileMeta reads metadata of a file. Keys may have types, as with --meta; without one the value's own type counts.
@@ -106,7 +121,7 @@ func fileMeta(nodes map[string]yaml.Node) (map[string]*ledgerv1.MetadataValue, e
 		if node.Kind != yaml.ScalarNode {
 			return nil, fmt.Errorf("metadata %s is no single value", name)
 		}
-		if !bytes.ContainsRune([]byte(name), ':') {
+		if !strings.Contains(name, ":") {
 			switch node.ShortTag() {
 			case "!!int":
 				name += ":int"

@@ -127,6 +127,67 @@ func (DiskState) EnumDescriptor() ([]byte, []int) {
 	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{1}
 }
 
+// IndexState says whether queries are answered.
+type IndexState int32
+
+const (
+	IndexState_INDEX_STATE_UNSPECIFIED IndexState = 0
+	// Whole: it follows the journal.
+	IndexState_INDEX_STATE_OK IndexState = 1
+	// Being built from the journal: queries are unavailable until then.
+	IndexState_INDEX_STATE_BUILDING IndexState = 2
+	// Being built anew, while the present one answers.
+	IndexState_INDEX_STATE_REBUILDING IndexState = 3
+	// The build failed; the server's log has the cause. Queries are answered only
+	// where an index was there before.
+	IndexState_INDEX_STATE_FAILED IndexState = 4
+)
+
+// Enum value maps for IndexState.
+var (
+	IndexState_name = map[int32]string{
+		0: "INDEX_STATE_UNSPECIFIED",
+		1: "INDEX_STATE_OK",
+		2: "INDEX_STATE_BUILDING",
+		3: "INDEX_STATE_REBUILDING",
+		4: "INDEX_STATE_FAILED",
+	}
+	IndexState_value = map[string]int32{
+		"INDEX_STATE_UNSPECIFIED": 0,
+		"INDEX_STATE_OK":          1,
+		"INDEX_STATE_BUILDING":    2,
+		"INDEX_STATE_REBUILDING":  3,
+		"INDEX_STATE_FAILED":      4,
+	}
+)
+
+func (x IndexState) Enum() *IndexState {
+	p := new(IndexState)
+	*p = x
+	return p
+}
+
+func (x IndexState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IndexState) Descriptor() protoreflect.EnumDescriptor {
+	return file_sterling_ledger_v1_admin_proto_enumTypes[2].Descriptor()
+}
+
+func (IndexState) Type() protoreflect.EnumType {
+	return &file_sterling_ledger_v1_admin_proto_enumTypes[2]
+}
+
+func (x IndexState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IndexState.Descriptor instead.
+func (IndexState) EnumDescriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -184,7 +245,13 @@ type StatusResponse struct {
 	Clock       ClockState `protobuf:"varint,9,opt,name=clock,proto3,enum=sterling.ledger.v1.ClockState" json:"clock,omitempty"`
 	Disk        DiskState  `protobuf:"varint,10,opt,name=disk,proto3,enum=sterling.ledger.v1.DiskState" json:"disk,omitempty"`
 	// Version of the program.
-	Version       string `protobuf:"bytes,11,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,11,opt,name=version,proto3" json:"version,omitempty"`
+	// The index; index_seq is the last block it has.
+	Index IndexState `protobuf:"varint,30,opt,name=index,proto3,enum=sterling.ledger.v1.IndexState" json:"index,omitempty"`
+	// Blocks that the index being built has read; without one, head.
+	IndexBuilt uint64 `protobuf:"varint,31,opt,name=index_built,json=indexBuilt,proto3" json:"index_built,omitempty"`
+	// The same of head, in percent: 100 only where nothing is left.
+	IndexPercent  uint32 `protobuf:"varint,32,opt,name=index_percent,json=indexPercent,proto3" json:"index_percent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -296,6 +363,27 @@ func (x *StatusResponse) GetVersion() string {
 	return ""
 }
 
+func (x *StatusResponse) GetIndex() IndexState {
+	if x != nil {
+		return x.Index
+	}
+	return IndexState_INDEX_STATE_UNSPECIFIED
+}
+
+func (x *StatusResponse) GetIndexBuilt() uint64 {
+	if x != nil {
+		return x.IndexBuilt
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetIndexPercent() uint32 {
+	if x != nil {
+		return x.IndexPercent
+	}
+	return 0
+}
+
 type AcceptClockRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -373,7 +461,7 @@ var File_sterling_ledger_v1_admin_proto protoreflect.FileDescriptor
 const file_sterling_ledger_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x1esterling/ledger/v1/admin.proto\x12\x12sterling.ledger.v1\"\x0f\n" +
-	"\rStatusRequest\"\xdd\x02\n" +
+	"\rStatusRequest\"\xd9\x03\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n" +
@@ -386,7 +474,11 @@ const file_sterling_ledger_v1_admin_proto_rawDesc = "" +
 	"\x05clock\x18\t \x01(\x0e2\x1e.sterling.ledger.v1.ClockStateR\x05clock\x121\n" +
 	"\x04disk\x18\n" +
 	" \x01(\x0e2\x1d.sterling.ledger.v1.DiskStateR\x04disk\x12\x18\n" +
-	"\aversion\x18\v \x01(\tR\aversion\"\x14\n" +
+	"\aversion\x18\v \x01(\tR\aversion\x124\n" +
+	"\x05index\x18\x1e \x01(\x0e2\x1e.sterling.ledger.v1.IndexStateR\x05index\x12\x1f\n" +
+	"\vindex_built\x18\x1f \x01(\x04R\n" +
+	"indexBuilt\x12#\n" +
+	"\rindex_percent\x18  \x01(\rR\findexPercent\"\x14\n" +
 	"\x12AcceptClockRequest\"\x15\n" +
 	"\x13AcceptClockResponse*S\n" +
 	"\n" +
@@ -397,7 +489,14 @@ const file_sterling_ledger_v1_admin_proto_rawDesc = "" +
 	"\tDiskState\x12\x1a\n" +
 	"\x16DISK_STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rDISK_STATE_OK\x10\x01\x12\x13\n" +
-	"\x0fDISK_STATE_FULL\x10\x022\xbf\x01\n" +
+	"\x0fDISK_STATE_FULL\x10\x02*\x8b\x01\n" +
+	"\n" +
+	"IndexState\x12\x1b\n" +
+	"\x17INDEX_STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eINDEX_STATE_OK\x10\x01\x12\x18\n" +
+	"\x14INDEX_STATE_BUILDING\x10\x02\x12\x1a\n" +
+	"\x16INDEX_STATE_REBUILDING\x10\x03\x12\x16\n" +
+	"\x12INDEX_STATE_FAILED\x10\x042\xbf\x01\n" +
 	"\fAdminService\x12O\n" +
 	"\x06Status\x12!.sterling.ledger.v1.StatusRequest\x1a\".sterling.ledger.v1.StatusResponse\x12^\n" +
 	"\vAcceptClock\x12&.sterling.ledger.v1.AcceptClockRequest\x1a'.sterling.ledger.v1.AcceptClockResponseBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
@@ -414,28 +513,30 @@ func file_sterling_ledger_v1_admin_proto_rawDescGZIP() []byte {
 	return file_sterling_ledger_v1_admin_proto_rawDescData
 }
 
-var file_sterling_ledger_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_sterling_ledger_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_sterling_ledger_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_sterling_ledger_v1_admin_proto_goTypes = []any{
 	(ClockState)(0),             // 0: sterling.ledger.v1.ClockState
 	(DiskState)(0),              // 1: sterling.ledger.v1.DiskState
-	(*StatusRequest)(nil),       // 2: sterling.ledger.v1.StatusRequest
-	(*StatusResponse)(nil),      // 3: sterling.ledger.v1.StatusResponse
-	(*AcceptClockRequest)(nil),  // 4: sterling.ledger.v1.AcceptClockRequest
-	(*AcceptClockResponse)(nil), // 5: sterling.ledger.v1.AcceptClockResponse
+	(IndexState)(0),             // 2: sterling.ledger.v1.IndexState
+	(*StatusRequest)(nil),       // 3: sterling.ledger.v1.StatusRequest
+	(*StatusResponse)(nil),      // 4: sterling.ledger.v1.StatusResponse
+	(*AcceptClockRequest)(nil),  // 5: sterling.ledger.v1.AcceptClockRequest
+	(*AcceptClockResponse)(nil), // 6: sterling.ledger.v1.AcceptClockResponse
 }
 var file_sterling_ledger_v1_admin_proto_depIdxs = []int32{
 	0, // 0: sterling.ledger.v1.StatusResponse.clock:type_name -> sterling.ledger.v1.ClockState
 	1, // 1: sterling.ledger.v1.StatusResponse.disk:type_name -> sterling.ledger.v1.DiskState
-	2, // 2: sterling.ledger.v1.AdminService.Status:input_type -> sterling.ledger.v1.StatusRequest
-	4, // 3: sterling.ledger.v1.AdminService.AcceptClock:input_type -> sterling.ledger.v1.AcceptClockRequest
-	3, // 4: sterling.ledger.v1.AdminService.Status:output_type -> sterling.ledger.v1.StatusResponse
-	5, // 5: sterling.ledger.v1.AdminService.AcceptClock:output_type -> sterling.ledger.v1.AcceptClockResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 2: sterling.ledger.v1.StatusResponse.index:type_name -> sterling.ledger.v1.IndexState
+	3, // 3: sterling.ledger.v1.AdminService.Status:input_type -> sterling.ledger.v1.StatusRequest
+	5, // 4: sterling.ledger.v1.AdminService.AcceptClock:input_type -> sterling.ledger.v1.AcceptClockRequest
+	4, // 5: sterling.ledger.v1.AdminService.Status:output_type -> sterling.ledger.v1.StatusResponse
+	6, // 6: sterling.ledger.v1.AdminService.AcceptClock:output_type -> sterling.ledger.v1.AcceptClockResponse
+	5, // [5:7] is the sub-list for method output_type
+	3, // [3:5] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_sterling_ledger_v1_admin_proto_init() }
@@ -448,7 +549,7 @@ func file_sterling_ledger_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_ledger_v1_admin_proto_rawDesc), len(file_sterling_ledger_v1_admin_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esterling/ledger/v1/admin.proto\x12\x12sterling.ledger.v1\"\x0f\n\rStatusRequest\"\xdd\x02\n\x0eStatusResponse\x12\x12\n\x04\x63\x65ll\x18\x01 \x01(\x04R\x04\x63\x65ll\x12\x10\n\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n\x05\x65poch\x18\x03 \x01(\x04R\x05\x65poch\x12\x12\n\x04head\x18\x04 \x01(\x04R\x04head\x12\x1b\n\tindex_seq\x18\x05 \x01(\x04R\x08indexSeq\x12\x1a\n\x08\x61\x63\x63ounts\x18\x06 \x01(\x04R\x08\x61\x63\x63ounts\x12\x1c\n\ttransfers\x18\x07 \x01(\x04R\ttransfers\x12!\n\x0cmemory_bytes\x18\x08 \x01(\x04R\x0bmemoryBytes\x12\x34\n\x05\x63lock\x18\t \x01(\x0e\x32\x1e.sterling.ledger.v1.ClockStateR\x05\x63lock\x12\x31\n\x04\x64isk\x18\n \x01(\x0e\x32\x1d.sterling.ledger.v1.DiskStateR\x04\x64isk\x12\x18\n\x07version\x18\x0b \x01(\tR\x07version\"\x14\n\x12\x41\x63\x63\x65ptClockRequest\"\x15\n\x13\x41\x63\x63\x65ptClockResponse*S\n\nClockState\x12\x1b\n\x17\x43LOCK_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43LOCK_STATE_OK\x10\x01\x12\x14\n\x10\x43LOCK_STATE_HELD\x10\x02*O\n\tDiskState\x12\x1a\n\x16\x44ISK_STATE_UNSPECIFIED\x10\x00\x12\x11\n\rDISK_STATE_OK\x10\x01\x12\x13\n\x0f\x44ISK_STATE_FULL\x10\x02\x32\xbf\x01\n\x0c\x41\x64minService\x12O\n\x06Status\x12!.sterling.ledger.v1.StatusRequest\x1a\".sterling.ledger.v1.StatusResponse\x12^\n\x0b\x41\x63\x63\x65ptClock\x12&.sterling.ledger.v1.AcceptClockRequest\x1a\'.sterling.ledger.v1.AcceptClockResponseBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esterling/ledger/v1/admin.proto\x12\x12sterling.ledger.v1\"\x0f\n\rStatusRequest\"\xd9\x03\n\x0eStatusResponse\x12\x12\n\x04\x63\x65ll\x18\x01 \x01(\x04R\x04\x63\x65ll\x12\x10\n\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n\x05\x65poch\x18\x03 \x01(\x04R\x05\x65poch\x12\x12\n\x04head\x18\x04 \x01(\x04R\x04head\x12\x1b\n\tindex_seq\x18\x05 \x01(\x04R\x08indexSeq\x12\x1a\n\x08\x61\x63\x63ounts\x18\x06 \x01(\x04R\x08\x61\x63\x63ounts\x12\x1c\n\ttransfers\x18\x07 \x01(\x04R\ttransfers\x12!\n\x0cmemory_bytes\x18\x08 \x01(\x04R\x0bmemoryBytes\x12\x34\n\x05\x63lock\x18\t \x01(\x0e\x32\x1e.sterling.ledger.v1.ClockStateR\x05\x63lock\x12\x31\n\x04\x64isk\x18\n \x01(\x0e\x32\x1d.sterling.ledger.v1.DiskStateR\x04\x64isk\x12\x18\n\x07version\x18\x0b \x01(\tR\x07version\x12\x34\n\x05index\x18\x1e \x01(\x0e\x32\x1e.sterling.ledger.v1.IndexStateR\x05index\x12\x1f\n\x0bindex_built\x18\x1f \x01(\x04R\nindexBuilt\x12#\n\rindex_percent\x18  \x01(\rR\x0cindexPercent\"\x14\n\x12\x41\x63\x63\x65ptClockRequest\"\x15\n\x13\x41\x63\x63\x65ptClockResponse*S\n\nClockState\x12\x1b\n\x17\x43LOCK_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43LOCK_STATE_OK\x10\x01\x12\x14\n\x10\x43LOCK_STATE_HELD\x10\x02*O\n\tDiskState\x12\x1a\n\x16\x44ISK_STATE_UNSPECIFIED\x10\x00\x12\x11\n\rDISK_STATE_OK\x10\x01\x12\x13\n\x0f\x44ISK_STATE_FULL\x10\x02*\x8b\x01\n\nIndexState\x12\x1b\n\x17INDEX_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eINDEX_STATE_OK\x10\x01\x12\x18\n\x14INDEX_STATE_BUILDING\x10\x02\x12\x1a\n\x16INDEX_STATE_REBUILDING\x10\x03\x12\x16\n\x12INDEX_STATE_FAILED\x10\x04\x32\xbf\x01\n\x0c\x41\x64minService\x12O\n\x06Status\x12!.sterling.ledger.v1.StatusRequest\x1a\".sterling.ledger.v1.StatusResponse\x12^\n\x0b\x41\x63\x63\x65ptClock\x12&.sterling.ledger.v1.AcceptClockRequest\x1a\'.sterling.ledger.v1.AcceptClockResponseBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sterling.ledger.v1.admin_pb2', globals())
@@ -21,18 +21,20 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'ZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1'
-  _CLOCKSTATE._serialized_start=468
-  _CLOCKSTATE._serialized_end=551
-  _DISKSTATE._serialized_start=553
-  _DISKSTATE._serialized_end=632
+  _CLOCKSTATE._serialized_start=592
+  _CLOCKSTATE._serialized_end=675
+  _DISKSTATE._serialized_start=677
+  _DISKSTATE._serialized_end=756
+  _INDEXSTATE._serialized_start=759
+  _INDEXSTATE._serialized_end=898
   _STATUSREQUEST._serialized_start=54
   _STATUSREQUEST._serialized_end=69
   _STATUSRESPONSE._serialized_start=72
-  _STATUSRESPONSE._serialized_end=421
-  _ACCEPTCLOCKREQUEST._serialized_start=423
-  _ACCEPTCLOCKREQUEST._serialized_end=443
-  _ACCEPTCLOCKRESPONSE._serialized_start=445
-  _ACCEPTCLOCKRESPONSE._serialized_end=466
-  _ADMINSERVICE._serialized_start=635
-  _ADMINSERVICE._serialized_end=826
+  _STATUSRESPONSE._serialized_end=545
+  _ACCEPTCLOCKREQUEST._serialized_start=547
+  _ACCEPTCLOCKREQUEST._serialized_end=567
+  _ACCEPTCLOCKRESPONSE._serialized_start=569
+  _ACCEPTCLOCKRESPONSE._serialized_end=590
+  _ADMINSERVICE._serialized_start=901
+  _ADMINSERVICE._serialized_end=1092
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 DISK_STATE_FULL: DiskState
 DISK_STATE_OK: DiskState
 DISK_STATE_UNSPECIFIED: DiskState
+INDEX_STATE_BUILDING: IndexState
+INDEX_STATE_FAILED: IndexState
+INDEX_STATE_OK: IndexState
+INDEX_STATE_REBUILDING: IndexState
+INDEX_STATE_UNSPECIFIED: IndexState
 
 class AcceptClockRequest(_message.Message):
     __slots__ = []
@@ -24,13 +29,16 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ["accounts", "cell", "clock", "disk", "epoch", "head", "index_seq", "memory_bytes", "seq", "transfers", "version"]
+    __slots__ = ["accounts", "cell", "clock", "disk", "epoch", "head", "index", "index_built", "index_percent", "index_seq", "memory_bytes", "seq", "transfers", "version"]
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     CELL_FIELD_NUMBER: _ClassVar[int]
     CLOCK_FIELD_NUMBER: _ClassVar[int]
     DISK_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
+    INDEX_BUILT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    INDEX_PERCENT_FIELD_NUMBER: _ClassVar[int]
     INDEX_SEQ_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -42,15 +50,21 @@ class StatusResponse(_message.Message):
     disk: DiskState
     epoch: int
     head: int
+    index: IndexState
+    index_built: int
+    index_percent: int
     index_seq: int
     memory_bytes: int
     seq: int
     transfers: int
     version: str
-    def __init__(self, cell: _Optional[int] = ..., seq: _Optional[int] = ..., epoch: _Optional[int] = ..., head: _Optional[int] = ..., index_seq: _Optional[int] = ..., accounts: _Optional[int] = ..., transfers: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., clock: _Optional[_Union[ClockState, str]] = ..., disk: _Optional[_Union[DiskState, str]] = ..., version: _Optional[str] = ...) -> None: ...
+    def __init__(self, cell: _Optional[int] = ..., seq: _Optional[int] = ..., epoch: _Optional[int] = ..., head: _Optional[int] = ..., index_seq: _Optional[int] = ..., accounts: _Optional[int] = ..., transfers: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., clock: _Optional[_Union[ClockState, str]] = ..., disk: _Optional[_Union[DiskState, str]] = ..., version: _Optional[str] = ..., index: _Optional[_Union[IndexState, str]] = ..., index_built: _Optional[int] = ..., index_percent: _Optional[int] = ...) -> None: ...
 
 class ClockState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
 
 class DiskState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = []
+
+class IndexState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []

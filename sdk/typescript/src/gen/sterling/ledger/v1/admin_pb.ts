@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sterling/ledger/v1/admin.proto.
  */
 export const file_sterling_ledger_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zdGVybGluZy9sZWRnZXIvdjEvYWRtaW4ucHJvdG8SEnN0ZXJsaW5nLmxlZGdlci52MSIPCg1TdGF0dXNSZXF1ZXN0IoMCCg5TdGF0dXNSZXNwb25zZRIMCgRjZWxsGAEgASgEEgsKA3NlcRgCIAEoBBINCgVlcG9jaBgDIAEoBBIMCgRoZWFkGAQgASgEEhEKCWluZGV4X3NlcRgFIAEoBBIQCghhY2NvdW50cxgGIAEoBBIRCgl0cmFuc2ZlcnMYByABKAQSFAoMbWVtb3J5X2J5dGVzGAggASgEEi0KBWNsb2NrGAkgASgOMh4uc3RlcmxpbmcubGVkZ2VyLnYxLkNsb2NrU3RhdGUSKwoEZGlzaxgKIAEoDjIdLnN0ZXJsaW5nLmxlZGdlci52MS5EaXNrU3RhdGUSDwoHdmVyc2lvbhgLIAEoCSIUChJBY2NlcHRDbG9ja1JlcXVlc3QiFQoTQWNjZXB0Q2xvY2tSZXNwb25zZSpTCgpDbG9ja1N0YXRlEhsKF0NMT0NLX1NUQVRFX1VOU1BFQ0lGSUVEEAASEgoOQ0xPQ0tfU1RBVEVfT0sQARIUChBDTE9DS19TVEFURV9IRUxEEAIqTwoJRGlza1N0YXRlEhoKFkRJU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIRCg1ESVNLX1NUQVRFX09LEAESEwoPRElTS19TVEFURV9GVUxMEAIyvwEKDEFkbWluU2VydmljZRJPCgZTdGF0dXMSIS5zdGVybGluZy5sZWRnZXIudjEuU3RhdHVzUmVxdWVzdBoiLnN0ZXJsaW5nLmxlZGdlci52MS5TdGF0dXNSZXNwb25zZRJeCgtBY2NlcHRDbG9jaxImLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NlcHRDbG9ja1JlcXVlc3QaJy5zdGVybGluZy5sZWRnZXIudjEuQWNjZXB0Q2xvY2tSZXNwb25zZUJHWkVnaXRodWIuY29tL3N0ZXJsaW5ncnVuL3N0ZXJsaW5nL3Byb3RvL2dlbi9zdGVybGluZy9sZWRnZXIvdjE7bGVkZ2VydjFiBnByb3RvMw");
+  fileDesc("Ch5zdGVybGluZy9sZWRnZXIvdjEvYWRtaW4ucHJvdG8SEnN0ZXJsaW5nLmxlZGdlci52MSIPCg1TdGF0dXNSZXF1ZXN0It4CCg5TdGF0dXNSZXNwb25zZRIMCgRjZWxsGAEgASgEEgsKA3NlcRgCIAEoBBINCgVlcG9jaBgDIAEoBBIMCgRoZWFkGAQgASgEEhEKCWluZGV4X3NlcRgFIAEoBBIQCghhY2NvdW50cxgGIAEoBBIRCgl0cmFuc2ZlcnMYByABKAQSFAoMbWVtb3J5X2J5dGVzGAggASgEEi0KBWNsb2NrGAkgASgOMh4uc3RlcmxpbmcubGVkZ2VyLnYxLkNsb2NrU3RhdGUSKwoEZGlzaxgKIAEoDjIdLnN0ZXJsaW5nLmxlZGdlci52MS5EaXNrU3RhdGUSDwoHdmVyc2lvbhgLIAEoCRItCgVpbmRleBgeIAEoDjIeLnN0ZXJsaW5nLmxlZGdlci52MS5JbmRleFN0YXRlEhMKC2luZGV4X2J1aWx0GB8gASgEEhUKDWluZGV4X3BlcmNlbnQYICABKA0iFAoSQWNjZXB0Q2xvY2tSZXF1ZXN0IhUKE0FjY2VwdENsb2NrUmVzcG9uc2UqUwoKQ2xvY2tTdGF0ZRIbChdDTE9DS19TVEFURV9VTlNQRUNJRklFRBAAEhIKDkNMT0NLX1NUQVRFX09LEAESFAoQQ0xPQ0tfU1RBVEVfSEVMRBACKk8KCURpc2tTdGF0ZRIaChZESVNLX1NUQVRFX1VOU1BFQ0lGSUVEEAASEQoNRElTS19TVEFURV9PSxABEhMKD0RJU0tfU1RBVEVfRlVMTBACKosBCgpJbmRleFN0YXRlEhsKF0lOREVYX1NUQVRFX1VOU1BFQ0lGSUVEEAASEgoOSU5ERVhfU1RBVEVfT0sQARIYChRJTkRFWF9TVEFURV9CVUlMRElORxACEhoKFklOREVYX1NUQVRFX1JFQlVJTERJTkcQAxIWChJJTkRFWF9TVEFURV9GQUlMRUQQBDK/AQoMQWRtaW5TZXJ2aWNlEk8KBlN0YXR1cxIhLnN0ZXJsaW5nLmxlZGdlci52MS5TdGF0dXNSZXF1ZXN0GiIuc3RlcmxpbmcubGVkZ2VyLnYxLlN0YXR1c1Jlc3BvbnNlEl4KC0FjY2VwdENsb2NrEiYuc3RlcmxpbmcubGVkZ2VyLnYxLkFjY2VwdENsb2NrUmVxdWVzdBonLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NlcHRDbG9ja1Jlc3BvbnNlQkdaRWdpdGh1Yi5jb20vc3RlcmxpbmdydW4vc3RlcmxpbmcvcHJvdG8vZ2VuL3N0ZXJsaW5nL2xlZGdlci92MTtsZWRnZXJ2MWIGcHJvdG8z");
 
 /**
  * @generated from message sterling.ledger.v1.StatusRequest
@@ -103,6 +103,27 @@ export type StatusResponse = Message<"sterling.ledger.v1.StatusResponse"> & {
    * @generated from field: string version = 11;
    */
   version: string;
+
+  /**
+   * The index; index_seq is the last block it has.
+   *
+   * @generated from field: sterling.ledger.v1.IndexState index = 30;
+   */
+  index: IndexState;
+
+  /**
+   * Blocks that the index being built has read; without one, head.
+   *
+   * @generated from field: uint64 index_built = 31;
+   */
+  indexBuilt: bigint;
+
+  /**
+   * The same of head, in percent: 100 only where nothing is left.
+   *
+   * @generated from field: uint32 index_percent = 32;
+   */
+  indexPercent: number;
 };
 
 /**
@@ -201,6 +222,53 @@ export enum DiskState {
  */
 export const DiskStateSchema: GenEnum<DiskState> = /*@__PURE__*/
   enumDesc(file_sterling_ledger_v1_admin, 1);
+
+/**
+ * IndexState says whether queries are answered.
+ *
+ * @generated from enum sterling.ledger.v1.IndexState
+ */
+export enum IndexState {
+  /**
+   * @generated from enum value: INDEX_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Whole: it follows the journal.
+   *
+   * @generated from enum value: INDEX_STATE_OK = 1;
+   */
+  OK = 1,
+
+  /**
+   * Being built from the journal: queries are unavailable until then.
+   *
+   * @generated from enum value: INDEX_STATE_BUILDING = 2;
+   */
+  BUILDING = 2,
+
+  /**
+   * Being built anew, while the present one answers.
+   *
+   * @generated from enum value: INDEX_STATE_REBUILDING = 3;
+   */
+  REBUILDING = 3,
+
+  /**
+   * The build failed; the server's log has the cause. Queries are answered only
+   * where an index was there before.
+   *
+   * @generated from enum value: INDEX_STATE_FAILED = 4;
+   */
+  FAILED = 4,
+}
+
+/**
+ * Describes the enum sterling.ledger.v1.IndexState.
+ */
+export const IndexStateSchema: GenEnum<IndexState> = /*@__PURE__*/
+  enumDesc(file_sterling_ledger_v1_admin, 2);
 
 /**
  * AdminService shows and steers the node; it moves no money.

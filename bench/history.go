@@ -1,0 +1,182 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sterlingrun/sterling/money"
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+)
+
+const (
+	askedPerSecond = 2000
+	askers         = 32
+	statementRows  = 100
+)
+
+// history measures statements and as-of balances beside half of the write load that the server has just sustained.
+func history(ctx context.Context, b *bench) (Result, error) {
+	var result Result
+	err := b.serve(ctx, 0, func(s *server) error {
+		return b.with(ctx, s, wireForm(16, 100), func(l *load) error {
+			began := time.Now()
+			most, err := l.run(ctx, b.Warmup, b.window(10*time.Second))
+			if err != nil {
+				return err
+			}
+			half := max(1, int(most.perSecond()/2/100))
+			result.Measures = append(result.Measures, Measure{Name: "writes alone", Unit: perSecond, Value: most.perSecond()})
+			for _, q := range []question{
+				{"statements", true, ledgerv1.HistoryService_GetStatement_FullMethodName, func(account string, since uint64) proto.Message {
+					return &ledgerv1.GetStatementRequest{AccountId: account, TimestampMin: since, Limit: statementRows}
+				}},
+				{"balances as of", false, ledgerv1.HistoryService_GetBalanceAsOf_FullMethodName, func(account string, at uint64) proto.Message {
+					return &ledgerv1.GetBalanceAsOfRequest{AccountId: account, Timestamp: at}
+				}},
+			} {
+				a, writes, err := b.ask(ctx, s, l, q, half, began)
+				if err != nil {
+					return fmt.Errorf("%s: %w", q.name, err)
+				}
+				result.Measures = append(result.Measures,
+					Measure{Name: q.name + ", p99", Unit: "ms", Value: ms(a.latency.Quantile(0.99)), AtLeast: 5, Less: true},
+					Measure{Name: q.name + ", p50", Unit: "ms", Value: ms(a.latency.Quantile(0.5))},
+					Measure{Name: q.name, Unit: perSecond, Value: a.perSecond, AtLeast: 0.95 * askedPerSecond},
+					Measure{Name: q.name + ", writes beside", Unit: perSecond, Value: writes})
+				if a.rows > 0 {
+					result.Measures = append(result.Measures, Measure{Name: q.name + ", rows each", Unit: "number", Value: a.rows})
+				}
+			}
+			return nil
+		})
+	})
+	return result, err
+}
+
+// question is one way to ask about the past of an account.
+type question struct {
+	name     string
+	profiled bool // a profile that was asked for is taken here
+	method   string
+	request  func(account string, moment uint64) proto.Message
+}
+
+// statementRow is the number of the field that a statement's rows are in.
+const statementRow = 5
+
+// rowsIn counts the rows of an encoded answer: the server is measured, so its answers are not decoded.
+func rowsIn(answer []byte) (rows int, err error) {
+	for len(answer) > 0 {
+		field, kind, n := protowire.ConsumeTag(answer)
+		if n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		if answer = answer[n:]; field == statementRow {
+			rows++
+		}
+		if n = protowire.ConsumeFieldValue(field, kind, answer); n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		answer = answer[n:]
+	}
+	return rows, nil
+}
+
+// answers is what a question showed.
+type answers struct {
+	latency         Histogram
+	perSecond, rows float64
+}
+
+// ask puts a question at a fixed rate, about any account and any moment since began, while the load writes half of what
+// it can. Latency counts from when a question was due.
+func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls int, began time.Time) (*answers, float64, error) {
+	conns, err := dial(s.address, 8)
+	if err != nil {
+		return nil, 0, err
+	}
+	window := b.window(10 * time.Second)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	asked := authorized(ctx, s.token)
+	var writes []sample
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		var err error
+		if writes, err = l.paced(ctx, calls, window); err != nil {
+			cancel(err)
+		}
+	})
+	profiled := make(chan error, 1)
+	if q.profiled {
+		go func() { profiled <- <-b.profile(ctx, s, 0, window) }()
+	} else {
+		profiled <- nil
+	}
+	a := &answers{}
+	each := make([]client, askers)
+	var next atomic.Int64
+	var asking sync.WaitGroup
+	start := time.Now()
+	for i := range each {
+		asking.Go(func() {
+			if err := b.asker(asked, conns[i%len(conns)], q, &next, start, window, began, &each[i]); err != nil && ctx.Err() == nil {
+				cancel(err)
+			}
+		})
+	}
+	asking.Wait()
+	took := time.Since(start).Seconds()
+	writing.Wait()
+	var count, rows uint64
+	for i := range each {
+		a.latency.Merge(&each[i].latency)
+		count, rows = count+each[i].calls, rows+each[i].transfers
+	}
+	a.perSecond, a.rows = float64(count)/took, float64(rows)/float64(max(1, count))
+	written := 0
+	for i := range writes {
+		written += writes[i].transfers
+	}
+	return a, float64(written) / window.Seconds(), errors.Join(context.Cause(ctx), <-profiled, closeAll(conns))
+}
+
+func (b *bench) asker(ctx context.Context, conn *grpc.ClientConn, q question, next *atomic.Int64, start time.Time, window time.Duration, began time.Time, c *client) error {
+	var answer []byte
+	random := splitmix(uint64(start.UnixNano()))
+	total := int64(window.Seconds() * askedPerSecond)
+	for k := next.Add(1) - 1; k < total; k = next.Add(1) - 1 {
+		due := start.Add(time.Duration(k) * time.Second / askedPerSecond)
+		if err := sleepUntil(ctx, due); err != nil {
+			return err
+		}
+		random += splitmix(k) //nolint:gosec // ≥ 0
+		account, err := money.ParseBytes(b.book.digits(random.below(b.Accounts)))
+		if err != nil {
+			return err
+		}
+		moment := began.Add(time.Duration(random.next() % uint64(max(1, start.Sub(began))))) //nolint:gosec // positive
+		request, err := proto.Marshal(q.request(account.String(), uint64(moment.UnixNano())))
+		if err != nil {
+			return err
+		}
+		if err := conn.Invoke(ctx, q.method, &request, &answer, grpc.ForceCodecV2(rawCodec{})); err != nil {
+			return err
+		}
+		rows, err := rowsIn(answer)
+		if err != nil {
+			return err
+		}
+		c.latency.Record(time.Since(due))
+		c.calls, c.transfers = c.calls+1, c.transfers+uint64(rows) //nolint:gosec // ≥ 0
+	}
+	return nil
+}

@@ -364,7 +364,7 @@ func parseOffset(text string) (int32, error) {
 	}
 	hours, err := strconv.ParseUint(text[1:3], 10, 8)
 	minutes, err2 := strconv.ParseUint(text[4:], 10, 8)
-	total := int32(hours*60 + minutes) //nolint:gosec // < 2^16
+	total := int32(hours*60 + minutes)
 	if err != nil || err2 != nil || minutes > 59 || total > 18*60 {
 		return 0, bad
 	}

@@ -45,13 +45,21 @@ func (s *session) proposals(ctx context.Context, r *ledgerv1.ListProposalsReques
 	for _, p := range list {
 		rows = append(rows, []string{
 			p.GetRequest().GetId(), p.GetKind(), proposalState(p), p.GetActor(), stamp(p.GetTimestamp()),
-			stamp(p.GetRequest().GetExpires()), plain(p.GetRequest().GetReason()), dash(p.GetDecidedBy()), plain(p.GetDecidedReason()),
+			stamp(p.GetRequest().GetExpires()), plain(p.GetRequest().GetReason()), dash(p.GetDecidedBy()), decidedReason(p),
 		})
 	}
 	if err := s.print(response, "ID KIND STATE BY TIME EXPIRES REASON DECIDED-BY DECIDED-REASON", rows); err != nil || s.flags.output == "json" || r.GetId() == "" {
 		return err
 	}
 	return s.printProposed(ctx, list[0].GetRequest())
+}
+
+// decidedReason is why it was decided so, "-" while it was not.
+func decidedReason(p *ledgerv1.Proposal) string {
+	if p.GetVerdict() == ledgerv1.Verdict_VERDICT_UNSPECIFIED {
+		return "-"
+	}
+	return plain(p.GetDecidedReason())
 }
 
 // proposalState is open, approved, rejected or expired.

@@ -71,7 +71,7 @@ func (f *ledgerFlags) proposal(c *cobra.Command, fill func(ctx context.Context, 
 func (s *session) newProposal(p *proposeFlags) (*ledgerv1.ProposeRequest, error) {
 	r := &ledgerv1.ProposeRequest{Reason: p.reason}
 	if life, err := time.ParseDuration(p.expires); err == nil && life > 0 {
-		r.Expires = uint64(time.Now().Add(life).UnixNano()) //nolint:gosec // after 1970
+		r.Expires = uint64(time.Now().Add(life).UnixNano())
 	} else if r.Expires, err = parseTime(p.expires); err != nil {
 		return nil, usage("--expires %q: want 48h, 2026-01-31 or 2026-01-31T12:00:00Z", p.expires)
 	}
@@ -293,7 +293,7 @@ func (p *principalFlags) principal(id string, hash []byte) (*ledgerv1.Principal,
 		r.Assets = append(r.Assets, name)
 	}
 	if life, err := time.ParseDuration(p.until); err == nil && life > 0 {
-		r.Expires = uint64(time.Now().Add(life).UnixNano()) //nolint:gosec // after 1970
+		r.Expires = uint64(time.Now().Add(life).UnixNano())
 	} else if r.Expires, err = parseTime(p.until); err != nil {
 		return nil, usage("%q is no time: want 720h, 2026-01-31 or 2026-01-31T12:00:00Z", p.until)
 	}

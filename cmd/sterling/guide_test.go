@@ -15,9 +15,10 @@ import (
 
 // prelude lets a guide's commands find the server of the test, which is on a port of its own.
 const prelude = `sterling() {
-	case "$1" in
-	ledger | books | export | backup) command sterling "$@" --server "$ADDRESS" ;;
-	up) shift; exec sterling up --listen "$ADDRESS" "$@" ;;
+	case "$*" in
+	"token propose"*) command sterling "$@" --server "$ADDRESS" ;;
+	ledger* | books* | export* | backup*) command sterling "$@" --server "$ADDRESS" ;;
+	up*) shift; exec sterling up --listen "$ADDRESS" "$@" ;;
 	*) command sterling "$@" ;;
 	esac
 }

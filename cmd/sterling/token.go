@@ -142,6 +142,8 @@ func narrowed(t *auth.Token) string {
 func newTokenRevoke(data *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke ID", Short: "Make a token invalid, from now on", Args: cobra.ExactArgs(1),
+		Long: `For tokens of the data folder. One that two people gave its rights with "sterling token
+propose" is revoked with "sterling books revoke".`,
 		RunE: func(_ *cobra.Command, args []string) error { return auth.Revoke(*data, args[0], time.Now()) },
 	}
 }

@@ -247,7 +247,7 @@ func (l *legFile) kind(t *ledgerv1.Transfer) (settles bool, err error) {
 		if err != nil || d < 0 || d%time.Second != 0 || d/time.Second > math.MaxUint32 {
 			return false, fmt.Errorf("timeout %q: want whole seconds, such as 10m", l.Timeout)
 		}
-		t.Timeout = uint32(d / time.Second) //nolint:gosec // checked above
+		t.Timeout = uint32(d / time.Second)
 	}
 	for _, name := range l.Flags {
 		v, err := enumValue(ledgerv1.TransferFlag_value, "TRANSFER_FLAG_", name, "flag")

@@ -222,6 +222,9 @@ func (s *Server) registerMissing(ctx context.Context, c *call) error {
 			missing = append(missing, u.Asset)
 		}
 	}
+	if len(missing) == 0 {
+		return nil
+	}
 	if _, err := s.registerAssets(ctx, c.principal.ID, missing); err != nil {
 		return err
 	}

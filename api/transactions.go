@@ -113,6 +113,9 @@ func (s *Server) readLegs(ctx context.Context, scope *auth.Scope, r *ledgerv1.Cr
 			return nil, nil, malformed(fmt.Sprintf("legs[%d].id", i), "leave it empty: the transaction's id decides it")
 		}
 		t.ID = own
+		if r.GetControlSum() != "" && r.GetLegs()[i].Amount == nil && !t.Flags.Has(journal.TransferVoid) {
+			return nil, nil, malformed(fmt.Sprintf("legs[%d].amount", i), "a control sum takes the amount of every leg")
+		}
 		sum.Add(t.Amount)
 		if t.Flags.Has(journal.TransferLinked) {
 			return nil, nil, malformed(fmt.Sprintf("legs[%d].flags", i), "legs are never linked: all of them succeed or none does")

@@ -32,6 +32,15 @@ func newToken(random io.Reader) (token string, id tokenID, hash [sha256.Size]byt
 	return tokenPrefix + hex.EncodeToString(id[:]) + "_" + text, id, sha256.Sum256([]byte(text)), nil
 }
 
+// NewToken draws a token that belongs to no data folder: the token itself, which
+// is shown once and never kept, its id (32 hexadecimal digits), and the SHA-256
+// of its secret, which is all that others need. It gets its rights from the
+// journal: see [Store.SetJournaled].
+func NewToken(random io.Reader) (token, id string, hash [sha256.Size]byte, err error) {
+	token, raw, hash, err := newToken(random)
+	return token, hex.EncodeToString(raw[:]), hash, err
+}
+
 // splitToken returns the id and the hash of the secret; ok is false if the token
 // does not have the shape of one.
 func splitToken(token string) (id tokenID, hash [sha256.Size]byte, ok bool) {

@@ -81,14 +81,17 @@ func (s *session) unit(ctx context.Context, flag, unit, asset string) (money.Ass
 
 // assetOf finds the one asset of the ledger with a code.
 func (s *session) assetOf(ctx context.Context, code string) (string, error) {
-	ctx, cancel := s.call(ctx)
-	defer cancel()
-	list, err := s.ListAssets(ctx, &ledgerv1.ListAssetsRequest{})
-	if err != nil {
-		return "", err
+	if s.listed == nil {
+		ctx, cancel := s.call(ctx)
+		defer cancel()
+		list, err := s.ListAssets(ctx, &ledgerv1.ListAssetsRequest{})
+		if err != nil {
+			return "", err
+		}
+		s.listed = list.GetAssets()
 	}
 	var found []string
-	for _, a := range list.GetAssets() {
+	for _, a := range s.listed {
 		if c, _, _ := strings.Cut(a.GetName(), "/"); c == code {
 			found = append(found, a.GetName())
 		}

@@ -56,6 +56,7 @@ recorded the first time answers "exists" and changes nothing.`,
 	f.register(c)
 	c.AddCommand(
 		newCreateAccounts(&f), newTransfer(&f), newPost(&f), newVoid(&f), newCreateTransfers(&f),
+		newTransaction(&f), newGetTransaction(&f), newSetMetadata(&f),
 		newAccounts(&f), newTransfers(&f), newStatement(&f), newAsOf(&f), newTotals(&f), newTrialBalance(&f), newAgeing(&f), newAddresses(&f), newBalances(&f), newQueryAccounts(&f), newQueryTransfers(&f),
 		newFreeze(&f), newUnfreeze(&f), newFreezes(&f), newLimits(&f), newAssets(&f), newStatus(&f), newAcceptClock(&f),
 	)
@@ -70,6 +71,7 @@ type session struct {
 	flags  *ledgerFlags
 	token  tokenSource
 	c      *cobra.Command
+	listed []*ledgerv1.Asset // the catalogue, once it was asked for
 }
 
 // with runs a command's work over a connection, and explains its error.
@@ -86,7 +88,7 @@ func (f *ledgerFlags) with(c *cobra.Command, work func(ctx context.Context, s *s
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	s := &session{conn.Ledger(), conn.Admin(), conn, f, token, c}
+	s := &session{conn.Ledger(), conn.Admin(), conn, f, token, c, nil}
 	return s.explain(work(c.Context(), s))
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -26,7 +27,7 @@ func newCreateTransfers(f *ledgerFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "create-transfers [FILE]", Short: "Create transfers from JSON lines, of a file or standard input", Args: cobra.MaximumNArgs(1),
 		Long: `Each line is one transfer as the API has it. They are sent in order, up to 8,190 in
-one atomic step; linked transfers stay together. With --output json, one answer for
+one atomic step; linked transfers stay together. Accounts may be addresses. With --output json, one answer for
 each step. It may be repeated: what was recorded the first time answers "exists".`,
 		Example: `  echo '{"id":"10","debitAccountId":"1","creditAccountId":"2","amount":"100","asset":"CNY/2","code":1}' |
     sterling ledger create-transfers`,
@@ -112,6 +113,9 @@ func (b *batches) send(ctx context.Context, n int) error {
 	if n == 0 {
 		return usage("%s:%d: a chain of more than %d linked transfers", b.name, b.lines[0], journal.MaxEvents)
 	}
+	if err := b.settleAccounts(ctx, b.waiting[:n]); err != nil {
+		return fmt.Errorf("%s, lines %d to %d: %w (%d transfers were sent before)", b.name, b.lines[0], b.lines[n-1], b.explain(err), b.sent)
+	}
 	ctx, cancel := b.call(ctx)
 	defer cancel()
 	response, err := b.CreateTransfers(ctx, &ledgerv1.CreateTransfersRequest{Transfers: b.waiting[:n]})
@@ -149,6 +153,11 @@ func (b *batches) finish() error {
 		}
 	}
 	if b.refused > 0 {
+		var hints hints
+		for _, status := range slices.Sorted(maps.Keys(b.statuses)) {
+			hints.add(transferHint(status))
+		}
+		hints.print(b.session)
 		return refused(b.refused, b.sent)
 	}
 	return nil

@@ -15,10 +15,13 @@ func (s *session) control(id string, status ledgerv1.ControlStatus) error {
 	if s.flags.output != "json" {
 		s.printf("%s  %s\n", id, short(status.String()))
 	}
-	if status != ledgerv1.ControlStatus_CONTROL_STATUS_CREATED && status != ledgerv1.ControlStatus_CONTROL_STATUS_EXISTS {
-		return &exitError{exitRefused, fmt.Errorf("refused: %s", short(status.String()))}
+	if status == ledgerv1.ControlStatus_CONTROL_STATUS_CREATED || status == ledgerv1.ControlStatus_CONTROL_STATUS_EXISTS {
+		return nil
 	}
-	return nil
+	if hint := controlHint(status); hint != "" {
+		return &exitError{exitRefused, fmt.Errorf("refused: %s: %s", short(status.String()), hint)}
+	}
+	return &exitError{exitRefused, fmt.Errorf("refused: %s", short(status.String()))}
 }
 
 func newFreeze(f *ledgerFlags) *cobra.Command {
@@ -38,11 +41,10 @@ Another operator than the one who froze lifts it: see "sterling ledger unfreeze"
 			request := &ledgerv1.FreezeRequest{Reason: reason}
 			given := 0
 			if account != "" {
-				a, err := parseID("--account", account)
-				if err != nil {
+				if err := checkAccount("--account", account); err != nil {
 					return err
 				}
-				request.Selector = &ledgerv1.FreezeRequest_AccountId{AccountId: a}
+				request.Selector = &ledgerv1.FreezeRequest_AccountId{AccountId: account}
 				given++
 			}
 			if c.Flags().Changed("code") {
@@ -74,6 +76,11 @@ Another operator than the one who froze lifts it: see "sterling ledger unfreeze"
 }
 
 func (s *session) freeze(ctx context.Context, id string, request *ledgerv1.FreezeRequest) (err error) {
+	if by, ok := request.GetSelector().(*ledgerv1.FreezeRequest_AccountId); ok {
+		if by.AccountId, err = s.account(ctx, "--account", by.AccountId); err != nil {
+			return err
+		}
+	}
 	if request.Id, err = s.giveID(id); err != nil {
 		return err
 	}
@@ -165,8 +172,7 @@ func newLimits(f *ledgerFlags) *cobra.Command {
 are hours and days of UTC. What is left out is not limited.`,
 		Example: `  sterling ledger limits 2 --side debit --amount-per-day "5000 CNY" --count-per-hour 20`,
 		RunE: func(c *cobra.Command, args []string) error {
-			account, err := parseID("account", args[0])
-			if err != nil {
+			if err := checkAccount("account", args[0]); err != nil {
 				return err
 			}
 			v, err := enumValue(ledgerv1.TransferSide_value, "TRANSFER_SIDE_", side, "side")
@@ -174,6 +180,10 @@ are hours and days of UTC. What is left out is not limited.`,
 				return err
 			}
 			return f.with(c, func(ctx context.Context, s *session) error {
+				account, err := s.account(ctx, "account", args[0])
+				if err != nil {
+					return err
+				}
 				limit := &ledgerv1.VelocityLimit{AccountId: account, Side: ledgerv1.TransferSide(v), CountPerHour: hourCount, CountPerDay: dCount}
 				if limit.AmountPerHour, err = s.limitAmount(ctx, account, "amount-per-hour", hour, asset); err != nil {
 					return err

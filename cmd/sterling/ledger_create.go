@@ -30,13 +30,19 @@ func newCreateAccounts(f *ledgerFlags) *cobra.Command {
 		asset, timestamp string
 		code             uint16
 		flags            []string
+		address          string
+		meta             []string
 	)
 	c := &cobra.Command{
 		Use: "create-accounts [ID…]", Short: "Open accounts, all with the same fields",
 		Long: `Opens an account for each id; without one, an account with a new id. Flags:
 debits_must_not_exceed_credits, credits_must_not_exceed_debits, history, closed,
-imported (with --timestamp), linked (all of them succeed, or none).`,
+imported (with --timestamp), linked (all of them succeed, or none).
+
+An address names one account for ever, such as merchant:1001:settlement. Wherever an
+account is asked for, its address will do.`,
 		Example: `  sterling ledger create-accounts --asset CNY/2 --code 1 1 2
+  sterling ledger create-accounts --asset CNY --code 2 --address merchant:1001:settlement --meta tier=gold
   sterling ledger create-accounts --asset CNY/2 --code 1 --flag debits_must_not_exceed_credits --flag history 3`,
 		RunE: func(c *cobra.Command, args []string) error {
 			base := &ledgerv1.Account{
@@ -48,6 +54,12 @@ imported (with --timestamp), linked (all of them succeed, or none).`,
 			}
 			if base.Timestamp, err = parseTime(timestamp); err != nil {
 				return err
+			}
+			if base.Metadata, err = parseMeta(meta); err != nil {
+				return err
+			}
+			if base.Address = address; address != "" && len(args) > 1 {
+				return usage("--address names one account; give one id, or none")
 			}
 			for _, name := range flags {
 				v, err := enumValue(ledgerv1.AccountFlag_value, "ACCOUNT_FLAG_", name, "flag")
@@ -64,6 +76,8 @@ imported (with --timestamp), linked (all of them succeed, or none).`,
 	c.Flags().Uint16Var(&code, "code", 0, "place in the chart of accounts, 1 to 65,535")
 	c.Flags().StringArrayVar(&flags, "flag", nil, "a flag; may be given several times")
 	c.Flags().StringVar(&timestamp, "timestamp", "", "with --flag imported: when it was opened")
+	c.Flags().StringVar(&address, "address", "", "a name of its own, such as merchant:1001:settlement")
+	c.Flags().StringArrayVar(&meta, "meta", nil, metaHelp)
 	return c
 }
 
@@ -84,6 +98,7 @@ func (s *session) createAccounts(ctx context.Context, base *ledgerv1.Account, ar
 		a := &ledgerv1.Account{
 			Id: id, Asset: base.GetAsset(), Code: base.GetCode(), UserData_128: base.GetUserData_128(),
 			UserData_64: base.GetUserData_64(), UserData_32: base.GetUserData_32(), Timestamp: base.GetTimestamp(),
+			Address: base.GetAddress(), Metadata: base.GetMetadata(),
 		}
 		if a.Timestamp != 0 {
 			a.Timestamp += uint64(i) // they are unique
@@ -101,26 +116,37 @@ func (s *session) createAccounts(ctx context.Context, base *ledgerv1.Account, ar
 	if err != nil {
 		return err
 	}
+	if opened(response.GetResults()[0].GetStatus()) {
+		s.warnOffStandard(base.GetAsset())
+	}
+	return s.printOpened(response, ids)
+}
+
+// printOpened prints the outcome of opening accounts and judges it.
+func (s *session) printOpened(response *ledgerv1.CreateAccountsResponse, ids []string) error {
 	var rows [][]string
+	var hints hints
 	bad := 0
 	for i, r := range response.GetResults() {
-		switch r.GetStatus() {
-		case ledgerv1.CreateAccountStatus_CREATE_ACCOUNT_STATUS_CREATED, ledgerv1.CreateAccountStatus_CREATE_ACCOUNT_STATUS_EXISTS:
-		default:
+		if !opened(r.GetStatus()) {
 			bad++
+			hints.add(accountHint(r.GetStatus()))
 		}
 		rows = append(rows, []string{ids[i], short(r.GetStatus().String()), stamp(r.GetTimestamp())})
-	}
-	if bad < len(rows) {
-		s.warnOffStandard(base.GetAsset())
 	}
 	if err := s.print(response, "ID STATUS TIME", rows); err != nil {
 		return err
 	}
 	if bad > 0 {
+		hints.print(s)
 		return refused(bad, len(rows))
 	}
 	return nil
+}
+
+// opened reports whether an account is in the ledger as it was asked for.
+func opened(s ledgerv1.CreateAccountStatus) bool {
+	return s == ledgerv1.CreateAccountStatus_CREATE_ACCOUNT_STATUS_CREATED || s == ledgerv1.CreateAccountStatus_CREATE_ACCOUNT_STATUS_EXISTS
 }
 
 // transferFlags are the flags of transfer, post and void.
@@ -129,7 +155,8 @@ type transferFlags struct {
 	id, from, to, amount       string
 	asset, timestamp           string
 	code                       uint16
-	flags                      []string
+	flags, meta                []string
+	date                       string
 	timeout                    time.Duration
 	pending, fence, keepRemain bool
 }
@@ -146,21 +173,35 @@ closing_credit, imported (with --timestamp).`,
   sterling ledger transfer --from 1 --to 2 --amount 1234 --asset CNY/2 --code 1 --id 100
   sterling ledger transfer --from 1 --to 2 --amount "5 CNY" --code 1 --pending --timeout 10m`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if t.amount == "" || t.from == "" || t.to == "" {
-				return usage("a transfer needs --from, --to and --amount")
+			x, err := t.move()
+			if err != nil {
+				return err
 			}
-			return f.with(c, func(ctx context.Context, s *session) error {
-				var flags []ledgerv1.TransferFlag
-				if t.pending {
-					flags = append(flags, ledgerv1.TransferFlag_TRANSFER_FLAG_PENDING)
-				}
-				return s.transfer(ctx, &t, &ledgerv1.Transfer{Flags: flags})
-			})
+			return f.with(c, func(ctx context.Context, s *session) error { return s.transfer(ctx, &t, x) })
 		},
 	}
-	t.user.register(c)
 	c.Flags().StringVar(&t.id, "id", "", "id of the transfer (default: a new one)")
-	c.Flags().StringVar(&t.from, "from", "", "account that gives (is debited)")
+	t.registerMove(c)
+	return c
+}
+
+// move is the transfer that the flags of transfer begin with.
+func (t *transferFlags) move() (*ledgerv1.Transfer, error) {
+	if t.amount == "" || t.from == "" || t.to == "" {
+		return nil, usage("a transfer needs --from, --to and --amount")
+	}
+	x := &ledgerv1.Transfer{}
+	if t.pending {
+		x.Flags = append(x.Flags, ledgerv1.TransferFlag_TRANSFER_FLAG_PENDING)
+	}
+	return x, nil
+}
+
+// registerMove adds the flags of transfer, but for its id.
+func (t *transferFlags) registerMove(c *cobra.Command) {
+	t.user.register(c)
+	t.registerBooking(c)
+	c.Flags().StringVar(&t.from, "from", "", "account that gives (is debited): its id or its address")
 	c.Flags().StringVar(&t.to, "to", "", "account that takes (is credited)")
 	c.Flags().StringVar(&t.amount, "amount", "", `such as "12.34 CNY", or minor units with --asset`)
 	c.Flags().StringVar(&t.asset, "asset", "", "CODE/SCALE or an ISO 4217 code, where --amount counts minor units")
@@ -169,7 +210,12 @@ closing_credit, imported (with --timestamp).`,
 	c.Flags().DurationVar(&t.timeout, "timeout", 0, "with --pending: give the amount back after this time, whole seconds (0: never)")
 	c.Flags().StringArrayVar(&t.flags, "flag", nil, "a flag; may be given several times")
 	c.Flags().StringVar(&t.timestamp, "timestamp", "", "with --flag imported: when it happened")
-	return c
+}
+
+// registerBooking adds the flags that every transfer has.
+func (t *transferFlags) registerBooking(c *cobra.Command) {
+	c.Flags().StringVar(&t.date, "booking-date", "", "day in the books, 2026-01-31 (default: the day it is recorded, in the ledger's zone)")
+	c.Flags().StringArrayVar(&t.meta, "meta", nil, metaHelp)
 }
 
 func newPost(f *ledgerFlags) *cobra.Command {
@@ -214,6 +260,7 @@ that a reservation that comes late fails.`,
 
 func (t *transferFlags) registerResolve(c *cobra.Command) {
 	t.user.register(c)
+	t.registerBooking(c)
 	c.Flags().StringVar(&t.id, "id", "", "id of this transfer (default: a new one)")
 	c.Flags().Uint16Var(&t.code, "code", 0, "reason (default: that of the pending transfer)")
 }
@@ -237,12 +284,13 @@ func (s *session) fill(ctx context.Context, t *transferFlags, x *ledgerv1.Transf
 		flag, text string
 		id         *string
 	}{{"--from", t.from, &x.DebitAccountId}, {"--to", t.to, &x.CreditAccountId}} {
-		if side.text == "" {
-			continue
-		}
-		if *side.id, err = parseID(side.flag, side.text); err != nil {
+		if *side.id, err = s.account(ctx, side.flag, side.text); err != nil {
 			return err
 		}
+	}
+	x.BookingDate = t.date
+	if x.Metadata, err = parseMeta(t.meta); err != nil {
+		return err
 	}
 	if x.Asset, err = assetName("asset", t.asset); err != nil {
 		return err
@@ -292,6 +340,9 @@ func (s *session) transfer(ctx context.Context, t *transferFlags, x *ledgerv1.Tr
 		if t.fence && r.GetStatus() == ledgerv1.CreateTransferStatus_CREATE_TRANSFER_STATUS_PENDING_TRANSFER_NOT_FOUND {
 			s.note("nothing to void; from now on transfer %s can't be created any more", x.GetPendingId())
 		}
+		var hints hints
+		hints.add(transferHint(r.GetStatus()))
+		hints.print(s)
 		return refused(1, 1)
 	}
 	return nil

@@ -28,8 +28,10 @@ func (s *session) explain(err error) error {
 		return s.explainTransport(st)
 	}
 	switch reason {
-	case ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE:
+	case ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE, ledgerv1.ErrorReason_ERROR_REASON_UNBALANCED:
 		return usage("%s", st.Message())
+	case ledgerv1.ErrorReason_ERROR_REASON_NOT_FOUND:
+		return errors.New(st.Message())
 	case ledgerv1.ErrorReason_ERROR_REASON_TOKEN_REFUSED:
 		if s.token.token == "" {
 			return fmt.Errorf("%s does not know the certificate %s: %s; name it under tls.clients of the server's configuration, or use a token", s.flags.server, s.token.from, st.Message())

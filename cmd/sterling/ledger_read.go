@@ -13,13 +13,13 @@ import (
 
 func newAccounts(f *ledgerFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "accounts ID…", Short: "Show accounts with their balances", Args: cobra.MinimumNArgs(1),
+		Use: "accounts ACCOUNT…", Short: "Show accounts with their balances, by ids or addresses", Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ids, err := parseIDs(args)
-			if err != nil {
-				return err
-			}
 			return f.with(c, func(ctx context.Context, s *session) error {
+				ids, err := s.accounts(ctx, "account", args)
+				if err != nil {
+					return err
+				}
 				ctx, cancel := s.call(ctx)
 				defer cancel()
 				response, err := s.LookupAccounts(ctx, &ledgerv1.LookupAccountsRequest{Ids: ids})
@@ -54,7 +54,7 @@ func newTransfers(f *ledgerFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := s.print(response, transferHead, transferRows(response.GetTransfers())); err != nil {
+				if err := s.printTransfers(ctx, response, response.GetTransfers()); err != nil {
 					return err
 				}
 				found := map[string]bool{}
@@ -85,7 +85,7 @@ func missing(what string, ids []string, found map[string]bool) error {
 	}
 }
 
-const accountHead = "ID ASSET CODE DEBITS CREDITS PENDING-DEBITS PENDING-CREDITS FLAGS OPENED"
+const accountHead = "ID ASSET CODE DEBITS CREDITS PENDING-DEBITS PENDING-CREDITS FLAGS OPENED ADDRESS METADATA"
 
 func accountRows(list []*ledgerv1.Account) [][]string {
 	var rows [][]string
@@ -94,19 +94,22 @@ func accountRows(list []*ledgerv1.Account) [][]string {
 		rows = append(rows, []string{
 			a.GetId(), a.GetAsset(), strconv.Itoa(int(a.GetCode())), in(a.GetDebitsPosted()), in(a.GetCreditsPosted()),
 			in(a.GetDebitsPending()), in(a.GetCreditsPending()), flagNames(a.GetFlags()), stamp(a.GetTimestamp()),
+			dash(a.GetAddress()), metaText(a.GetMetadata()),
 		})
 	}
 	return rows
 }
 
-const transferHead = "ID DEBIT CREDIT AMOUNT ASSET CODE FLAGS PENDING-ID TIME"
+const transferHead = "ID DEBIT CREDIT AMOUNT ASSET CODE FLAGS PENDING-ID TIME BOOKED METADATA"
 
-func transferRows(list []*ledgerv1.Transfer) [][]string {
+// transferRows makes rows of transfers; names has the addresses of accounts.
+func transferRows(list []*ledgerv1.Transfer, names map[string]string) [][]string {
 	var rows [][]string
 	for _, t := range list {
 		rows = append(rows, []string{
-			t.GetId(), t.GetDebitAccountId(), t.GetCreditAccountId(), decimal(t.GetAmount(), t.GetAsset()), t.GetAsset(),
+			t.GetId(), called(t.GetDebitAccountId(), names), called(t.GetCreditAccountId(), names), decimal(t.GetAmount(), t.GetAsset()), t.GetAsset(),
 			strconv.Itoa(int(t.GetCode())), flagNames(t.GetFlags()), dash(t.GetPendingId()), stamp(t.GetTimestamp()),
+			dash(t.GetBookingDate()), metaText(t.GetMetadata()),
 		})
 	}
 	return rows
@@ -165,14 +168,14 @@ func (q *filterFlags) times() (since, until uint64, err error) {
 	return since, until, err
 }
 
+// ofAccount makes the filter of one account, whose name is yet to be resolved.
 func (q *filterFlags) ofAccount(id string) (*ledgerv1.AccountFilter, error) {
-	account, err := parseID("account", id)
-	if err != nil {
+	if err := checkAccount("account", id); err != nil {
 		return nil, err
 	}
 	since, until, err := q.times()
 	return &ledgerv1.AccountFilter{
-		AccountId: account, UserData_128: q.user.data128, UserData_64: q.user.data64, UserData_32: q.user.data32, Code: uint32(q.code),
+		AccountId: id, UserData_128: q.user.data128, UserData_64: q.user.data64, UserData_32: q.user.data32, Code: uint32(q.code),
 		TimestampMin: since, TimestampMax: until, Limit: q.limit, Debits: q.debits, Credits: q.credits, Reversed: q.reversed,
 	}, err
 }
@@ -226,6 +229,9 @@ balances before, after each row, and at the end. ACCOUNT is then an id or an add
 				return err
 			}
 			return f.with(c, func(ctx context.Context, s *session) error {
+				if filter.AccountId, err = s.account(ctx, "account", filter.GetAccountId()); err != nil {
+					return err
+				}
 				ctx, cancel := s.call(ctx)
 				defer cancel()
 				response, err := s.GetAccountTransfers(ctx, &ledgerv1.GetAccountTransfersRequest{Filter: filter})
@@ -233,7 +239,7 @@ balances before, after each row, and at the end. ACCOUNT is then an id or an add
 					return err
 				}
 				s.more(response.GetNextTimestamp(), &q)
-				return s.print(response, transferHead, transferRows(response.GetTransfers()))
+				return s.printTransfers(ctx, response, response.GetTransfers())
 			})
 		},
 	}
@@ -259,7 +265,10 @@ func newBalances(f *ledgerFlags) *cobra.Command {
 	return c
 }
 
-func (s *session) balances(ctx context.Context, filter *ledgerv1.AccountFilter, q *filterFlags) error {
+func (s *session) balances(ctx context.Context, filter *ledgerv1.AccountFilter, q *filterFlags) (err error) {
+	if filter.AccountId, err = s.account(ctx, "account", filter.GetAccountId()); err != nil {
+		return err
+	}
 	ctx, cancel := s.call(ctx)
 	defer cancel()
 	accounts, err := s.LookupAccounts(ctx, &ledgerv1.LookupAccountsRequest{Ids: []string{filter.GetAccountId()}})
@@ -327,7 +336,7 @@ func newQueryTransfers(f *ledgerFlags) *cobra.Command {
 					return err
 				}
 				s.more(response.GetNextTimestamp(), &q)
-				return s.print(response, transferHead, transferRows(response.GetTransfers()))
+				return s.printTransfers(ctx, response, response.GetTransfers())
 			})
 		},
 	}

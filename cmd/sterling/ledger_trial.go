@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +15,8 @@ func newTrialBalance(f *ledgerFlags) *cobra.Command {
 		Use: "trial-balance", Short: "Show the trial balance of a period, by asset and code", Args: cobra.NoArgs,
 		Long: `Posted amounts by booking dates: what the days before the period add up to, what was
 booked in it, and both together. Without --from it begins with the first day, without
---through it has no end, so that days to come count too.`,
+--through it has no end, so that days to come count too. LATE is what of the opening sums was booked into days
+that were closed already.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for flag, day := range map[string]string{"--from": r.GetFrom(), "--through": r.GetThrough()} {
 				if _, err := journal.ParseDate(day); day != "" && err != nil {
@@ -30,15 +30,7 @@ booked in it, and both together. Without --from it begins with the first day, wi
 				if err != nil {
 					return err
 				}
-				var rows [][]string
-				for _, t := range response.GetRows() {
-					in := func(v string) string { return decimal(v, t.GetAsset()) }
-					rows = append(rows, []string{
-						t.GetAsset(), strconv.Itoa(int(t.GetCode())), in(t.GetOpeningDebits()), in(t.GetOpeningCredits()),
-						in(t.GetDebits()), in(t.GetCredits()), in(t.GetClosingDebits()), in(t.GetClosingCredits()),
-					})
-				}
-				return s.print(response, "ASSET CODE OPENING-DEBITS OPENING-CREDITS DEBITS CREDITS CLOSING-DEBITS CLOSING-CREDITS", rows)
+				return s.print(response, trialHead, trialRows(response.GetRows()))
 			})
 		},
 	}

@@ -68,6 +68,7 @@ acknowledged, exactly once, provable afterwards.
 
   sterling up              start a ledger on this machine
   sterling ledger --help   talk to one
+  sterling books --help    close days, and decide with two people
   sterling verify          prove a data folder right, while nothing runs on it`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -75,7 +76,7 @@ acknowledged, exactly once, provable afterwards.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newUp(), newLedger(), newFeed(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newVersion())
+	root.AddCommand(newUp(), newLedger(), newBooks(), newFeed(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newVersion())
 	strict(root)
 	return root
 }

@@ -21,10 +21,11 @@ func newToken() *cobra.Command {
 	parent := &cobra.Command{
 		Use: "token", Short: "Make, list, rotate and revoke the tokens of a data folder",
 		Long: `Works on the folder itself, so it needs access to it and no token. A running server
-notices within a second.`,
+notices within a second. Only "propose" talks to a running server: it makes a token that
+another person has to approve.`,
 	}
 	parent.PersistentFlags().StringVar(&data, "data", node.DefaultConfig().Data, "data folder")
-	parent.AddCommand(newTokenCreate(&data), newTokenList(&data), newTokenRotate(&data), newTokenRevoke(&data), newTokenBlock(&data))
+	parent.AddCommand(newTokenCreate(&data), newTokenList(&data), newTokenRotate(&data), newTokenRevoke(&data), newTokenBlock(&data), newTokenPropose())
 	return parent
 }
 
@@ -141,6 +142,8 @@ func narrowed(t *auth.Token) string {
 func newTokenRevoke(data *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke ID", Short: "Make a token invalid, from now on", Args: cobra.ExactArgs(1),
+		Long: `For tokens of the data folder. One that two people gave its rights with "sterling token
+propose" is revoked with "sterling books revoke".`,
 		RunE: func(_ *cobra.Command, args []string) error { return auth.Revoke(*data, args[0], time.Now()) },
 	}
 }

@@ -101,6 +101,7 @@ func (s *scan) statement(f *StatementQuery, page *Statement) error {
 	m := merge{scan: s, account: f.Account, now: page.Opening, done: from, end: to}
 	m.transfers = s.v.open(accountList(f.Account.Number), from.transfers, to.transfers, false)
 	m.expiries = s.v.open(expiryList(f.Account.Number), from.expiries, to.expiries, false)
+	page.Rows = make([]StatementRow, 0, min(f.Limit, 100))
 	for len(page.Rows) < f.Limit {
 		row, ok, err := m.next()
 		if err != nil {

@@ -13,8 +13,8 @@ import (
 
 // cold is a method served through messages.
 type cold struct {
-	// serve decodes the request with dec and answers it.
-	serve func(s *Server, ctx context.Context, p auth.Principal, dec func(proto.Message) error) (proto.Message, error)
+	// serve decodes the request with dec and answers it, with a message or with one that is encoded already.
+	serve func(s *Server, ctx context.Context, p auth.Principal, dec func(proto.Message) error) (any, error)
 	http  func(s *Server, m *method, options ...connect.HandlerOption) http.Handler
 }
 
@@ -23,7 +23,7 @@ func unary[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
 	f func(s *Server, ctx context.Context, p auth.Principal, request PReq) (PResp, error),
 ) *cold {
 	return &cold{
-		serve: func(s *Server, ctx context.Context, p auth.Principal, dec func(proto.Message) error) (proto.Message, error) {
+		serve: func(s *Server, ctx context.Context, p auth.Principal, dec func(proto.Message) error) (any, error) {
 			request := PReq(new(Req))
 			if err := dec(request); err != nil {
 				return nil, err

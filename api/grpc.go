@@ -118,7 +118,7 @@ func (s *Server) grpcCall(ctx context.Context, c *call, dec func(any) error) (er
 func (s *Server) coldHandler(m *method) grpc.MethodHandler {
 	return func(_ any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		began := s.config.Clock.Mono()
-		var response proto.Message
+		var response any
 		v := grpcVisitor(ctx)
 		p, err := s.admit(m, &v)
 		if err == nil {

@@ -108,56 +108,6 @@ func (s *Server) getBalanceAsOf(ctx context.Context, _ auth.Principal, r *ledger
 	return response, err
 }
 
-func (s *Server) getStatement(ctx context.Context, _ auth.Principal, r *ledgerv1.GetStatementRequest) (*ledgerv1.GetStatementResponse, error) {
-	f, err := readStatement(r)
-	if err != nil {
-		return nil, err
-	}
-	a, err := s.askedAccount(ctx, r.GetAccountId(), r.GetAddress(), r.GetMinPosition())
-	if err != nil {
-		return nil, err
-	}
-	f.Account = a.AccountRef
-	page, err := s.config.Queries.Statement(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	response := &ledgerv1.GetStatementResponse{
-		AccountId: a.ID.String(), Asset: a.asset, Position: a.at,
-		Opening: balancesMessage(&page.Opening, f.ByDate), Closing: balancesMessage(&page.Closing, f.ByDate),
-	}
-	transfers := make([]ledger.Transfer, len(page.Rows))
-	for i := range page.Rows {
-		transfers[i] = page.Rows[i].Transfer
-	}
-	messages, err := s.transferMessages(transfers)
-	if err != nil {
-		return nil, err
-	}
-	for i := range page.Rows {
-		response.Rows = append(response.Rows, statementRow(&page.Rows[i], messages[i], f.ByDate))
-	}
-	if n := page.Next; n != nil {
-		response.NextPageToken = writePage(n.Transfers, n.Expiries, uint64(n.Date))
-	}
-	return response, nil
-}
-
-func statementRow(r *index.StatementRow, t *ledgerv1.Transfer, byDate bool) *ledgerv1.StatementRow {
-	m := &ledgerv1.StatementRow{
-		Transfer: t, Expired: r.Expired, Timestamp: r.At, Side: ledgerv1.TransferSide_TRANSFER_SIDE_DEBIT,
-		Posted: r.Delta.Posted.String(), Reserved: r.Delta.Reserved.String(), Released: r.Delta.Released.String(),
-		Balances: balancesMessage(&r.After, byDate),
-	}
-	if r.Delta.Credit {
-		m.Side = ledgerv1.TransferSide_TRANSFER_SIDE_CREDIT
-	}
-	if byDate {
-		m.BookingDate = r.Date.String()
-	}
-	return m
-}
-
 func readStatement(r *ledgerv1.GetStatementRequest) (f index.StatementQuery, err error) {
 	f = index.StatementQuery{From: r.GetTimestampMin(), To: r.GetTimestampMax(), ByDate: r.GetByBookingDate(), LastDay: journal.MaxDate}
 	if f.Limit, err = pageRows("limit", r.GetLimit(), index.MaxStatement); err != nil {

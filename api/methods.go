@@ -44,7 +44,7 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.BooksServiceListPrincipalsProcedure, permission: auth.Operate, cold: unary((*Server).listPrincipals)},
 		{path: ledgerv1connect.BooksServiceRevokePrincipalProcedure, permission: auth.Operate, cold: unary((*Server).revokePrincipal)},
 		{path: ledgerv1connect.HistoryServiceGetBalanceAsOfProcedure, permission: auth.Read, cold: unary((*Server).getBalanceAsOf)},
-		{path: ledgerv1connect.HistoryServiceGetStatementProcedure, permission: auth.Read, cold: unary((*Server).getStatement)},
+		{path: ledgerv1connect.HistoryServiceGetStatementProcedure, permission: auth.Read, cold: statements()},
 		{path: ledgerv1connect.HistoryServiceGetTotalsProcedure, permission: auth.Read, cold: unary((*Server).getTotals)},
 		{path: ledgerv1connect.HistoryServiceGetPendingAgeingProcedure, permission: auth.Read, cold: unary((*Server).getPendingAgeing)},
 		{path: ledgerv1connect.HistoryServiceListAccountsByAddressProcedure, permission: auth.Read, cold: unary((*Server).listAccountsByAddress)},

@@ -42,6 +42,13 @@ func history(ctx context.Context, b *bench) (Result, error) {
 					return &ledgerv1.GetBalanceAsOfRequest{AccountId: account, Timestamp: at}
 				}},
 			} {
+				if _, err := s.settle(ctx, time.Now()); err != nil { // else compactions would count as the questions'
+					return err
+				}
+				alone, _, err := b.ask(ctx, s, l, q, 0, began)
+				if err != nil {
+					return fmt.Errorf("%s alone: %w", q.name, err)
+				}
 				a, writes, err := b.ask(ctx, s, l, q, half, began)
 				if err != nil {
 					return fmt.Errorf("%s: %w", q.name, err)
@@ -50,7 +57,10 @@ func history(ctx context.Context, b *bench) (Result, error) {
 					Measure{Name: q.name + ", p99", Unit: "ms", Value: ms(a.latency.Quantile(0.99)), AtLeast: 5, Less: true},
 					Measure{Name: q.name + ", p50", Unit: "ms", Value: ms(a.latency.Quantile(0.5))},
 					Measure{Name: q.name, Unit: perSecond, Value: a.perSecond, AtLeast: 0.95 * askedPerSecond},
-					Measure{Name: q.name + ", writes beside", Unit: perSecond, Value: writes})
+					Measure{Name: q.name + ", writes beside", Unit: perSecond, Value: writes},
+					Measure{Name: q.name + " alone, p99", Unit: "ms", Value: ms(alone.latency.Quantile(0.99))},
+					Measure{Name: q.name + " alone", Unit: perSecond, Value: alone.perSecond},
+					Measure{Name: q.name + " alone, server CPU each", Unit: "µs", Value: alone.serverCPU})
 				if a.rows > 0 {
 					result.Measures = append(result.Measures, Measure{Name: q.name + ", rows each", Unit: "number", Value: a.rows})
 				}
@@ -94,14 +104,19 @@ func rowsIn(answer []byte) (rows int, err error) {
 type answers struct {
 	latency         Histogram
 	perSecond, rows float64
+	serverCPU       float64 // µs for each question, with what was written meanwhile
 }
 
-// ask puts a question at a fixed rate, about any account and any moment since began, while the load writes half of what
-// it can. Latency counts from when a question was due.
+// ask puts a question at a fixed rate, about any account and any moment since began, while the load makes so many calls
+// a second. Latency counts from when a question was due.
 func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls int, began time.Time) (*answers, float64, error) {
 	conns, err := dial(s.address, 8)
 	if err != nil {
 		return nil, 0, err
+	}
+	used, err := s.cpu(ctx)
+	if err != nil {
+		return nil, 0, errors.Join(err, closeAll(conns))
 	}
 	window := b.window(10 * time.Second)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -116,7 +131,7 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 		}
 	})
 	profiled := make(chan error, 1)
-	if q.profiled {
+	if q.profiled && calls > 0 {
 		go func() { profiled <- <-b.profile(ctx, s, 0, window) }()
 	} else {
 		profiled <- nil
@@ -136,11 +151,16 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 	asking.Wait()
 	took := time.Since(start).Seconds()
 	writing.Wait()
+	after, err := s.cpu(ctx)
+	if err != nil {
+		cancel(err)
+	}
 	var count, rows uint64
 	for i := range each {
 		a.latency.Merge(&each[i].latency)
 		count, rows = count+each[i].calls, rows+each[i].transfers
 	}
+	a.serverCPU = float64(after-used) / 1e3 / float64(max(1, count))
 	a.perSecond, a.rows = float64(count)/took, float64(rows)/float64(max(1, count))
 	written := 0
 	for i := range writes {

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"sync"
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 )
+
+// records are what single records are read into.
+var records = sync.Pool{New: func() any { return new([1]journal.Transfer) }}
 
 // fact reads one transfer event from the log: the header, its record, and its outcome if the block has any.
 func (c *Cell) fact(ctx context.Context, p journal.Position) (ledger.Fact, error) {
@@ -21,8 +25,9 @@ func (c *Cell) fact(ctx context.Context, p journal.Position) (ledger.Fact, error
 	if event < 0 || event >= int(h.Events) {
 		return ledger.Fact{}, fmt.Errorf("%w: block %d has no event at index %d", ErrDamaged, h.Seq, p.Index())
 	}
-	record := make([]journal.Transfer, 1)
-	if err := c.opts.Log.ReadAt(ctx, h.Seq, journal.Bytes(record), journal.HeaderSize+event*journal.RecordSize); err != nil {
+	record := records.Get().(*[1]journal.Transfer)
+	defer records.Put(record)
+	if err := c.opts.Log.ReadAt(ctx, h.Seq, journal.Bytes(record[:]), journal.HeaderSize+event*journal.RecordSize); err != nil {
 		return ledger.Fact{}, fmt.Errorf("read event %d of block %d: %w", event, h.Seq, err)
 	}
 	o, err := c.outcome(ctx, &h, event)

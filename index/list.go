@@ -9,7 +9,7 @@ import (
 
 // list reads one list in one direction: descending, memory first, newest buffer first; ascending, Pebble first.
 type list struct {
-	db         *pebble.DB
+	its        *iterators
 	key        listKey
 	lo, hi     uint64 // lo ≤ values < hi
 	descending bool
@@ -46,10 +46,7 @@ func (c chain) found() found {
 // openTables opens Pebble's part.
 func (l *list) openTables() error {
 	l.prefix = l.key.prefix(make([]byte, 0, maxKey))
-	it, err := l.db.NewIter(&pebble.IterOptions{
-		LowerBound: l.key.appendValue(slices.Clone(l.prefix), l.lo),
-		UpperBound: l.key.appendValue(slices.Clone(l.prefix), l.hi),
-	})
+	it, err := l.its.take(l.key.appendValue(slices.Clone(l.prefix), l.lo), l.key.appendValue(slices.Clone(l.prefix), l.hi))
 	l.it = it
 	return err
 }
@@ -60,7 +57,7 @@ func (l *list) close() error {
 	}
 	it := l.it
 	l.it = nil
-	return it.Close()
+	return l.its.give(it)
 }
 
 // seek moves to the next value at or beyond from, in the list's direction, and reports whether there is one. The

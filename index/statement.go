@@ -101,6 +101,7 @@ func (s *scan) statement(f *StatementQuery, page *Statement) error {
 	m := merge{scan: s, account: f.Account, now: page.Opening, done: from, end: to}
 	m.transfers = s.v.open(accountList(f.Account.Number), from.transfers, to.transfers, false)
 	m.expiries = s.v.open(expiryList(f.Account.Number), from.expiries, to.expiries, false)
+	page.Rows = make([]StatementRow, 0, min(f.Limit, 100))
 	for len(page.Rows) < f.Limit {
 		row, ok, err := m.next()
 		if err != nil {
@@ -237,9 +238,12 @@ func (m *merge) takeTransfer() (StatementRow, error) {
 func (m *merge) fromRow(d *Delta, at uint64) error {
 	before := m.now // by position, in which order the rows are: the expiries before at
 	var err error
-	if at >= m.done.expiries {
+	switch {
+	case m.expiry != nil && at >= m.done.expiries && at <= m.expiryAt, m.noExpiry && at >= m.done.expiries && at <= m.end.expiries:
+		// None lies in between: look has looked.
+	case at >= m.done.expiries:
 		err = m.expire(&before, m.account, m.done.expiries, at, false)
-	} else {
+	default:
 		err = m.expire(&before, m.account, at, m.done.expiries, true)
 	}
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 // timeline finds blocks by time: the marks of one kind, in memory and in Pebble.
 type timeline struct {
-	db    *pebble.DB
+	its   *iterators
 	tag   byte
 	marks [][]mark // in memory, oldest first, none empty
 	end   uint64   // first mark beyond the view
@@ -26,7 +26,9 @@ func (t *timeline) close() error {
 	if t.it == nil {
 		return nil
 	}
-	return t.it.Close()
+	it := t.it
+	t.it = nil
+	return t.its.give(it)
 }
 
 // atMost returns the last mark at or before a timestamp.
@@ -73,7 +75,7 @@ func (t *timeline) open() (*pebble.Iterator, error) {
 	if t.it != nil {
 		return t.it, nil
 	}
-	it, err := t.db.NewIter(&pebble.IterOptions{LowerBound: []byte{t.tag}, UpperBound: t.key(t.end)})
+	it, err := t.its.take([]byte{t.tag}, t.key(t.end))
 	t.it = it
 	return it, damage(err)
 }

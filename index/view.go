@@ -14,6 +14,7 @@ type view struct {
 	expired timeline  // blocks with expiries
 	bottom  uint64    // first position that is in memory
 	zone    int32     // by which days are told, in minutes ahead of UTC
+	its     *iterators
 	lists   []*list
 }
 
@@ -22,8 +23,9 @@ func (x *Index) view() *view {
 	defer x.mu.RUnlock()
 	v := &view{x: x, top: uint64(journal.At(x.head.seq+1, 0)), numbers: uint64(x.head.account) + 1, zone: x.head.base}
 	v.bottom = v.top
-	v.times = timeline{db: x.db, tag: tagMark, end: x.head.time + 1}
-	v.expired = timeline{db: x.db, tag: tagExpiryMark, end: x.head.expired + 1}
+	v.its = &iterators{db: x.db}
+	v.times = timeline{its: v.its, tag: tagMark, end: x.head.time + 1}
+	v.expired = timeline{its: v.its, tag: tagExpiryMark, end: x.head.expired + 1}
 	for _, b := range append(append(make([]*buffer, 0, len(x.sealed)+1), x.sealed...), x.active) {
 		if b.empty() {
 			continue
@@ -49,12 +51,13 @@ func (v *view) close() error {
 	}
 	keep(v.times.close())
 	keep(v.expired.close())
+	keep(v.its.close())
 	return damage(first)
 }
 
 // open returns a list's values v with lo ≤ v < hi, to be read in one direction. hi is not beyond the view.
 func (v *view) open(k listKey, lo, hi uint64, descending bool) *list {
-	l := &list{db: v.x.db, key: k, lo: lo, hi: hi, descending: descending}
+	l := &list{its: v.its, key: k, lo: lo, hi: hi, descending: descending}
 	v.lists = append(v.lists, l)
 	v.x.mu.RLock()
 	defer v.x.mu.RUnlock()

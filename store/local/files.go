@@ -21,6 +21,7 @@ type files struct {
 	mu   sync.Mutex
 	open []*segment
 	tick uint64
+	warm warmPages
 }
 
 // acquire returns g's file, which stays open until release.
@@ -63,8 +64,7 @@ func (f *files) closeRetired(g *segment) {
 	if !g.retired || g.refs > 0 || g.file == nil {
 		return
 	}
-	_ = g.file.Close() // it was only read
-	g.file = nil
+	_ = g.close() // it was only read
 	f.open = slices.DeleteFunc(f.open, func(other *segment) bool { return other == g })
 }
 
@@ -86,7 +86,7 @@ func (f *files) add(g *segment, file vfs.File) {
 	if len(f.open) >= maxOpen {
 		f.evict()
 	}
-	g.file = file
+	g.file, g.mapped = file, mapFile(f.fs, file, g.header.Size)
 	f.open = append(f.open, g)
 }
 
@@ -102,8 +102,7 @@ func (f *files) evict() {
 		return
 	}
 	g := f.open[oldest]
-	_ = g.file.Close()
-	g.file = nil
+	_ = g.close()
 	f.open = append(f.open[:oldest], f.open[oldest+1:]...)
 }
 
@@ -113,11 +112,18 @@ func (f *files) close() error {
 	defer f.mu.Unlock()
 	var first error
 	for _, g := range f.open {
-		if err := g.file.Close(); err != nil && first == nil {
+		if err := g.close(); err != nil && first == nil {
 			first = fmt.Errorf("close segment: %w", err)
 		}
-		g.file = nil
 	}
 	f.open = nil
 	return first
+}
+
+// close closes g's file, which nobody reads any more.
+func (g *segment) close() error {
+	g.mapped.unmap()
+	err := g.file.Close()
+	g.file, g.mapped = nil, nil
+	return err
 }

@@ -207,17 +207,33 @@ func (r *reader) needLength() error {
 // sectors fills b with the block's sectors from index first on and checks each.
 func (r *reader) sectors(b []byte, first uint32) error {
 	from := r.sector + first
-	if n, err := r.file.ReadAt(b, offsetOf(from)); n < len(b) {
-		if err == nil || errors.Is(err, io.EOF) {
-			return damaged(r.seg.path, offsetOf(from)+int64(n), "the file ends here, within block %d", r.seq)
-		}
-		return fmt.Errorf("read block %d: %s at offset %d: %w", r.seq, r.seg.path, offsetOf(from), err)
+	if err := r.bytes(b, offsetOf(from)); err != nil {
+		return err
 	}
 	for i := uint32(0); len(b) > 0; i++ {
 		if r.scratch.coder.check(b, from+i, r.seq, first+i) != present {
 			return damaged(r.seg.path, offsetOf(from+i), "sector %d of block %d is not as it was written", first+i, r.seq)
 		}
 		b = b[sectorSize:]
+	}
+	return nil
+}
+
+// bytes fills b from the file: short reads through the mapping, where they need not wait.
+func (r *reader) bytes(b []byte, offset int64) error {
+	generation, warm := r.seg.header.Generation, &r.store.files.warm
+	short := len(b) <= len(r.scratch.buf) && r.seg.mapped != nil
+	if short && warm.has(generation, offset, len(b)) && r.seg.mapped.copy(b, offset) {
+		return nil
+	}
+	if n, err := r.file.ReadAt(b, offset); n < len(b) {
+		if err == nil || errors.Is(err, io.EOF) {
+			return damaged(r.seg.path, offset+int64(n), "the file ends here, within block %d", r.seq)
+		}
+		return fmt.Errorf("read block %d: %s at offset %d: %w", r.seq, r.seg.path, offset, err)
+	}
+	if short {
+		warm.add(generation, offset, len(b))
 	}
 	return nil
 }

@@ -89,6 +89,7 @@ type segment struct {
 	index *index
 
 	file    vfs.File
+	mapped  mapping // of file
 	refs    int
 	pinned  bool
 	retired bool // another segment stands in its place: the archived one

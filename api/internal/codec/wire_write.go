@@ -142,28 +142,30 @@ func (c *Codec) AppendAccountsWire(dst []byte, r *Reply, assets *AssetTable) []b
 // AppendTransfersWire appends a LookupTransfersResponse to dst.
 func (c *Codec) AppendTransfersWire(dst []byte, r *Reply, assets *AssetTable) []byte {
 	for i := range r.Transfers {
-		t := &r.Transfers[i]
-		var at int
-		dst, at = begin(dst, 1)
-		dst = appendDecimal(dst, transferID, t.ID)
-		dst = appendDecimal(dst, transferDebit, t.Debit)
-		dst = appendDecimal(dst, transferCredit, t.Credit)
-		dst = appendDecimal(dst, transferAmount, t.Amount)
-		dst = appendDecimal(dst, transferPendingID, t.PendingID)
-		dst = appendDecimal(dst, transferUserData128, t.UserData128)
-		dst = appendVarint(dst, transferUserData64, t.UserData64)
-		dst = appendVarint(dst, transferUserData32, uint64(t.UserData32))
-		dst = appendVarint(dst, transferTimeout, uint64(t.Timeout))
-		dst = appendText(dst, transferAsset, assets.Name(t.Asset))
-		dst = appendVarint(dst, transferCode, uint64(t.Code))
-		dst = appendBits(dst, transferFlags, uint16(t.Flags&journal.TransferFlagsKnown))
-		dst = appendVarint(dst, transferTimestamp, t.Timestamp)
-		if d := r.details(i); d != nothing {
-			dst = appendMessage(dst, &ledgerv1.Transfer{BookingDate: d.BookingDate, Metadata: d.Metadata})
-		}
-		dst = finish(dst, at)
+		dst = appendTransfer(dst, 1, &r.Transfers[i], r.details(i), assets)
 	}
 	return appendPosition(dst, r, 2)
+}
+
+func appendTransfer(dst []byte, number protowire.Number, t *journal.Transfer, d *Details, assets *AssetTable) []byte {
+	dst, at := begin(dst, number)
+	dst = appendDecimal(dst, transferID, t.ID)
+	dst = appendDecimal(dst, transferDebit, t.Debit)
+	dst = appendDecimal(dst, transferCredit, t.Credit)
+	dst = appendDecimal(dst, transferAmount, t.Amount)
+	dst = appendDecimal(dst, transferPendingID, t.PendingID)
+	dst = appendDecimal(dst, transferUserData128, t.UserData128)
+	dst = appendVarint(dst, transferUserData64, t.UserData64)
+	dst = appendVarint(dst, transferUserData32, uint64(t.UserData32))
+	dst = appendVarint(dst, transferTimeout, uint64(t.Timeout))
+	dst = appendText(dst, transferAsset, assets.Name(t.Asset))
+	dst = appendVarint(dst, transferCode, uint64(t.Code))
+	dst = appendBits(dst, transferFlags, uint16(t.Flags&journal.TransferFlagsKnown))
+	dst = appendVarint(dst, transferTimestamp, t.Timestamp)
+	if d != nothing {
+		dst = appendMessage(dst, &ledgerv1.Transfer{BookingDate: d.BookingDate, Metadata: d.Metadata})
+	}
+	return finish(dst, at)
 }
 
 // ResultSize is the size of a packed result in bytes.

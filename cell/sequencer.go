@@ -246,8 +246,10 @@ func (c *Cell) finish(b *batch) {
 	c.stats.counts.Store(new(c.state.Counts()))
 }
 
-// refuseQueued answers what is still queued after the cell stopped.
+// refuseQueued answers what is still queued after the cell stopped. The queue is closed first: whoever stops the cell
+// may not have come to that yet, and what is queued after this nobody would ever answer.
 func (c *Cell) refuseQueued() {
+	c.queue.close()
 	for list := c.queue.take(nil, journal.MaxEvents); len(list) > 0; list = c.queue.take(nil, journal.MaxEvents) {
 		for _, r := range list {
 			r.done <- c.errStopped()

@@ -17,7 +17,7 @@ func (s *State) createTransfers(events []journal.Transfer, first int, results []
 		},
 		func(i int, at uint64) (journal.Status, uint64) {
 			if i%lookAhead == 0 {
-				s.touchAccounts(min(i+lookAhead, len(events)), i)
+				s.touchNext(min(i+lookAhead, len(events)), i)
 			}
 			t := &events[i]
 			if is := t.Flags.Has(journal.TransferImported); is != imported {
@@ -27,11 +27,18 @@ func (s *State) createTransfers(events []journal.Transfer, first int, results []
 		})
 }
 
-// touchAccounts brings the accounts of the next transfers near.
-func (s *State) touchAccounts(end, from int) {
+// touchNext brings near what the next transfers need: both cache lines of their accounts, and what tells whether their
+// ids are known: Needs read that, too, but in a large request the nearest caches have lost it since.
+func (s *State) touchNext(end, from int) {
+	again := len(s.prep) > lookAhead
 	for i := from; i < end; i++ {
-		if p := &s.prep[i]; p.debit != 0 && p.credit != 0 {
-			s.sink += s.accounts.at(p.debit).DebitsPending.Lo + s.accounts.at(p.credit).DebitsPending.Lo
+		p := &s.prep[i]
+		if again {
+			s.touchID(p.hash)
+		}
+		if p.debit != 0 && p.credit != 0 {
+			debit, credit := s.accounts.at(p.debit), s.accounts.at(p.credit)
+			s.sink += debit.DebitsPending.Lo + uint64(debit.Asset) + credit.DebitsPending.Lo + uint64(credit.Asset)
 		}
 	}
 }

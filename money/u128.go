@@ -118,38 +118,6 @@ func syntaxError[T string | []byte](s T) error { return fmt.Errorf("%.48q: %w", 
 // String returns the decimal digits of a.
 func (a U128) String() string { return string(a.AppendDecimal(make([]byte, 0, 39))) }
 
-// AppendDecimal appends the decimal digits of a to b.
-func (a U128) AppendDecimal(b []byte) []byte {
-	var buf [39]byte
-	i := len(buf)
-	for a.Hi != 0 {
-		const e19 = 10_000_000_000_000_000_000
-		hi, r := bits.Div64(0, a.Hi, e19)
-		lo, rest := bits.Div64(r, a.Lo, e19)
-		for range 19 {
-			i--
-			buf[i] = byte('0' + rest%10)
-			rest /= 10
-		}
-		a = U128{lo, hi}
-	}
-	if a.Lo == 0 {
-		// The digits above may have used the whole value up: leading zeros of the last group are not printed.
-		for i < len(buf) && buf[i] == '0' {
-			i++
-		}
-		if i == len(buf) {
-			return append(b, '0')
-		}
-		return append(b, buf[i:]...)
-	}
-	for v := a.Lo; v != 0; v /= 10 {
-		i--
-		buf[i] = byte('0' + v%10)
-	}
-	return append(b, buf[i:]...)
-}
-
 // PutLE writes a to the first 16 bytes of b, little-endian.
 func (a U128) PutLE(b []byte) {
 	binary.LittleEndian.PutUint64(b, a.Lo)

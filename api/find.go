@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/index"
@@ -33,7 +34,7 @@ func (s *Server) accountsOf(ctx context.Context, numbers []uint32) ([]*ledgerv1.
 	return list, nil
 }
 
-func (s *Server) listAccountsByAddress(ctx context.Context, _ auth.Principal, r *ledgerv1.ListAccountsByAddressRequest) (*ledgerv1.ListAccountsByAddressResponse, error) {
+func (s *Server) listAccountsByAddress(ctx context.Context, p auth.Principal, r *ledgerv1.ListAccountsByAddressRequest) (*ledgerv1.ListAccountsByAddressResponse, error) {
 	limit, err := pageRows("limit", r.GetLimit(), MaxEvents)
 	if err != nil {
 		return nil, err
@@ -58,6 +59,9 @@ func (s *Server) listAccountsByAddress(ctx context.Context, _ auth.Principal, r 
 	if response.Accounts, err = s.accountsOf(ctx, numbers); err != nil {
 		return nil, err
 	}
+	response.Accounts = slices.DeleteFunc(response.Accounts, func(a *ledgerv1.Account) bool {
+		return p.Scope != nil && !(p.Scope.HasAsset(a.GetAsset()) && p.Scope.HasAddress(a.GetAddress()))
+	})
 	if len(found) == limit {
 		response.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(found[limit-1].Address))
 	}

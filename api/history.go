@@ -33,8 +33,8 @@ type accountAsked struct {
 }
 
 // askedAccount waits for the index and finds the account. Ids are looked up in the index, which costs the ledger
-// nothing; addresses in the ledger.
-func (s *Server) askedAccount(ctx context.Context, id, address string, asked *ledgerv1.Position) (a accountAsked, err error) {
+// nothing; addresses in the ledger. An account outside of the scope is as if it were not there.
+func (s *Server) askedAccount(ctx context.Context, scope *auth.Scope, id, address string, asked *ledgerv1.Position) (a accountAsked, err error) {
 	if (id == "") == (address == "") {
 		return a, malformed("accountId", "want an id, or an address, and not both")
 	}
@@ -62,6 +62,15 @@ func (s *Server) askedAccount(ctx context.Context, id, address string, asked *le
 	if err != nil {
 		return a, err
 	}
+	if scope != nil && a.Number != 0 {
+		covered, err := s.covers(ctx, scope, []money.U128{a.ID})
+		if err != nil {
+			return a, err
+		}
+		if !covered[0] {
+			a.Number = 0
+		}
+	}
 	if a.Number == 0 {
 		return a, notFound("there is no account " + id + address)
 	}
@@ -77,7 +86,7 @@ func balancesMessage(b *ledger.Balances, posted bool) *ledgerv1.Balances {
 	return m
 }
 
-func (s *Server) getBalanceAsOf(ctx context.Context, _ auth.Principal, r *ledgerv1.GetBalanceAsOfRequest) (*ledgerv1.GetBalanceAsOfResponse, error) {
+func (s *Server) getBalanceAsOf(ctx context.Context, p auth.Principal, r *ledgerv1.GetBalanceAsOfRequest) (*ledgerv1.GetBalanceAsOfResponse, error) {
 	byDate := r.GetBookingDate() != ""
 	var day journal.Date
 	if byDate {
@@ -89,14 +98,14 @@ func (s *Server) getBalanceAsOf(ctx context.Context, _ auth.Principal, r *ledger
 			return nil, err
 		}
 	}
-	a, err := s.askedAccount(ctx, r.GetAccountId(), r.GetAddress(), r.GetMinPosition())
+	a, err := s.askedAccount(ctx, p.Scope, r.GetAccountId(), r.GetAddress(), r.GetMinPosition())
 	if err != nil {
 		return nil, err
 	}
 	response := &ledgerv1.GetBalanceAsOfResponse{AccountId: a.ID.String(), Asset: a.asset, Position: a.at}
 	if byDate {
-		p, err := s.config.Queries.BalanceOn(ctx, a.AccountRef, day)
-		response.Balances = balancesMessage(&ledger.Balances{DebitsPosted: p.Debits, CreditsPosted: p.Credits}, true)
+		b, err := s.config.Queries.BalanceOn(ctx, a.AccountRef, day)
+		response.Balances = balancesMessage(&ledger.Balances{DebitsPosted: b.Debits, CreditsPosted: b.Credits}, true)
 		return response, err
 	}
 	at := r.GetTimestamp()

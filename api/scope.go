@@ -66,6 +66,9 @@ func scopedMethods() []string {
 		ledgerv1connect.LedgerServiceGetTransactionProcedure,
 		ledgerv1connect.LedgerServiceSetMetadataProcedure,
 		ledgerv1connect.LedgerServiceLookupAddressesProcedure,
+		ledgerv1connect.HistoryServiceGetBalanceAsOfProcedure,
+		ledgerv1connect.HistoryServiceGetStatementProcedure,
+		ledgerv1connect.HistoryServiceListAccountsByAddressProcedure,
 		ledgerv1connect.LedgerServiceLookupAccountsProcedure,
 		ledgerv1connect.LedgerServiceLookupAccountsPackedProcedure,
 		ledgerv1connect.LedgerServiceLookupTransfersProcedure,
@@ -274,6 +277,31 @@ func (s *Server) scopeTransfers(ctx context.Context, scope *auth.Scope, rows []l
 		kept = append(kept, row)
 	}
 	return kept, nil
+}
+
+// scopeStatement hides the other account of each row where it is outside of the scope.
+func (s *Server) scopeStatement(ctx context.Context, scope *auth.Scope, page *index.Statement) error {
+	if scope == nil {
+		return nil
+	}
+	ids := make([]money.U128, 0, 2*len(page.Rows))
+	for i := range page.Rows {
+		ids = append(ids, page.Rows[i].Transfer.Debit, page.Rows[i].Transfer.Credit)
+	}
+	covered, err := s.covers(ctx, scope, ids)
+	if err != nil {
+		return err
+	}
+	for i := range page.Rows {
+		t := &page.Rows[i].Transfer
+		if !covered[2*i] {
+			t.Debit = money.U128{}
+		}
+		if !covered[2*i+1] {
+			t.Credit = money.U128{}
+		}
+	}
+	return nil
 }
 
 // scopedRounds bounds how often a scoped query goes on where the scope left

@@ -156,6 +156,35 @@ func TestScopedReadsShowOnlyWhatIsInScope(t *testing.T) {
 	}
 }
 
+// TestScopedHistory: the past of an account outside of the scope is as if it were not there, and the other account of a
+// statement's row is hidden where it is outside.
+func TestScopedHistory(t *testing.T) {
+	b, _ := scopedBank(t)
+	code, text := b.post("GetStatement", "shop", `{"accountId":"1"}`)
+	var st struct {
+		Rows []struct {
+			Transfer struct{ ID, DebitAccountID, CreditAccountID string }
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &st); err != nil || code != http.StatusOK || len(st.Rows) != 2 {
+		t.Fatalf("%d %s, %v", code, text, err)
+	}
+	if st.Rows[0].Transfer.CreditAccountID != "2" || st.Rows[1].Transfer.CreditAccountID != "0" || st.Rows[1].Transfer.DebitAccountID != "1" {
+		t.Errorf("statement %s", text)
+	}
+	if code, text := b.post("GetBalanceAsOf", "shop", `{"accountId":"2"}`); code != http.StatusOK {
+		t.Errorf("an account in scope: %d %s", code, text)
+	}
+	for _, c := range [][2]string{{"GetStatement", `{"accountId":"3"}`}, {"GetBalanceAsOf", `{"accountId":"3"}`}, {"GetStatement", `{"accountId":"99"}`}} {
+		if code, text := b.post(c[0], "shop", c[1]); code != http.StatusNotFound || !strings.Contains(text, "there is no account") {
+			t.Errorf("%s %s: %d %s", c[0], c[1], code, text)
+		}
+	}
+	if code, text := b.post("QueryByMetadata", "shop", `{}`); code != http.StatusForbidden {
+		t.Errorf("a method that does not heed scopes: %d %s", code, text)
+	}
+}
+
 func TestScopedPagesGoOnWhereTheScopeLeftNothing(t *testing.T) {
 	b, _ := scopedBank(t)
 	var seen []string

@@ -15,12 +15,12 @@ import (
 // strings.
 func statements() *cold {
 	c := unary((*Server).getStatement)
-	c.serve = func(s *Server, ctx context.Context, _ auth.Principal, dec func(proto.Message) error) (any, error) {
+	c.serve = func(s *Server, ctx context.Context, p auth.Principal, dec func(proto.Message) error) (any, error) {
 		var request ledgerv1.GetStatementRequest
 		if err := dec(&request); err != nil {
 			return nil, err
 		}
-		st, err := s.statement(ctx, &request)
+		st, err := s.statement(ctx, p.Scope, &request)
 		if err != nil {
 			return nil, err
 		}
@@ -30,18 +30,21 @@ func statements() *cold {
 }
 
 // statement answers as the codec writes it.
-func (s *Server) statement(ctx context.Context, r *ledgerv1.GetStatementRequest) (*codec.Statement, error) {
+func (s *Server) statement(ctx context.Context, scope *auth.Scope, r *ledgerv1.GetStatementRequest) (*codec.Statement, error) {
 	f, err := readStatement(r)
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.askedAccount(ctx, r.GetAccountId(), r.GetAddress(), r.GetMinPosition())
+	a, err := s.askedAccount(ctx, scope, r.GetAccountId(), r.GetAddress(), r.GetMinPosition())
 	if err != nil {
 		return nil, err
 	}
 	f.Account = a.AccountRef
 	page, err := s.config.Queries.Statement(ctx, f)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.scopeStatement(ctx, scope, &page); err != nil {
 		return nil, err
 	}
 	st := &codec.Statement{
@@ -65,8 +68,8 @@ func (s *Server) statement(ctx context.Context, r *ledgerv1.GetStatementRequest)
 	return st, nil
 }
 
-func (s *Server) getStatement(ctx context.Context, _ auth.Principal, r *ledgerv1.GetStatementRequest) (*ledgerv1.GetStatementResponse, error) {
-	st, err := s.statement(ctx, r)
+func (s *Server) getStatement(ctx context.Context, p auth.Principal, r *ledgerv1.GetStatementRequest) (*ledgerv1.GetStatementResponse, error) {
+	st, err := s.statement(ctx, p.Scope, r)
 	if err != nil {
 		return nil, err
 	}

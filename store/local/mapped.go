@@ -22,7 +22,7 @@ func mapFile(fs vfs.FS, file vfs.File, size int64) mapping {
 	if fs != vfs.Default || size <= 0 || int64(int(size)) != size {
 		return nil
 	}
-	b, err := syscall.Mmap(int(file.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED) //nolint:gosec // a descriptor
+	b, err := syscall.Mmap(int(file.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		return nil
 	}

@@ -41,15 +41,15 @@ func TestRecordsReadAgain(t *testing.T) {
 		}
 	}
 	path := segmentPath(dir, 1)
-	whole, err := os.ReadFile(path) //nolint:gosec // the test's own file
+	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the test's own file
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // a test's
+	defer file.Close()
 	damaged := func(what string) {
 		t.Helper()
 		failed := readAll()

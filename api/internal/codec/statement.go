@@ -57,7 +57,7 @@ func appendStatementRow(dst []byte, r *index.StatementRow, d *Details, byDate bo
 	if r.Delta.Credit {
 		side = ledgerv1.TransferSide_TRANSFER_SIDE_CREDIT
 	}
-	dst = appendVarint(dst, 5, uint64(side)) //nolint:gosec // an enum of ours
+	dst = appendVarint(dst, 5, uint64(side))
 	dst = appendDecimal(dst, 6, r.Delta.Posted)
 	dst = appendDecimal(dst, 7, r.Delta.Reserved)
 	dst = appendDecimal(dst, 8, r.Delta.Released)

@@ -166,7 +166,7 @@ func TestScopedHistory(t *testing.T) {
 			Transfer struct{ ID, DebitAccountID, CreditAccountID string }
 		}
 	}
-	if err := json.Unmarshal([]byte(text), &st); err != nil || code != http.StatusOK || len(st.Rows) != 2 {
+	if err := json.Unmarshal([]byte(text), &st); err != nil || code != http.StatusOK || len(st.Rows) != 3 {
 		t.Fatalf("%d %s, %v", code, text, err)
 	}
 	if st.Rows[0].Transfer.CreditAccountID != "2" || st.Rows[1].Transfer.CreditAccountID != "0" || st.Rows[1].Transfer.DebitAccountID != "1" {

@@ -70,7 +70,9 @@ func (c *Cell) load(seq uint64) (*ledger.State, error) {
 		return nil, fmt.Errorf("open snapshot %d: %w", seq, err)
 	}
 	defer func() { _ = r.Close() }() // it was only read
-	state, at, err := ledger.Restore(c.ledgerConfig(), r)
+	ahead := readAhead(r)
+	state, at, err := ledger.Restore(c.ledgerConfig(), ahead)
+	ahead.end()
 	if err != nil {
 		return nil, fmt.Errorf("restore snapshot %d: %w", seq, err)
 	}
@@ -158,63 +160,3 @@ func (c *Cell) checkLink(k *journal.Block, seq uint64) error {
 	}
 	return nil
 }
-
-// blockReader reads and decodes blocks ahead of who uses them.
-type blockReader struct {
-	blocks  chan readBlock
-	buffers chan []byte
-	done    chan struct{}
-}
-
-type readBlock struct {
-	block *journal.Block
-	err   error
-}
-
-const readAhead = 4
-
-func startReader(ctx context.Context, log Log, from, to uint64) *blockReader {
-	r := &blockReader{blocks: make(chan readBlock, readAhead), buffers: make(chan []byte, readAhead+2), done: make(chan struct{})}
-	for range readAhead + 2 {
-		r.buffers <- nil
-	}
-	go func() {
-		defer close(r.done)
-		for seq := from; seq <= to; seq++ {
-			var b []byte
-			select {
-			case b = <-r.buffers:
-			case <-ctx.Done():
-				return
-			}
-			block, err := readOne(ctx, log, seq, b)
-			select {
-			case r.blocks <- readBlock{block, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return r
-}
-
-func readOne(ctx context.Context, log Log, seq uint64, buf []byte) (*journal.Block, error) {
-	b, err := log.Read(ctx, seq, buf)
-	if err != nil {
-		return nil, err
-	}
-	return journal.Decode(b)
-}
-
-func (r *blockReader) next() (*journal.Block, error) {
-	b := <-r.blocks
-	return b.block, b.err
-}
-
-// recycle gives a block's buffer back.
-func (r *blockReader) recycle(k *journal.Block) { r.buffers <- k.Raw[:0] }
-
-func (r *blockReader) wait() { <-r.done }

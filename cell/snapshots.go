@@ -34,7 +34,7 @@ type snapshotting struct {
 func (c *Cell) snapshotStep() bool {
 	s := &c.snapshot
 	if s.current == nil {
-		if c.opts.Snapshots == nil || s.replayed+c.stats.events.Load()-s.since < c.opts.SnapshotEvents || s.out != nil {
+		if c.opts.Snapshots == nil || s.out != nil || !c.snapshotDue() {
 			return false
 		}
 		if c.state.Unsettled() > 0 {
@@ -56,6 +56,16 @@ func (c *Cell) snapshotStep() bool {
 		s.current = nil
 	}
 	return s.more
+}
+
+// replayedPart of SnapshotEvents that a start had to replay are worth a snapshot at once: the next start, and each of a
+// series of crashes, need not replay them again.
+const replayedPart = 4
+
+// snapshotDue reports whether there is enough that the last snapshot does not have.
+func (c *Cell) snapshotDue() bool {
+	s := &c.snapshot
+	return s.replayed+c.stats.events.Load()-s.since >= c.opts.SnapshotEvents || s.replayed > c.opts.SnapshotEvents/replayedPart
 }
 
 // collectSnapshot makes way for the next snapshot once the writer is through with the last one.

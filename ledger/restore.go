@@ -153,14 +153,28 @@ func (in *restoring) restoreAccounts() error {
 		last = a.Timestamp
 		in.nAccounts = n
 	}
+	return in.numberAccounts()
+}
+
+// numberAccounts enters the accounts' ids, some at a time, so that the memory reads of one sweep overlap.
+func (in *restoring) numberAccounts() error {
 	in.accountNo = newTable(in.alloc, int(in.nAccounts))
-	for n := uint32(1); n <= in.nAccounts; n++ {
-		a := in.accounts.at(n)
-		hash := in.hasher.hash(a.ID)
-		if in.numberByHash(a.ID, hash) != 0 || !in.accountNo.room(hash) {
-			return fmt.Errorf("%w: account %v stands there twice, or its hash with too many others", ErrSnapshot, a.ID)
+	var hashes [lookAhead]uint64
+	for done := uint32(0); done < in.nAccounts; {
+		part, first := hashes[:min(lookAhead, in.nAccounts-done)], done+1
+		for i := range part {
+			done++
+			part[i] = in.hasher.hash(in.accounts.at(done).ID)
+			in.sink += in.accountNo.touch(part[i])
 		}
-		in.accountNo.insert(hash, uint64(n))
+		for i, hash := range part {
+			n := first + uint32(i)
+			a := in.accounts.at(n)
+			if in.numberByHash(a.ID, hash) != 0 || !in.accountNo.room(hash) {
+				return fmt.Errorf("%w: account %v stands there twice, or its hash with too many others", ErrSnapshot, a.ID)
+			}
+			in.accountNo.insert(hash, uint64(n))
+		}
 	}
 	return nil
 }

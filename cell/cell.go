@@ -44,6 +44,7 @@ type Options struct {
 	Incarnation [16]byte  // random for every start: the blocks of two writers never have the same hash
 	HashKey     [2]uint64 // random; used until a snapshot brings its own
 	Alloc       ledger.Alloc
+	Yield       func() // called every quarter of a millisecond or so while a large request is decided; nil: never
 
 	Generation     int                                     // ids that stay in memory before they are written out; 0: ledger.DefaultGeneration
 	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 6 million

@@ -61,7 +61,7 @@ func (c *Cell) generation() int {
 }
 
 func (c *Cell) ledgerConfig() ledger.Config {
-	cfg := ledger.Config{HashKey: c.opts.HashKey, Alloc: c.opts.Alloc, Generation: c.generation()}
+	cfg := ledger.Config{HashKey: c.opts.HashKey, Alloc: c.opts.Alloc, Yield: c.opts.Yield, Generation: c.generation()}
 	if c.opts.IDs != nil {
 		cfg.Filter = c.opts.IDs.Load
 	}

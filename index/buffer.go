@@ -2,6 +2,7 @@ package index
 
 import (
 	"math"
+	"runtime"
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
@@ -164,6 +165,9 @@ func (b *buffer) addAccount(k *journal.Block, e *ledger.AccountEffect) {
 func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects, zones *[]zoneChange) {
 	history, inherited, bookings, imported := fx.History, fx.Inherited, fx.Bookings, false
 	for i := range fx.Transfers {
+		if i%yieldEvery == yieldEvery-1 {
+			runtime.Gosched() // queries wait for a processor, too
+		}
 		e := &fx.Transfers[i]
 		if i > 0 && e.Event <= fx.Transfers[i-1].Event || e.Debit == 0 || e.Credit == 0 || e.Debit == e.Credit {
 			must.True(false, "effect %d of block %d is %+v", i, k.Header.Seq, *e)

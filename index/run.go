@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"syscall"
 
@@ -143,6 +144,9 @@ func (r *run) writeList(k listKey, head uint32) {
 	}
 }
 
+// yieldEvery is after how many entries long work lets others on: a few tenths of a millisecond.
+const yieldEvery = 512
+
 // posting is an entry of an account's list on its way to the disk.
 type posting struct {
 	account, aside uint32
@@ -159,7 +163,10 @@ func (r *run) writeAccounts() {
 		}
 	}
 	key := append(r.key[:0], tagAccount)
-	for _, p := range sortByAccount(postings) {
+	for i, p := range sortByAccount(postings) {
+		if i%yieldEvery == 0 {
+			runtime.Gosched()
+		}
 		r.set(be.AppendUint64(be.AppendUint32(key, p.account), p.value), asideOf(r.b.arena, p.aside))
 	}
 }

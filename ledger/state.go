@@ -15,6 +15,7 @@ const Rules uint16 = 2
 type Config struct {
 	HashKey [2]uint64 // random, secret; kept in snapshots
 	Alloc   Alloc     // nil: the Go heap
+	Yield   func()    // called now and then in long requests, to let others on; nil: never
 
 	// Generation is how many ids a generation takes before the runner has to write it out (NextSealed, Settle); 0: all
 	// ids stay in memory. Filter returns the filter of a generation that a snapshot relies on, once its file was found
@@ -28,6 +29,7 @@ type Config struct {
 type State struct {
 	hasher hasher
 	alloc  Alloc
+	yield  func()
 
 	accounts  chunked[journal.Account] // by number, from 1; Reserved holds marks
 	accountNo *table                   // hash of the account's id → number
@@ -115,7 +117,12 @@ func New(cfg Config) *State {
 	if alloc == nil {
 		alloc = heapAlloc
 	}
+	yield := cfg.Yield
+	if yield == nil {
+		yield = func() {}
+	}
 	s := &State{
+		yield:  yield,
 		hasher: hasher{cfg.HashKey[0], cfg.HashKey[1]}, alloc: alloc,
 		accounts: chunked[journal.Account]{alloc: alloc}, accountNo: newTable(alloc, 0),
 		closed: map[journal.Position]closedPending{}, catalogue: newCatalogue(), limits: map[limitKey]*velocity{},

@@ -17,6 +17,7 @@ func (s *State) createTransfers(events []journal.Transfer, first int, results []
 		},
 		func(i int, at uint64) (journal.Status, uint64) {
 			if i%lookAhead == 0 {
+				s.yield()
 				s.touchNext(min(i+lookAhead, len(events)), i)
 			}
 			t := &events[i]

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -129,7 +130,10 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 		ID: uint64(n.config.Cell), Log: n.store, Snapshots: n.store.Snapshots(), IDs: n.store.IDs(), Follower: n.index, Clock: n.clock, Logger: n.logger,
 		Incarnation: [16]byte(random[:16]),
 		HashKey:     [2]uint64{binary.LittleEndian.Uint64(random[16:]), binary.LittleEndian.Uint64(random[24:])},
-		Alloc:       n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,
+		// Deciding a full request takes milliseconds. With few processors, whoever asks for a balance meanwhile would
+		// otherwise wait until the runtime takes the processor away, which it does after 10 ms.
+		Yield: runtime.Gosched,
+		Alloc: n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,
 		Progress: progress, Fatal: n.fail, OnBlock: n.feed.OnBlock,
 		AfterSnapshot: debug.FreeOSMemory, // a snapshot under load sets records aside: up to a copy of all accounts
 	})

@@ -9,8 +9,8 @@ import (
 
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/journal"
-	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
@@ -114,25 +114,9 @@ func (s *Server) listFreezes(ctx context.Context, p auth.Principal, _ *ledgerv1.
 	}
 	response := &ledgerv1.ListFreezesResponse{Position: s.position(s.config.Cell.Head())}
 	for i := range list {
-		response.Freezes = append(response.Freezes, freezeMessage(&list[i]))
+		response.Freezes = append(response.Freezes, feed.FreezeMessage(&list[i].Freeze, list[i].Timestamp, hex.EncodeToString(list[i].Actor[:])))
 	}
 	return response, nil
-}
-
-func freezeMessage(f *ledger.Freeze) *ledgerv1.FrozenState {
-	m := &ledgerv1.FrozenState{
-		Id: f.ID.String(), Mode: ledgerv1.FreezeMode(f.Mode), Reason: string(bytes.TrimRight(f.Reason[:], "\x00")),
-		Actor: hex.EncodeToString(f.Actor[:]), Timestamp: f.Timestamp,
-	}
-	switch f.Selector {
-	case journal.SelectAccount:
-		m.Selector = &ledgerv1.FrozenState_AccountId{AccountId: f.Account.String()}
-	case journal.SelectCode:
-		m.Selector = &ledgerv1.FrozenState_TransferCode{TransferCode: uint32(f.Code)}
-	case journal.SelectCell:
-		m.Selector = &ledgerv1.FrozenState_WholeCell{WholeCell: true}
-	}
-	return m
 }
 
 func (s *Server) setVelocityLimits(ctx context.Context, p auth.Principal, r *ledgerv1.SetVelocityLimitsRequest) (*ledgerv1.SetVelocityLimitsResponse, error) {

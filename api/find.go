@@ -19,19 +19,7 @@ func (s *Server) accountsOf(ctx context.Context, numbers []uint32) ([]*ledgerv1.
 	if err != nil {
 		return nil, err
 	}
-	details, err := s.accountDetails(ctx, accounts)
-	if err != nil {
-		return nil, err
-	}
-	names := s.assetTable()
-	list := make([]*ledgerv1.Account, len(accounts))
-	for i := range accounts {
-		list[i] = accountMessage(&accounts[i], names)
-	}
-	for _, d := range details {
-		list[d.Event].Address, list[d.Event].Metadata = d.Address, d.Metadata
-	}
-	return list, nil
+	return s.accountMessages(ctx, accounts)
 }
 
 func (s *Server) listAccountsByAddress(ctx context.Context, p auth.Principal, r *ledgerv1.ListAccountsByAddressRequest) (*ledgerv1.ListAccountsByAddressResponse, error) {

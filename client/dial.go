@@ -27,7 +27,6 @@ type options struct {
 	policy      retryPolicy
 	token       TokenSource
 	agent       string
-	grpc        []grpc.DialOption
 }
 
 // Option changes how [Dial] connects.
@@ -81,11 +80,6 @@ func WithTokenFile(path string) Option {
 // server's logs.
 func WithUserAgent(name string) Option { return func(o *options) { o.agent = name } }
 
-// WithDialOptions passes options on to grpc-go, for tracing for instance.
-func WithDialOptions(list ...grpc.DialOption) Option {
-	return func(o *options) { o.grpc = append(o.grpc, list...) }
-}
-
 func (o *options) check(address string) error {
 	switch {
 	case o.connections < 1:
@@ -126,14 +120,14 @@ func (o *options) dialOptions() ([]grpc.DialOption, error) {
 	if o.agent != "" {
 		agent = o.agent + " " + agent
 	}
-	return append([]grpc.DialOption{
+	return []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(bearer{o.token}),
 		grpc.WithUserAgent(agent),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithDisableRetry(), // this package's own knows what is safe
-	}, o.grpc...), nil
+	}, nil
 }
 
 func isLoopback(address string) bool {

@@ -63,7 +63,7 @@ func message(e *Event, assets *ledger.Catalogue) *ledgerv1.FeedEvent {
 			Asset: assetName(assets, t.Asset), Code: uint32(t.Code),
 		}}
 	case *journal.Freeze:
-		m.Body = &ledgerv1.FeedEvent_Freeze{Freeze: freezeMessage(r, e.Timestamp, m.GetActor())}
+		m.Body = &ledgerv1.FeedEvent_Freeze{Freeze: FreezeMessage(r, e.Timestamp, m.GetActor())}
 	case *journal.Unfreeze:
 		m.Body = &ledgerv1.FeedEvent_Unfreeze{Unfreeze: &ledgerv1.Unfrozen{Id: r.ID.String(), FreezeId: r.FreezeID.String(), Reason: text(r.Reason[:])}}
 	case *journal.Limit:
@@ -97,7 +97,8 @@ func transferMessage(t *journal.Transfer, timestamp uint64, assets *ledger.Catal
 	}
 }
 
-func freezeMessage(f *journal.Freeze, timestamp uint64, actor string) *ledgerv1.FrozenState {
+// FreezeMessage returns a freeze as the API has it; actor is the token's id in hexadecimal.
+func FreezeMessage(f *journal.Freeze, timestamp uint64, actor string) *ledgerv1.FrozenState {
 	m := &ledgerv1.FrozenState{Id: f.ID.String(), Mode: ledgerv1.FreezeMode(f.Mode), Reason: text(f.Reason[:]), Actor: actor, Timestamp: timestamp}
 	switch f.Selector {
 	case journal.SelectAccount:

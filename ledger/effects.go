@@ -52,8 +52,9 @@ type HistoryRow struct {
 // SampleEvery is how many positions lie between two whose balances are kept, on average.
 const SampleEvery = 16
 
-// sampled chooses positions evenly, so that neither a hot account nor one with a rhythm of its own goes without rows.
-func sampled(p journal.Position) bool {
+// Sampled reports whether the balances after a transfer at p are kept for accounts without a history of their own. It
+// chooses positions evenly, so that neither a hot account nor one with a rhythm of its own goes without rows.
+func Sampled(p journal.Position) bool {
 	return uint64(p)*0x9E3779B97F4A7C15>>60 == 0
 }
 

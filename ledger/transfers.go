@@ -355,7 +355,7 @@ func (s *State) record(i int, at uint64, debit, credit uint32, keep bool) {
 	if s.books.date != s.dayOf(at) {
 		s.fx.Bookings = append(s.fx.Bookings, BookingEffect{Event: uint32(s.first + i), Date: s.books.date}) //nolint:gosec // ≤ MaxEvents
 	}
-	keep = keep || sampled(pos)
+	keep = keep || Sampled(pos)
 	s.settle(debit, pos, keep)
 	s.settle(credit, pos, keep)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+	"github.com/sterlingrun/sterling/wire"
 )
 
 // Statement is a GetStatementResponse.
@@ -27,8 +28,8 @@ func (c *Codec) AppendStatementWire(dst []byte, s *Statement, assets *AssetTable
 	if need := 256 + row*len(s.Page.Rows); cap(dst)-len(dst) < need {
 		dst = append(make([]byte, 0, len(dst)+need), dst...)
 	}
-	dst = appendDecimal(dst, 1, s.Account)
-	dst = appendText(dst, 2, s.Asset)
+	dst = wire.Decimal(dst, 1, s.Account)
+	dst = wire.Text(dst, 2, s.Asset)
 	dst = appendBalances(dst, 3, &s.Page.Opening, s.ByDate)
 	dst = appendBalances(dst, 4, &s.Page.Closing, s.ByDate)
 	details := s.Details
@@ -39,39 +40,39 @@ func (c *Codec) AppendStatementWire(dst []byte, s *Statement, assets *AssetTable
 		}
 		dst = appendStatementRow(dst, &s.Page.Rows[i], d, s.ByDate, assets)
 	}
-	dst = appendText(dst, 6, s.NextPage)
+	dst = wire.Text(dst, 6, s.NextPage)
 	return appendPosition(dst, &Reply{Cell: s.Cell, Seq: s.Seq}, 7)
 }
 
 func appendStatementRow(dst []byte, r *index.StatementRow, d *Details, byDate bool, assets *AssetTable) []byte {
-	dst, at := begin(dst, 5)
+	dst, at := wire.Begin(dst, 5)
 	dst = appendTransfer(dst, 1, &r.Transfer.Transfer, d, assets)
 	if r.Expired {
-		dst = appendVarint(dst, 2, 1)
+		dst = wire.Varint(dst, 2, 1)
 	}
-	dst = appendVarint(dst, 3, r.At)
+	dst = wire.Varint(dst, 3, r.At)
 	if byDate {
-		dst = appendText(dst, 4, r.Date.String())
+		dst = wire.Text(dst, 4, r.Date.String())
 	}
 	side := ledgerv1.TransferSide_TRANSFER_SIDE_DEBIT
 	if r.Delta.Credit {
 		side = ledgerv1.TransferSide_TRANSFER_SIDE_CREDIT
 	}
-	dst = appendVarint(dst, 5, uint64(side))
-	dst = appendDecimal(dst, 6, r.Delta.Posted)
-	dst = appendDecimal(dst, 7, r.Delta.Reserved)
-	dst = appendDecimal(dst, 8, r.Delta.Released)
+	dst = wire.Varint(dst, 5, uint64(side))
+	dst = wire.Decimal(dst, 6, r.Delta.Posted)
+	dst = wire.Decimal(dst, 7, r.Delta.Reserved)
+	dst = wire.Decimal(dst, 8, r.Delta.Released)
 	dst = appendBalances(dst, 9, &r.After, byDate)
-	return finish(dst, at)
+	return wire.Finish(dst, at)
 }
 
 func appendBalances(dst []byte, number protowire.Number, b *ledger.Balances, posted bool) []byte {
-	dst, at := begin(dst, number)
-	dst = appendDecimal(dst, 1, b.DebitsPosted)
-	dst = appendDecimal(dst, 2, b.CreditsPosted)
+	dst, at := wire.Begin(dst, number)
+	dst = wire.Decimal(dst, 1, b.DebitsPosted)
+	dst = wire.Decimal(dst, 2, b.CreditsPosted)
 	if !posted {
-		dst = appendDecimal(dst, 3, b.DebitsPending)
-		dst = appendDecimal(dst, 4, b.CreditsPending)
+		dst = wire.Decimal(dst, 3, b.DebitsPending)
+		dst = wire.Decimal(dst, 4, b.CreditsPending)
 	}
-	return finish(dst, at)
+	return wire.Finish(dst, at)
 }

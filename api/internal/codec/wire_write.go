@@ -3,11 +3,12 @@ package codec
 import (
 	"encoding/binary"
 
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sterlingrun/sterling/journal"
-	"github.com/sterlingrun/sterling/money"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+	"github.com/sterlingrun/sterling/wire"
 )
 
 // AppendResultsWire appends a CreateAccountsResponse or a
@@ -19,7 +20,7 @@ func (c *Codec) AppendResultsWire(dst []byte, r *Reply) []byte {
 
 // AppendStreamWire appends a CreateTransfersStreamResponse to dst.
 func (c *Codec) AppendStreamWire(dst []byte, r *Reply) []byte {
-	dst = appendVarint(dst, 1, r.Sequence)
+	dst = wire.Varint(dst, 1, r.Sequence)
 	dst = appendResults(dst, r.Results, 2)
 	return appendPosition(dst, r, 3)
 }
@@ -34,8 +35,8 @@ func appendResults(dst []byte, results []journal.Result, number protowire.Number
 		dst = protowire.AppendTag(dst, number, protowire.BytesType)
 		dst = append(dst, 0)
 		at := len(dst)
-		dst = appendVarint(dst, 1, uint64(results[i].Status))
-		dst = appendVarint(dst, 2, results[i].Timestamp)
+		dst = wire.Varint(dst, 1, uint64(results[i].Status))
+		dst = wire.Varint(dst, 2, results[i].Timestamp)
 		setLength(dst, at) // two tags and two varints: at most 15 bytes
 	}
 	return dst
@@ -45,36 +46,10 @@ func appendPosition(dst []byte, r *Reply, number protowire.Number) []byte {
 	dst = protowire.AppendTag(dst, number, protowire.BytesType)
 	dst = append(dst, 0)
 	at := len(dst)
-	dst = appendVarint(dst, 1, r.Cell)
-	dst = appendVarint(dst, 2, r.Seq)
+	dst = wire.Varint(dst, 1, r.Cell)
+	dst = wire.Varint(dst, 2, r.Seq)
 	setLength(dst, at) // at most 22 bytes
 	return dst
-}
-
-// appendVarint leaves a zero out, as proto3 does.
-func appendVarint(dst []byte, number protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return dst
-	}
-	dst = protowire.AppendTag(dst, number, protowire.VarintType)
-	return protowire.AppendVarint(dst, v)
-}
-
-func appendDecimal(dst []byte, number protowire.Number, v money.U128) []byte {
-	dst = protowire.AppendTag(dst, number, protowire.BytesType)
-	dst = append(dst, 0)
-	at := len(dst)
-	dst = v.AppendDecimal(dst)
-	setLength(dst, at) // at most 39 digits
-	return dst
-}
-
-func appendText(dst []byte, number protowire.Number, text string) []byte {
-	if text == "" {
-		return dst
-	}
-	dst = protowire.AppendTag(dst, number, protowire.BytesType)
-	return protowire.AppendString(dst, text)
 }
 
 // appendBits appends flags as a packed list of enum numbers.
@@ -94,47 +69,28 @@ func appendBits(dst []byte, number protowire.Number, flags uint16) []byte {
 	return dst
 }
 
-// begin starts an embedded message of up to 16,383 bytes; finish puts its length
-// in place.
-func begin(dst []byte, number protowire.Number) (grown []byte, at int) {
-	dst = protowire.AppendTag(dst, number, protowire.BytesType)
-	return append(dst, 0, 0), len(dst) + 2
-}
-
-func finish(dst []byte, at int) []byte {
-	n := len(dst) - at
-	if n < 1<<7 { // the short form, as proto writes it
-		copy(dst[at-1:], dst[at:])
-		dst[at-2] = byte(n) //nolint:gosec // checked
-		return dst[:len(dst)-1]
-	}
-	dst[at-2] = byte(n&0x7f | 0x80) //nolint:gosec // masked
-	dst[at-1] = byte(n >> 7)        //nolint:gosec // the longest message is far below 16,384 bytes
-	return dst
-}
-
 // AppendAccountsWire appends a LookupAccountsResponse to dst.
 func (c *Codec) AppendAccountsWire(dst []byte, r *Reply, assets *AssetTable) []byte {
 	for i := range r.Accounts {
 		a := &r.Accounts[i]
 		var at int
-		dst, at = begin(dst, 1)
-		dst = appendDecimal(dst, accountID, a.ID)
-		dst = appendDecimal(dst, accountDebitsPending, a.DebitsPending)
-		dst = appendDecimal(dst, accountDebitsPosted, a.DebitsPosted)
-		dst = appendDecimal(dst, accountCreditsPending, a.CreditsPending)
-		dst = appendDecimal(dst, accountCreditsPosted, a.CreditsPosted)
-		dst = appendDecimal(dst, accountUserData128, a.UserData128)
-		dst = appendVarint(dst, accountUserData64, a.UserData64)
-		dst = appendVarint(dst, accountUserData32, uint64(a.UserData32))
-		dst = appendText(dst, accountAsset, assets.Name(a.Asset))
-		dst = appendVarint(dst, accountCode, uint64(a.Code))
+		dst, at = wire.Begin(dst, 1)
+		dst = wire.Decimal(dst, accountID, a.ID)
+		dst = wire.Decimal(dst, accountDebitsPending, a.DebitsPending)
+		dst = wire.Decimal(dst, accountDebitsPosted, a.DebitsPosted)
+		dst = wire.Decimal(dst, accountCreditsPending, a.CreditsPending)
+		dst = wire.Decimal(dst, accountCreditsPosted, a.CreditsPosted)
+		dst = wire.Decimal(dst, accountUserData128, a.UserData128)
+		dst = wire.Varint(dst, accountUserData64, a.UserData64)
+		dst = wire.Varint(dst, accountUserData32, uint64(a.UserData32))
+		dst = wire.Text(dst, accountAsset, assets.Name(a.Asset))
+		dst = wire.Varint(dst, accountCode, uint64(a.Code))
 		dst = appendBits(dst, accountFlags, uint16(a.Flags&journal.AccountFlagsKnown))
-		dst = appendVarint(dst, accountTimestamp, a.Timestamp)
+		dst = wire.Varint(dst, accountTimestamp, a.Timestamp)
 		if d := r.details(i); d != nothing {
 			dst = appendMessage(dst, &ledgerv1.Account{Address: d.Address, Metadata: d.Metadata})
 		}
-		dst = finish(dst, at)
+		dst = wire.Finish(dst, at)
 	}
 	return appendPosition(dst, r, 2)
 }
@@ -148,24 +104,24 @@ func (c *Codec) AppendTransfersWire(dst []byte, r *Reply, assets *AssetTable) []
 }
 
 func appendTransfer(dst []byte, number protowire.Number, t *journal.Transfer, d *Details, assets *AssetTable) []byte {
-	dst, at := begin(dst, number)
-	dst = appendDecimal(dst, transferID, t.ID)
-	dst = appendDecimal(dst, transferDebit, t.Debit)
-	dst = appendDecimal(dst, transferCredit, t.Credit)
-	dst = appendDecimal(dst, transferAmount, t.Amount)
-	dst = appendDecimal(dst, transferPendingID, t.PendingID)
-	dst = appendDecimal(dst, transferUserData128, t.UserData128)
-	dst = appendVarint(dst, transferUserData64, t.UserData64)
-	dst = appendVarint(dst, transferUserData32, uint64(t.UserData32))
-	dst = appendVarint(dst, transferTimeout, uint64(t.Timeout))
-	dst = appendText(dst, transferAsset, assets.Name(t.Asset))
-	dst = appendVarint(dst, transferCode, uint64(t.Code))
+	dst, at := wire.Begin(dst, number)
+	dst = wire.Decimal(dst, transferID, t.ID)
+	dst = wire.Decimal(dst, transferDebit, t.Debit)
+	dst = wire.Decimal(dst, transferCredit, t.Credit)
+	dst = wire.Decimal(dst, transferAmount, t.Amount)
+	dst = wire.Decimal(dst, transferPendingID, t.PendingID)
+	dst = wire.Decimal(dst, transferUserData128, t.UserData128)
+	dst = wire.Varint(dst, transferUserData64, t.UserData64)
+	dst = wire.Varint(dst, transferUserData32, uint64(t.UserData32))
+	dst = wire.Varint(dst, transferTimeout, uint64(t.Timeout))
+	dst = wire.Text(dst, transferAsset, assets.Name(t.Asset))
+	dst = wire.Varint(dst, transferCode, uint64(t.Code))
 	dst = appendBits(dst, transferFlags, uint16(t.Flags&journal.TransferFlagsKnown))
-	dst = appendVarint(dst, transferTimestamp, t.Timestamp)
+	dst = wire.Varint(dst, transferTimestamp, t.Timestamp)
 	if d != nothing {
 		dst = appendMessage(dst, &ledgerv1.Transfer{BookingDate: d.BookingDate, Metadata: d.Metadata})
 	}
-	return finish(dst, at)
+	return wire.Finish(dst, at)
 }
 
 // ResultSize is the size of a packed result in bytes.

@@ -3,7 +3,6 @@ package feed
 import (
 	"encoding/hex"
 
-
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 

@@ -3,7 +3,6 @@ package codec
 import (
 	"encoding/binary"
 
-
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sterlingrun/sterling/journal"

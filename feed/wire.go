@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"encoding/hex"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -11,26 +12,63 @@ import (
 	"github.com/sterlingrun/sterling/wire"
 )
 
-// AppendWire appends the batch as a SubscribeResponse in protobuf's wire format. It is Message and proto.Marshal, but
-// transfers, which are nearly all of a feed, take neither message nor reflection. The error is one of the encoder's.
-func (f *Feed) AppendWire(dst []byte, b *Batch) (_ []byte, err error) {
-	catalogue := f.Catalogue()
-	for i := range b.Events {
-		if dst, err = f.appendEvent(dst, &b.Events[i], catalogue); err != nil {
-			return dst, err
-		}
+// encoder is a taker that encodes events of one block as fields of a SubscribeResponse. What it encodes is what Messages
+// and proto.Marshal would, but transfers, which are nearly all of a feed, take neither message nor reflection.
+type encoder struct {
+	feed   *Feed
+	form   Form
+	assets *ledger.Catalogue
+	block  *journal.Header
+	wire   []byte
+	events int
+	last   Position // of the last event taken
+	run    run
+}
+
+func (e *encoder) begin(f *Feed, form Form, block *journal.Header) {
+	e.feed, e.form, e.assets, e.block = f, form, f.Catalogue(), block
+	e.wire, e.events, e.run.actor = e.wire[:0], 0, nil
+}
+
+// take encodes an event, if there is room for it.
+func (e *encoder) take(event *Event) (bool, error) {
+	t, plain := event.Record.(*journal.Transfer)
+	plain = plain && len(event.Attachment) == 0
+	packed := plain && e.form == PackedForm
+	cost := eventBytes + len(event.Attachment)
+	if packed {
+		cost = packedBytes
 	}
-	dst, at := wire.Begin(dst, 2)
-	dst = appendPosition(dst, b.Resume)
-	dst = wire.Finish(dst, at)
-	dst = wire.Varint(dst, 3, b.BlockTime)
-	return wire.Varint(dst, 4, b.Head), nil
+	if e.events > 0 && len(e.wire)+e.run.size()+cost > chunkBytes {
+		return false, nil
+	}
+	var err error
+	if packed {
+		e.pack(event, t)
+	} else {
+		e.wire, err = e.feed.appendEvent(e.wire, event, e.assets)
+	}
+	e.events++
+	e.last = event.Position
+	return true, err
+}
+
+// finish returns what was encoded; the caller owns it. Packed runs were written into memory of their own, once.
+func (e *encoder) finish() []byte {
+	e.endRun()
+	e.feed, e.assets, e.block = nil, nil, nil
+	if e.form == MessageForm {
+		return bytes.Clone(e.wire)
+	}
+	out := e.wire
+	e.wire = nil
+	return out
 }
 
 func (f *Feed) appendEvent(dst []byte, e *Event, assets *ledger.Catalogue) ([]byte, error) {
 	dst, at := wire.Begin(dst, 1)
 	t, ok := e.Record.(*journal.Transfer)
-	if !ok || len(e.Attachment) > 0 {
+	if !ok || len(e.Attachment) > 0 { // rare
 		var err error
 		dst, err = proto.MarshalOptions{}.MarshalAppend(dst, message(e, assets))
 		return wire.Finish(dst, at), err

@@ -1,0 +1,124 @@
+package feed
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"pgregory.net/rapid"
+
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/money"
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+)
+
+// opened is a response with its runs as messages, written from the definition in feed.proto and docs/formats.md alone.
+func opened(t *testing.T, wire []byte, cell uint64) []*ledgerv1.FeedEvent {
+	t.Helper()
+	var r ledgerv1.SubscribeResponse
+	if err := proto.Unmarshal(wire, &r); err != nil {
+		t.Fatal(err)
+	}
+	var transfers, all []*ledgerv1.FeedEvent
+	for _, run := range r.GetRuns() {
+		if len(run.GetIndexes()) == 0 || len(run.GetRecords()) != 64*len(run.GetIndexes()) {
+			t.Fatalf("%d bytes of records, %d of indexes", len(run.GetRecords()), len(run.GetIndexes()))
+		}
+		for i := range len(run.GetIndexes()) / 2 {
+			record := journal.View[journal.Transfer](journal.Aligned(run.GetRecords()[128*i:][:128]))[0]
+			m := transferMessage(&record, record.Timestamp, &ledger.Catalogue{})
+			for _, a := range run.GetAssets() {
+				if a.GetNumber() == record.Asset {
+					m.Asset = a.GetName()
+				}
+			}
+			transfers = append(transfers, &ledgerv1.FeedEvent{
+				Position:  &ledgerv1.FeedPosition{Cell: cell, Seq: run.GetSeq(), Index: uint32(binary.LittleEndian.Uint16(run.GetIndexes()[2*i:]))},
+				BlockTime: run.GetBlockTime(), Timestamp: record.Timestamp, Actor: hex.EncodeToString(run.GetActor()),
+				Kind: ledgerv1.EventKind_EVENT_KIND_TRANSFER_CREATED, KindName: "transfer_created", Body: &ledgerv1.FeedEvent_Transfer{Transfer: m},
+			})
+		}
+	}
+	for messages := r.GetEvents(); len(messages)+len(transfers) > 0; {
+		if len(transfers) == 0 || len(messages) > 0 && messages[0].GetPosition().GetIndex() < transfers[0].GetPosition().GetIndex() {
+			all, messages = append(all, messages[0]), messages[1:]
+		} else {
+			all, transfers = append(all, transfers[0]), transfers[1:]
+		}
+	}
+	return all
+}
+
+// samePacked compares both forms of a block, chunk by chunk.
+func samePacked(t *testing.T, f *Feed, k *journal.Block) {
+	t.Helper()
+	all := &matcher{all: true}
+	var events collector
+	if _, err := f.walk(context.Background(), newPage(k), 0, all, &events); err != nil {
+		t.Fatal(err)
+	}
+	want := f.Messages(events)
+	for _, form := range []Form{MessageForm, PackedForm} {
+		var got []*ledgerv1.FeedEvent
+		g, at := &group{matcher: all, form: form}, Position{Cell: k.Header.Cell, Seq: k.Header.Seq, Index: -1}
+		for at.Index < Whole {
+			c, err := f.encode(context.Background(), g, newPage(k), at.Index+1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			part := opened(t, c.wire, k.Header.Cell)
+			if len(part) != c.events || c.end.Compare(at) <= 0 || len(part) == 0 && c.end.Index != Whole {
+				t.Fatalf("a chunk of %d events has %d, after %v up to %v", c.events, len(part), at, c.end)
+			}
+			if len(c.wire) > chunkBytes+1<<10 && len(part) > 1 {
+				t.Fatalf("a chunk has %d bytes", len(c.wire))
+			}
+			got = append(got, part...)
+			at = c.end
+		}
+		if d := cmp.Diff(want, got, protocmp.Transform()); d != "" {
+			t.Fatalf("form %d: %s", form, d)
+		}
+	}
+}
+
+// Whatever a block holds, both forms say the same, chunk by chunk.
+func TestPackedIsMessages(t *testing.T) {
+	f := New(Options{Cell: 1, Clock: clock.NewSystem()})
+	f.ledger = noLedger{} // names of assets are compared in stream_test.go
+	samePacked(t, f, everyKind(t))
+	rapid.Check(t, func(r *rapid.T) {
+		b := journal.NewBuilder()
+		for range rapid.IntRange(1, 12).Draw(r, "requests") {
+			n := rapid.SampledFrom([]int{1, 2, 50, 600}).Draw(r, "events")
+			seed := rapid.Uint64().Draw(r, "seed")
+			records := make([]journal.Transfer, n)
+			for i := range records {
+				x := seed + uint64(i)*0x9e3779b97f4a7c15
+				records[i] = journal.Transfer{
+					ID: money.U128{Hi: x, Lo: x * 3}, Debit: money.From(x % 7), Credit: money.U128{Hi: x}, Amount: money.U128{Hi: x % 2, Lo: x >> 9},
+					UserData64: x % 5, Asset: uint32(x % 5), Code: uint16(x), Flags: journal.TransferFlags(x>>7) &^ journal.TransferAttached, //nolint:gosec // any will do
+					Timestamp: x >> 1,
+				}
+			}
+			first, _ := b.AddRequest(journal.KindTransfers, journal.Actor{byte(seed % 3)}, journal.Bytes(records))
+			for i := range n {
+				switch seed >> (i % 60) % 16 {
+				case 0:
+					b.AddOutcome(journal.Outcome{Event: uint32(first + i), Status: 5}) //nolint:gosec // small
+				case 1:
+					b.AddOutcome(journal.Outcome{Event: uint32(first + i), Status: journal.Created, Timestamp: 4711, Amount: money.From(9)}) //nolint:gosec // small
+				case 2:
+					b.Attach(first+i, []byte{1, 4, 0, 0, 0, byte(i), 0, 0, 0})
+				}
+			}
+		}
+		samePacked(t, f, b.Seal(journal.Header{Rules: 1, Kind: journal.BlockNormal, Cell: 1, Seq: 9, Epoch: 1, Time: 1000, Acked: 8}))
+	})
+}

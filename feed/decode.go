@@ -30,7 +30,29 @@ type kept struct {
 	transfers []journal.Transfer // number i is that of the block's outcome i; only of created transfers
 }
 
-func newPage(k *journal.Block) *page { return &page{block: k} }
+// newPage makes a page of a block that is the caller's own, and now the page's: it writes into each transfer that needs
+// no more than the block what its timestamp is, so that its record is whole.
+func newPage(k *journal.Block) *page {
+	time := k.Header.Time + uint64(len(k.Expiries))
+	at := 0 // outcome
+	for part := range k.Parts() {
+		if part.Kind != journal.KindTransfers {
+			continue
+		}
+		records := journal.View[journal.Transfer](k.EventBytes(part.First, part.Count))
+		for i := range records {
+			event := part.First + i
+			for at < len(k.Outcomes) && int(k.Outcomes[at].Event) < event {
+				at++
+			}
+			if at < len(k.Outcomes) && int(k.Outcomes[at].Event) == event || records[i].Flags.Has(journal.TransferImported) {
+				continue
+			}
+			records[i].Timestamp = time + uint64(event) //nolint:gosec // ≥ 0
+		}
+	}
+	return &page{block: k}
+}
 
 // resolve returns what earlier blocks say of a page, by way of the tail or the ledger. It is looked up once.
 func (f *Feed) resolve(ctx context.Context, p *page) (*kept, error) {
@@ -169,22 +191,17 @@ func (w *walker) transfers(part *journal.Part) (more bool, err error) {
 	e.Kind, e.Actor = TransferCreated, &part.Request.Actor
 	for event := begin; event < part.First+part.Count; event++ {
 		t := &records[event-part.First]
-		timestamp := k.Header.Time + uint64(expiries+event) //nolint:gosec // ≥ 0
-		switch {
-		case at < len(k.Outcomes) && int(k.Outcomes[at].Event) == event:
-			o := &k.Outcomes[at]
+		if at < len(k.Outcomes) && int(k.Outcomes[at].Event) == event {
 			at++
-			if o.Status != journal.Created {
+			if k.Outcomes[at-1].Status != journal.Created {
 				continue
 			}
-			t, timestamp = &w.kept.transfers[at-1], o.Timestamp
-		case t.Flags.Has(journal.TransferImported):
-			timestamp = t.Timestamp
+			t = &w.kept.transfers[at-1]
 		}
 		if !m.all && !m.transfer(t) {
 			continue
 		}
-		e.Position.Index, e.Timestamp, e.Record, e.Attachment = expiries+event, timestamp, t, nil
+		e.Position.Index, e.Timestamp, e.Record, e.Attachment = expiries+event, t.Timestamp, t, nil
 		if k.Header.Attachments > 0 {
 			e.Attachment = k.Attachment(event)
 		}

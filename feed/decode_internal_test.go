@@ -85,12 +85,12 @@ func TestEveryKindOfRecordIsAnEvent(t *testing.T) {
 		t.Errorf("a kind of the future is called %s", name)
 	}
 	for _, form := range []Form{MessageForm, PackedForm} {
-		c, err := f.encode(context.Background(), &group{matcher: &matcher{all: true}, form: form}, newPage(k), 0)
+		c, err := f.encode(context.Background(), &group{matcher: &matcher{all: true}, form: form}, newPage(k.Clone()), 0)
 		if err != nil || c.events != len(events) || c.end != AfterBlock(1, 9) {
 			t.Fatalf("%d events up to %v, %v", c.events, c.end, err)
 		}
 		var got ledgerv1.SubscribeResponse
-		if err := proto.Unmarshal(c.wire, &got); err != nil {
+		if err := proto.Unmarshal(bytes.Join(c.wire, nil), &got); err != nil {
 			t.Fatal(err)
 		}
 		if form == PackedForm {
@@ -117,7 +117,7 @@ func (c *collector) take(e *Event) (bool, error) {
 func eventsOf(t *testing.T, f *Feed, k *journal.Block) []Event {
 	t.Helper()
 	var list collector
-	if whole, err := f.walk(context.Background(), newPage(k), 0, &matcher{all: true}, &list); err != nil || !whole {
+	if whole, err := f.walk(context.Background(), newPage(k.Clone()), 0, &matcher{all: true}, &list); err != nil || !whole {
 		t.Fatal(whole, err)
 	}
 	return list

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -60,7 +61,7 @@ func samePacked(t *testing.T, f *Feed, k *journal.Block) {
 	t.Helper()
 	all := &matcher{all: true}
 	var events collector
-	if _, err := f.walk(context.Background(), newPage(k), 0, all, &events); err != nil {
+	if _, err := f.walk(context.Background(), newPage(k.Clone()), 0, all, &events); err != nil {
 		t.Fatal(err)
 	}
 	want := f.Messages(events)
@@ -68,15 +69,15 @@ func samePacked(t *testing.T, f *Feed, k *journal.Block) {
 		var got []*ledgerv1.FeedEvent
 		g, at := &group{matcher: all, form: form}, Position{Cell: k.Header.Cell, Seq: k.Header.Seq, Index: -1}
 		for at.Index < Whole {
-			c, err := f.encode(context.Background(), g, newPage(k), at.Index+1)
+			c, err := f.encode(context.Background(), g, newPage(k.Clone()), at.Index+1)
 			if err != nil {
 				t.Fatal(err)
 			}
-			part := opened(t, c.wire, k.Header.Cell)
+			part := opened(t, bytes.Join(c.wire, nil), k.Header.Cell)
 			if len(part) != c.events || c.end.Compare(at) <= 0 || len(part) == 0 && c.end.Index != Whole {
 				t.Fatalf("a chunk of %d events has %d, after %v up to %v", c.events, len(part), at, c.end)
 			}
-			if len(c.wire) > chunkBytes+1<<10 && len(part) > 1 {
+			if c.bytes > chunkBytes+1<<10 && len(part) > 1 {
 				t.Fatalf("a chunk has %d bytes", len(c.wire))
 			}
 			got = append(got, part...)

@@ -24,6 +24,9 @@ const (
 	chunkBytes = batchBytes - fullBytes
 	// sharedBytes bounds the chunks that are kept for several streams.
 	sharedBytes = 32 << 20
+	// Up to spanStreams, a response may share the memory of its block, which then stays until the response is sent. With
+	// more of them that would be too much memory for consumers that take nothing.
+	spanStreams = 16
 	// chunkCost is what keeping a chunk takes beside its bytes.
 	chunkCost = 128
 )
@@ -89,8 +92,8 @@ func (r *chunkReader) page(ctx context.Context, p *page, from int) (full bool, e
 		return false, err
 	}
 	if c.events > 0 {
-		r.wire = append(r.wire, c.wire)
-		r.bytes += len(c.wire)
+		r.wire = append(r.wire, c.wire...)
+		r.bytes += c.bytes
 		r.events += c.events
 	}
 	r.s.reach(p, c.end)
@@ -99,7 +102,8 @@ func (r *chunkReader) page(ctx context.Context, p *page, from int) (full bool, e
 
 // chunk is a run of events of one block, encoded.
 type chunk struct {
-	wire   []byte
+	wire   [][]byte // parts
+	bytes  int
 	events int
 	end    Position // everything up to here is in it, or does not match
 }
@@ -121,7 +125,7 @@ func (f *Feed) chunk(ctx context.Context, g *group, p *page, from int) (*chunk, 
 			return nil, err
 		}
 		slot.chunk = c
-		p.shared.charge(int64(len(c.wire)))
+		p.shared.charge(int64(c.bytes))
 	}
 	return slot.chunk, nil
 }
@@ -135,12 +139,13 @@ func (f *Feed) encode(ctx context.Context, g *group, p *page, from int) (*chunk,
 	}
 	e := f.groups.encoder()
 	defer f.groups.give(e)
-	e.begin(f, g.form, h)
+	e.begin(f, g.form, p.block)
 	whole, err := f.walk(ctx, p, from, g.matcher, e)
 	if err != nil {
 		return nil, fmt.Errorf("encode block %d: %w", h.Seq, err)
 	}
-	c.wire, c.events = e.finish(), e.events
+	c.wire, c.bytes = e.finish()
+	c.events = e.events
 	if !whole {
 		c.end = e.last
 	}

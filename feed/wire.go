@@ -18,28 +18,30 @@ type encoder struct {
 	feed   *Feed
 	form   Form
 	assets *ledger.Catalogue
-	block  *journal.Header
-	wire   []byte
+	block  *journal.Block
+	wire   []byte // what was written; spans belong in between
+	spans  []span
+	apart  int // bytes of spans
 	events int
 	last   Position // of the last event taken
 	run    run
 }
 
-func (e *encoder) begin(f *Feed, form Form, block *journal.Header) {
+func (e *encoder) begin(f *Feed, form Form, block *journal.Block) {
 	e.feed, e.form, e.assets, e.block = f, form, f.Catalogue(), block
-	e.wire, e.events, e.run.actor = e.wire[:0], 0, nil
+	e.wire, e.spans, e.apart, e.events, e.run.actor = e.wire[:0], e.spans[:0], 0, 0, nil
+	e.run.mayShare = int(f.open.Load()) <= spanStreams
 }
 
 // take encodes an event, if there is room for it.
 func (e *encoder) take(event *Event) (bool, error) {
 	t, plain := event.Record.(*journal.Transfer)
-	plain = plain && len(event.Attachment) == 0
-	packed := plain && e.form == PackedForm
+	packed := plain && len(event.Attachment) == 0 && e.form == PackedForm
 	cost := eventBytes + len(event.Attachment)
 	if packed {
 		cost = packedBytes
 	}
-	if e.events > 0 && len(e.wire)+e.run.size()+cost > chunkBytes {
+	if e.events > 0 && len(e.wire)+e.apart+e.run.size()+cost > chunkBytes {
 		return false, nil
 	}
 	var err error
@@ -53,16 +55,22 @@ func (e *encoder) take(event *Event) (bool, error) {
 	return true, err
 }
 
-// finish returns what was encoded; the caller owns it. Packed runs were written into memory of their own, once.
-func (e *encoder) finish() []byte {
+// finish returns what was encoded, in parts that belong behind each other, and how much it is. It never changes: some
+// of it is the block's own memory.
+func (e *encoder) finish() (parts [][]byte, size int) {
 	e.endRun()
-	e.feed, e.assets, e.block = nil, nil, nil
-	if e.form == MessageForm {
-		return bytes.Clone(e.wire)
+	own := bytes.Clone(e.wire)
+	from := 0
+	for _, s := range e.spans {
+		parts = append(parts, own[from:s.at:s.at], s.records)
+		from = s.at
 	}
-	out := e.wire
-	e.wire = nil
-	return out
+	if from < len(own) {
+		parts = append(parts, own[from:])
+	}
+	clear(e.spans)
+	e.feed, e.assets, e.block = nil, nil, nil
+	return parts, len(own) + e.apart
 }
 
 func (f *Feed) appendEvent(dst []byte, e *Event, assets *ledger.Catalogue) ([]byte, error) {

@@ -93,9 +93,13 @@ func (b *bench) followed(ctx context.Context, s *server, f form, request *ledger
 	return alone, followed, lag, err
 }
 
+// followWindow is how much may be on its way to the subscriber, bytes: a full block of the journal as records, and a
+// little. The Go client has the same.
+const followWindow = 2 << 20
+
 // follow subscribes. What it returns ends the subscription and tells how late each event was.
 func follow(ctx context.Context, s *server, subscribe *ledgerv1.SubscribeRequest) (end func() (*Histogram, error), err error) {
-	conns, err := dial(s.address, 1)
+	conns, err := dial(s.address, 1, grpc.WithStaticStreamWindowSize(followWindow), grpc.WithStaticConnWindowSize(followWindow))
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ type noLedger struct{ Ledger }
 
 func (noLedger) Assets() *ledger.Catalogue { return &ledger.Catalogue{} }
 
+func (noLedger) Head() uint64 { return 0 }
+
 // What a full block of 8,190 transfers costs the feed, in parts.
 func BenchmarkBlock(b *testing.B) {
 	f := New(Options{Cell: 1, Clock: clock.NewSystem()})

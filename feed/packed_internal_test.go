@@ -123,3 +123,127 @@ func TestPackedIsMessages(t *testing.T) {
 		samePacked(t, f, b.Seal(journal.Header{Rules: 1, Kind: journal.BlockNormal, Cell: 1, Seq: 9, Epoch: 1, Time: 1000, Acked: 8}))
 	})
 }
+
+// Streams with equal filters get the same memory; nothing of it is counted once they are gone.
+func TestEqualFiltersAreEncodedOnce(t *testing.T) {
+	f := New(Options{Cell: 1, Clock: clock.NewSystem(), Log: noLog{}})
+	f.Start(noLedger{})
+	defer f.Close()
+	ctx := context.Background()
+	open := func(form Form, accounts ...uint64) *Stream {
+		var filter Filter
+		for _, id := range accounts {
+			filter.Accounts = append(filter.Accounts, money.From(id))
+		}
+		s, err := f.Stream(ctx, After(AfterBlock(1, 0)), filter, form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	streams := []*Stream{
+		open(PackedForm), open(PackedForm), open(MessageForm), open(MessageForm), open(PackedForm, 1, 2), open(PackedForm, 2, 1, 2), open(PackedForm, 7),
+	}
+	b := journal.NewBuilder()
+	records := make([]journal.Transfer, journal.MaxEvents)
+	for i := range records {
+		records[i] = journal.Transfer{ID: money.From(uint64(i)), Debit: money.From(1), Credit: money.From(3), Asset: 1} //nolint:gosec // ≥ 0
+	}
+	b.AddRequest(journal.KindTransfers, journal.Actor{1}, journal.Bytes(records))
+	f.OnBlock(b.Seal(journal.Header{Rules: 1, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Epoch: 1, Time: 1000}), 0)
+	var first []*byte
+	for i, s := range streams[:6] {
+		batch, err := s.NextWire(ctx)
+		if err != nil || batch.Events == 0 {
+			t.Fatalf("stream %d: %d events, %v", i, batch.Events, err)
+		}
+		first = append(first, &batch.Wire[0][0])
+	}
+	for i := 0; i < len(first); i += 2 {
+		if first[i] != first[i+1] {
+			t.Errorf("streams %d and %d were encoded apart", i, i+1)
+		}
+	}
+	if first[0] == first[2] || first[0] == first[4] {
+		t.Error("streams that differ got the same")
+	}
+	kept := f.groups.bytes.Load()
+	if kept < 3*chunkBytes/2 || kept > sharedBytes {
+		t.Errorf("%d bytes are kept", kept)
+	}
+	for _, s := range streams {
+		s.Close()
+	}
+	if n := f.groups.bytes.Load(); n != 0 || len(f.groups.open) != 0 {
+		t.Errorf("%d bytes and %d groups are left", n, len(f.groups.open))
+	}
+}
+
+// What is kept for several streams has a bound: beyond it each encodes for itself.
+func TestSharedChunksAreBounded(t *testing.T) {
+	f := New(Options{Cell: 1, Clock: clock.NewSystem()})
+	f.ledger = noLedger{}
+	k := everyKind(t)
+	g := &group{matcher: &matcher{all: true}, form: MessageForm}
+	g.members.Store(2)
+	f.groups.bytes.Store(sharedBytes)
+	p := newPage(k)
+	one, err := f.chunk(context.Background(), g, p, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := f.chunk(context.Background(), g, p, 0)
+	if err != nil || one == two || !bytes.Equal(bytes.Join(one.wire, nil), bytes.Join(two.wire, nil)) || len(p.shared.slots) != 0 {
+		t.Errorf("kept beyond the bound: %d slots (%v)", len(p.shared.slots), err)
+	}
+	f.groups.bytes.Store(0)
+	if one, err = f.chunk(context.Background(), g, p, 0); err != nil {
+		t.Fatal(err)
+	}
+	if two, err = f.chunk(context.Background(), g, p, 0); err != nil || one != two {
+		t.Errorf("not kept within the bound (%v)", err)
+	}
+	p.shared.drop()
+	if _, err = f.chunk(context.Background(), g, p, 0); err != nil || f.groups.bytes.Load() != 0 {
+		t.Errorf("%d bytes are counted of a page that is gone (%v)", f.groups.bytes.Load(), err)
+	}
+}
+
+// A filter of accounts answers alike with and without a block's summary.
+func TestSummariesHideNothing(t *testing.T) {
+	f := New(Options{Cell: 1, Clock: clock.NewSystem()})
+	f.ledger = noLedger{}
+	rapid.Check(t, func(r *rapid.T) {
+		ids := rapid.SliceOfN(rapid.Uint64Range(1, 300), 1, 60)
+		b := journal.NewBuilder()
+		var records []journal.Transfer
+		for i, id := range ids.Draw(r, "accounts of the block") {
+			records = append(records, journal.Transfer{ID: money.From(uint64(i)), Debit: money.From(id), Credit: money.U128{Hi: id}}) //nolint:gosec // ≥ 0
+		}
+		b.AddRequest(journal.KindTransfers, journal.Actor{}, journal.Bytes(records))
+		p := newPage(b.Seal(journal.Header{Rules: 1, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Epoch: 1}))
+		filter := Filter{}
+		for _, id := range ids.Draw(r, "accounts of the filter") {
+			filter.Accounts = append(filter.Accounts, money.From(id))
+		}
+		want := 0
+		for i := range records {
+			for _, id := range filter.Accounts {
+				if records[i].Debit == id {
+					want++
+					break
+				}
+			}
+		}
+		g := &group{matcher: newMatcher(&filter, f.Catalogue), form: PackedForm}
+		for range 3 { // the second makes the summary
+			c, err := f.encode(context.Background(), g, p, 0)
+			if err != nil || c.events != want {
+				r.Fatalf("%d events, want %d (%v)", c.events, want, err)
+			}
+		}
+	})
+}
+
+// noLog is never read.
+type noLog struct{ Log }

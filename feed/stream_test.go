@@ -145,7 +145,7 @@ func streamed(t *testing.T, s *feed.Stream, seq uint64) (all []*ledgerv1.FeedEve
 // Both forms have the events of the subscription, from every position on and with every filter.
 func TestStreamsAreTheSubscription(t *testing.T) {
 	b := newBank(t, nil)
-	mix(b, 40)
+	mix(b, 25)
 	account := func(ids ...uint64) (list []money.U128) {
 		for _, id := range ids {
 			list = append(list, money.From(id))
@@ -154,18 +154,18 @@ func TestStreamsAreTheSubscription(t *testing.T) {
 	}
 	cny, usd := money.Asset{Code: "CNY", Scale: 2}, money.Asset{Code: "USD", Scale: 2}
 	for name, filter := range map[string]feed.Filter{
-		"all": {}, "account": {Accounts: account(3)}, "accounts": {Accounts: account(1, 6, 99)}, "nobody": {Accounts: account(99)},
+		"all": {}, "account": {Accounts: account(3)}, "accounts": {Accounts: account(1, 6, 99)},
 		"code": {Codes: []uint16{2}}, "asset": {Assets: []money.Asset{usd}}, "assets": {Assets: []money.Asset{cny, {Code: "EUR", Scale: 2}}},
 		"unknown asset": {Assets: []money.Asset{{Code: "EUR", Scale: 2}}}, "kind": {Kinds: []feed.Kind{feed.LimitSet}},
 		"mixed": {Accounts: account(1, 2), Codes: []uint16{1, 3}, Assets: []money.Asset{cny}, Kinds: []feed.Kind{feed.TransferCreated}},
 	} {
 		want := b.feed.Messages(b.all(feed.Beginning(), filter))
-		if (len(want) == 0) != (name == "nobody" || name == "unknown asset") {
+		if (len(want) == 0) != (name == "unknown asset") {
 			t.Errorf("%s: %d events", name, len(want))
 		}
 		for _, form := range []feed.Form{feed.MessageForm, feed.PackedForm} {
 			twin := b.stream(feed.Beginning(), filter, form) // from here on chunks are shared
-			for i := -1; i < len(want); i += 7 {
+			for i := -1; i < len(want)-1; i += 13 {
 				from := feed.Beginning()
 				if i >= 0 {
 					from = feed.After(position(want[i]))
@@ -176,8 +176,12 @@ func TestStreamsAreTheSubscription(t *testing.T) {
 				}
 				s.Close()
 			}
-			if got := streamed(t, twin, b.Head()); len(got) != len(want) {
-				t.Errorf("%s, form %d: %d events shared, want %d", name, form, len(got), len(want))
+			if len(want) == 0 { // an empty answer takes a second
+				if got := streamed(t, twin, b.Head()); len(got) > 0 {
+					t.Errorf("%s, form %d: %v came", name, form, got)
+				}
+			} else if d := cmp.Diff(want, streamed(t, twin, b.Head()), protocmp.Transform()); d != "" {
+				t.Errorf("%s, form %d, shared: %s", name, form, d)
 			}
 			twin.Close()
 		}
@@ -227,35 +231,40 @@ func TestAStreamResumesInTheMiddleOfABlock(t *testing.T) {
 	}
 }
 
-// Who takes nothing for a while gets all of it later, and nothing is kept for him but the tail.
+// Who takes nothing for a while gets all of it later: from the journal, since nothing is kept for him but the tail.
 func TestASlowReaderMissesNothing(t *testing.T) {
 	b := newBank(t, nil)
 	b.seed(2)
+	forms := []feed.Form{feed.MessageForm, feed.PackedForm}
+	var slow []*feed.Stream
+	for _, form := range forms {
+		slow = append(slow, b.stream(feed.Now(), feed.Filter{}, form))
+		b.stream(feed.Now(), feed.Filter{}, form) // never reads at all
+	}
 	paid := uint64(0)
-	for _, form := range []feed.Form{feed.MessageForm, feed.PackedForm} {
-		first := paid
-		slow, twin := b.stream(feed.Now(), feed.Filter{}, form), b.stream(feed.Now(), feed.Filter{}, form)
-		for range 40 { // more than the tail holds
-			events := make([]journal.Transfer, 4000)
-			for i := range events {
-				events[i] = transfer(1000+paid+uint64(i), 1, 2, 1)
-			}
-			must(b, journal.KindTransfers, 2, events...)
-			paid += uint64(len(events))
-			streamed(t, twin, b.Head())
+	for range 18 { // more than the tail holds
+		events := make([]journal.Transfer, 8000)
+		for i := range events {
+			events[i] = transfer(1000+paid+uint64(i), 1, 2, 1)
 		}
-		before := b.log.reads.Load()
-		got := streamed(t, slow, b.Head())
-		for i, e := range got {
-			if want := money.From(1000 + first + uint64(i)).String(); e.GetTransfer().GetId() != want {
+		must(b, journal.KindTransfers, 2, events...)
+		paid += uint64(len(events))
+	}
+	before := b.log.reads.Load()
+	for i, form := range forms {
+		next := uint64(1000)
+		for _, e := range streamed(t, slow[i], b.Head()) {
+			if want := money.From(next).String(); e.GetTransfer().GetId() != want {
 				t.Fatalf("form %d: transfer %s, want %s", form, e.GetTransfer().GetId(), want)
 			}
+			next++
 		}
-		if uint64(len(got)) != paid-first || b.log.reads.Load() == before {
-			t.Errorf("form %d: %d transfers of %d came, after %d reads of the journal", form, len(got), paid-first, b.log.reads.Load()-before)
+		if next != 1000+paid {
+			t.Errorf("form %d: %d transfers of %d came", form, next-1000, paid)
 		}
-		slow.Close()
-		twin.Close()
+	}
+	if b.log.reads.Load() == before {
+		t.Error("the tail has all of it: make it more")
 	}
 }
 

@@ -123,7 +123,7 @@ func packed(t *testing.T, receive func() (*ledgerv1.SubscribeResponse, error)) {
 		for _, run := range r.GetRuns() {
 			for record := range slices.Chunk(run.GetRecords(), 128) {
 				asset := run.GetAssets()[0]
-				if id := money.LE(record); id != money.From(uint64(100+transfers)) || uint32(record[112]) != asset.GetNumber() || asset.GetName() != "CNY/2" { //nolint:gosec // small
+				if id := money.LE(record); id != money.From(uint64(100+transfers)) || uint32(record[112]) != asset.GetNumber() || asset.GetName() != "CNY/2" {
 					t.Errorf("transfer %v in %v, want %d", id, asset, 100+transfers)
 				}
 				if index := binary.LittleEndian.Uint16(run.GetIndexes()[transfers*2:]); int(index) != transfers || len(run.GetActor()) != 16 {

@@ -123,8 +123,11 @@ func FuzzUnpackRuns(f *testing.F) {
 	one, _ := packedRun(4, 1, 2)
 	two, _ := packedRun(5, 3)
 	for _, r := range []*ledgerv1.SubscribeResponse{
-		{}, {Runs: []*ledgerv1.TransferRun{one, two}, Events: []*ledgerv1.FeedEvent{message(4, 0), message(6, 0)}, ResumeAfter: at(6, 1)},
-		{Runs: []*ledgerv1.TransferRun{two, one}}, {Runs: []*ledgerv1.TransferRun{{}}}, {Events: []*ledgerv1.FeedEvent{message(1, 1)}},
+		{},
+		{Runs: []*ledgerv1.TransferRun{one, two}, Events: []*ledgerv1.FeedEvent{message(4, 0), message(6, 0)}, ResumeAfter: at(6, 1)},
+		{Runs: []*ledgerv1.TransferRun{two, one}},
+		{Runs: []*ledgerv1.TransferRun{{}}},
+		{Events: []*ledgerv1.FeedEvent{message(1, 1)}},
 	} {
 		b, err := proto.Marshal(r)
 		if err != nil {

@@ -138,21 +138,22 @@ type walker struct {
 func (f *Feed) walk(ctx context.Context, p *page, from int, m *matcher, to taker) (whole bool, err error) {
 	k := p.block
 	h := &k.Header
-	if m.none(h) {
+	if h.Events+h.Expiries == 0 {
 		return true, nil
 	}
 	w := walker{feed: f, page: p, matcher: m, to: to, from: from}
-	if h.Expiries+h.Outcomes > 0 {
+	transfers := m.wants(TransferCreated) || m.wants(ReservationExpired)
+	if transfers && h.Expiries+h.Outcomes > 0 {
 		if w.kept, err = f.resolve(ctx, p); err != nil {
 			return false, err
 		}
 	}
 	w.event.Position, w.event.BlockTime = Position{Cell: h.Cell, Seq: h.Seq}, h.Time
 	for i := range k.Expiries {
-		if i < from {
+		if i < from || !m.wants(ReservationExpired) {
 			continue
 		}
-		if more, err := w.show(i, ReservationExpired, h.Time+uint64(i), &w.kept.expired[i], nil, nil); !more { //nolint:gosec // i ≥ 0
+		if more, err := w.show(i, ReservationExpired, h.Time+uint64(i), &w.kept.expired[i], nil, nil); !more {
 			return false, err
 		}
 	}
@@ -322,7 +323,7 @@ func (f *Feed) mayHave(ctx context.Context, p *page, accounts []money.U128) (boo
 		return true, nil
 	}
 	if b == nil {
-		b = &bloom{}
+		b = newBloom(2 * int(p.block.Header.Events+p.block.Header.Expiries))
 		if _, err := f.walk(ctx, p, 0, &matcher{all: true}, b); err != nil {
 			return false, err
 		}
@@ -363,23 +364,26 @@ func (b *bloom) take(e *Event) (bool, error) {
 	return true, nil
 }
 
-const bloomWords = 1 << 12 // 2^18 bits
+// newBloom has 16 bits or more for each of n accounts: there may be many small blocks.
+func newBloom(n int) *bloom {
+	words := 1
+	for words*4 < n {
+		words *= 2
+	}
+	return &bloom{make([]uint64, words)}
+}
 
 func (b *bloom) add(id money.U128) {
-	if b.bits == nil {
-		b.bits = make([]uint64, bloomWords)
-	}
 	h, g := bloomHash(id)
-	b.bits[h>>6%bloomWords] |= 1 << (h & 63)
-	b.bits[g>>6%bloomWords] |= 1 << (g & 63)
+	words := uint64(len(b.bits))
+	b.bits[h>>6%words] |= 1 << (h & 63)
+	b.bits[g>>6%words] |= 1 << (g & 63)
 }
 
 func (b *bloom) may(id money.U128) bool {
-	if b.bits == nil {
-		return false
-	}
 	h, g := bloomHash(id)
-	return b.bits[h>>6%bloomWords]&(1<<(h&63)) != 0 && b.bits[g>>6%bloomWords]&(1<<(g&63)) != 0
+	words := uint64(len(b.bits))
+	return b.bits[h>>6%words]&(1<<(h&63)) != 0 && b.bits[g>>6%words]&(1<<(g&63)) != 0
 }
 
 func bloomHash(id money.U128) (h, g uint64) {

@@ -110,7 +110,7 @@ func (f *Feed) Close() {
 // OnBlock tells of a durable, acknowledged block. It is called by the cell's writer, in order, and keeps nothing of b.
 func (f *Feed) OnBlock(b *journal.Block, _ int) {
 	if f.open.Load() > 0 {
-		f.tail.add(b.Clone())
+		f.tail.add(newPage(b.Clone()))
 	}
 	f.advance(b.Header.Seq)
 }

@@ -111,11 +111,6 @@ func setOf[T comparable](list []T) map[T]bool {
 // maxProbes is how many accounts are looked for in a block's summary; more are looked for event by event.
 const maxProbes = 128
 
-// none reports whether no event of a block can match.
-func (m *matcher) none(h *journal.Header) bool {
-	return h.Events+h.Expiries == 0
-}
-
 // probes are the accounts to look for in a block's summary; empty: don't look there.
 func (m *matcher) probes() []money.U128 {
 	if len(m.list) > maxProbes {

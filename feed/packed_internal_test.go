@@ -104,7 +104,7 @@ func TestPackedIsMessages(t *testing.T) {
 				x := seed + uint64(i)*0x9e3779b97f4a7c15
 				records[i] = journal.Transfer{
 					ID: money.U128{Hi: x, Lo: x * 3}, Debit: money.From(x % 7), Credit: money.U128{Hi: x}, Amount: money.U128{Hi: x % 2, Lo: x >> 9},
-					UserData64: x % 5, Asset: uint32(x % 5), Code: uint16(x), Flags: journal.TransferFlags(x>>7) &^ journal.TransferAttached, //nolint:gosec // any will do
+					UserData64: x % 5, Asset: uint32(x % 5), Code: uint16(x), Flags: journal.TransferFlags(x>>7) &^ journal.TransferAttached,
 					Timestamp: x >> 1,
 				}
 			}
@@ -112,9 +112,9 @@ func TestPackedIsMessages(t *testing.T) {
 			for i := range n {
 				switch seed >> (i % 60) % 16 {
 				case 0:
-					b.AddOutcome(journal.Outcome{Event: uint32(first + i), Status: 5}) //nolint:gosec // small
+					b.AddOutcome(journal.Outcome{Event: uint32(first + i), Status: 5})
 				case 1:
-					b.AddOutcome(journal.Outcome{Event: uint32(first + i), Status: journal.Created, Timestamp: 4711, Amount: money.From(9)}) //nolint:gosec // small
+					b.AddOutcome(journal.Outcome{Event: uint32(first + i), Status: journal.Created, Timestamp: 4711, Amount: money.From(9)})
 				case 2:
 					b.Attach(first+i, []byte{1, 4, 0, 0, 0, byte(i), 0, 0, 0})
 				}
@@ -147,7 +147,7 @@ func TestEqualFiltersAreEncodedOnce(t *testing.T) {
 	b := journal.NewBuilder()
 	records := make([]journal.Transfer, journal.MaxEvents)
 	for i := range records {
-		records[i] = journal.Transfer{ID: money.From(uint64(i)), Debit: money.From(1), Credit: money.From(3), Asset: 1} //nolint:gosec // ≥ 0
+		records[i] = journal.Transfer{ID: money.From(uint64(i)), Debit: money.From(1), Credit: money.From(3), Asset: 1}
 	}
 	b.AddRequest(journal.KindTransfers, journal.Actor{1}, journal.Bytes(records))
 	f.OnBlock(b.Seal(journal.Header{Rules: 1, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Epoch: 1, Time: 1000}), 0)
@@ -218,7 +218,7 @@ func TestSummariesHideNothing(t *testing.T) {
 		b := journal.NewBuilder()
 		var records []journal.Transfer
 		for i, id := range ids.Draw(r, "accounts of the block") {
-			records = append(records, journal.Transfer{ID: money.From(uint64(i)), Debit: money.From(id), Credit: money.U128{Hi: id}}) //nolint:gosec // ≥ 0
+			records = append(records, journal.Transfer{ID: money.From(uint64(i)), Debit: money.From(id), Credit: money.U128{Hi: id}})
 		}
 		b.AddRequest(journal.KindTransfers, journal.Actor{}, journal.Bytes(records))
 		p := newPage(b.Seal(journal.Header{Rules: 1, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Epoch: 1}))

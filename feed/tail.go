@@ -7,7 +7,10 @@ import (
 )
 
 // tailBytes bounds the recent blocks kept in memory, as they stand in the journal.
-const tailBytes = 16 << 20
+const (
+	tailBytes = 16 << 20
+	pageBytes = 512 // of a page beside its block, about
+)
 
 // tail keeps the last blocks while there are subscribers, so that those at the head never read the disk. All of them
 // share one copy of a block.
@@ -18,16 +21,16 @@ type tail struct {
 	bytes int
 }
 
-func (t *tail) add(b *journal.Block) {
+func (t *tail) add(p *page) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.pages == nil {
 		t.pages = map[uint64]*page{}
 	}
-	seq := b.Header.Seq
-	t.pages[seq] = newPage(b)
+	seq := p.block.Header.Seq
+	t.pages[seq] = p
 	t.order = append(t.order, seq)
-	t.bytes += len(b.Raw)
+	t.bytes += len(p.block.Raw) + pageBytes
 	for t.bytes > tailBytes {
 		t.drop()
 	}
@@ -37,7 +40,7 @@ func (t *tail) add(b *journal.Block) {
 func (t *tail) drop() {
 	seq := t.order[0]
 	p := t.pages[seq]
-	t.bytes -= len(p.block.Raw)
+	t.bytes -= len(p.block.Raw) + pageBytes
 	p.shared.drop()
 	delete(t.pages, seq)
 	t.order = t.order[1:]

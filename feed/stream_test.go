@@ -47,10 +47,14 @@ func mix(b *bank, n int) {
 			}
 			events = append(events, t)
 		}
+		booked := random.IntN(3) == 0 // the first one
+		if booked {
+			events[0].Flags |= journal.TransferAttached
+		}
 		r := &cell.Request{
 			Kind: journal.KindTransfers, Events: journal.Bytes(events), Results: make([]journal.Result, len(events)), Actor: journal.Actor{byte(random.IntN(3))},
 		}
-		if random.IntN(3) == 0 { // the first has a booking date
+		if booked {
 			r.Attachments = []journal.Attachment{{Event: 0, Data: (&journal.Details{BookingDate: 20_000}).Append(nil)}}
 		}
 		if err := b.Do(context.Background(), r); err != nil {
@@ -249,14 +253,30 @@ func TestASlowReaderMissesNothing(t *testing.T) {
 		slow = append(slow, b.stream(feed.Now(), feed.Filter{}, form))
 		b.stream(feed.Now(), feed.Filter{}, form) // never reads at all
 	}
+	const size = 900 // every other has a large attachment
+	var attached []journal.Attachment
+	for i := 0; i < size; i += 2 {
+		d := journal.Details{Metadata: []journal.Meta{
+			{Key: "a", Type: journal.MetaText, Value: bytes.Repeat([]byte("x"), 1000)},
+			{Key: "b", Type: journal.MetaText, Value: bytes.Repeat([]byte("y"), 1000)},
+			{Key: "c", Type: journal.MetaText, Value: bytes.Repeat([]byte("z"), 1000)},
+		}}
+		attached = append(attached, journal.Attachment{Event: i, Data: d.Append(nil)})
+	}
 	paid := uint64(0)
-	for range 18 { // more than the tail holds
-		events := make([]journal.Transfer, 8000)
+	for range 14 { // more than the tail holds
+		events := make([]journal.Transfer, size)
 		for i := range events {
 			events[i] = transfer(1000+paid+uint64(i), 1, 2, 1)
+			if i%2 == 0 {
+				events[i].Flags = journal.TransferAttached
+			}
 		}
-		must(b, journal.KindTransfers, 2, events...)
-		paid += uint64(len(events))
+		r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes(events), Results: make([]journal.Result, size), Attachments: attached}
+		if err := b.Do(context.Background(), r); err != nil {
+			t.Fatal(err)
+		}
+		paid += size
 	}
 	before := b.log.reads.Load()
 	for i, form := range forms {

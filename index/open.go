@@ -49,8 +49,7 @@ func Open(dir string, o Options) (*Index, error) {
 	if err := x.open(); err != nil {
 		return nil, fmt.Errorf("open index %s: %w", dir, err)
 	}
-	x.active = newBuffer(0)
-	x.active.through = x.head
+	x.active = &buffer{through: x.head}
 	x.applied.Store(x.head.seq)
 	x.durable.Store(x.head.seq)
 	go x.ingestRuns()

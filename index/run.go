@@ -133,14 +133,14 @@ func (r *run) writeMarks(tag byte, marks []mark) {
 // writeList writes a list that is linked from its newest value on, in ascending order.
 func (r *run) writeList(k listKey, head uint32) {
 	prefix := k.prefix(r.key[:0])
-	entries := r.b.entries
+	entries := &r.b.entries
 	r.chain = r.chain[:0]
-	for at := head; at != 0; at = entries[at].prev {
+	for at := head; at != 0; at = entries.at(at).prev {
 		r.chain = append(r.chain, at)
 	}
 	for i := len(r.chain) - 1; i >= 0; i-- {
-		e := &entries[r.chain[i]]
-		r.set(k.appendValue(prefix, e.value), asideOf(r.b.arena, e.aside))
+		e := entries.at(r.chain[i])
+		r.set(k.appendValue(prefix, e.value), r.b.arena.at(e.aside))
 	}
 }
 
@@ -156,18 +156,21 @@ type posting struct {
 // writeAccounts writes the lists of all accounts. The entries are sorted first: following hundreds of thousands of
 // links costs more, because each is a cache miss.
 func (r *run) writeAccounts() {
-	postings := make([]posting, 0, len(r.b.entries))
-	for i, account := range r.b.owners {
-		if account != 0 {
-			postings = append(postings, posting{account, r.b.entries[i].aside, r.b.entries[i].value})
+	postings := make([]posting, 0, r.b.entries.last)
+	for n, page := range r.b.entries.pages {
+		for i, account := range page.owners[:min(len(page.owners), int(r.b.entries.last)+1-n<<entryBits)] {
+			if account != 0 {
+				postings = append(postings, posting{account, page.entries[i].aside, page.entries[i].value})
+			}
 		}
+		runtime.Gosched()
 	}
 	key := append(r.key[:0], tagAccount)
 	for i, p := range sortByAccount(postings) {
 		if i%yieldEvery == 0 {
 			runtime.Gosched()
 		}
-		r.set(be.AppendUint64(be.AppendUint32(key, p.account), p.value), asideOf(r.b.arena, p.aside))
+		r.set(be.AppendUint64(be.AppendUint32(key, p.account), p.value), r.b.arena.at(p.aside))
 	}
 }
 

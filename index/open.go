@@ -190,7 +190,7 @@ func (x *Index) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	o.CompactionConcurrencyRange = func() (lower, upper int) { return 1, 2 }
 	o.Experimental.ReadSamplingMultiplier = -1 // reads cause no compactions
 	for i := range o.Levels {
-		o.Levels[i].BlockSize = 16 << 10
+		o.Levels[i].BlockSize = 8 << 10
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
 	for i := range o.TargetFileSizes {

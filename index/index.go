@@ -28,6 +28,7 @@ type Index struct {
 	opts       *pebble.Options
 	cache      *pebble.Cache
 	lock       *pebble.Lock
+	pace       *pace
 
 	life    sync.RWMutex // held for reading while the database is in use; taken before adding and mu
 	closing sync.Once
@@ -223,6 +224,9 @@ func (x *Index) Stats() Stats {
 func (x *Index) Throttle() float64 {
 	return min(1, max(0, float64(x.sublevels.Load()-throttleFrom)/(throttleStop-throttleFrom)))
 }
+
+// crowded reports whether compaction is so far behind that writes are slowed down for it.
+func (x *Index) crowded() bool { return x.sublevels.Load() > throttleFrom }
 
 const (
 	throttleFrom = 24

@@ -43,7 +43,7 @@ func Open(dir string, o Options) (*Index, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	x := &Index{
-		dir: dir, fs: o.FS, log: o.Logger, runEntries: o.RunEntries,
+		dir: dir, fs: o.FS, log: o.Logger, runEntries: o.RunEntries, pace: newPace(),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := x.open(); err != nil {
@@ -183,11 +183,16 @@ func loadPoint(db *pebble.DB) (point, error) {
 // memtable is idle. Compression and filters cost more than they bring for keys of 13 bytes that are read by prefix.
 func (x *Index) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	o := &pebble.Options{
-		FS: x.fs, Cache: x.cache, Lock: lock, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
+		FS: &pacedFS{x.fs, x.pace, x.crowded}, Cache: x.cache, Lock: lock, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
 		L0CompactionThreshold: 16, L0StopWritesThreshold: 1000, LBaseMaxBytes: 512 << 20,
 		Logger: logger{x.log},
 	}
-	o.CompactionConcurrencyRange = func() (lower, upper int) { return 1, 2 }
+	o.CompactionConcurrencyRange = func() (lower, upper int) {
+		if x.pace.asking() && !x.crowded() {
+			return 1, 1
+		}
+		return 1, 2
+	}
 	o.Experimental.ReadSamplingMultiplier = -1 // reads cause no compactions
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 8 << 10

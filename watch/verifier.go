@@ -62,10 +62,10 @@ func (v *Verifier) Pending() uint64 { return v.model.Pending() }
 // Accounts is how many accounts there are.
 func (v *Verifier) Accounts() uint64 { return v.model.Accounts() }
 
-// Balances returns the sums of the account with this id (16 bytes, the low half first) in minor units: debits posted,
-// credits posted, debits pending, credits pending, each as the low and the high half. ok is false where nobody created it.
-func (v *Verifier) Balances(id [16]byte) (asset uint32, sums [4][2]uint64, ok bool) {
-	b, ok := v.model.Account(id)
+// Balances returns the sums of the account with this id in minor units: debits posted, credits posted, debits pending,
+// credits pending. All are given as their low and their high half. ok is false where nobody created the account.
+func (v *Verifier) Balances(id [2]uint64) (asset uint32, sums [4][2]uint64, ok bool) {
+	b, ok := v.model.Account(count.IDOf(Amount{Lo: id[0], Hi: id[1]}))
 	for i, a := range [4]count.Amount{b.DebitsPosted, b.CreditsPosted, b.DebitsPending, b.CreditsPending} {
 		sums[i] = [2]uint64{a.Lo, a.Hi}
 	}

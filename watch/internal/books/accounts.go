@@ -10,7 +10,7 @@ import (
 
 // number returns an account's number, 0 where there is none.
 func (m *Model) number(id *count.ID) uint32 {
-	h := hash(id, m.o.HashKey)
+	h := hashID(id, m.o.HashKey)
 	n, at := m.accountNo.first(h)
 	for n != 0 && m.accounts.at(n).id != *id {
 		n, at = m.accountNo.next(at, h)
@@ -28,7 +28,7 @@ func (m *Model) createAccount(a *block.Account) {
 	}
 	n := m.accounts.extend()
 	*m.accounts.at(n) = account{id: id, flags: a.Flags() &^ block.Linked, group: m.group(groupKey{a.Asset(), a.Code()})}
-	m.accountNo.insert(hash(&id, m.o.HashKey), n)
+	m.accountNo.insert(hashID(&id, m.o.HashKey), n)
 	m.totalOf(m.accounts.at(n).group).accounts++
 }
 

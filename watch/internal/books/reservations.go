@@ -33,7 +33,7 @@ type reservations struct {
 
 // find returns the place of a reservation and where the table has it; 0: it is not open.
 func (r *reservations) find(id *count.ID, key uint64) (place uint32, at int) {
-	h := hash(id, key)
+	h := hashID(id, key)
 	place, at = r.no.first(h)
 	for place != 0 && r.list.at(place).id != *id {
 		place, at = r.no.next(at, h)
@@ -49,7 +49,7 @@ func (r *reservations) open(x *reservation, key uint64) {
 		place = r.list.extend()
 	}
 	*r.list.at(place) = *x
-	r.no.insert(hash(&x.id, key), place)
+	r.no.insert(hashID(&x.id, key), place)
 	r.n++
 	if x.expires != 0 {
 		r.due.push(appointment{x.expires, x.position, place})

@@ -7,9 +7,9 @@ import (
 	"github.com/sterlingrun/sterling/watch/internal/count"
 )
 
-// hash spreads ids. The key comes from outside (see Options), so that nobody chooses ids that meet; nothing that a model
+// hashID spreads ids. The key comes from outside (see Options), so that nobody chooses ids that meet; nothing that a model
 // says depends on it.
-func hash(id *count.ID, key uint64) uint64 {
+func hashID(id *count.ID, key uint64) uint64 {
 	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(id[:8])^key^0x9E3779B97F4A7C15, binary.LittleEndian.Uint64(id[8:])^bits.RotateLeft64(key, 32)^0xD6E8FEB86659FD93)
 	hi, lo = bits.Mul64(hi^lo^key, 0xA0761D6478BD642F)
 	return hi ^ lo
@@ -132,7 +132,7 @@ func (s *idSet) add(id *count.ID, h, key uint64) (there bool) {
 		s.slots = make([]count.ID, max(firstSlots, len(old)+len(old)/2))
 		for i := range old {
 			if !old[i].IsZero() {
-				at, _ := s.place(&old[i], hash(&old[i], key))
+				at, _ := s.place(&old[i], hashID(&old[i], key))
 				s.slots[at] = old[i]
 			}
 		}
@@ -170,7 +170,7 @@ func (s *seen) add(id *count.ID, key uint64) bool {
 	if id.IsZero() {
 		return false // zero is no id; whoever recorded it is told otherwise
 	}
-	h := hash(id, key)
+	h := hashID(id, key)
 	k := h % segments
 	if s.young[k].add(id, h, key) || s.old[k].has(id, h) {
 		return true
@@ -189,7 +189,7 @@ func (s *seen) add(id *count.ID, key uint64) bool {
 
 // touch brings near what add of this id will read.
 func (s *seen) touch(id *count.ID, key uint64) byte {
-	h := hash(id, key)
+	h := hashID(id, key)
 	var x byte
 	for _, set := range [2]*idSet{&s.young[h%segments], &s.old[h%segments]} {
 		if len(set.slots) > 0 {

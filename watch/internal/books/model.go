@@ -226,13 +226,14 @@ func (m *Model) follows(k *block.Block) bool {
 }
 
 func (m *Model) begin(k *block.Block) {
-	if m.seq > 0 && k.Time < m.end {
-		m.fault(clockJump, fmt.Sprintf("block %d begins %d ns before the end of the one before", k.Seq, m.end-k.Time), nil)
-	}
+	end := m.end
 	m.seq, m.prev, m.hash, m.time, m.end = k.Seq, k.Prev, k.Hash, k.Time, k.End()
 	m.epoch, m.rules, m.gap = k.Epoch, k.Rules, 0
 	m.recent[k.Seq%recentBlocks] = k.Hash
 	m.events += uint64(k.Events)
+	if k.Time < end {
+		m.fault(clockJump, fmt.Sprintf("block %d begins %d ns before the end of the one before", k.Seq, end-k.Time), nil)
+	}
 }
 
 // breakDown tells what a block of the journal is not, and stops.

@@ -116,7 +116,7 @@ func compareWith(w Witness, s *ledger.State) error {
 	var found []error
 	differ := 0
 	for i := range n.Accounts {
-		a := s.AccountByNumber(uint32(i + 1)) //nolint:gosec // account numbers are 32 bits
+		a := s.AccountByNumber(uint32(i + 1))
 		asset, got, ok := w.Balances([2]uint64{a.ID.Lo, a.ID.Hi})
 		var want [4][2]uint64
 		for k, v := range [4]money.U128{a.DebitsPosted, a.CreditsPosted, a.DebitsPending, a.CreditsPending} {
@@ -164,8 +164,8 @@ func totals(s *ledger.State) ([]AssetTotal, error) {
 		over = over || carry
 	}
 	for i := range s.Counts().Accounts {
-		a := s.AccountByNumber(uint32(i + 1)) //nolint:gosec // account numbers are 32 bits
-		if a.Asset > uint32(n) {              //nolint:gosec // ≤ ledger.MaxAssets
+		a := s.AccountByNumber(uint32(i + 1))
+		if a.Asset > uint32(n) { //nolint:gosec // ≤ ledger.MaxAssets
 			return nil, fmt.Errorf("%w: account %v is of asset number %d, which is not registered", ErrUnproven, a.ID, a.Asset)
 		}
 		x := &sums[a.Asset]
@@ -176,7 +176,7 @@ func totals(s *ledger.State) ([]AssetTotal, error) {
 		list[a.Asset-1].Accounts++
 	}
 	for i := range list {
-		name, _ := s.Assets().Asset(uint32(i + 1)) //nolint:gosec // ≤ ledger.MaxAssets
+		name, _ := s.Assets().Asset(uint32(i + 1))
 		x := &sums[i+1]
 		if over || x.debits != x.credits || x.debitsPending != x.creditsPending {
 			return nil, fmt.Errorf("%w: %s: debits %v and credits %v posted, %v and %v pending", ErrUnproven, name, x.debits, x.credits, x.debitsPending, x.creditsPending)

@@ -194,7 +194,11 @@ func plain(s []byte, also string) bool {
 func LegID(transaction count.ID, i int) count.ID {
 	b := binary.LittleEndian.AppendUint32(append(make([]byte, 0, 20), transaction[:]...), uint32(i)) //nolint:gosec // ≤ MaxEvents
 	sum := sha256.Sum256(b)
-	return count.ID(sum[:16])
+	id := count.ID(sum[:16])
+	if id.IsZero() || id.Amount() == count.Max() {
+		return count.ID{1}
+	}
+	return id
 }
 
 // CheckLegs reports whether the n legs after a head have the ids and the digest that the head gives them.

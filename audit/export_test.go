@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"crypto/ed25519"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func MakeLog(t testing.TB, key *Key, dir string, list []Statement) {
 		t.Fatal(err)
 	}
 	options := tessera.NewAppendOptions().WithCheckpointSigner(signer{origin(1), key}).
-		WithCheckpointInterval(100*time.Millisecond).WithCheckpointRepublishInterval(0).WithBatching(128, time.Second)
+		WithCheckpointInterval(100*time.Millisecond).WithCheckpointRepublishInterval(0).WithBatching(128, 20*time.Millisecond)
 	appender, shutdown, _, err := tessera.NewAppender(ctx, driver, options)
 	if err != nil {
 		t.Fatal(err)
@@ -41,3 +42,18 @@ func MakeLog(t testing.TB, key *Key, dir string, list []Statement) {
 		t.Fatal(err)
 	}
 }
+
+// NewTestKey returns the key of a seed.
+func NewTestKey(seed []byte) *Key { return &Key{ed25519.NewKeyFromSeed(seed)} }
+
+// Seal returns an entry's bytes as they stand in the log.
+func Seal(e *Entry) []byte { return e.seal() }
+
+// PathOf reads the path of a file and writes it again.
+func PathOf(path string) (again string, needs uint64, ok bool) {
+	f, ok := parseFile(path)
+	return f.path(), f.needs(), ok
+}
+
+// ParseBundle parts a bundle.
+func ParseBundle(b []byte, n uint64) ([][]byte, error) { return parseBundle(b, n) }

@@ -91,3 +91,6 @@ func ReadState(b []byte, t Trusted) (*State, error) {
 	}
 	return s, nil
 }
+
+// Last is the last statement that was verified, and whether there is one.
+func (s *State) Last() (last Statement, ok bool) { return s.lineage.last, s.lineage.heard }

@@ -61,16 +61,12 @@ type Report struct {
 // entry is in it and every tile belongs to it, every statement is signed, balances, and takes nothing back. Errors that
 // are ErrUnproven are a *ProofError.
 func VerifyLog(ctx context.Context, o VerifyOptions) (*Report, error) {
-	raw, err := o.Files.File(ctx, file{checkpoint: true}.path(), maxNote)
-	if err != nil {
-		if o.Since != nil && errors.Is(err, fs.ErrNotExist) {
-			return nil, &ProofError{"consistency", "checkpoint", fmt.Errorf("the log is gone: %w", err)}
-		}
-		return nil, fmt.Errorf("read the checkpoint: %w", err)
+	c, err := ReadCheckpoint(ctx, o.Files, o.Trusted)
+	if o.Since != nil && errors.Is(err, fs.ErrNotExist) {
+		return nil, &ProofError{"consistency", "checkpoint", fmt.Errorf("the log is gone: %w", err)}
 	}
-	c, err := o.Trusted.OpenCheckpoint(raw)
 	if err != nil {
-		return nil, &ProofError{"signature", "checkpoint", err}
+		return nil, err
 	}
 	v := &verification{VerifyOptions: o, checkpoint: c}
 	if o.Since != nil {
@@ -89,6 +85,19 @@ func VerifyLog(ctx context.Context, o VerifyOptions) (*Report, error) {
 		return nil, err
 	}
 	return v.report(), nil
+}
+
+// ReadCheckpoint reads the log's checkpoint and checks its signature. Its errors are those of VerifyLog.
+func ReadCheckpoint(ctx context.Context, files Files, t Trusted) (Checkpoint, error) {
+	raw, err := files.File(ctx, file{checkpoint: true}.path(), maxNote)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("read the checkpoint: %w", err)
+	}
+	c, err := t.OpenCheckpoint(raw)
+	if err != nil {
+		return c, &ProofError{"signature", "checkpoint", err}
+	}
+	return c, nil
 }
 
 type verification struct {

@@ -31,6 +31,7 @@ const (
 	restate     = time.Minute      // without a change
 	reopenAfter = 10 * time.Second // of a log that failed
 	stateWithin = 15 * time.Second
+	closeWithin = time.Second // a log that failed
 )
 
 // auditDir is where the log is, in the data folder.
@@ -125,7 +126,9 @@ func (a *auditor) step(ctx context.Context) {
 	}
 	a.tell(err)
 	if errors.Is(err, audit.ErrLog) || errors.Is(err, audit.ErrDamaged) || errors.Is(err, audit.ErrUnpublished) {
-		if err := a.closeLog(ctx); err != nil {
+		closing, cancel := context.WithTimeout(ctx, closeWithin)
+		defer cancel()
+		if err := a.closeLog(closing); err != nil {
 			a.logger.Debug("close the transparency log after a fault", "error", err)
 		}
 		a.mu.Lock()

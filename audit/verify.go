@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -234,7 +233,7 @@ func (v *verification) report() *Report {
 	r := &Report{Cell: c.Cell, Size: c.Size, Root: fmt.Sprintf("%x", c.Root), From: v.old.Size, First: v.first, State: &State{c, v.lineage}}
 	if v.lineage.heard {
 		last := v.lineage.last
-		r.Last, r.Block, r.Hash = &last, last.Seq, fmt.Sprintf("%x", [sha256.Size]byte(last.Hash))
+		r.Last, r.Block, r.Hash = &last, last.Seq, fmt.Sprintf("%x", last.Hash)
 	}
 	return r
 }

@@ -254,3 +254,15 @@ func TestStateIsKept(t *testing.T) {
 		t.Errorf("by another key: %v", err)
 	}
 }
+
+func BenchmarkVerifyLog(b *testing.B) {
+	const size = 10_000
+	key, dir := newKey(b), b.TempDir()
+	audit.MakeLog(b, key, dir, statements(size, nil))
+	for b.Loop() {
+		if _, err := verify(b, key, audit.Folder{Dir: dir}, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*size/b.Elapsed().Seconds(), "entries/s")
+}

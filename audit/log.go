@@ -16,6 +16,7 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/storage/posix"
+	"golang.org/x/sys/unix"
 
 	"github.com/sterlingrun/sterling/clock"
 )
@@ -219,7 +220,7 @@ func (l *Log) reachable() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrLog, err)
 	}
-	_, err = os.Stat(filepath.Join(state, "treeState.lock"))
+	err = unix.Access(filepath.Join(state, "treeState.lock"), unix.R_OK|unix.W_OK) // also: is the file system read-only
 	if err = errors.Join(err, d.Close()); err != nil {
 		return fmt.Errorf("%w: %w", ErrLog, err)
 	}

@@ -69,6 +69,21 @@ func TestVerifyLogOverTiles(t *testing.T) {
 	}
 }
 
+// TestVerifyLogWhileItGrows reads by a checkpoint whose last tiles have been filled and tidied away since.
+func TestVerifyLogWhileItGrows(t *testing.T) {
+	key, dir, since := history(t)
+	grow(t, key, dir, 300, long)
+	for _, path := range []string{"tile/entries/001.p", "tile/0/001.p"} {
+		if err := os.RemoveAll(filepath.Join(dir, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, dir, "checkpoint", since.Checkpoint().Note)
+	if r, err := verify(t, key, audit.Folder{Dir: dir}, nil); err != nil || r.Size != 300 || r.Last.Seq != 300 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // refused expects a proof to fail, at a place.
 func refused(t *testing.T, err error, proof, where string) {
 	t.Helper()

@@ -12,9 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/watch"
 )
 
 // shifted is the machine's clock, set ahead or back.
@@ -249,5 +253,37 @@ func TestVerifyAuditComparesBlocks(t *testing.T) {
 	}
 	if _, err := verify(good[:6], nil); !errors.Is(err, audit.ErrUnproven) || !strings.Contains(err.Error(), "the journal ends before it") {
 		t.Errorf("a journal cut short: %v", err)
+	}
+}
+
+func TestStatedByWatch(t *testing.T) {
+	names := map[uint32]string{1: "USD/2", 2: "CNY/2"}
+	name := func(n uint32) string { return names[n] }
+	w := watch.Statement{
+		Cell: 1, Seq: 2, Hash: [32]byte{3}, Time: 4, Through: 5, Events: 6,
+		Totals: []watch.AssetTotal{
+			{Asset: 1, DebitsPosted: watch.Amount{Lo: 1, Hi: 2}, CreditsPosted: watch.Amount{Lo: 3, Hi: 4}},
+			{Asset: 2, DebitsPending: watch.Amount{Lo: 5}, CreditsPending: watch.Amount{Hi: 6}, Transfers: 7},
+		},
+		Sources: []watch.SourceState{{Name: "orders", Seq: 8, Digest: [32]byte{9}}, {Name: "bank", Seq: 10}},
+	}
+	got, err := statedByWatch(&w, name)
+	want := audit.Statement{
+		Cell: 1, Seq: 2, Hash: [32]byte{3}, Time: 4, SafeThrough: 5, Events: 6,
+		Totals: []audit.Total{
+			{Asset: "CNY/2", DebitsPending: money.From(5), CreditsPending: money.U128{Hi: 6}, Transfers: 7},
+			{Asset: "USD/2", DebitsPosted: money.U128{Lo: 1, Hi: 2}, CreditsPosted: money.U128{Lo: 3, Hi: 4}},
+		},
+		Sources: []audit.Source{{Name: "bank", ThroughSeq: 10}, {Name: "orders", ThroughSeq: 8, Digest: [32]byte{9}}},
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if _, err := got.Encode(); err != nil {
+		t.Error(err)
+	}
+	delete(names, 1)
+	if _, err := statedByWatch(&w, name); err == nil {
+		t.Error("an asset without a name is stated")
 	}
 }

@@ -31,9 +31,9 @@ type Filter struct {
 	State BreakState
 	Flow  string
 	Class Class
-	Group ID   // all of one group
-	Roots bool // only the first of each group
-	Limit int  // at least 1
+	Group ID     // all of one group
+	Roots bool   // only the first of each group
+	Limit int    // at least 1
 	After string // the next page: what the last one returned
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/auth/speaker"
 	"github.com/sterlingrun/sterling/watch"
 )
 
@@ -53,18 +54,12 @@ type WatchInjector interface {
 	Inject(ctx context.Context, class watch.Class) (what, key string, err error)
 }
 
-// Speakers binds sources to the callers who speak for them. [auth/speaker.Store] does.
+// Speakers binds sources to the callers who speak for them. [speaker.Store] does.
 type Speakers interface {
 	// Bind gives a source that nobody speaks for to a caller, durably, and returns who speaks for it now.
-	Bind(source string, by auth.Principal) (Speaker, error)
-	// Release lets the next caller speak for a source; false: nobody did.
-	Release(source string) (bool, error)
+	Bind(source string, by auth.Principal) (speaker.Speaker, error)
+	// Release lets the next caller speak for a source, and returns who did; false: nobody.
+	Release(source string) (speaker.Speaker, bool, error)
 	// Speaker returns who speaks for a source; false: nobody does.
-	Speaker(source string) (Speaker, bool)
-}
-
-// Speaker is who speaks for a source.
-type Speaker struct {
-	ID   [16]byte // the caller's, as in the journal
-	Name string   // of the caller when it began
+	Speaker(source string) (speaker.Speaker, bool)
 }

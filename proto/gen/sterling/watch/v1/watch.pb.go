@@ -1900,8 +1900,12 @@ type RepairTransfer struct {
 	Amount          string                 `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	Asset           string                 `protobuf:"bytes,4,opt,name=asset,proto3" json:"asset,omitempty"`
 	Code            uint32                 `protobuf:"varint,5,opt,name=code,proto3" json:"code,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What lets the flow see what it is for. Empty in a request: the break's key.
+	UserData_128  string `protobuf:"bytes,6,opt,name=user_data_128,json=userData128,proto3" json:"user_data_128,omitempty"`
+	UserData_64   uint64 `protobuf:"varint,7,opt,name=user_data_64,json=userData64,proto3" json:"user_data_64,omitempty"`
+	UserData_32   uint32 `protobuf:"varint,8,opt,name=user_data_32,json=userData32,proto3" json:"user_data_32,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RepairTransfer) Reset() {
@@ -1965,6 +1969,27 @@ func (x *RepairTransfer) GetAsset() string {
 func (x *RepairTransfer) GetCode() uint32 {
 	if x != nil {
 		return x.Code
+	}
+	return 0
+}
+
+func (x *RepairTransfer) GetUserData_128() string {
+	if x != nil {
+		return x.UserData_128
+	}
+	return ""
+}
+
+func (x *RepairTransfer) GetUserData_64() uint64 {
+	if x != nil {
+		return x.UserData_64
+	}
+	return 0
+}
+
+func (x *RepairTransfer) GetUserData_32() uint32 {
+	if x != nil {
+		return x.UserData_32
 	}
 	return 0
 }
@@ -2692,13 +2717,18 @@ const file_sterling_watch_v1_watch_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\x04R\x04time\x123\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1d.sterling.watch.v1.BreakStateR\x05state\x12\x10\n" +
 	"\x03who\x18\x03 \x01(\tR\x03who\x12\x10\n" +
-	"\x03why\x18\x04 \x01(\tR\x03why\"\xa8\x01\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"\x90\x02\n" +
 	"\x0eRepairTransfer\x12(\n" +
 	"\x10debit_account_id\x18\x01 \x01(\tR\x0edebitAccountId\x12*\n" +
 	"\x11credit_account_id\x18\x02 \x01(\tR\x0fcreditAccountId\x12\x16\n" +
 	"\x06amount\x18\x03 \x01(\tR\x06amount\x12\x14\n" +
 	"\x05asset\x18\x04 \x01(\tR\x05asset\x12\x12\n" +
-	"\x04code\x18\x05 \x01(\rR\x04code\"\xb4\x01\n" +
+	"\x04code\x18\x05 \x01(\rR\x04code\x12\"\n" +
+	"\ruser_data_128\x18\x06 \x01(\tR\vuserData128\x12 \n" +
+	"\fuser_data_64\x18\a \x01(\x04R\n" +
+	"userData64\x12 \n" +
+	"\fuser_data_32\x18\b \x01(\rR\n" +
+	"userData32\"\xb4\x01\n" +
 	"\x11ListBreaksRequest\x123\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1d.sterling.watch.v1.BreakStateR\x05state\x12\x12\n" +
 	"\x04flow\x18\x02 \x01(\tR\x04flow\x12\x14\n" +

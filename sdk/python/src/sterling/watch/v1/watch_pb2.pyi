@@ -377,18 +377,24 @@ class ReleaseSourceResponse(_message.Message):
     def __init__(self, speaker: _Optional[str] = ...) -> None: ...
 
 class RepairTransfer(_message.Message):
-    __slots__ = ["amount", "asset", "code", "credit_account_id", "debit_account_id"]
+    __slots__ = ["amount", "asset", "code", "credit_account_id", "debit_account_id", "user_data_128", "user_data_32", "user_data_64"]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
     ASSET_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     CREDIT_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     DEBIT_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_DATA_128_FIELD_NUMBER: _ClassVar[int]
+    USER_DATA_32_FIELD_NUMBER: _ClassVar[int]
+    USER_DATA_64_FIELD_NUMBER: _ClassVar[int]
     amount: str
     asset: str
     code: int
     credit_account_id: str
     debit_account_id: str
-    def __init__(self, debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., amount: _Optional[str] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ...) -> None: ...
+    user_data_128: str
+    user_data_32: int
+    user_data_64: int
+    def __init__(self, debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., amount: _Optional[str] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ..., user_data_128: _Optional[str] = ..., user_data_64: _Optional[int] = ..., user_data_32: _Optional[int] = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ["heard", "missing_from", "missing_to", "name", "observations", "silent", "speaker", "through_seq", "through_time"]

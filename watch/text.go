@@ -1,0 +1,67 @@
+package watch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+)
+
+// MaxKey is how long the text of a key may be, bytes.
+const MaxKey = 64
+
+// KeyOf returns the key that a text stands for: a u128 in decimal is itself, any other text the first 16 bytes of its
+// SHA-256, which is how transfers carry it in user_data_128. Empty: zero.
+func KeyOf(text string) ID {
+	if text == "" {
+		return ID{}
+	}
+	if id, ok := parseDecimalID(text); ok {
+		return id
+	}
+	sum := sha256.Sum256([]byte(text))
+	return ID(sum[:16])
+}
+
+// parseDecimalID reads digits without a sign or separators, up to 2^128-1. Leading zeros count for nothing.
+func parseDecimalID(text string) (id ID, ok bool) {
+	const digits = 39 // of 2^128-1
+	if len(text) > digits || slices.ContainsFunc([]byte(text), func(c byte) bool { return c < '0' || c > '9' }) {
+		return id, false
+	}
+	v, ok := new(big.Int).SetString(text, 10)
+	if !ok || v.BitLen() > 128 {
+		return id, false
+	}
+	v.FillBytes(id[:])
+	slices.Reverse(id[:])
+	return id, true
+}
+
+// DecimalID writes an id as the API does: a u128 in decimal.
+func DecimalID(id ID) string {
+	slices.Reverse(id[:])
+	return new(big.Int).SetBytes(id[:]).String()
+}
+
+// HexID writes the id of a break: 32 hexadecimal digits, the bytes in their order.
+func HexID(id ID) string { return hex.EncodeToString(id[:]) }
+
+// ParseHexID reads what HexID writes.
+func ParseHexID(text string) (id ID, err error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(id) {
+		return id, fmt.Errorf("%.80q: want 32 hexadecimal digits", text)
+	}
+	return ID(b), nil
+}
+
+// clockTime writes ns since 1970 for people, in UTC to the millisecond.
+func clockTime(ns uint64) string {
+	if ns == 0 {
+		return "the beginning"
+	}
+	return time.Unix(0, int64(ns)).UTC().Format("2006-01-02 15:04:05.000") //nolint:gosec // until 2262
+}

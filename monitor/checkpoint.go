@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -23,6 +24,7 @@ const (
 	checkpointVersion = 1
 	checkpointPrefix  = "checkpoint-"
 	checkpointTmp     = "checkpoint.tmp"
+	checkpointDamaged = "checkpoint.damaged"
 	checkpointsKept   = 2
 	maxHead           = 256 << 20
 )
@@ -47,7 +49,6 @@ var errCheckpoint = errors.New("damaged checkpoint")
 
 // checkpointing is the state of saving checkpoints.
 type checkpointing struct {
-	s       *session
 	work    uint64        // events since the last one
 	began   uint64        // mono, of the last one
 	busy    atomic.Bool   // one is being made durable
@@ -59,14 +60,21 @@ func crcTable() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 func checkpointName(group uint64) string { return fmt.Sprintf("%s%016x", checkpointPrefix, group) }
 
-// writeState writes the state after the last group that was sealed to a file without a name of its own yet.
-func (s *session) writeState() (err error) {
+// writeState writes the state after the last group that was sealed to a file that has no name of its own yet and is not
+// durable. nameState is told of it.
+func (s *session) writeState() (vfs.File, error) {
 	fs := s.store.fence
 	f, err := fs.Create(fs.PathJoin(s.m.opts.Dir, checkpointTmp), vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := s.writeStateTo(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (s *session) writeStateTo(f io.Writer) error {
 	buffered := bufio.NewWriterSize(f, 1<<20)
 	sum := crc32.New(crcTable())
 	w := io.MultiWriter(buffered, sum)
@@ -95,14 +103,14 @@ func (s *session) writeState() (err error) {
 	if _, err = buffered.Write(sum.Sum(nil)); err != nil {
 		return err
 	}
-	if err = buffered.Flush(); err != nil {
-		return err
-	}
-	return f.Sync()
+	return buffered.Flush()
 }
 
-// nameState makes what writeState wrote the checkpoint of a group, which must be durable.
-func (s *session) nameState(group uint64) error {
+// nameState makes what writeState wrote durable, and the checkpoint of a group, which must be durable itself.
+func (s *session) nameState(f vfs.File, group uint64) error {
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
 	fs, dir := s.store.fence, s.m.opts.Dir
 	if err := fs.Rename(fs.PathJoin(dir, checkpointTmp), fs.PathJoin(dir, checkpointName(group))); err != nil {
 		return err
@@ -120,13 +128,73 @@ func (s *session) nameState(group uint64) error {
 
 // saveNow writes a checkpoint of what is durable, while nothing else runs.
 func (s *session) saveNow() error {
-	if err := s.writeState(); err != nil {
+	f, err := s.writeState()
+	if err == nil {
+		err = s.nameState(f, s.meta.Group)
+	}
+	if err != nil {
 		return fmt.Errorf("write a checkpoint of the watch: %w", err)
 	}
-	if err := s.nameState(s.meta.Group); err != nil {
-		return fmt.Errorf("write a checkpoint of the watch: %w", err)
-	}
+	s.checkpoint.work, s.checkpoint.began = 0, s.mono()
 	return nil
+}
+
+// longestWork is after how long a checkpoint is saved even of few events: the log since is read at a start.
+const longestWork = 10 * time.Minute
+
+func (s *session) checkpointDue() bool {
+	c := &s.checkpoint
+	if c.busy.Load() || c.work == 0 {
+		return false
+	}
+	return c.work >= s.m.opts.CheckpointEvents || time.Duration(s.mono()-c.began) >= longestWork //nolint:gosec // small
+}
+
+// save writes the state after a group that was just handed over; a helper makes it durable once the group is.
+func (s *session) save(g *group) {
+	c := &s.checkpoint
+	c.work, c.began = 0, s.mono()
+	f, err := s.writeState()
+	if err != nil {
+		s.m.opts.Logger.Warn("a checkpoint of the watch was not written; the log keeps what it would replace", "error", err)
+		c.busy.Store(false)
+		return
+	}
+	s.saving.Add(1)
+	go func() {
+		defer s.saving.Done()
+		defer c.busy.Store(false)
+		select {
+		case <-g.durable:
+			err = s.nameState(f, g.number)
+		case <-s.failed:
+			err = f.Close()
+		}
+		if err != nil {
+			s.m.opts.Logger.Warn("a checkpoint of the watch was not kept; the log keeps what it would replace", "error", err)
+		}
+	}()
+}
+
+// lastCheckpoint saves the state at the end, so that the next start has nothing to replay.
+func (s *session) lastCheckpoint() error {
+	done := make(chan error, 1)
+	g := s.newGroup()
+	g.sync = true
+	g.answers = append(g.answers, func(err error) { done <- err })
+	if err := s.seal(g); err != nil {
+		return errors.Join(err, g.batch.Close())
+	}
+	select {
+	case s.commits <- g:
+	case <-s.failed:
+		return s.err()
+	}
+	if err := <-done; err != nil {
+		return err
+	}
+	s.saving.Wait() // one that is being made durable has the same temporary name
+	return s.saveNow()
 }
 
 // checkpoints returns the groups that have one, newest first.
@@ -181,13 +249,19 @@ func (s *session) newest(last uint64) (uint64, error) {
 			continue
 		}
 		if err := s.restore(group); err != nil {
-			faults = append(faults, fmt.Errorf("checkpoint of group %d: %w", group, err))
+			faults = append(faults, fmt.Errorf("checkpoint of group %d: %w", group, err), s.setAside(group))
 			s.m.opts.Logger.Error("a checkpoint of the watch can't be read; an older one serves", "group", group, "error", err)
 			continue
 		}
 		return group, nil
 	}
 	return 0, errors.Join(faults...)
+}
+
+// setAside renames a checkpoint that can't be read, so that it counts as none and a person can look at the last such.
+func (s *session) setAside(group uint64) error {
+	fs, dir := s.store.fence, s.m.opts.Dir
+	return fs.Rename(fs.PathJoin(dir, checkpointName(group)), fs.PathJoin(dir, checkpointDamaged))
 }
 
 // restore makes the engine of a checkpoint.

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"errors"
+	"io"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -89,6 +90,12 @@ func (f fence) Rename(oldname, newname string) error {
 	}
 	return f.FS.Rename(oldname, newname)
 }
+
+// Lock implements vfs.FS. The monitor has locked the folder already, and holds it longer than one database lives.
+func (f fence) Lock(string) (io.Closer, error) { return f, f.check() }
+
+// Close implements io.Closer, for Lock.
+func (f fence) Close() error { return nil }
 
 // Unwrap implements vfs.FS.
 func (f fence) Unwrap() vfs.FS { return f.FS }

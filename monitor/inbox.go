@@ -21,6 +21,18 @@ type batch struct {
 	first  uint64
 	list   []watch.Observation
 	answer chan answer
+
+	through uint64 // what the loop found, told once it is durable
+	fault   error
+}
+
+// reply answers the caller. failed is why nothing was stored.
+func (x *batch) reply(failed error) {
+	if failed != nil {
+		x.answer <- answer{err: failed}
+		return
+	}
+	x.answer <- answer{x.through, x.fault}
 }
 
 type answer struct {
@@ -33,6 +45,15 @@ type control struct {
 	decision *watch.Decision
 	proposal *proposal
 	answer   chan answer
+	fault    error
+}
+
+// reply answers the caller. failed is why nothing was stored.
+func (x *control) reply(failed error) {
+	if failed == nil {
+		failed = x.fault
+	}
+	x.answer <- answer{err: failed}
 }
 
 type proposal struct {
@@ -76,7 +97,7 @@ func (b *inbox) open() {
 func (b *inbox) refuse(why error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed = fmt.Errorf("%w: %w", watch.ErrDown, why)
+	b.closed = b.why(why)
 	for _, x := range b.batches {
 		x.answer <- answer{err: b.closed}
 	}
@@ -87,7 +108,13 @@ func (b *inbox) refuse(why error) {
 	b.announce()
 }
 
-func (b *inbox) close(why error) { b.refuse(why) }
+// why makes an error what callers are told.
+func (b *inbox) why(err error) error {
+	if err == nil {
+		return watch.ErrDown
+	}
+	return fmt.Errorf("%w: %w", watch.ErrDown, err)
+}
 
 // announce wakes those who wait for room. mu is held.
 func (b *inbox) announce() {
@@ -158,21 +185,19 @@ func (m *Monitor) await(ctx context.Context, got <-chan answer) (uint64, error) 
 	}
 }
 
-// takeBatches returns what waits, up to n observations, at least one batch if there is any.
-func (b *inbox) takeBatches(n int) []*batch {
+// takeBatch returns the batch that waits longest; nil: none does.
+func (b *inbox) takeBatch() *batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	k := 0
-	for ; k < len(b.batches) && (k == 0 || len(b.batches[k].list) <= n); k++ {
-		n -= len(b.batches[k].list)
-		b.waiting -= len(b.batches[k].list)
+	if len(b.batches) == 0 {
+		return nil
 	}
-	list := b.batches[:k:k]
-	b.batches = b.batches[k:]
-	if k > 0 {
-		b.announce()
-	}
-	return list
+	x := b.batches[0]
+	b.batches[0] = nil
+	b.batches = b.batches[1:]
+	b.waiting -= len(x.list)
+	b.announce()
+	return x
 }
 
 func (b *inbox) takeControls() ([]*control, []verdictOfFreeze) {

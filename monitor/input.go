@@ -17,12 +17,13 @@ const groupVersion = 1
 type inputKind byte
 
 const (
-	inputBlocks  inputKind = 1 + iota // the blocks first…last of the journal were taken
-	inputObserve                      // observations of a source
-	inputTick                         // the time
-	inputCompare                      // balances that differ from watch's own, or did
-	inputDecide                       // a person's word on a break
-	inputFrozen                       // what became of a freeze
+	inputBlocks   inputKind = 1 + iota // the blocks first…last of the journal were taken
+	inputObserve                       // observations of a source
+	inputTick                          // the time
+	inputCompare                       // balances that differ from watch's own, or did
+	inputDecide                        // a person's word on a break
+	inputFrozen                        // what became of a freeze
+	inputSettings                      // other flows, or another stop-loss, from here on
 )
 
 // input is one input of the engine, read from the log.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +18,8 @@ const (
 	groupObservations = 4 * MaxObservations
 	// syncPause is how often what nobody waits for is made durable.
 	syncPause = time.Second
+	// viewPause is how old what readers see may be.
+	viewPause = 100 * time.Millisecond
 )
 
 // group is what is stored at once: inputs, and what came of them.
@@ -30,8 +31,8 @@ type group struct {
 	answers []func(error)
 	freezes []wanted
 	told    []told
-	view    *view // nil: the old one is new enough
-	saved   bool  // a checkpoint of the state after it is being written
+	view    *view         // nil: the old one is new enough
+	durable chan struct{} // closed when it is durable; nil: nobody asks
 }
 
 // told is a change of a break, for alerts and counts.
@@ -39,6 +40,7 @@ type told struct {
 	b        *watch.Break
 	from, to watch.BreakState // from: 0 where it is new
 	freeze   *watch.Freeze
+	at       uint64 // ns
 }
 
 func (s *session) newGroup() *group {
@@ -50,10 +52,12 @@ func (s *session) newGroup() *group {
 func (s *session) loop(ctx context.Context) error {
 	for {
 		g := s.newGroup()
+		s.group = g
 		if err := s.fill(ctx, g); err != nil {
-			return errors.Join(err, g.batch.Close())
+			return err
 		}
 		if len(g.log) == 1 && len(g.answers) == 0 {
+			s.group = nil
 			if err := g.batch.Close(); err != nil {
 				return err
 			}
@@ -82,10 +86,18 @@ func (s *session) fill(ctx context.Context, g *group) error {
 	if err := s.takeBlocks(ctx, g); err != nil {
 		return err
 	}
-	for _, x := range s.m.inbox.takeBatches(groupObservations) {
+	for n := 0; n < groupObservations; {
+		x := s.m.inbox.takeBatch()
+		if x == nil {
+			break
+		}
+		n += 1 + len(x.list)
 		s.takeBatch(g, x)
 	}
 	controls, freezes := s.m.inbox.takeControls()
+	for _, x := range controls {
+		g.answers = append(g.answers, x.reply)
+	}
 	for _, x := range controls {
 		s.takeControl(g, x)
 	}
@@ -99,22 +111,20 @@ func (s *session) fill(ctx context.Context, g *group) error {
 // handOver seals a group and gives it to the committer.
 func (s *session) handOver(g *group) error {
 	if err := s.seal(g); err != nil {
-		return errors.Join(err, g.batch.Close())
+		return err
 	}
 	if s.checkpointDue() {
-		g.sync, g.saved = true, true
+		g.sync, g.durable = true, make(chan struct{})
 		s.checkpoint.busy.Store(true)
 	}
 	select {
 	case s.commits <- g:
+		s.group = nil
 	case <-s.failed:
-		for _, answer := range g.answers {
-			answer(s.err())
-		}
 		return s.err()
 	}
-	if g.saved {
-		s.save(g.number)
+	if g.durable != nil {
+		s.save(g)
 	}
 	return nil
 }
@@ -156,7 +166,9 @@ func (m *meta) encode() []byte {
 	return b
 }
 
-func (s *session) putMeta() error { return s.store.db.Set([]byte{tagMeta}, s.meta.encode(), pebble.Sync) }
+func (s *session) putMeta() error {
+	return s.store.db.Set([]byte{tagMeta}, s.meta.encode(), pebble.Sync)
+}
 
 // takeBlocks gives the journal's next blocks to the engine.
 func (s *session) takeBlocks(ctx context.Context, g *group) error {
@@ -205,9 +217,15 @@ func timeOf(raw []byte) (uint64, bool) {
 
 // takeBatch gives to the engine what is new of a batch, and what contradicts what it was told.
 func (s *session) takeBatch(g *group, x *batch) {
-	src, err := s.judged(x)
-	if err != nil {
-		g.answers = append(g.answers, func(error) { x.answer <- answer{throughOf(src), err} })
+	g.answers = append(g.answers, x.reply)
+	g.sync = true // what is here again may stand in a group that is not durable yet
+	var src *source
+	src, x.fault = s.judged(x)
+	if src == nil {
+		return
+	}
+	defer func() { x.through = src.through }()
+	if x.fault != nil {
 		return
 	}
 	s.encoded = s.encoded[:0]
@@ -224,8 +242,8 @@ func (s *session) takeBatch(g *group, x *batch) {
 			s.encoded = s.encoded[:before]
 			continue
 		case differs:
-			if err == nil {
-				err = fmt.Errorf("%w: number %d of source %s", watch.ErrRepeat, o.Seq, x.source)
+			if x.fault == nil {
+				x.fault = fmt.Errorf("%w: number %d of source %s", watch.ErrRepeat, o.Seq, x.source)
 			}
 		case takeIt:
 			src.took(o.Seq, hash)
@@ -238,15 +256,6 @@ func (s *session) takeBatch(g *group, x *batch) {
 		s.checkpoint.work += uint64(len(kept))
 		s.drain(g)
 	}
-	g.sync = true // what is a repeat may stand in a group that is not durable yet
-	through := src.through
-	g.answers = append(g.answers, func(failed error) {
-		if failed != nil {
-			x.answer <- answer{0, failed}
-			return
-		}
-		x.answer <- answer{through, err}
-	})
 }
 
 // judged returns the source of a batch, or why nothing of it can be taken.
@@ -267,31 +276,17 @@ func (s *session) judged(x *batch) (*source, error) {
 	return src, nil
 }
 
-func throughOf(src *source) uint64 {
-	if src == nil {
-		return 0
-	}
-	return src.through
-}
-
 func (s *session) takeControl(g *group, x *control) {
-	var err error
+	g.sync = true
 	if d := x.decision; d != nil {
-		if err = s.engine.Decide(*d); err == nil {
+		if x.fault = s.engine.Decide(*d); x.fault == nil {
 			g.log = appendDecide(g.log, d)
 			s.drain(g)
 		}
 	}
 	if p := x.proposal; p != nil {
-		err = s.records.propose(g, p, s.m.opts.Clock.Wall())
+		x.fault = s.records.propose(g, p, s.m.opts.Clock.Wall())
 	}
-	g.sync = true
-	g.answers = append(g.answers, func(failed error) {
-		if failed == nil {
-			failed = err
-		}
-		x.answer <- answer{0, failed}
-	})
 }
 
 func (s *session) takeFrozen(g *group, v verdictOfFreeze) {
@@ -368,7 +363,6 @@ func (s *session) drain(g *group) {
 func (s *session) keep(g *group, e *watch.Effect, number uint64) error {
 	switch e.Kind {
 	case watch.KeyClosed:
-		s.encoded = s.encoded[:len(s.encoded)]
 		state := append([]byte(nil), e.Closed.State...)
 		s.past.add(g.number, e.Number, e.Closed, state)
 		return g.batch.Set(closedKey(nil, e.Closed.Flow, e.Closed.Key, e.Number), state, nil)

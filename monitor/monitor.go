@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/sterlingrun/sterling/cell"
@@ -95,7 +94,7 @@ var (
 type Monitor struct {
 	opts     Options
 	settings settings
-	lock     *pebble.Lock
+	lock     io.Closer
 	tail     tail
 	wake     chan struct{} // to the loop: look again
 	inbox    inbox
@@ -104,7 +103,6 @@ type Monitor struct {
 	session  atomic.Pointer[session] // nil: none runs
 	failure  atomic.Pointer[error]   // why none runs
 	alarms   alarms
-	counters counters
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -144,7 +142,7 @@ func Open(ctx context.Context, o Options) (*Monitor, error) {
 		return nil, fmt.Errorf("make the watch's folder: %w", err)
 	}
 	var err error
-	if m.lock, err = pebble.LockDirectory(o.Dir, o.FS); err != nil {
+	if m.lock, err = o.FS.Lock(o.FS.PathJoin(o.Dir, "LOCK")); err != nil {
 		return nil, fmt.Errorf("lock the watch's folder %s (is another process using it?): %w", o.Dir, err)
 	}
 	ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -175,7 +173,7 @@ func (o *Options) defaults() {
 func (m *Monitor) Close() error {
 	m.stop()
 	m.running.Wait()
-	m.inbox.close(errEnded)
+	m.inbox.refuse(errEnded)
 	return m.lock.Close()
 }
 

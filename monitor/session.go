@@ -7,7 +7,6 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/sterlingrun/sterling/watch"
 )
@@ -50,6 +49,8 @@ type session struct {
 	fault   error
 	left    atomic.Bool // the database can't be closed
 	helpers sync.WaitGroup
+	saving  sync.WaitGroup // of checkpoints
+	group   *group         // being made; nil: none
 }
 
 func newSession(m *Monitor) *session {
@@ -58,7 +59,7 @@ func newSession(m *Monitor) *session {
 		commits: make(chan *group, 1), failed: make(chan struct{}),
 	}
 	s.hold.Store(noHold)
-	s.freezer.s, s.checkpoint.s = s, s
+	s.freezer.s, s.freezer.wake = s, make(chan struct{}, 1)
 	return s
 }
 
@@ -88,14 +89,18 @@ func (s *session) abandon(err error) {
 // open reads what is recorded, up to where the log ends.
 func (s *session) open(ctx context.Context) (err error) {
 	o := &s.m.opts
-	if s.store, err = openStore(o.Dir, o.FS, s.m.lock, o.Logger, s.abandon); err != nil {
+	if s.store, err = openStore(o.Dir, o.FS, o.Logger, s.abandon); err != nil {
 		return err
 	}
 	s.past.init(s)
-	if err := s.recover(ctx); err != nil {
-		return fmt.Errorf("recover the watch: %w", err)
-	}
-	if err := s.records.load(s); err != nil {
+	err = contained(func() error {
+		s.records.init(s)
+		if err := s.recover(ctx); err != nil {
+			return err
+		}
+		return s.records.load()
+	})
+	if err != nil {
 		return fmt.Errorf("recover the watch: %w", err)
 	}
 	s.taken.Store(s.meta.Seq)
@@ -129,35 +134,28 @@ func (s *session) run(ctx context.Context) error {
 	}()
 	err := s.guardedLoop(ctx)
 	cancel()
-	if err != nil {
-		s.fail(err)
-	}
-	s.m.inbox.refuse(errEnded)
-	if err == nil && s.err() == nil {
+	why := err
+	if why == nil {
+		why = errEnded
 		err = s.lastCheckpoint()
 	}
+	s.m.inbox.refuse(why)
 	close(s.commits)
 	<-committer
 	s.helpers.Wait()
+	s.saving.Wait()
 	return errors.Join(err, s.err())
 }
 
-// guardedLoop is the loop. A fault of the engine, or of the database below it, ends the session and not the process: the
-// same process takes payments.
-func (s *session) guardedLoop(ctx context.Context) (err error) {
-	done := make(chan struct{})
-	err = errors.New("the loop ended")
-	go func() {
-		defer close(done)
-		defer func() {
-			if r := recover(); r != nil {
-				err = fmt.Errorf("the watch is broken: %v", r)
-			}
-		}()
-		err = s.loop(ctx)
-	}()
-	<-done
-	return err
+// guardedLoop is the loop, with its end: whoever waits for a group that was not handed over is answered.
+func (s *session) guardedLoop(ctx context.Context) error {
+	if err := contained(func() error { return s.loop(ctx) }); err != nil {
+		s.fail(err)
+	}
+	if s.group != nil {
+		s.refuse(s.group)
+	}
+	return s.err()
 }
 
 // end closes the database.
@@ -317,8 +315,9 @@ func (s *session) recover(ctx context.Context) error {
 	if err := s.replay(ctx, at, last.Group); err != nil {
 		return err
 	}
-	s.realign(last)
-	s.meta.Seq = max(s.meta.Seq, last.Seq)
+	if err := s.realign(last); err != nil {
+		return err
+	}
 	s.forgetOldCheckpoints()
 	if string(s.settings.encode()) != string(s.m.settings.encode()) {
 		return s.change()
@@ -427,17 +426,15 @@ func (s *session) drop() {
 
 // realign makes the engine's next effect the next to be stored. It is, unless this version of the engine makes other
 // effects of the same inputs than the one that wrote the log.
-func (s *session) realign(last meta) {
-	switch {
-	case s.meta.Effect == last.Effect:
-	case s.meta.Effect < last.Effect:
-		s.meta.Shift += last.Effect - s.meta.Effect
-		fallthrough
-	default:
-		s.m.opts.Logger.Error("this version of the watch finds something else in what it saw before the start; breaks that it found then are kept",
-			"effects", s.meta.Effect, "stored", last.Effect)
-		s.meta.Effect = max(s.meta.Effect, last.Effect)
+func (s *session) realign(last meta) error {
+	if s.meta.Effect == last.Effect {
+		return nil
 	}
+	s.m.opts.Logger.Error("this version of the watch finds something else in what it saw before the start; breaks that it found then are kept",
+		"effects", s.meta.Effect, "stored", last.Effect)
+	s.meta.Shift += last.Effect - s.meta.Effect // modulo 2^64
+	s.meta.Effect = last.Effect
+	return s.saveNow()
 }
 
 // change goes over to the settings of today: an input like others.
@@ -487,5 +484,3 @@ func (s *session) takeBlock(seq uint64, raw []byte) {
 		s.blockTime = max(s.blockTime, t)
 	}
 }
-
-const viewPause = 100 * time.Millisecond

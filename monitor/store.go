@@ -59,7 +59,6 @@ type store struct {
 	db    *pebble.DB
 	cache *pebble.Cache
 	fence fence
-	dir   string
 	fatal func(error) // called when it can't be used any more, even to close it
 }
 
@@ -76,18 +75,25 @@ func comparer() *pebble.Comparer {
 	return &c
 }
 
-func openStore(dir string, fs vfs.FS, lock *pebble.Lock, log *slog.Logger, fatal func(error)) (*store, error) {
-	s := &store{fence: newFence(fs), dir: dir, cache: pebble.NewCache(cacheSize)}
+// storeDir is the database's folder in the monitor's.
+const storeDir = "db"
+
+// openStore opens or makes the database in a folder that is locked. fatal is told when nothing more can be done with it,
+// not even closing it.
+func openStore(dir string, fs vfs.FS, log *slog.Logger, fatal func(error)) (*store, error) {
+	s := &store{fence: newFence(fs), cache: pebble.NewCache(cacheSize)}
 	s.fatal = func(err error) {
 		s.fence.shut.Store(true)
 		fatal(err)
 	}
 	o := &pebble.Options{
-		FS: s.fence, Cache: s.cache, Lock: lock, FormatMajorVersion: pebble.FormatNewest, Comparer: comparer(),
+		FS: s.fence, Cache: s.cache, FormatMajorVersion: pebble.FormatNewest, Comparer: comparer(),
 		MemTableSize: memTableSize, MemTableStopWritesThreshold: 4, L0CompactionThreshold: 4, LBaseMaxBytes: 128 << 20,
 		Logger: pebbleLog{log, s.fatal}, BytesPerSync: 1 << 20, WALBytesPerSync: 1 << 20,
 		EventListener: &pebble.EventListener{
-			DataCorruption:  func(i pebble.DataCorruptionInfo) { log.Error("the watch's database is damaged", "path", i.Path, "error", i.Details) },
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				log.Error("the watch's database is damaged", "path", i.Path, "error", i.Details)
+			},
 			BackgroundError: func(err error) { log.Warn("the watch's database", "error", err) },
 		},
 	}
@@ -98,8 +104,11 @@ func openStore(dir string, fs vfs.FS, lock *pebble.Lock, log *slog.Logger, fatal
 		o.Levels[i].FilterPolicy = pebblebloom.FilterPolicy(10)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
-	var err error
-	if s.db, err = pebble.Open(dir, o); err != nil {
+	err := contained(func() (err error) {
+		s.db, err = pebble.Open(fs.PathJoin(dir, storeDir), o)
+		return err
+	})
+	if err != nil {
 		s.cache.Unref()
 		return nil, fmt.Errorf("open the watch's database: %w", err)
 	}
@@ -111,16 +120,31 @@ func (s *store) close() error {
 	if s.fence.shut.Load() {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() { // Pebble may call Fatalf on the way, which ends the goroutine
-		err := errFenced
-		defer func() { done <- err }()
-		err = s.db.Close()
-	}()
-	err := <-done
-	s.cache.Unref()
+	err := contained(s.db.Close)
+	if !s.fence.shut.Load() {
+		s.cache.Unref()
+	}
 	return err
 }
+
+// contained runs f on a goroutine of its own and turns a panic, or the end of that goroutine (see pebbleLog), into an
+// error: the same process takes payments.
+func contained(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		err := errStopped
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("%w: %v", errStopped, r)
+			}
+			done <- err
+		}()
+		err = f()
+	}()
+	return <-done
+}
+
+var errStopped = errors.New("the watch broke off")
 
 // checkSpace refuses to go on where the disk is nearly full.
 func checkSpace(fs vfs.FS, dir string, n uint64) error {

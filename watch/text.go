@@ -2,9 +2,11 @@ package watch
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/big"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -27,17 +29,24 @@ func KeyOf(text string) ID {
 
 // parseDecimalID reads digits without a sign or separators, up to 2^128-1. Leading zeros count for nothing.
 func parseDecimalID(text string) (id ID, ok bool) {
-	const digits = 39 // of 2^128-1
-	if len(text) > digits || slices.ContainsFunc([]byte(text), func(c byte) bool { return c < '0' || c > '9' }) {
-		return id, false
+	var hi, lo uint64
+	for i := range len(text) {
+		digit := text[i] - '0'
+		if digit > 9 {
+			return id, false
+		}
+		top, high := bits.Mul64(hi, 10)
+		over, low := bits.Mul64(lo, 10)
+		low, carry := bits.Add64(low, uint64(digit), 0)
+		high, carry = bits.Add64(high, over, carry)
+		if top|carry != 0 {
+			return id, false
+		}
+		hi, lo = high, low
 	}
-	v, ok := new(big.Int).SetString(text, 10)
-	if !ok || v.BitLen() > 128 {
-		return id, false
-	}
-	v.FillBytes(id[:])
-	slices.Reverse(id[:])
-	return id, true
+	binary.LittleEndian.PutUint64(id[:8], lo)
+	binary.LittleEndian.PutUint64(id[8:], hi)
+	return id, len(text) > 0
 }
 
 // DecimalID writes an id as the API does: a u128 in decimal.

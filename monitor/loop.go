@@ -196,7 +196,7 @@ func (s *session) takeBlocks(ctx context.Context, g *group) error {
 			s.takeBlock(next, raw)
 		}
 		size += len(raw)
-		s.checkpoint.work += uint64(len(raw) / 128) //nolint:gosec // ≥ 0
+		s.checkpoint.work += uint64(len(raw) / 128)
 		s.drain(g)
 	}
 	if s.meta.Seq < first {
@@ -234,7 +234,7 @@ func (s *session) takeBatch(g *group, x *batch) {
 	kept := x.list[:0]
 	for i := range x.list {
 		o := &x.list[i]
-		o.Seq = x.first + uint64(i) //nolint:gosec // i ≥ 0
+		o.Seq = x.first + uint64(i)
 		before := len(s.encoded)
 		var content int
 		s.encoded, content = appendObservation(s.encoded, o)
@@ -269,7 +269,7 @@ func (s *session) judged(x *batch) (*source, error) {
 		}
 		src = s.source(x.source)
 	}
-	if last := x.first + uint64(len(x.list)) - 1; len(x.list) > 0 && last > src.through+window { //nolint:gosec // len ≥ 0
+	if last := x.first + uint64(len(x.list)) - 1; len(x.list) > 0 && last > src.through+window {
 		return src, fmt.Errorf("%w: of source %s everything up to %d was taken; send %d next", watch.ErrAhead, x.source, src.through, src.through+1)
 	}
 	return src, nil

@@ -96,11 +96,11 @@ func checkObservations(name string, first uint64, list []watch.Observation) erro
 	for i := range list {
 		o := &list[i]
 		if max(len(o.Flow), len(o.KeyText), len(o.IDText), len(o.Asset)) > maxName || len(o.Text) > maxText || len(o.Terms) > MaxTerms {
-			return fmt.Errorf("%w: observation %d has more text or terms than it may", ErrTooLarge, first+uint64(i)) //nolint:gosec // i ≥ 0
+			return fmt.Errorf("%w: observation %d has more text or terms than it may", ErrTooLarge, first+uint64(i))
 		}
 		for k := range o.Terms {
 			if len(o.Terms[k].Name) > maxName {
-				return fmt.Errorf("%w: a term of observation %d has a longer name than it may", ErrTooLarge, first+uint64(i)) //nolint:gosec // i ≥ 0
+				return fmt.Errorf("%w: a term of observation %d has a longer name than it may", ErrTooLarge, first+uint64(i))
 			}
 		}
 	}

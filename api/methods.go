@@ -61,6 +61,7 @@ func (s *Server) allMethods() map[string]*method {
 	}
 	list = append(list, s.feedMethods()...)
 	list = append(list, auditMethods()...)
+	list = append(list, watchMethods()...)
 	methods := make(map[string]*method, len(list))
 	scoped := scopedMethods()
 	for _, m := range list {

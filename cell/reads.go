@@ -95,6 +95,20 @@ func (c *Cell) ScanAccounts(ctx context.Context, from uint32, reversed bool, vis
 // change nothing, and keep nothing of the state but copies.
 func (c *Cell) Read(ctx context.Context, fn func(*ledger.State)) error { return c.view(ctx, fn) }
 
+// Moment is a point between two blocks: all later ones have later times than Now, unless the clock goes back.
+type Moment struct {
+	Seq uint64 // the last block before it
+	Now uint64 // ns since 1970: the time that the cell believes
+}
+
+// ReadAfter calls fn with a moment and the state of it, and returns once block Seq is durable. See Read for what fn may
+// do.
+func (c *Cell) ReadAfter(ctx context.Context, fn func(m Moment, s *ledger.State)) error {
+	r := &Request{}
+	r.read = func(s *ledger.State) { fn(Moment{r.Seq, c.guard.now()}, s) }
+	return c.submit(ctx, r)
+}
+
 // Freezes returns all freezes, or those in force, in the order of creation.
 func (c *Cell) Freezes(ctx context.Context, inForce bool) ([]ledger.Freeze, error) {
 	var list []ledger.Freeze

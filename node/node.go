@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,12 +23,15 @@ import (
 
 	"github.com/sterlingrun/sterling/api"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/auth/speaker"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/keystore"
 	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/monitor"
+	"github.com/sterlingrun/sterling/monitor/alert"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -49,6 +53,12 @@ type Node struct {
 	copies   []keyTarget // of the keys, in backups
 	feed     *feed.Feed
 	sinks    *feed.Runners
+	watch    atomic.Pointer[monitor.Monitor] // nil: it does not run
+	speakers *speaker.Store                  // nil: nobody speaks for a source
+	// watchMetrics are there while the watch is enabled, even if it does not run.
+	watchMetrics *watchMetrics
+	watchFault   error         // why it could not be started; nil: it was, or is disabled
+	alerts       *alert.Sender // nil: nobody is told
 	// sinkOptions are sinks that are not started yet.
 	sinkOptions []feed.SinkOptions
 	access      access
@@ -74,6 +84,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 		n.openSinks, n.listen, n.startDebug, n.openFolder, n.openKeys,
 		func(ctx context.Context) error { return n.openCell(ctx, progress) },
 		n.applyErasures,
+		n.startWatch,
 		n.startAudit,
 		n.serve,
 	} {
@@ -135,7 +146,7 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 		// otherwise wait until the runtime takes the processor away, which it does after 10 ms.
 		Yield: runtime.Gosched,
 		Alloc: n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,
-		Progress: progress, Fatal: n.fail, OnBlock: n.feed.OnBlock,
+		Progress: progress, Fatal: n.fail, OnBlock: n.onBlock,
 		AfterSnapshot: debug.FreeOSMemory, // a snapshot under load sets records aside: up to a copy of all accounts
 	})
 	if err != nil {
@@ -160,6 +171,7 @@ func (n *Node) serve(ctx context.Context) error {
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
 		},
 	}
+	n.installWatch(&config)
 	n.access.install(&config)
 	var principals []ledger.Principal
 	if err := n.cell.Read(ctx, func(s *ledger.State) { principals = s.Principals() }); err != nil {
@@ -195,7 +207,9 @@ func (n *Node) fail(err error) { n.once.Do(func() { n.fatal <- err }) }
 func (n *Node) Stop(ctx context.Context) error {
 	err := n.server.Shutdown(ctx)
 	n.listener = nil // closed by the server
-	return errors.Join(err, <-n.serving, n.stopFeed(), n.stopAudit(ctx), n.settle(ctx), n.release())
+	err = errors.Join(err, <-n.serving, n.stopFeed(), n.stopAudit(ctx))
+	n.stopWatch()
+	return errors.Join(err, n.settle(ctx), n.release())
 }
 
 // settle ends the cell and makes the index durable as far as the journal is: the next start then knows what has to be
@@ -217,6 +231,7 @@ func (n *Node) release() error {
 	if n.jobs != nil {
 		n.jobs.close()
 	}
+	n.stopWatch()
 	if n.cell != nil {
 		errs = append(errs, n.cell.Close())
 	}

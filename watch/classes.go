@@ -58,3 +58,15 @@ const (
 	OversizedKey Class = "oversized_key" // more legs than one key may have
 	UnknownAsset Class = "unknown_asset" // an observation in a currency that the ledger doesn't have
 )
+
+// Classes returns all classes.
+func Classes() []Class {
+	return []Class{
+		DuplicatePost, MissingPost, MissingLeg, StuckPending, WrongAmount, UnitError, WrongFee, MissingFee, WrongAccount, SwappedSides,
+		WrongCurrency, UnorderedEffect, DuplicatePayout, MissingReceipt, WrongChannelAmount, PostedChannelFailed, FailedChannelPaid,
+		RefundDouble, RefundExcess, RefundMisdirected, RefundOrphan, ChargebackAfterRefund, StaleRate, WrongInterest, DayCount,
+		ContractPrice, LoanTwice, ScheduleOff, AllocationMismatch, RuleFailed, Unbalanced, Fork, LostUpdate, TamperedHistory,
+		LimitExceeded, MovedWhileFrozen, DuplicateID, ClockJump, BalanceMismatch, StatementMismatch, SilentSource, SourceGap,
+		SourceRepeat, OversizedKey, UnknownAsset,
+	}
+}

@@ -78,7 +78,7 @@ acknowledged, exactly once, provable afterwards.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newUp(), newLedger(), newBooks(), newAudit(), newFeed(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newVersion())
+	root.AddCommand(newUp(), newLedger(), newBooks(), newAudit(), newFeed(), newWatch(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newVersion())
 	strict(root)
 	return root
 }
@@ -125,7 +125,7 @@ func newConfig() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			config, err := node.LoadConfig(args[0])
 			if err == nil {
-				err = config.Check()
+				err = errors.Join(config.Check(), config.CheckFiles())
 			}
 			if err != nil {
 				return err

@@ -240,6 +240,7 @@ func (m *Monitor) supervise(ctx context.Context) {
 			abandoned++
 		}
 		m.down(err)
+		m.alarms.down(err)
 		m.opts.Logger.Error("the watch stopped: nothing more is proven until it runs again; payments go on", "error", err, "again_in", pause)
 		if abandoned >= abandonedAtMost {
 			m.opts.Logger.Error("the watch's disk fails again and again; it is tried again when the process is started anew")
@@ -260,7 +261,6 @@ func (m *Monitor) down(err error) {
 	v := *m.view.Load()
 	v.proof.Reason = "the watch does not run: " + err.Error()
 	m.view.Store(&v)
-	m.alarms.down(err)
 }
 
 // run is one session. left tells that its database could not be closed.

@@ -103,7 +103,8 @@ func TestAlertingRules(t *testing.T) {
 	for _, a := range []watch.Alert{
 		watch.AlertOfProof(&watch.Proof{}, 1), source, watch.AlertOfFreeze(&watch.Freeze{}, "", 1), watch.AlertOfBreaks(broken, 1, 1, 1),
 		watch.AlertOfBreaks(&watch.Break{Class: watch.MissingReceipt}, 1, 1, 1),
-		{Name: watch.AlertDown, Severity: watch.Critical}, {Name: watch.AlertBehind, Severity: watch.Warning},
+		{Name: watch.AlertDown, Severity: watch.Critical},
+		{Name: watch.AlertBehind, Severity: watch.Warning},
 	} {
 		if !slices.Contains(severities[a.Name], a.Severity) {
 			t.Errorf("no rule %s of severity %s", a.Name, a.Severity)

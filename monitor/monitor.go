@@ -252,6 +252,15 @@ func (m *Monitor) supervise(ctx context.Context) {
 	}
 }
 
+// up tells that a session runs, once it takes what comes.
+func (m *Monitor) up(s *session) {
+	m.tail.start(true)
+	m.inbox.open()
+	m.failure.Store(nil)
+	m.session.Store(s)
+	m.alarms.up()
+}
+
 // down tells that no session runs.
 func (m *Monitor) down(err error) {
 	m.session.Store(nil)
@@ -272,9 +281,7 @@ func (m *Monitor) run(ctx context.Context) (left bool, err error) {
 	if err := s.open(ctx); err != nil {
 		return s.end(err)
 	}
-	m.failure.Store(nil)
-	m.session.Store(s)
-	m.alarms.up()
+	m.up(s)
 	return s.end(s.run(ctx))
 }
 

@@ -17,7 +17,8 @@ import (
 const prelude = `sterling() {
 	case "$*" in
 	"token propose"*) command sterling "$@" --server "$ADDRESS" ;;
-	audit* | ledger* | books* | export* | backup*) command sterling "$@" --server "$ADDRESS" ;;
+	"watch check"*) command sterling "$@" ;;
+	audit* | ledger* | books* | export* | backup* | watch*) command sterling "$@" --server "$ADDRESS" ;;
 	up*) shift; exec sterling up --listen "$ADDRESS" "$@" ;;
 	*) command sterling "$@" ;;
 	esac
@@ -64,6 +65,12 @@ func TestSettlementGuide(t *testing.T) {
 func TestAuditGuide(t *testing.T) {
 	t.Parallel()
 	runGuide(t, "audit.md", 7)
+}
+
+// TestWatchGuide runs every command of docs/guides/watch.md.
+func TestWatchGuide(t *testing.T) {
+	t.Parallel()
+	runGuide(t, "watch.md", 12)
 }
 
 // runGuide runs a guide's commands in order, in a folder of its own. It has at least so many blocks of them.

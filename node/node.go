@@ -186,8 +186,9 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	n.serving = make(chan error, 1)
+	l := n.listener // Stop takes it away
 	go func() {
-		err := n.server.Serve(n.listener)
+		err := n.server.Serve(l)
 		if err != nil {
 			n.fail(err)
 		}

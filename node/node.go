@@ -25,6 +25,7 @@ import (
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/console"
 	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/keystore"
@@ -151,6 +152,10 @@ func (n *Node) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	pages, err := console.Handler()
+	if err != nil {
+		return err
+	}
 	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
 	n.jobs = newJobs(n)
 	config := api.Config{
@@ -160,6 +165,7 @@ func (n *Node) serve(ctx context.Context) error {
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
+			"/":        pages,
 		},
 	}
 	n.access.install(&config)

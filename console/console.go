@@ -74,7 +74,7 @@ func newSite(root fs.FS, pages []byte) (*site, error) {
 		return nil, fmt.Errorf("read the list of the console's pages: %w", err)
 	}
 	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") { // .stamp is the build's own
 			return err
 		}
 		s.files[name], err = fs.ReadFile(root, name)

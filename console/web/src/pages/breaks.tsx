@@ -1,0 +1,1 @@
+export function BreaksPage() { return null; }

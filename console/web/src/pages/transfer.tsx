@@ -1,0 +1,1 @@
+export function TransferPage() { return null; }

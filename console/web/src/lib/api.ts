@@ -81,7 +81,8 @@ export function faultOf(error: unknown): Fault {
     case Code.NotFound:
       return { kind: "missing", text };
     case Code.Unimplemented:
-      return { kind: "not-running", text };
+      // Without words of the server's own it was the path that was not there.
+      return { kind: "not-running", text: /^HTTP \d+/.test(text) ? "this server does not offer it" : text };
     case Code.Unavailable:
     case Code.ResourceExhausted:
       return { kind: "busy", text };

@@ -34,7 +34,7 @@ const mono = "'JetBrains Mono Variable', ui-monospace, 'SF Mono', Menlo, Consola
 export function antTheme(m: Mode): ThemeConfig {
   const dark = m === "dark";
   return {
-    algorithm: dark ? [theme.darkAlgorithm, theme.compactAlgorithm] : [theme.defaultAlgorithm, theme.compactAlgorithm],
+    algorithm: dark ? theme.darkAlgorithm : theme.defaultAlgorithm,
     token: {
       fontFamily: font,
       fontFamilyCode: mono,

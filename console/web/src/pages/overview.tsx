@@ -56,7 +56,7 @@ function BigClock() {
               <span className="hero-fraction">.{m.fraction.slice(0, 3)}</span>
             </>
           ) : (
-            "––:––:––"
+            <span className="hero-none">no proof</span>
           )}
         </div>
       </div>

@@ -144,13 +144,16 @@ describe.skipIf(!browserPath)("the console", () => {
       await page.keyboard.press("/");
       await page.keyboard.type(merchant);
       await page.keyboard.press("Enter");
-      await page.getByTestId("statement").waitFor();
+      await page.getByTestId("transfers").waitFor();
       expect(url(page)).toBe(`/accounts/${merchant}`);
+      await page.getByText("By time").click();
+      await page.getByTestId("statement").waitFor();
       const asOf = page.getByPlaceholder("Moment, this machine's zone");
       await asOf.click();
       await asOf.fill("2026-01-01 00:00:00.000");
       await asOf.press("Enter");
-      await page.keyboard.press("Escape");
+      await page.getByText("Balance now").click();
+      await page.locator(".ant-picker-dropdown").first().waitFor({ state: "hidden" });
       await expect.poll(() => page.getByTestId("balance").count()).toBe(2);
       expect(await page.getByTestId("balance").nth(1).textContent()).toContain("0.00 CNY");
       await picture(page, "account");
@@ -164,6 +167,9 @@ describe.skipIf(!browserPath)("the console", () => {
 
     test("by booking day, and a statement's pages", async () => {
       const page = await signedIn(new FakeWatch().calm(), "/accounts/9101000000001");
+      await page.getByTestId("transfers").waitFor();
+      await picture(page, "account-latest");
+      await page.getByText("By time").click();
       await page.getByTestId("statement").waitFor();
       const first = await page.getByTestId("statement").locator("tbody tr.opens").first().textContent();
       const next = page.getByRole("button", { name: "Next" });
@@ -241,6 +247,7 @@ describe.skipIf(!browserPath)("the console", () => {
       await mine.getByText("You proposed it: another person has to approve.").waitFor();
       expect(await mine.getByRole("button", { name: "Approve and book" }).isEnabled()).toBe(false);
       await mine.getByTestId("freezes").getByText(`account ${customer}`).waitFor();
+      expect(await mine.getByRole("button", { name: "Lift" }).isEnabled()).toBe(false);
       await mine.context().close();
 
       const theirs = await signedIn(watch, `/breaks/${ids.duplicate}`, {}, server.newToken("second", "operator"));
@@ -251,6 +258,11 @@ describe.skipIf(!browserPath)("the console", () => {
       await picture(theirs, "break-approved");
       const booked = await server.call<{ transfers: { amount: string }[] }>("LedgerService/LookupTransfers", { ids: ["987654322"] });
       expect(booked.transfers[0]?.amount).toBe("1");
+      await theirs.getByRole("button", { name: "Lift" }).click();
+      await theirs.getByLabel("Why").fill("repaired");
+      await picture(theirs, "freeze-lift");
+      await theirs.getByRole("dialog").getByRole("button", { name: "Lift" }).click();
+      await theirs.getByTestId("freezes").waitFor({ state: "hidden" });
       await theirs.context().close();
     });
 
@@ -359,7 +371,7 @@ describe.skipIf(!browserPath)("the console", () => {
     for (const [name, path, sign] of [
       ["overview", "/", "balances"],
       ["accounts", "/accounts", "accounts"],
-      ["account", `/accounts/${merchant}`, "statement"],
+      ["account", `/accounts/${merchant}`, "transfers"],
       ["break", `/breaks/${ids.duplicate}`, "evidence"],
       ["flows", "/flows", "flows"],
       ["proofs", "/proofs", "checkpoints"],
@@ -377,13 +389,17 @@ describe.skipIf(!browserPath)("the console", () => {
   });
 
   test("a server that dies is said to, and asked until it is back", async () => {
-    const page = await signedIn(new FakeWatch().calm());
+    const watch = new FakeWatch().calm();
+    const page = await signedIn(watch);
     await page.getByTestId("balances").waitFor();
     await server.kill();
+    watch.away = true;
     await page.getByText("The server does not answer.").waitFor();
+    await page.getByText("Last proven safe through").waitFor();
     await page.getByTestId("balances").waitFor(); // what was known stays
     await picture(page, "server-away");
     await server.start();
+    watch.away = false;
     await page.getByText("The server does not answer.").waitFor({ state: "hidden" });
     await page.context().close();
   });

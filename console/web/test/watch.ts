@@ -83,6 +83,8 @@ legs:
 /** What the watch says now; a test changes it. */
 export class FakeWatch {
   running = true;
+  /** No answer at all, as the server. */
+  away = false;
   /** Not null: the clock stands here. */
   standsAt: bigint | null = null;
   reason = "";
@@ -205,6 +207,7 @@ export class FakeWatch {
   private async serve(route: Route): Promise<void> {
     const request = route.request();
     const path = new URL(request.url()).pathname;
+    if (this.away) return route.abort("connectionrefused");
     const log = path.startsWith("/audit/") || path.includes("AuditService");
     if (!this.running || (log && !this.log)) return route.fulfill({ status: 404, contentType: "text/plain", body: "there is nothing at this path" });
     if (path.startsWith("/audit/")) {

@@ -55,6 +55,7 @@ export function antTheme(m: Mode): ThemeConfig {
       colorBgElevated: dark ? "#1a2028" : "#ffffff",
       colorBorder: dark ? "#2f3843" : "#d3d9e0",
       colorBorderSecondary: dark ? "#222932" : "#e6e9ed",
+      colorBgMask: dark ? "rgba(0, 0, 0, 0.5)" : "rgba(22, 27, 34, 0.28)",
       motionDurationMid: "0.12s",
       motionDurationSlow: "0.16s",
     },

@@ -1,8 +1,8 @@
 // One account: balances now and as of any moment or booking day, and its statement.
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { DatePicker, Segmented } from "antd";
-import type { Dayjs } from "dayjs";
-import { useState } from "react";
+import dayjs, { type Dayjs } from "dayjs";
+import { useState, type ReactNode } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import type { Balances, StatementRow } from "../gen/sterling/ledger/v1/history_pb";
 import { AccountFlag, TransferSide, type Account } from "../gen/sterling/ledger/v1/ledger_pb";
@@ -14,7 +14,7 @@ import { accountFlag, freezeMode, frozen, transferKind } from "../lib/names";
 import { usePlace } from "../lib/pages";
 import { Metadata } from "../parts/metadata";
 import { Empty, Failed, Waiting } from "../parts/states";
-import { net, Pager } from "../parts/tables";
+import { net, Pager, TransferTable } from "../parts/tables";
 import { Amount, Facts, Id, Panel, Tag, Time } from "../parts/values";
 
 /** An account by its id in the path. */
@@ -49,7 +49,7 @@ function Shown({ a }: { a: Account }) {
         <Now a={a} />
         <AsOf a={a} />
       </div>
-      <Statement a={a} />
+      <Movements a={a} />
     </div>
   );
 }
@@ -65,7 +65,7 @@ function About({ a }: { a: Account }) {
           ["Opened", <Time key="t" ns={a.timestamp} full />],
           ["Rules", a.flags.map(accountFlag).join(", ") || <span className="zero">none</span>],
           ["User data", <span key="u" className="mono">{[a.userData128, a.userData64, a.userData32].map((v) => v.toString() || "0").join(" · ")}</span>],
-          ...freezes.map((f): [string, React.ReactNode] => ["Frozen", `${freezeMode(f.mode)} of ${frozen(f)}: ${f.reason || "no reason given"}`]),
+          ...freezes.map((f): [string, ReactNode] => ["Frozen", `${freezeMode(f.mode)} of ${frozen(f)}: ${f.reason || "no reason given"}`]),
         ]}
       />
       <Metadata of={a.metadata} />
@@ -164,9 +164,58 @@ function AsOf({ a }: { a: Account }) {
 
 type Period = [Dayjs | null, Dayjs | null] | null;
 
-function Statement({ a }: { a: Account }) {
+type View = "latest" | "time" | "day";
+const views: { value: View; label: string }[] = [
+  { value: "latest", label: "Latest" },
+  { value: "time", label: "By time" },
+  { value: "day", label: "By booking day" },
+];
+
+/** What moved: the latest first, or a statement of a period. */
+function Movements({ a }: { a: Account }) {
+  const [view, setView] = useState<View>("latest");
+  const choose = <Segmented<View> size="small" value={view} onChange={setView} options={views} />;
+  return view === "latest" ? <Latest a={a} choose={choose} /> : <Statement key={view} a={a} byDay={view === "day"} choose={choose} />;
+}
+
+function Latest({ a, choose }: { a: Account; choose: ReactNode }) {
+  const place = usePlace(0n, a.id);
+  const q = useQuery({
+    queryKey: ["latest", a.id, place.token.toString()],
+    queryFn: ({ signal }) => ledger.getAccountTransfers({ filter: { accountId: a.id, limit: 50, reversed: true, timestampMax: place.token } }, { signal }),
+    placeholderData: keepPreviousData,
+    refetchInterval: place.page === 0 ? 2000 : false,
+  });
+  return (
+    <Panel title="Transfers" flush extra={choose}>
+      {q.error && !q.data ? (
+        <Failed error={q.error} what="The index" retry={() => void q.refetch()} />
+      ) : !q.data ? (
+        <Waiting rows={10} />
+      ) : q.data.transfers.length === 0 ? (
+        <Empty title="Nothing moved">No transfer has touched this account.</Empty>
+      ) : (
+        <>
+          <TransferTable transfers={q.data.transfers} />
+          <Pager page={place.page} busy={false} more={q.data.nextTimestamp > 0n} back={place.back} next={() => place.next(q.data.nextTimestamp)} />
+        </>
+      )}
+    </Panel>
+  );
+}
+
+const periods = () => {
+  const today = dayjs();
+  return [
+    { label: "Today", value: [today, today] as [Dayjs, Dayjs] },
+    { label: "Yesterday", value: [today.subtract(1, "day"), today.subtract(1, "day")] as [Dayjs, Dayjs] },
+    { label: "7 days", value: [today.subtract(6, "day"), today] as [Dayjs, Dayjs] },
+    { label: "This month", value: [today.startOf("month"), today] as [Dayjs, Dayjs] },
+  ];
+};
+
+function Statement({ a, byDay, choose }: { a: Account; byDay: boolean; choose: ReactNode }) {
   const navigate = useNavigate();
-  const [byDay, setByDay] = useState(false);
   const [period, setPeriod] = useState<Period>(null);
   const [from, to] = [period?.[0] ?? null, period?.[1] ?? null];
   const key = `${a.id} ${byDay} ${from?.format("YYYY-MM-DD")} ${to?.format("YYYY-MM-DD")}`;
@@ -194,8 +243,8 @@ function Statement({ a }: { a: Account }) {
       flush
       extra={
         <span className="filters">
-          <DatePicker.RangePicker size="small" allowEmpty={[true, true]} value={period} onChange={setPeriod} placeholder={["From", "To"]} />
-          <Segmented size="small" value={byDay} onChange={setByDay} options={[{ value: false, label: "By time" }, { value: true, label: "By booking day" }]} />
+          <DatePicker.RangePicker size="small" allowEmpty={[true, true]} value={period} onChange={setPeriod} placeholder={["From", "To"]} presets={periods()} />
+          {choose}
         </span>
       }
     >

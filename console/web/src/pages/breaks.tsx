@@ -3,6 +3,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { Button, Segmented, Select } from "antd";
 import { useState } from "react";
 import { useNavigate, useParams, useSearchParams } from "react-router";
+import type { FrozenState } from "../gen/sterling/ledger/v1/ledger_pb";
 import { BreakState } from "../gen/sterling/watch/v1/watch_pb";
 import { watch } from "../lib/api";
 import { useFreezes } from "../lib/freezes";
@@ -10,8 +11,10 @@ import { words } from "../lib/format";
 import { useKeys, useList } from "../lib/keys";
 import { livePeriod, useWatch } from "../lib/live";
 import { freezeMode, frozen } from "../lib/names";
+import { token, tokenId } from "../lib/session";
 import { BreakDetail } from "../parts/breakdetail";
 import { BreakList, groupCount } from "../parts/breaklist";
+import { LiftDialog } from "../parts/lift";
 import { Empty, Failed, Waiting } from "../parts/states";
 import { Panel, Tag, Time } from "../parts/values";
 
@@ -101,6 +104,8 @@ export function BreaksPage() {
 /** What is stopped now, above the list: whoever mends a break has to lift it. */
 function Freezes() {
   const { list } = useFreezes();
+  const [lifted, setLifted] = useState<FrozenState | null>(null);
+  const own = tokenId(token());
   if (!list || list.length === 0) return null;
   return (
     <Panel title="Frozen now" extra={`${list.length} in force; lifting one takes a second person`} flush>
@@ -113,11 +118,13 @@ function Freezes() {
               </td>
               <td className="quiet">{f.reason}</td>
               <td className="right narrow"><Time ns={f.timestamp} /></td>
+              <td className="narrow"><Button size="small" disabled={f.actor === own} title={f.actor === own ? "You froze it: another person lifts it" : ""} onClick={() => setLifted(f)}>Lift</Button></td>
             </tr>
           ))}
         </tbody>
       </table>
       {list.length > 8 && <div className="hint">and {list.length - 8} more: sterling ledger freezes</div>}
+      {lifted && <LiftDialog freeze={lifted} close={() => setLifted(null)} />}
     </Panel>
   );
 }

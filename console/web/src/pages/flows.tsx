@@ -70,7 +70,7 @@ function FlowTable({ flows, now, open }: { flows: FlowProof[]; now: bigint; open
         <tbody>
           {flows.map((f, i) => (
             <tr key={f.flow} className={`opens${i === at ? " marked" : ""}`} data-at={i === at} onClick={() => open(f.flow)}>
-              <td>
+              <td className="flow-name">
                 <b>{f.title || f.flow}</b>
                 <div className="quiet mono">{f.flow}</div>
               </td>
@@ -92,7 +92,7 @@ function FlowTable({ flows, now, open }: { flows: FlowProof[]; now: bigint; open
                   <span className="zero">0</span>
                 )}
               </td>
-              <td className="quiet">{f.sources.join(", ") || <span className="zero">none</span>}</td>
+              <td className="quiet flow-witnesses">{f.sources.join(", ") || <span className="zero">none</span>}</td>
             </tr>
           ))}
         </tbody>

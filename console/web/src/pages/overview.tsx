@@ -5,7 +5,7 @@ import { Link, useNavigate } from "react-router";
 import type { GroupTotal } from "../gen/sterling/ledger/v1/history_pb";
 import { BreakState, type AssetTotals, type GetProofResponse } from "../gen/sterling/watch/v1/watch_pb";
 import { history, watch as watchClient } from "../lib/api";
-import { clockTime, codeOf, count, duration, grouped, moment, rate, whole } from "../lib/format";
+import { clockTime, codeOf, count, duration, grouped, moment, money, rate, whole } from "../lib/format";
 import { livePeriod, useSamples, useStatus } from "../lib/live";
 import { BreakList } from "../parts/breaklist";
 import { Chart } from "../parts/chart";
@@ -20,27 +20,27 @@ export function OverviewPage() {
     <div className="overview">
       <BigClock />
       <Figures proof={proof} />
+      <div className="row row-breaks">
+        <OpenBreaks running={watch.state === "running"} />
+        <FlowsAtAGlance proof={proof} />
+      </div>
       <div className="row row-2">
         <Throughput />
         <ProofLag />
       </div>
       <Balances proof={proof} />
-      <div className="row row-breaks">
-        <OpenBreaks running={watch.state === "running"} />
-        <FlowsAtAGlance proof={proof} />
-      </div>
     </div>
   );
 }
 
 function BigClock() {
-  const { watch, proof, ageText, verdict } = useVerdict();
+  const { watch, proof, ageText, verdict, stale } = useVerdict();
   const m = proof ? moment(proof.safeThrough) : null;
   const today = moment(BigInt(Date.now()) * 1_000_000n)?.date;
   const unproven = proof?.flows.filter((f) => !f.proven) ?? [];
   let head: ReactNode = "All money proven safe through";
   if (watch.state === "not-running") head = "Nothing is being proven";
-  else if (watch.state === "running" && watch.stale) head = "Last proven safe through";
+  else if (stale) head = "Last proven safe through";
   return (
     <section className={`hero tone-${verdict.tone}`} aria-label="Safe through">
       <div className="hero-left">
@@ -77,7 +77,8 @@ function BigClock() {
 }
 
 function sentence(words: string): string {
-  const text = words.charAt(0).toUpperCase() + words.slice(1);
+  // A name such as duplicate_post stays as it is.
+  const text = /^[a-z]+[_-]/.test(words) ? words : words.charAt(0).toUpperCase() + words.slice(1);
   return /[.…!]$/.test(text) ? text : `${text}.`;
 }
 
@@ -92,9 +93,17 @@ function Figures({ proof }: { proof: GetProofResponse | undefined }) {
         name="Money at risk"
         tone={atRisk.length > 0 ? "bad" : "quiet"}
         value={
-          !proof ? "–" : atRisk.length === 0 ? "0" : atRisk.slice(0, 2).map((a) => <div key={a.asset}><Amount minor={a.amount} asset={a.asset} code /></div>)
+          !proof ? (
+            "–"
+          ) : atRisk.length === 0 ? (
+            "0"
+          ) : (
+            <span title={atRisk.map((a) => money(a.amount, a.asset)).join("\n")}>
+              <Amount minor={atRisk[0]!.amount} asset={atRisk[0]!.asset} code />
+            </span>
+          )
         }
-        note={!proof ? "unknown without watch" : atRisk.length > 2 ? `and ${count(atRisk.length - 2, "more asset")}` : atRisk.length === 0 ? "in no asset" : "in open breaks"}
+        note={!proof ? "unknown without watch" : atRisk.length === 0 ? "in no asset" : atRisk.length === 1 ? "in open breaks" : `and ${atRisk.slice(1, 3).map((a) => money(a.amount, a.asset)).join(", ")}${atRisk.length > 3 ? `, ${atRisk.length - 3} more` : ""}`}
       />
       <Figure name="Open breaks" tone={proof && proof.openBreaks > 0n ? "bad" : "quiet"} value={proof ? <Count n={proof.openBreaks} /> : "–"} note={<Link to="/breaks">Triage</Link>} />
       <Figure name="Flows proven" tone={proof && proven < proof.flows.length ? "warn" : "quiet"} value={proof ? <span className="num">{proven}<span className="of"> of {proof.flows.length}</span></span> : "–"} note={<Link to="/flows">Coverage</Link>} />
@@ -127,7 +136,7 @@ function Throughput() {
         </span>
       }
     >
-      <Chart label="Transfers a second, last five minutes" at={samples.map((s) => s.at)} lines={lines} values={[samples.map((s) => s.transfers), ...(known ? [samples.map((s) => s.events)] : [])]} height={150} format={rate} />
+      <Chart label="Transfers a second, last five minutes" at={samples.map((s) => s.at)} lines={lines} values={[samples.map((s) => s.transfers), ...(known ? [samples.map((s) => s.events)] : [])]} height={116} format={rate} />
     </Panel>
   );
 }
@@ -138,7 +147,7 @@ function ProofLag() {
   const ns = (s: number) => duration(BigInt(Math.round(s * 1e9)));
   return (
     <Panel title="Proof behind now" extra={<span className="legend"><i className="swatch swatch-3" /> <b className="num">{last && !Number.isNaN(last.lag) ? ns(last.lag) : "–"}</b></span>}>
-      <Chart label="Seconds from safe-through to now, last five minutes" at={samples.map((s) => s.at)} lines={[{ name: "Behind", colour: "--chart-3", fill: true }]} values={[samples.map((s) => s.lag)]} height={150} format={(s) => (s === 0 ? "0" : ns(s))} />
+      <Chart label="Seconds from safe-through to now, last five minutes" at={samples.map((s) => s.at)} lines={[{ name: "Behind", colour: "--chart-3", fill: true }]} values={[samples.map((s) => s.lag)]} height={116} format={(s) => (s === 0 ? "0" : ns(s))} />
     </Panel>
   );
 }
@@ -182,7 +191,7 @@ function BalanceRow({ total: t, counted }: { total: GroupTotal; counted: AssetTo
   return (
     <tr>
       <td>
-        <b>{codeOf(t.asset)}</b> <span className="quiet">{t.asset}</span>
+        <b>{codeOf(t.asset)}</b><span className="quiet">{t.asset.slice(codeOf(t.asset).length)}</span>
       </td>
       <td className="right"><Count n={t.accounts} /></td>
       <td className="right"><Amount minor={t.debitsPosted} asset={t.asset} /></td>

@@ -52,6 +52,7 @@ function Shown({ t }: { t: Transfer }) {
       </div>
       <Panel title="Transfer">
         <Facts
+          wide
           rows={[
             ["Id", <Id key="i" id={t.id} whole />],
             ["Recorded", <Time key="t" ns={t.timestamp} full />],

@@ -30,11 +30,11 @@ function options(p: ChartProps, width: number): uPlot.Options {
   return {
     width,
     height: p.height,
-    padding: [8, 8, 0, 0],
+    padding: [8, 14, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 } },
     scales: {
-      x: { time: true, range: (_u, _min, max) => [max - chartSeconds, max] },
+      x: { time: true, range: (_u, _min, max) => { const end = max || Date.now() / 1000; return [end - chartSeconds, end]; } },
       y: { range: (_u, _min, max) => [0, Math.max(1, (max || 0) * 1.15)] },
     },
     axes: [
@@ -91,5 +91,7 @@ export function Chart(p: ChartProps) {
 }
 
 function dataOf(p: ChartProps): uPlot.AlignedData {
+  // Without a sample the axis still ends now.
+  if (p.at.length === 0) return [[Date.now() / 1000], ...p.lines.map(() => [null])] as uPlot.AlignedData;
   return [p.at, ...p.values.map((line) => line.map((v) => (Number.isNaN(v) ? null : v)))] as uPlot.AlignedData;
 }

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "react";
 import type { GetProofResponse } from "../gen/sterling/watch/v1/watch_pb";
 import { duration } from "../lib/format";
-import { useProof, useWatch } from "../lib/live";
+import { useAway, useProof, useWatch } from "../lib/live";
 import type { Tone } from "./values";
 
 /** From here on a proof that does not follow is worth a look: nanoseconds. */
@@ -47,12 +47,13 @@ export function judge(proof: GetProofResponse, age: bigint, stale: boolean): Ver
 /** The proof as it stands: to be shown small in every page's header and large on the overview. */
 export function useVerdict() {
   const watch = useWatch();
+  const away = useAway() !== null;
   const proof = watch.state === "running" ? watch.proof : undefined;
   const age = useAge(proof);
   if (watch.state === "running") {
-    return { watch, proof, age, ageText: duration(age), verdict: judge(watch.proof, age, watch.stale) };
+    return { watch, proof, age, ageText: duration(age), verdict: judge(watch.proof, age, watch.stale || away), stale: watch.stale || away };
   }
   const words = { asking: "asking…", "not-running": "watch is not running", refused: "not for this token" }[watch.state];
   const verdict: Verdict = { tone: watch.state === "not-running" ? "bad" : "quiet", words };
-  return { watch, proof, age, ageText: "", verdict };
+  return { watch, proof, age, ageText: "", verdict, stale: away };
 }

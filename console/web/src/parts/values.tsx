@@ -24,11 +24,21 @@ export function Count({ n }: { n: bigint | number }) {
 /** A moment: to the millisecond, all of it on hovering. */
 export function Time({ ns, full = false }: { ns: bigint; full?: boolean }) {
   if (ns === 0n) return <span className="zero">–</span>;
-  if (full) return <span className="num">{fullTime(ns)}</span>;
+  if (full) return <Full ns={ns} />;
   return (
-    <Tooltip title={<span className="num">{fullTime(ns)}</span>}>
+    <Tooltip title={<Full ns={ns} />}>
       <span className="num">{clockTime(ns)}</span>
     </Tooltip>
+  );
+}
+
+/** The date in proportional digits, the time in tabular ones: tabular hyphens stand too far apart. */
+function Full({ ns }: { ns: bigint }) {
+  const [date, time] = fullTime(ns).split(" ");
+  return (
+    <span className="full-time">
+      {date} <span className="num">{time}</span>
+    </span>
   );
 }
 
@@ -87,10 +97,10 @@ export function Panel({ title, extra, children, flush = false, className = "" }:
   );
 }
 
-/** Names and values under each other. */
-export function Facts({ rows }: { rows: [ReactNode, ReactNode][] }) {
+/** Names and values under each other; wide: in two columns. */
+export function Facts({ rows, wide = false }: { rows: [ReactNode, ReactNode][]; wide?: boolean }) {
   return (
-    <dl className="facts">
+    <dl className={wide ? "facts facts-wide" : "facts"}>
       {rows.map(([name, value], i) => (
         <div key={i}>
           <dt>{name}</dt>

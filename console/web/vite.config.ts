@@ -37,13 +37,11 @@ export default defineConfig({
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 1600,
     modulePreload: { polyfill: false },
-    rolldownOptions: {
+    rollupOptions: {
       output: {
-        codeSplitting: {
-          groups: [
-            { name: "antd", test: /node_modules[\\/](antd|@ant-design|@rc-component|rc-[a-z-]+|dayjs)[\\/]/ },
-            { name: "vendor", test: /node_modules/ },
-          ],
+        manualChunks(id) {
+          if (/node_modules[\\/](antd|@ant-design|@rc-component|rc-[a-z-]+|dayjs)[\\/]/.test(id)) return "antd";
+          return id.includes("node_modules") ? "vendor" : undefined;
         },
       },
     },

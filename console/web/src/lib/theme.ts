@@ -56,8 +56,7 @@ export function antTheme(m: Mode): ThemeConfig {
       colorBorder: dark ? "#2f3843" : "#d3d9e0",
       colorBorderSecondary: dark ? "#222932" : "#e6e9ed",
       colorBgMask: dark ? "rgba(0, 0, 0, 0.5)" : "rgba(22, 27, 34, 0.28)",
-      motionDurationMid: "0.12s",
-      motionDurationSlow: "0.16s",
+      motion: false, // what is looked at all day does not move by itself
     },
     components: {
       Table: {

@@ -34,7 +34,7 @@ export function DecideDialog({ b, decision, close }: { b: Break; decision: Decis
     },
   });
   return (
-    <Modal open title={`${text.title}: ${words(b.class)}`} okText={text.ok} onOk={() => decide.mutate()} onCancel={close} confirmLoading={decide.isPending} okButtonProps={{ disabled: why.trim() === "" || tooLong(why, whyBytes) }} transitionName="" maskTransitionName="">
+    <Modal open title={`${text.title}: ${words(b.class)}`} okText={text.ok} onOk={() => decide.mutate()} onCancel={close} confirmLoading={decide.isPending} okButtonProps={{ disabled: why.trim() === "" || tooLong(why, whyBytes) }}>
       <p className="dialog-text">{text.what}</p>
       <Why value={why} set={setWhy} bytes={whyBytes} placeholder="Why, for whoever reads the history" />
       {(b.others > 0 || (b.group !== "" && b.group !== b.id)) && (
@@ -71,7 +71,7 @@ export function ProposeDialog({ b, close }: { b: Break; close: () => void }) {
     },
   });
   return (
-    <Modal open title="Propose this repair" okText="Propose" onOk={() => propose.mutate()} onCancel={close} confirmLoading={propose.isPending} okButtonProps={{ disabled: why.trim() === "" || tooLong(why, whyBytes) }} transitionName="" maskTransitionName="">
+    <Modal open title="Propose this repair" okText="Propose" onOk={() => propose.mutate()} onCancel={close} confirmLoading={propose.isPending} okButtonProps={{ disabled: why.trim() === "" || tooLong(why, whyBytes) }}>
       <p className="dialog-text">
         {b.repair.length === 1 ? "One transfer" : `${b.repair.length} transfers`} of {b.repair.map((t) => money(t.amount, t.asset)).join(", ")} will be journaled as a proposal. Nothing moves until another person approves it.
       </p>

@@ -45,7 +45,7 @@ export function LiftDialog({ freeze, close }: { freeze: FrozenState; close: () =
     },
   });
   return (
-    <Modal open title={`Lift the freeze of ${frozen(freeze)}`} okText="Lift" onOk={() => lift.mutate()} onCancel={close} confirmLoading={lift.isPending} okButtonProps={{ disabled: why.trim() === "" || new TextEncoder().encode(why).length > whyBytes }} transitionName="" maskTransitionName="">
+    <Modal open title={`Lift the freeze of ${frozen(freeze)}`} okText="Lift" onOk={() => lift.mutate()} onCancel={close} confirmLoading={lift.isPending} okButtonProps={{ disabled: why.trim() === "" || new TextEncoder().encode(why).length > whyBytes }}>
       <p className="dialog-text">
         From then on {freezeMode(freeze.mode)} of {frozen(freeze)} pass again. It was frozen for: {freeze.reason || "no reason given"}.
       </p>

@@ -80,7 +80,7 @@ function VerdictDialog({ proposal, breakId, verdict, close }: { proposal: string
     },
   });
   return (
-    <Modal open title={approve ? "Approve and book" : "Reject"} okText={approve ? "Approve and book" : "Reject"} onOk={() => decide.mutate()} onCancel={close} confirmLoading={decide.isPending} okButtonProps={{ disabled: why.trim() === "" || new TextEncoder().encode(why).length > whyBytes }} transitionName="" maskTransitionName="">
+    <Modal open title={approve ? "Approve and book" : "Reject"} okText={approve ? "Approve and book" : "Reject"} onOk={() => decide.mutate()} onCancel={close} confirmLoading={decide.isPending} okButtonProps={{ disabled: why.trim() === "" || new TextEncoder().encode(why).length > whyBytes }}>
       <p className="dialog-text">{approve ? "The transfers are booked at once, all of them or none." : "Nothing is booked, and the proposal is closed."}</p>
       <Why value={why} set={setWhy} bytes={whyBytes} placeholder="Why" />
       {decide.error && <Alert type="error" showIcon title={faultOf(decide.error).text} role="alert" />}

@@ -182,7 +182,7 @@ function KeysHelp({ open, close }: { open: boolean; close: () => void }) {
     ["?", "This list"],
   ];
   return (
-    <Modal open={open} onCancel={close} footer={null} title="Keys" width={380} transitionName="" maskTransitionName="">
+    <Modal open={open} onCancel={close} footer={null} title="Keys" width={380}>
       <table className="keys">
         <tbody>
           {keys.map(([key, what]) => (

@@ -271,6 +271,7 @@ func TestRulesRiseOnlyInAnEpoch(t *testing.T) {
 		{"attachments by the old rules", [3]uint16{1, 1, 1}, [3]journal.BlockKind{epoch, normal, normal}, true, "was validated by rules version 1"},
 	} {
 		r := newRig([2]uint64{1, 2})
+		r.witness = nil // it would find it, too
 		r.clock = 1_000_000_000
 		for i := range c.rules {
 			r.header = journal.Header{Kind: c.kinds[i], Rules: c.rules[i]}

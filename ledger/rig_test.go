@@ -14,6 +14,7 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/watch"
 )
 
 // rig runs a State the way a cell does, with a journal in memory: it opens blocks, fetches exactly the facts that
@@ -24,6 +25,7 @@ type rig struct {
 	size     int // of a generation; 0: all ids stay in memory
 	builder  *journal.Builder
 	deriver  *index.Deriver
+	witness  *watch.Verifier // nil: what is sealed is meant to be wrong
 	fx       ledger.Effects
 	log      []*journal.Block // block n stands at n-1
 	released uint64
@@ -42,7 +44,7 @@ func newRig(key [2]uint64) *rig { return newRigOf(key, 0) }
 // newRigOf is newRig with generations of so many ids.
 func newRigOf(key [2]uint64, size int) *rig {
 	ids := newIDFiles()
-	return &rig{state: ledger.New(ids.config(key, size)), ids: ids, size: size, builder: journal.NewBuilder(), deriver: index.NewDeriver()}
+	return &rig{state: ledger.New(ids.config(key, size)), ids: ids, size: size, builder: journal.NewBuilder(), deriver: index.NewDeriver(), witness: watch.NewVerifier(0)}
 }
 
 // begin opens a block if none is open.
@@ -87,6 +89,9 @@ func (r *rig) seal() *journal.Block {
 	if err := r.derive(kept); err != nil {
 		panic(err)
 	}
+	if err := r.witnessed(kept); err != nil {
+		panic(err)
+	}
 	if r.sealed != nil {
 		r.sealed(kept)
 	}
@@ -104,6 +109,33 @@ func (r *rig) derive(k *journal.Block) error {
 		slices.Equal(fx.Expired, r.fx.Expired)
 	if !same {
 		return fmt.Errorf("block %d: the ledger says %+v, derived is %+v", k.Header.Seq, r.fx, fx)
+	}
+	return nil
+}
+
+// witnessed holds every balance against what watch adds up from the blocks alone, which must find nothing wrong.
+func (r *rig) witnessed(k *journal.Block) error {
+	if r.witness == nil {
+		return nil
+	}
+	if err := r.witness.Block(k.Raw); err != nil {
+		return err
+	}
+	for n := range r.state.Counts().Accounts {
+		a := r.state.AccountByNumber(uint32(n + 1))
+		asset, got, ok := r.witness.Balances([2]uint64{a.ID.Lo, a.ID.Hi})
+		b := ledger.BalancesOf(&a)
+		want := [4][2]uint64{}
+		for i, v := range [4]money.U128{b.DebitsPosted, b.CreditsPosted, b.DebitsPending, b.CreditsPending} {
+			want[i] = [2]uint64{v.Lo, v.Hi}
+		}
+		if !ok || asset != a.Asset || got != want {
+			return fmt.Errorf("block %d: account %v of asset %d has %v, by watch's count asset %d and %v", k.Header.Seq, a.ID, a.Asset, want, asset, got)
+		}
+	}
+	c := r.state.Counts()
+	if r.witness.Accounts() != c.Accounts || r.witness.Transfers() != c.Transfers || r.witness.Pending() != c.Pending {
+		return fmt.Errorf("block %d: %d accounts and %d reservations, watch counts %d and %d", k.Header.Seq, c.Accounts, c.Pending, r.witness.Accounts(), r.witness.Pending())
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ const (
 type Movement struct {
 	Seq      uint64 // of the block
 	Index    int    // in the block, in the order of time: expiries first; position = Seq<<14 | Index
-	Time     uint64 // ns since 1970 UTC
+	Time     uint64 // ns since 1970 UTC: when it was recorded, of an imported transfer too
 	Transfer count.ID
 	// Debit, Credit, Asset, Code and the user data of a capture, release or expiry are those of its reservation where
 	// the record leaves them out.
@@ -30,6 +30,7 @@ type Movement struct {
 	Reservation   count.ID // of a capture, release or expiry
 	Amount        count.Amount
 	Left          count.Amount // after a capture: what is still reserved
+	Freed         count.Amount // by a capture that ends its reservation: what was reserved beyond Amount
 	Asset         uint32
 	Code          uint16
 	Flags         uint16 // as in the record, internal bits cleared
@@ -57,9 +58,38 @@ type Finding struct {
 // Field is what a record said and what it should have said.
 type Field struct{ Name, Value, Want string }
 
-// Total is what all accounts of an asset add up to, by 256-bit sums.
+// Total is what all accounts of an asset add up to. An amount is 2^128-1 where its sum has more bits; Exact has it then.
 type Total struct {
 	Asset                                                      uint32
 	DebitsPosted, CreditsPosted, DebitsPending, CreditsPending count.Amount
 	Transfers                                                  uint64 // created
+	Exact                                                      Sums
 }
+
+// Sums are the four sums of all accounts of an asset, in 256 bits.
+type Sums struct{ DebitsPosted, CreditsPosted, DebitsPending, CreditsPending count.Sum }
+
+// Balanced reports whether debits are credits, posted and pending.
+func (s *Sums) Balanced() bool {
+	return s.DebitsPosted == s.CreditsPosted && s.DebitsPending == s.CreditsPending
+}
+
+// Balances are an account's four sums, minor units, by watch's own count.
+type Balances struct {
+	Account                                                    count.ID
+	Asset                                                      uint32
+	DebitsPosted, CreditsPosted, DebitsPending, CreditsPending count.Amount
+}
+
+// The classes of findings: the constants of the same values are in package watch, which a test holds these against.
+const (
+	tamperedHistory = "tampered_history"
+	fork            = "fork"
+	lostUpdate      = "lost_update"
+	unbalanced      = "unbalanced"
+	limitExceeded   = "limit_exceeded"
+	movedFrozen     = "moved_while_frozen"
+	duplicateID     = "duplicate_id"
+	clockJump       = "clock_jump"
+	sourceGap       = "source_gap"
+)

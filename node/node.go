@@ -25,7 +25,6 @@ import (
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
-	"github.com/sterlingrun/sterling/console"
 	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/keystore"
@@ -152,10 +151,6 @@ func (n *Node) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pages, err := console.Handler()
-	if err != nil {
-		return err
-	}
 	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
 	n.jobs = newJobs(n)
 	config := api.Config{
@@ -165,10 +160,12 @@ func (n *Node) serve(ctx context.Context) error {
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
-			"/":        pages,
 		},
 	}
 	n.access.install(&config)
+	if err := addConsole(&config); err != nil {
+		return err
+	}
 	var principals []ledger.Principal
 	if err := n.cell.Read(ctx, func(s *ledger.State) { principals = s.Principals() }); err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 const prelude = `sterling() {
 	case "$*" in
 	"token propose"*) command sterling "$@" --server "$ADDRESS" ;;
-	ledger* | books* | export* | backup*) command sterling "$@" --server "$ADDRESS" ;;
+	audit* | ledger* | books* | export* | backup*) command sterling "$@" --server "$ADDRESS" ;;
 	up*) shift; exec sterling up --listen "$ADDRESS" "$@" ;;
 	*) command sterling "$@" ;;
 	esac
@@ -58,6 +58,12 @@ func TestAccessGuide(t *testing.T) {
 func TestSettlementGuide(t *testing.T) {
 	t.Parallel()
 	runGuide(t, "settlement.md", 15)
+}
+
+// TestAuditGuide runs every command of docs/guides/audit.md.
+func TestAuditGuide(t *testing.T) {
+	t.Parallel()
+	runGuide(t, "audit.md", 7)
 }
 
 // runGuide runs a guide's commands in order, in a folder of its own. It has at least so many blocks of them.

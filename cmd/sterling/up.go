@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/console"
 	"github.com/sterlingrun/sterling/node"
@@ -75,6 +76,7 @@ func up(c *cobra.Command, f *upFlags) error {
 		return err
 	}
 	logger := newLogger(c.ErrOrStderr(), config.Log)
+	audit.RouteDriverLog(logger)
 	n, err := node.Start(c.Context(), config, logger, recoveryBar(c.ErrOrStderr()))
 	if err != nil {
 		return err

@@ -631,6 +631,8 @@ const (
 	// The index is being built from the journal, and can't answer before it is
 	// whole. The message says how far it is. Send again later.
 	ErrorReason_ERROR_REASON_INDEX_BUILDING ErrorReason = 33
+	// The transparency log of signed checkpoints can't be read; payments go on.
+	ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE ErrorReason = 50
 )
 
 // Enum value maps for ErrorReason.
@@ -655,6 +657,7 @@ var (
 		31: "ERROR_REASON_UNBALANCED",
 		32: "ERROR_REASON_NOT_FOUND",
 		33: "ERROR_REASON_INDEX_BUILDING",
+		50: "ERROR_REASON_AUDIT_UNAVAILABLE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":       0,
@@ -676,6 +679,7 @@ var (
 		"ERROR_REASON_UNBALANCED":        31,
 		"ERROR_REASON_NOT_FOUND":         32,
 		"ERROR_REASON_INDEX_BUILDING":    33,
+		"ERROR_REASON_AUDIT_UNAVAILABLE": 50,
 	}
 )
 
@@ -916,7 +920,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
-	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xd2\x04\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xf6\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -937,7 +941,8 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1bERROR_REASON_SUBJECT_ERASED\x10\x1e\x12\x1b\n" +
 	"\x17ERROR_REASON_UNBALANCED\x10\x1f\x12\x1a\n" +
 	"\x16ERROR_REASON_NOT_FOUND\x10 \x12\x1f\n" +
-	"\x1bERROR_REASON_INDEX_BUILDING\x10!BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x1bERROR_REASON_INDEX_BUILDING\x10!\x12\"\n" +
+	"\x1eERROR_REASON_AUDIT_UNAVAILABLE\x102BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

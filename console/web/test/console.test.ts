@@ -314,6 +314,17 @@ describe.skipIf(!browserPath)("the console", () => {
       await page.context().close();
     });
 
+    test("of the server's own log hold", async () => {
+      const { context, page } = await person.window();
+      await signIn(page, server.url, server.token());
+      await page.goto(`${server.url}/proofs`);
+      // The first checkpoint is signed soon after the start.
+      await page.getByText("all hold").waitFor({ timeout: 40_000 });
+      await page.getByTestId("checkpoints").getByText("signed, in the log").first().waitFor();
+      await picture(page, "proofs-real");
+      await context.close();
+    });
+
     test("that do not hold are shown in red", async () => {
       const watch = withLog();
       const page = await signedIn(watch, "/proofs");

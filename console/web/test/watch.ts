@@ -108,7 +108,7 @@ export class FakeWatch {
       flow("refund", "Refunds", { sources: ["orders", "card-scheme"], closedKeys: 1_204n, lateKeys: 9n, openKeys: 3n }),
       flow("salary", "Salaries"),
       flow("instalment", "Loan instalments", { closedKeys: 2_110n }),
-      flow("settlement", "Settlement with the bank", { proven: false, sources: ["bank"], reason: "the bank's statement is the only witness; no second one is declared", closedKeys: 0n, lateKeys: 0n, openKeys: 0n }),
+      flow("settlement", "Settlement with the bank", { proven: false, sources: ["bank"], reason: "not proven: the bank's statement is the only witness; no second one is declared", closedKeys: 0n, lateKeys: 0n, openKeys: 0n }),
     ];
     this.definitions = [cardYaml, ...this.flows.slice(1).map((f) => `flow: ${f.flow}\ntitle: ${f.title}\n`)];
     const at = nowNs();

@@ -33,12 +33,15 @@ export function FlowsPage() {
   );
 }
 
+/** The reason without the words that the page says already. */
+const why = (f: FlowProof) => f.reason.replace(/^not proven: /, "");
+
 function NotProven({ flows }: { flows: FlowProof[] }) {
   const bad = flows.filter((f) => !f.proven);
   if (bad.length === 0) return null;
   return (
     <Panel className="unproven" title={`Not proven: ${count(bad.length, "flow")}`} extra="money here moves without two independent witnesses; it is never counted as safe">
-      <Facts rows={bad.map((f) => [f.title || f.flow, f.reason || "one witness only"])} />
+      <Facts rows={bad.map((f) => [f.title || f.flow, why(f) || "one witness only"])} />
     </Panel>
   );
 }
@@ -74,10 +77,10 @@ function FlowTable({ flows, now, open }: { flows: FlowProof[]; now: bigint; open
                 <b>{f.title || f.flow}</b>
                 <div className="quiet mono">{f.flow}</div>
               </td>
-              <td>{!f.proven ? <Tag tone="warn">not proven</Tag> : f.reason ? <Tag tone="warn">stands</Tag> : <Tag tone="good">proven</Tag>}</td>
+              <td>{!f.proven ? <Tag tone="warn">not proven</Tag> : f.safeThrough === 0n ? <Tag tone="warn">nothing yet</Tag> : f.reason ? <Tag tone="warn">stands</Tag> : <Tag tone="good">proven</Tag>}</td>
               <td>
                 {f.proven ? <Time ns={f.safeThrough} /> : <span className="zero">–</span>}
-                {f.reason && <div className="quiet flow-reason">{f.reason}</div>}
+                {f.reason && <div className="quiet flow-reason">{why(f)}</div>}
               </td>
               <td className="right num">{f.proven && f.safeThrough > 0n && now > f.safeThrough ? duration(now - f.safeThrough) : <span className="zero">–</span>}</td>
               <td className="right"><Count n={f.openKeys} /></td>
@@ -157,9 +160,9 @@ function Definition({ f, yaml }: { f: FlowProof; yaml: string }) {
       <Facts
         rows={[
           ["Name", <span key="n" className="mono">{f.flow}</span>],
-          ["Coverage", f.proven ? "two independent witnesses" : f.reason || "one witness only"],
+          ["Coverage", f.proven ? "two independent witnesses" : why(f) || "one witness only"],
           ["Witnesses", f.sources.join(", ") || "none"],
-          ["Stands because", f.proven && f.reason ? f.reason : <span className="zero">it follows the clock</span>],
+          ["Stands because", f.proven && f.reason ? why(f) : <span className="zero">it follows the clock</span>],
         ]}
       />
       <div className="actions">

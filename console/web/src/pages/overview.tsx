@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Link, useNavigate } from "react-router";
 import type { GroupTotal } from "../gen/sterling/ledger/v1/history_pb";
-import { BreakState, type AssetTotals, type GetProofResponse } from "../gen/sterling/watch/v1/watch_pb";
+import { BreakState, type AssetTotals, type FlowProof, type GetProofResponse } from "../gen/sterling/watch/v1/watch_pb";
 import { history, watch as watchClient } from "../lib/api";
 import { clockTime, codeOf, count, duration, grouped, moment, money, rate, whole } from "../lib/format";
 import { livePeriod, useSamples, useStatus } from "../lib/live";
@@ -40,6 +40,7 @@ function BigClock() {
   const unproven = proof?.flows.filter((f) => !f.proven) ?? [];
   let head: ReactNode = "All money proven safe through";
   if (watch.state === "not-running") head = "Nothing is being proven";
+  else if (proof?.safeThrough === 0n) head = "Nothing is proven yet";
   else if (stale) head = "Last proven safe through";
   return (
     <section className={`hero tone-${verdict.tone}`} aria-label="Safe through">
@@ -65,7 +66,7 @@ function BigClock() {
           <span className="num">{proof && proof.safeThrough > 0n ? ageText : "–"}</span>
           <span className="hero-age-name">behind now</span>
         </div>
-        <div className="hero-reason">{verdict.tone === "good" ? "Follows the clock." : sentence(verdict.words)}</div>
+        <div className="hero-reason">{verdict.tone === "good" ? "Follows the clock." : sentence(withoutNotProven(verdict.words))}</div>
         {unproven.length > 0 && (
           <div className="hero-unproven">
             Not covered: {unproven.map((f) => f.title || f.flow).join(", ")}. <Link to="/flows">Why</Link>
@@ -74,6 +75,11 @@ function BigClock() {
       </div>
     </section>
   );
+}
+
+/** The reason alone, where the page says already that nothing is proven. */
+function withoutNotProven(words: string): string {
+  return words.replace(/^not proven: /, "");
 }
 
 function sentence(words: string): string {
@@ -85,7 +91,7 @@ function sentence(words: string): string {
 function Figures({ proof }: { proof: GetProofResponse | undefined }) {
   const status = useStatus().data;
   const atRisk = proof?.atRisk.filter((a) => whole(a.amount) !== 0n) ?? [];
-  const proven = proof?.flows.filter((f) => f.proven).length ?? 0;
+  const proven = proof?.flows.filter((f) => f.proven && f.safeThrough > 0n).length ?? 0;
   const behind = proof ? proof.headSeq - proof.appliedSeq : 0n;
   return (
     <section className="figures">
@@ -241,6 +247,12 @@ function OpenBreaks({ running }: { running: boolean }) {
   );
 }
 
+/** What needs a look comes first: breaks, then what stands or is not proven. */
+function inOrder(flows: FlowProof[]): FlowProof[] {
+  const rank = (f: FlowProof) => (f.openBreaks > 0n ? 0 : !f.proven || f.reason !== "" ? 1 : 2);
+  return [...flows].sort((a, b) => rank(a) - rank(b));
+}
+
 function FlowsAtAGlance({ proof }: { proof: GetProofResponse | undefined }) {
   return (
     <Panel title="Flows" extra={<Link to="/flows">Coverage</Link>} flush>
@@ -251,10 +263,10 @@ function FlowsAtAGlance({ proof }: { proof: GetProofResponse | undefined }) {
       ) : (
         <table className="grid">
           <tbody>
-            {proof.flows.map((f) => (
+            {inOrder(proof.flows).map((f) => (
               <tr key={f.flow}>
                 <td>{f.title || f.flow}</td>
-                <td className="right">{f.proven ? <span className="num">{clockTime(f.safeThrough)}</span> : <Tag tone="warn">not proven</Tag>}</td>
+                <td className="right">{f.proven && f.safeThrough > 0n ? <span className="num">{clockTime(f.safeThrough)}</span> : <Tag tone="warn">{f.proven ? "nothing yet" : "not proven"}</Tag>}</td>
                 <td className="right narrow">{f.openBreaks > 0n ? <Tag tone="bad">{count(f.openBreaks, "break")}</Tag> : <span className="zero">–</span>}</td>
               </tr>
             ))}

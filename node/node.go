@@ -173,6 +173,9 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	n.installWatch(&config)
 	n.access.install(&config)
+	if err := addConsole(&config); err != nil {
+		return err
+	}
 	var principals []ledger.Principal
 	if err := n.cell.Read(ctx, func(s *ledger.State) { principals = s.Principals() }); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/console"
 	"github.com/sterlingrun/sterling/node"
 )
 
@@ -139,14 +140,23 @@ func greet(w io.Writer, n *node.Node, config node.Config) {
 	}
 	_, _ = fmt.Fprintf(w, `Sterling is ready on %[6]s://%[1]s
 
-  admin token   %[2]s
+  console       %[6]s://%[3]s/%[7]s
+  admin token   %[2]s (the console asks for it)
   health        curl %[6]s://%[3]s/readyz
 
 Try next, in another terminal:
   %[4]s ledger create-accounts%[5]s --asset CNY/2 --code 1 1 2
   %[4]s ledger transfer%[5]s --from 1 --to 2 --amount "12.34 CNY" --code 1
   %[4]s ledger accounts%[5]s 1 2
-`, n.Address(), token, n.Address(), program(), clientFlags(config, n.Address()), scheme)
+`, n.Address(), token, n.Address(), program(), clientFlags(config, n.Address()), scheme, unbuilt())
+}
+
+// unbuilt says so where this program came without the console's pages.
+func unbuilt() string {
+	if console.Built() {
+		return ""
+	}
+	return " (not built: make console, then make build)"
 }
 
 // clientFlags are what a command needs to find this server, where the defaults won't do.

@@ -179,7 +179,6 @@ func (j *judgement) id(f *fault) ID {
 // again brings a break up to date that was known before.
 func (e *Engine) again(j *judgement, f *fault, k *kept) {
 	switch {
-	case k.State == Accepted:
 	case k.State == Repaired && k.mended:
 		next := e.describe(j, f, k.ID)
 		next.FirstSeen, next.Group = k.FirstSeen, k.Group

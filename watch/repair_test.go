@@ -63,6 +63,9 @@ func TestSuggestedRepairsMend(t *testing.T) {
 			if p := r.e.Proof(); p.Keys != 0 || p.Through != r.now {
 				t.Errorf("after the repair: %+v", p)
 			}
+			if len(r.e.breaks) > 0 || len(r.e.ofCase) > 0 {
+				t.Errorf("%d breaks, of %d cases, stay in memory", len(r.e.breaks), len(r.e.ofCase))
+			}
 			for _, b := range r.breaks {
 				if b.State != Repaired {
 					t.Errorf("state %d", b.State)
@@ -141,7 +144,7 @@ func TestDecisions(t *testing.T) {
 }
 
 func TestDecideAGroup(t *testing.T) {
-	r := newRig(t, Options{})
+	r := newRig(t, Options{StopLoss: StopLoss{Rules: []StopRule{{Freeze: "account"}}, AccountsPerMinute: 10}})
 	r.say("orders", order("card-payment", 1, 10_000, alice, shop))
 	r.block(move(3, 1, 1, 10_000, alice, 999), move(3, 2, 1, 60, 999, feesAccount))
 	r.pass(time.Minute)
@@ -156,6 +159,9 @@ func TestDecideAGroup(t *testing.T) {
 	}
 	if len(r.breaks) < 2 {
 		t.Fatalf("want several breaks of one cause, have %q", r.all())
+	}
+	if len(r.frozen) != 1 || r.frozen[0].Account != key(999) {
+		t.Errorf("a group is frozen for once: %+v", r.frozen)
 	}
 	if p := r.e.Proof(); len(p.AtRisk) != 1 || p.AtRisk[0].Amount != count.Of(10_000) {
 		t.Errorf("a group's money counts once: %+v", p.AtRisk)

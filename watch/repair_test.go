@@ -201,6 +201,23 @@ func TestFindingsOfTheJournal(t *testing.T) {
 	}
 }
 
+// A refund that is too much because the journal is wrong about its payment follows from that finding.
+func TestRefundOfADamagedPayment(t *testing.T) {
+	r := newRig(t, Options{})
+	r.say("orders", order("card-payment", 1, 100, alice, shop))
+	m := move(3, 1, 1, 100, alice, shop)
+	m.Transfer = key(4711)
+	r.books.findings = []books.Finding{{Class: string(LostUpdate), Seq: r.books.seq + 1, Index: 0, Time: r.now, Transfer: key(4711), Amount: count.Of(1), Asset: 1, Summary: "the amount is another"}}
+	r.block(m, move(3, 2, 1, 1, shop, feesAccount))
+	refund := order("refund", 2, 101, shop, alice)
+	refund.OfKey = key(1)
+	r.say("orders", refund)
+	r.block(move(4, 1, 2, 101, shop, alice), move(4, 2, 2, 1, feesAccount, shop))
+	if a, b := r.find(LostUpdate), r.find(RefundExcess); b.Group != a.ID {
+		t.Errorf("the refund's break is of group %s, want %s", hexOf(b.Group), hexOf(a.ID))
+	}
+}
+
 func TestStopLoss(t *testing.T) {
 	loss := StopLoss{
 		Rules: []StopRule{

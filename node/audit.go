@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,8 +14,6 @@ import (
 	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/journal"
-	"github.com/sterlingrun/sterling/ledger"
-	"github.com/sterlingrun/sterling/money"
 )
 
 // Audit configures who may read the transparency log.
@@ -292,55 +288,31 @@ func (a *auditor) collectors() []prometheus.Collector {
 	}
 }
 
-// statement is what the ledger states about itself now: the one place to change when another part is to state it.
-// Totals are what is posted, by the day sums of the ledger; it proves nothing by itself, so SafeThrough is 0.
+// statement is what watch states, by its own count, of the last block that it has recomputed. Without a watch it is the
+// journal's head alone: the chain is still signed, and no sum is claimed that nobody has checked.
 func (n *Node) statement(ctx context.Context) (audit.Statement, error) {
-	var rows []ledger.TrialRow
-	var counts ledger.Counts
-	var assets *ledger.Catalogue
-	err := n.cell.Read(ctx, func(st *ledger.State) {
-		rows, counts, assets = st.TrialBalance(0, journal.MaxDate), st.Counts(), st.Assets()
-	})
-	if err != nil {
-		return audit.Statement{}, err
+	m := n.watch.Load()
+	if m == nil {
+		return n.headStatement(ctx)
 	}
+	w := m.Statement()
+	if w.Seq == 0 {
+		return audit.Statement{}, errors.New("the watch has recomputed no block yet")
+	}
+	assets := n.cell.Assets()
+	return statedByWatch(&w, func(number uint32) string {
+		asset, ok := assets.Asset(number)
+		if !ok {
+			return ""
+		}
+		return asset.String()
+	})
+}
+
+func (n *Node) headStatement(ctx context.Context) (audit.Statement, error) {
 	h, err := n.cell.Header(ctx, n.cell.Head())
 	if err != nil {
 		return audit.Statement{}, err
 	}
-	s := audit.Statement{Cell: h.Cell, Seq: h.Seq, Hash: h.Hash(), Time: h.Time, Events: counts.Transfers}
-	s.Totals, err = statedTotals(rows, assets)
-	return s, err
-}
-
-func statedTotals(rows []ledger.TrialRow, assets *ledger.Catalogue) ([]audit.Total, error) {
-	byAsset := map[uint32]*audit.Total{}
-	for i := range rows {
-		t := byAsset[rows[i].Asset]
-		if t == nil {
-			a, ok := assets.Asset(rows[i].Asset)
-			if !ok {
-				return nil, fmt.Errorf("asset %d is not in the catalogue", rows[i].Asset)
-			}
-			t = &audit.Total{Asset: a.String()}
-			byAsset[rows[i].Asset] = t
-		}
-		closing := rows[i].Closing()
-		for _, sum := range []struct {
-			dst  *money.U128
-			more ledger.Total
-		}{{&t.DebitsPosted, closing.Debits}, {&t.CreditsPosted, closing.Credits}} {
-			total, overflow := sum.dst.Add(sum.more.Lo)
-			if overflow || sum.more.Hi != 0 {
-				return nil, fmt.Errorf("the sum of %s has more than 128 bits", t.Asset)
-			}
-			*sum.dst = total
-		}
-	}
-	var list []audit.Total
-	for _, t := range byAsset {
-		list = append(list, *t)
-	}
-	slices.SortFunc(list, func(a, b audit.Total) int { return strings.Compare(a.Asset, b.Asset) })
-	return list, nil
+	return audit.Statement{Cell: h.Cell, Seq: h.Seq, Hash: h.Hash(), Time: h.Time}, nil
 }

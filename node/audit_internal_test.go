@@ -256,6 +256,42 @@ func TestVerifyAuditComparesBlocks(t *testing.T) {
 	}
 }
 
+// TestVerifyAuditAddsUp states the sums of a real journal, and then others.
+func TestVerifyAuditAddsUp(t *testing.T) {
+	b := journal.NewBuilder()
+	var name [16]byte
+	copy(name[:], "CNY")
+	b.AddRequest(journal.KindAssets, journal.Actor{}, journal.Bytes([]journal.Asset{{Code: name, Scale: 2}}))
+	b.AddRequest(journal.KindAccounts, journal.Actor{}, journal.Bytes([]journal.Account{{ID: money.From(1), Asset: 1, Code: 1}, {ID: money.From(2), Asset: 1, Code: 1}}))
+	b.AddRequest(journal.KindTransfers, journal.Actor{}, journal.Bytes([]journal.Transfer{
+		{ID: money.From(3), Debit: money.From(1), Credit: money.From(2), Amount: money.From(1234), Asset: 1, Code: 1},
+	}))
+	k, err := journal.Decode(bytes.Clone(b.Seal(journal.Header{Rules: 1, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Time: 1000}).Raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := newAuditKey(t)
+	verify := func(posted uint64) (*AuditReport, error) {
+		dir := t.TempDir()
+		s := newStating(t, dir, key)
+		s.chain = []*journal.Block{k}
+		s.at(1)
+		s.now.Totals = []audit.Total{{Asset: "CNY/2", DebitsPosted: money.From(posted), CreditsPosted: money.From(posted), Transfers: 1}}
+		s.entries(1)
+		return VerifyAudit(t.Context(), AuditOptions{
+			VerifyOptions: audit.VerifyOptions{Files: audit.Folder{Dir: filepath.Join(dir, "log")}, Trusted: audit.Trusted{Key: key.Public()}},
+			Blocks:        blockList{k.Raw}, Sums: true,
+		})
+	}
+	if r, err := verify(1234); err != nil || r.Sums != 1 {
+		t.Errorf("the right sums: %+v, %v", r, err)
+	}
+	fault := (*audit.ProofError)(nil)
+	if _, err := verify(1235); !errors.As(err, &fault) || fault.Proof != "sums" || fault.Where != "entry 0" {
+		t.Errorf("a cent more on both sides: %v", err)
+	}
+}
+
 func TestStatedByWatch(t *testing.T) {
 	names := map[uint32]string{1: "USD/2", 2: "CNY/2"}
 	name := func(n uint32) string { return names[n] }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -14,6 +15,7 @@ import (
 	watchv1 "github.com/sterlingrun/sterling/proto/gen/sterling/watch/v1"
 	"github.com/sterlingrun/sterling/proto/gen/sterling/watch/v1/watchv1connect"
 	"github.com/sterlingrun/sterling/store/local"
+	"github.com/sterlingrun/sterling/watch"
 )
 
 // BlockSource gives an auditor the journal: blocks from a sequence number on, as many as it likes and at least one
@@ -26,12 +28,16 @@ type BlockSource interface {
 type AuditOptions struct {
 	audit.VerifyOptions
 	Blocks BlockSource // nil: the log alone
+	// Sums has the ledger recomputed from block 1 by watch, and its sums compared with those of every statement. It
+	// needs Blocks, and no Since: a journal whose beginning is not read can't be added up.
+	Sums bool
 }
 
 // AuditReport is what VerifyAudit has proven.
 type AuditReport struct {
 	*audit.Report
 	Blocks uint64 `json:"blocks"` // whose chain was checked against the log
+	Sums   uint64 `json:"sums"`   // statements whose sums were recomputed from the blocks
 }
 
 // VerifyAudit proves a transparency log, and with it that the journal is the one that was signed: its blocks are whole,
@@ -41,6 +47,8 @@ func VerifyAudit(ctx context.Context, o AuditOptions) (*AuditReport, error) {
 	if o.Blocks != nil {
 		if o.Since != nil {
 			c.after(o.Since)
+		} else if o.Sums {
+			c.recompute = true
 		}
 		outer := o.Entry
 		o.Entry = func(index uint64, s *audit.Statement) error {
@@ -54,11 +62,10 @@ func VerifyAudit(ctx context.Context, o AuditOptions) (*AuditReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &AuditReport{r, c.count}, nil
+	return &AuditReport{r, c.count, c.sums}, nil
 }
 
-// blockChain follows the journal beside the log. Whoever is to check more of a block than its place in the chain does
-// so in take.
+// blockChain follows the journal beside the log.
 type blockChain struct {
 	source  BlockSource
 	fetched [][]byte
@@ -66,6 +73,10 @@ type blockChain struct {
 	hash    journal.Hash
 	time    uint64
 	count   uint64
+
+	recompute bool
+	books     *watch.Verifier // nil: not begun
+	sums      uint64
 }
 
 // after goes on behind the block that the last verification ended with.
@@ -96,6 +107,25 @@ func (c *blockChain) through(ctx context.Context, index uint64, s *audit.Stateme
 	if s.Seq > 0 && (c.hash != s.Hash || c.time != s.Time) {
 		return blockFault(s.Seq, fmt.Errorf("it is %x of time %d, entry %d says %x of time %d", c.hash, c.time, index, s.Hash, s.Time))
 	}
+	return c.compare(index, s)
+}
+
+// compare adds up what the journal has moved so far, and compares it with a statement that has sums.
+func (c *blockChain) compare(index uint64, s *audit.Statement) error {
+	if c.books == nil || len(s.Totals) == 0 {
+		return nil
+	}
+	own, err := statedByWatch(&watch.Statement{Totals: c.books.Totals()}, c.books.AssetName)
+	if err != nil {
+		return blockFault(s.Seq, err)
+	}
+	if !slices.Equal(own.Totals, s.Totals) {
+		return &audit.ProofError{
+			Proof: "sums", Where: fmt.Sprintf("entry %d", index),
+			Err: fmt.Errorf("the journal through block %d adds up to %v, the statement says %v", s.Seq, own.Totals, s.Totals),
+		}
+	}
+	c.sums++
 	return nil
 }
 
@@ -112,6 +142,14 @@ func (c *blockChain) take(raw []byte, cell uint64) error {
 		return blockFault(seq, fmt.Errorf("it follows a block %x, and block %d is %x", k.Header.Prev, c.last, c.hash))
 	case k.Header.Time < c.time:
 		return blockFault(seq, fmt.Errorf("its time %d is before that of block %d, %d", k.Header.Time, c.last, c.time))
+	}
+	if c.recompute {
+		if c.books == nil {
+			c.books = watch.NewVerifier(cell)
+		}
+		if err := c.books.Block(raw); err != nil {
+			return blockFault(seq, err)
+		}
 	}
 	c.last, c.hash, c.time = seq, k.Hash, k.Header.Time
 	c.count++

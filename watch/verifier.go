@@ -77,3 +77,6 @@ func (v *Verifier) Balances(id [2]uint64) (asset uint32, sums [4][2]uint64, ok b
 
 // Totals returns what all accounts of each asset add up to.
 func (v *Verifier) Totals() []AssetTotal { return v.model.Totals() }
+
+// AssetName returns the name of an asset such as "CNY/2"; empty where there is none.
+func (v *Verifier) AssetName(number uint32) string { return v.model.AssetName(number) }

@@ -37,6 +37,8 @@ func newAuditVerify(f *ledgerFlags) *cobra.Command {
   chain        no statement takes back what one before it has stated
   totals       in every statement, debits are credits in each asset
   blocks       the journal's blocks have the hashes that were signed (--blocks)
+  sums         added up by watch, the blocks give every statement's totals (--blocks,
+               where the whole journal is read: not where --since skips its beginning)
 
 Keep FILE of --since: without it a log that was rewritten as a whole, by who holds the
 key, can't be told from the first. It is written when all is proven, and made the first
@@ -71,6 +73,7 @@ func (v *auditVerifyFlags) run(c *cobra.Command, place string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeBlocks()) }()
+	o.Sums = v.blocks
 	o.Progress = workBar(c.ErrOrStderr(), "verifying", "entries")
 	r, err := node.VerifyAudit(c.Context(), o)
 	if err == nil {
@@ -264,6 +267,9 @@ func (v *auditVerifyFlags) print(c *cobra.Command, t audit.Trusted, r *node.Audi
 	}
 	if v.blocks {
 		s.printf("  blocks           %d read, their chain is the one that was signed\n", r.Blocks)
+		if r.Sums > 0 {
+			s.printf("  sums             recomputed from the blocks for %d statements\n", r.Sums)
+		}
 	}
 	if v.since == "" {
 		s.note("without --since FILE the next verification can't tell a log that was rewritten as a whole")

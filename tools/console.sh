@@ -70,7 +70,7 @@ test)
 		exit 0
 	}
 	install_node_modules || die "npm ci failed in $web"
-	node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' || {
+	node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' || {
 		say "the console's tests are SKIPPED: they need Node 20, this is $(node --version). The console itself is built"
 		exit 0
 	}

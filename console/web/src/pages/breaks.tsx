@@ -72,7 +72,7 @@ export function BreaksPage() {
           ) : !q.data ? (
             <Waiting rows={8} />
           ) : list.length === 0 ? (
-            <Empty title={state === BreakState.OPEN ? "No open breaks" : "None"}>{flow || breakClass ? "None with this flow and class." : "Every movement so far has its order, its receipt and its amount."}</Empty>
+            <Empty title={state === BreakState.OPEN ? "No open breaks" : "None"}>{flow || breakClass ? "None with this flow and class." : state === BreakState.OPEN ? "Watch has found nothing that is not explained, repaired or accepted." : "None in this state."}</Empty>
           ) : (
             <>
               <BreakList breaks={list} open={open} marked={marked} shown={id} />

@@ -38,7 +38,8 @@ function BigClock() {
   const m = proof ? moment(proof.safeThrough) : null;
   const today = moment(BigInt(Date.now()) * 1_000_000n)?.date;
   const unproven = proof?.flows.filter((f) => !f.proven) ?? [];
-  let head: ReactNode = "All money proven safe through";
+  // What no second witness covers is not claimed.
+  let head: ReactNode = unproven.length === 0 ? "All money proven safe through" : "Covered money proven safe through";
   if (watch.state === "not-running") head = "Nothing is being proven";
   else if (proof?.safeThrough === 0n) head = "Nothing is proven yet";
   else if (stale) head = "Last proven safe through";
@@ -239,7 +240,7 @@ function OpenBreaks({ running }: { running: boolean }) {
       ) : !q.data ? (
         <Waiting rows={6} />
       ) : q.data.breaks.length === 0 ? (
-        <Empty title="No open breaks">Every movement so far has its order, its receipt and its amount.</Empty>
+        <Empty title="No open breaks">Watch has found nothing that is not explained, repaired or accepted.</Empty>
       ) : (
         <BreakList breaks={q.data.breaks} open={(id) => void navigate(`/breaks/${id}`)} />
       )}

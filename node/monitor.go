@@ -22,6 +22,7 @@ type Watch struct {
 	// Flows is a folder of flow files (*.yaml). Empty: those of the demo bank in a demonstration's folder, none elsewhere.
 	Flows    string         `yaml:"flows"`
 	StopLoss watch.StopLoss `yaml:"stop_loss"`
+	Alerts   *Alerts        `yaml:"alerts"` // nil: nobody is told
 }
 
 const (
@@ -35,6 +36,7 @@ func defaultWatch() Watch { return Watch{Enabled: true} }
 
 // check says what is wrong, without reading files: see CheckFiles.
 func (w *Watch) check(fault func(format string, args ...any)) {
+	w.Alerts.check(fault)
 	s := &w.StopLoss
 	if s.AccountsPerMinute < 0 {
 		fault("watch.stop_loss.accounts_per_minute: want 0 or more, not %d", s.AccountsPerMinute)
@@ -118,6 +120,7 @@ func (n *Node) startWatch(ctx context.Context) error {
 	m, err := n.openWatch(ctx)
 	if err != nil {
 		n.logger.Error("the watch does not run, and nothing is proven; payments go on", "error", err)
+		n.watchFault = err
 		return nil
 	}
 	n.watch.Store(m)
@@ -129,10 +132,17 @@ func (n *Node) openWatch(ctx context.Context) (*monitor.Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return monitor.Open(ctx, monitor.Options{
+	o := monitor.Options{
 		Dir: filepath.Join(n.config.Data, watchDir), Cell: uint64(n.config.Cell), Log: n.store, Ledger: n.cell, Clock: n.clock,
 		Flows: flows, StopLoss: n.config.Watch.StopLoss, Logger: n.logger, FreezeTook: n.watchMetrics.froze,
-	})
+	}
+	if n.alerts, err = n.openAlerts(); err != nil {
+		return nil, err
+	}
+	if n.alerts != nil {
+		o.Alerts = n.alerts
+	}
+	return monitor.Open(ctx, o)
 }
 
 // installWatch hands the watch to the API.
@@ -140,6 +150,7 @@ func (n *Node) installWatch(c *api.Config) {
 	if m := n.watch.Load(); m != nil {
 		c.Watch = m
 	}
+	c.WatchFault = n.watchFault
 	if n.speakers != nil {
 		c.Speakers = n.speakers
 	}
@@ -160,4 +171,5 @@ func (n *Node) stopWatch() {
 			n.logger.Error("the watch did not end well; the next start goes on from what is durable", "error", err)
 		}
 	}
+	n.closeAlerts()
 }

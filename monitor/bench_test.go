@@ -37,12 +37,16 @@ func (b *blank) Observe(_ string, list []watch.Observation) {
 	}
 }
 
-func (b *blank) Tick(uint64, uint64, uint64)                        {}
-func (b *blank) Compare(uint64, []watch.AccountBalance)             {}
-func (b *blank) Decide(watch.Decision) error                        { return nil }
-func (b *blank) Frozen(watch.ID, string)                            {}
-func (b *blank) Proof() watch.Proof                                 { return watch.Proof{Events: b.events} }
-func (b *blank) Sources() []watch.SourceState                       { return nil }
+func (b *blank) Tick(uint64, uint64, uint64)            {}
+func (b *blank) Compare(uint64, []watch.AccountBalance) {}
+func (b *blank) Decide(watch.Decision) error            { return nil }
+func (b *blank) Frozen(watch.ID, string)                {}
+func (b *blank) Proof() watch.Proof                     { return watch.Proof{Events: b.events} }
+
+func (b *blank) Sources() []watch.SourceState {
+	return []watch.SourceState{{Name: "source-0"}, {Name: "source-1"}, {Name: "source-2"}, {Name: "source-3"}}
+}
+
 func (b *blank) Statement() watch.Statement                         { return watch.Statement{} }
 func (b *blank) Account(watch.ID) (a watch.AccountBalance, ok bool) { return a, false }
 func (b *blank) Snapshot(w io.Writer) error                         { return nil }

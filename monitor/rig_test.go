@@ -68,9 +68,13 @@ func (p *planes) Parse(name string, text []byte) (*watch.Flow, error) {
 }
 
 func (p *planes) New(o watch.Options) (monitor.Engine, error) {
-	return &fake{planes: p, past: o.Past, fakeState: fakeState{
+	f := &fake{planes: p, past: o.Past, fakeState: fakeState{
 		Seen: map[watch.ID]int{}, Told: map[string]watch.SourceState{}, Breaks: map[watch.ID]watch.Break{}, Froze: map[watch.ID]string{},
-	}}, nil
+	}}
+	for _, name := range []string{"orders", "scheme"} {
+		f.Told[name] = watch.SourceState{Name: name}
+	}
+	return f, nil
 }
 
 func (p *planes) Restore(r io.Reader, o watch.Options) (monitor.Engine, error) {
@@ -119,7 +123,9 @@ func (f *fake) Observe(source string, list []watch.Observation) {
 		o := &list[i]
 		f.mix(source, *o)
 		f.Events++
-		s.Seq = max(s.Seq, o.Seq)
+		if o.Seq == s.Seq+1 {
+			s.Seq++
+		}
 		s.Observations++
 		if o.Kind == watch.Receipt {
 			delete(f.Seen, o.Key)

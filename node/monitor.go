@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/sterlingrun/sterling/api"
 	"github.com/sterlingrun/sterling/auth/speaker"
+	"github.com/sterlingrun/sterling/flows"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/monitor"
 	"github.com/sterlingrun/sterling/watch"
@@ -53,18 +56,19 @@ func (w *Watch) check(fault func(format string, args ...any)) {
 // CheckFiles says what is wrong with the files that the configuration names. A node starts all the same where a flow
 // can't be used: payments don't wait for their watch, which says what it lacks.
 func (c *Config) CheckFiles() error {
-	if !c.Watch.Enabled || c.Watch.Flows == "" {
+	if !c.Watch.Enabled {
 		return nil
 	}
-	list, err := readFlows(c.Watch.Flows)
-	faults := []error{err}
-	for _, d := range list {
-		if _, err := watch.Parse(d.Name, []byte(d.Text)); err != nil {
-			faults = append(faults, fmt.Errorf("watch.flows: %w", err))
-		}
+	var list []watch.Definition
+	var err error
+	if c.Watch.Flows != "" {
+		list, err = readFlows(c.Watch.Flows)
 	}
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+	if err == nil {
+		err = monitor.Check(list, c.Watch.StopLoss)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: watch: %w", ErrConfig, err)
 	}
 	return nil
 }
@@ -86,7 +90,7 @@ func readFlows(dir string) (list []watch.Definition, err error) {
 		if err != nil {
 			return list, fmt.Errorf("watch.flows: %w", err)
 		}
-		list = append(list, watch.Definition{Name: strings.TrimSuffix(e.Name(), filepath.Ext(e.Name())), Text: string(text)})
+		list = append(list, watch.Definition{Name: flowName(e.Name()), Text: string(text)})
 	}
 	return list, nil
 }
@@ -100,10 +104,23 @@ func (n *Node) flows() ([]watch.Definition, error) {
 	if err != nil || !demo {
 		return nil, err
 	}
-	return builtinFlows(), nil
+	return builtinFlows()
 }
 
-func builtinFlows() []watch.Definition { return nil }
+// builtinFlows are those of the demo bank.
+func builtinFlows() ([]watch.Definition, error) {
+	files, err := flows.Files()
+	if err != nil {
+		return nil, err
+	}
+	var list []watch.Definition
+	for _, f := range files {
+		list = append(list, watch.Definition{Name: flowName(f.Name), Text: string(f.Text)})
+	}
+	return list, nil
+}
+
+func flowName(file string) string { return strings.TrimSuffix(file, filepath.Ext(file)) }
 
 // startWatch starts the watch beside the recovered cell. Nothing of it can keep the node from starting: what is wrong is
 // logged, shown by the metrics, and told by the API.
@@ -132,9 +149,13 @@ func (n *Node) openWatch(ctx context.Context) (*monitor.Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return nil, fmt.Errorf("read random numbers: %w", err)
+	}
 	o := monitor.Options{
 		Dir: filepath.Join(n.config.Data, watchDir), Cell: uint64(n.config.Cell), Log: n.store, Ledger: n.cell, Clock: n.clock,
-		Flows: flows, StopLoss: n.config.Watch.StopLoss, Logger: n.logger, FreezeTook: n.watchMetrics.froze,
+		HashKey: binary.LittleEndian.Uint64(random[:]), Flows: flows, StopLoss: n.config.Watch.StopLoss, Logger: n.logger, FreezeTook: n.watchMetrics.froze,
 	}
 	if n.alerts, err = n.openAlerts(); err != nil {
 		return nil, err

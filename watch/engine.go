@@ -300,6 +300,9 @@ func (e *Engine) Tick(now, head, horizon uint64) {
 	if now+clockSkew < e.now {
 		e.report(breakOf{class: ClockJump, cause: fmt.Sprint(e.now), happened: max(now, 1), summary: fmt.Sprintf("the clock went back from %s to %s", stamp(e.now), stamp(now))})
 	}
+	if e.now != 0 && now > e.now+awayAfter {
+		e.back(now)
+	}
 	e.now = max(e.now, now)
 	if at := e.books.Time(); e.now != 0 && at > e.now+blockSkew {
 		e.report(breakOf{

@@ -341,7 +341,22 @@ func stamp(at uint64) string {
 	return time.Unix(0, int64(at)).UTC().Format("2006-01-02 15:04:05.000") //nolint:gosec // G115: checked
 }
 
-// tick moves a source's word and finds out whether it fell silent, or left a gap.
+// awayAfter is the time between two ticks from which on nobody listened: the watch, or the machine, stood still.
+const awayAfter = uint64(2 * time.Second)
+
+// back gives the sources their time anew after nobody listened to them.
+func (e *Engine) back(now uint64) {
+	for _, s := range e.sources[1:] {
+		if s.expected != 0 {
+			s.expected = now
+		}
+		if s.gapSince != 0 {
+			s.gapSince = now
+		}
+	}
+}
+
+// tickSource moves a source's word and finds out whether it fell silent, or left a gap.
 func (e *Engine) tickSource(i uint16) {
 	s := e.sources[i]
 	if s.gapSince != 0 && e.now-min(e.now, s.gapSince) > gapWait {

@@ -137,7 +137,7 @@ func (r *runner) openWitnesses(ctx context.Context) (listen func(ended context.C
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case client.Reason(err) == ledgerv1.ErrorReason_ERROR_REASON_WATCH_DOWN:
+	case errors.Is(err, errStarting) || client.Reason(err) == ledgerv1.ErrorReason_ERROR_REASON_WATCH_DOWN:
 		w, why = nil, "the server's watch does not run: nothing of the bank is proven"
 	case err != nil:
 		return nil, err

@@ -21,6 +21,9 @@ import (
 // ErrBusy says that another demo bank speaks for the same witnesses.
 var ErrBusy = errors.New("another demo bank is at work on this server: end it first")
 
+// errStarting is a watch that has not read anything yet: it passes.
+var errStarting = errors.New("the server's watch is starting")
+
 const (
 	heartbeat   = 200 * time.Millisecond // how often a witness promises that it has told everything
 	listening   = 3 * heartbeat          // how long a bank listens for another one
@@ -81,6 +84,9 @@ func openWitnesses(ctx context.Context, c *client.Client, persist func(context.C
 		proof, err := c.Watch().GetProof(ctx, &watchv1.GetProofRequest{})
 		if err != nil {
 			return notWatched(err, &why)
+		}
+		if proof.GetAppliedSeq() == 0 {
+			return errStarting
 		}
 		took := time.Since(began)
 		w.ahead = time.Unix(0, int64(proof.GetNow())).Sub(began.Add(took / 2)) //nolint:gosec // G115: until 2262

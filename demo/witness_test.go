@@ -103,6 +103,7 @@ func TestTwoBanksDoNotSpeakForOneWitness(t *testing.T) {
 	n, folder := demoNode(t)
 	c := config(dial(t, folder, n.Address()))
 	c.Duration = 0
+	c.Warn = func(why string) { t.Errorf("warned: %s", why) }
 	ctx, cancel := context.WithCancel(t.Context())
 	running, done := make(chan struct{}, 1), make(chan error, 1)
 	c.Progress = func(s demo.Status) {

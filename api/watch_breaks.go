@@ -176,7 +176,7 @@ func breakMessage(r *watch.Record) *watchv1.Break {
 	for _, e := range r.History {
 		m.History = append(m.History, &watchv1.BreakEvent{Time: e.Time, State: watchv1.BreakState(e.State), Who: e.Who, Why: e.Why})
 	}
-	m.Repair = repairMessages(r.Repair)
+	m.Repair = suggested(r)
 	return m
 }
 

@@ -78,7 +78,15 @@ func runDemo(c *cobra.Command, f *ledgerFlags, d demo.Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Client.Close()) }()
+	if d.Witnesses, err = f.dial(token.token); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Witnesses.Close()) }()
 	line := newStatusLine(c.ErrOrStderr())
+	d.Warn = func(why string) {
+		line.clear()
+		c.PrintErrln("warning: " + why)
+	}
 	d.Progress = func(s demo.Status) { line.show(func() string { return demoProgress(s) }) }
 	summary, err := demo.Run(c.Context(), d)
 	line.clear()
@@ -124,20 +132,25 @@ func gentleDemo(ctx context.Context, w io.Writer, address string, config node.Co
 	if err != nil {
 		return fmt.Errorf("read the admin token: %w", err)
 	}
-	ledger, err := client.Dial(address, strings.TrimSpace(string(token)), client.WithPlaintext()) // it does not leave the process
-	if err != nil {
-		return err
+	var ends [2]*client.Client // of the bank, and of its witnesses
+	for i := range ends {
+		c, err := client.Dial(address, strings.TrimSpace(string(token)), client.WithPlaintext()) // it does not leave the process
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.Close()) }()
+		ends[i] = c
 	}
-	defer func() { err = errors.Join(err, ledger.Close()) }()
 	_, _ = fmt.Fprintf(w, `
 A demo bank with %d customers is at work, a day in %v. Look at:
   %[3]s ledger statement%[4]s %[5]s   a customer
   %[3]s ledger accounts%[4]s %[6]s %[7]s   a merchant, and the bank's fees
+  %[3]s watch status%[4]s --follow   through when all of its money is proven safe
   curl -s http://%[8]s/metrics | grep ^sterling_
 `, gentleAccounts, gentleDay, program(), clientFlags(config, address),
 		demo.AccountID(demo.Customer, 0), demo.AccountID(demo.Merchant, 0), demo.AccountID(demo.Fees, 0), address)
 	summary, err := demo.Run(ctx, demo.Config{
-		Client: ledger, Seed: demo.SeedOf(time.Now().String()), Accounts: gentleAccounts, Rate: gentleRate, Day: gentleDay,
+		Client: ends[0], Witnesses: ends[1], Warn: func(why string) { logger.Warn(why) }, Seed: demo.SeedOf(time.Now().String()), Accounts: gentleAccounts, Rate: gentleRate, Day: gentleDay,
 	})
 	if summary != nil {
 		logger.Info("the demo bank has closed", "created", summary.Created, "refused", summary.Refused)

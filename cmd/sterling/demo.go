@@ -29,8 +29,9 @@ const (
 
 func newDemo() *cobra.Command {
 	var (
-		f ledgerFlags
-		d = demo.Config{Accounts: 1000, Rate: 100, Duration: time.Minute}
+		f      ledgerFlags
+		inject string
+		d      = demo.Config{Accounts: 1000, Rate: 100, Duration: time.Minute}
 	)
 	c := &cobra.Command{
 		Use: "demo", Short: "Run a bank with customers, merchants and a sale in the evening", Args: cobra.NoArgs,
@@ -41,13 +42,27 @@ usual load. Every transfer goes through the API.
 
 Accounts have the same ids in every run and are made once. Transfers have ids made
 from the seed: with the same --seed and the other flags alike, a second run finds
-them all and moves nothing.`,
+them all and moves nothing.
+
+Where the server's watch has the bank's flows (sterling up --demo on a new folder), the
+bank's witnesses tell it what was ordered, and what card schemes and other banks say. Only
+one bank can do so at a time. Then --inject makes faults, for real: money moves that nobody
+ordered, an order is not carried out, a card scheme pays twice. Only a demonstration's
+folder takes that.`,
 		Example: `  sterling demo
   sterling demo --rate 2000 --accounts 100000 --duration 5m
-  sterling demo --seed 7 --duration 10s   # and the same again: all of it exists`,
-		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c, &f, d) },
+  sterling demo --seed 7 --duration 10s   # and the same again: all of it exists
+  sterling demo --inject list
+  sterling demo --inject duplicate_post,missing_post`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if inject != "" {
+				return runInject(c, &f, inject)
+			}
+			return runDemo(c, &f, d)
+		},
 	}
 	flags := c.Flags()
+	flags.StringVar(&inject, "inject", "", "make faults of these classes in a demonstration whose bank is at work, and follow them until the watch has found them; list: what there is")
 	flags.StringVar(&f.server, "server", node.DefaultConfig().Listen, "address of the server, host:port")
 	flags.StringVar(&f.data, "data", node.DefaultConfig().Data, "data folder, where the admin token is looked for")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token (default: "+tokenEnv+", or else "+auth.AdminFile+" in the data folder)")

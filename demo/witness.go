@@ -97,7 +97,9 @@ func openWitnesses(ctx context.Context, c *client.Client, persist func(context.C
 		return nil, why, err
 	}
 	for k := Deposit; k < kinds; k++ {
-		known := slices.ContainsFunc(flows.GetFlows(), func(f *watchv1.FlowProof) bool { return f.GetFlow() == k.flow() && slices.Contains(f.GetSources(), Orders) })
+		known := slices.ContainsFunc(flows.GetFlows(), func(f *watchv1.FlowProof) bool {
+			return f.GetFlow() == k.flow() && slices.Contains(f.GetSources(), Orders)
+		})
 		if !known {
 			return nil, fmt.Sprintf("the server's watch has no flow %s: nothing of the bank is proven (start the server with a folder of its own: sterling up --demo --data FOLDER)", k.flow()), nil
 		}

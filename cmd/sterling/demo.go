@@ -161,6 +161,7 @@ A demo bank with %d customers is at work, a day in %v. Look at:
   %[3]s ledger statement%[4]s %[5]s   a customer
   %[3]s ledger accounts%[4]s %[6]s %[7]s   a merchant, and the bank's fees
   %[3]s watch status%[4]s --follow   through when all of its money is proven safe
+  %[3]s demo%[4]s --inject duplicate_post   what happens when it is not (--inject list: what else can go wrong)
   curl -s http://%[8]s/metrics | grep ^sterling_
 `, gentleAccounts, gentleDay, program(), clientFlags(config, address),
 		demo.AccountID(demo.Customer, 0), demo.AccountID(demo.Merchant, 0), demo.AccountID(demo.Fees, 0), address)

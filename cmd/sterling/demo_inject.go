@@ -68,6 +68,10 @@ var errNotFound = errors.New("the watch did not find it")
 
 // inject makes one fault and prints when it was found, and what was frozen.
 func (s *session) inject(ctx context.Context, x node.Fault) error {
+	before, err := s.breaksOf(ctx, string(x.Class))
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	bounded, cancel := s.call(ctx)
 	r, err := s.client.Watch().Inject(bounded, &watchv1.InjectRequest{Class: string(x.Class)})
@@ -78,7 +82,7 @@ func (s *session) inject(ctx context.Context, x node.Fault) error {
 	s.printf("%s: %s (key %s)\n", x.Class, r.GetWhat(), r.GetKey())
 	var found *watchv1.Break
 	for found == nil {
-		if found, err = s.breakOf(ctx, string(x.Class), began); err != nil {
+		if found, err = s.newBreak(ctx, string(x.Class), before); err != nil {
 			return err
 		}
 		switch {
@@ -92,11 +96,11 @@ func (s *session) inject(ctx context.Context, x node.Fault) error {
 		}
 	}
 	seen := time.Since(began)
-	for found.GetStopLoss() == nil && time.Since(began) < seen+frozenWithin {
+	for (found.GetStopLoss() == nil || found.GetStopLoss().GetState() == "pending") && time.Since(began) < seen+frozenWithin {
 		if err := clock.Sleep(ctx, clock.NewSystem(), lookPause); err != nil {
 			return err
 		}
-		again, err := s.breakOf(ctx, string(x.Class), began)
+		again, err := s.newBreak(ctx, string(x.Class), before)
 		if err != nil {
 			return err
 		}
@@ -117,24 +121,40 @@ func (s *session) inject(ctx context.Context, x node.Fault) error {
 	return nil
 }
 
-// breakOf returns the newest break of a class that was first seen since a moment; nil: there is none yet.
-func (s *session) breakOf(ctx context.Context, class string, since time.Time) (*watchv1.Break, error) {
-	const clocks = time.Second // they may differ by that much
+// breaksOf returns when the newest breaks of a class last changed, by their ids.
+func (s *session) breaksOf(ctx context.Context, class string) (map[string]uint64, error) {
 	bounded, cancel := s.call(ctx)
 	defer cancel()
-	r, err := s.client.Watch().ListBreaks(bounded, &watchv1.ListBreaksRequest{Class: class, Limit: 20})
+	r, err := s.client.Watch().ListBreaks(bounded, &watchv1.ListBreaksRequest{Class: class, Limit: 100})
 	if err != nil {
 		return nil, s.explain(err)
 	}
+	changed := map[string]uint64{}
 	for _, b := range r.GetBreaks() {
-		if b.GetFirstSeen()+uint64(clocks) < uint64(since.UnixNano()) { //nolint:gosec // G115: after 1970
+		changed[b.GetId()] = b.GetChanged()
+	}
+	return changed, nil
+}
+
+// newBreak returns a break of a class that is open, and was not there before or has changed since; nil: there is none yet.
+func (s *session) newBreak(ctx context.Context, class string, before map[string]uint64) (*watchv1.Break, error) {
+	now, err := s.breaksOf(ctx, class)
+	if err != nil {
+		return nil, err
+	}
+	for id, changed := range now {
+		if was, ok := before[id]; ok && was == changed {
 			continue
 		}
-		full, err := s.client.Watch().GetBreak(bounded, &watchv1.GetBreakRequest{Id: b.GetId()})
+		bounded, cancel := s.call(ctx)
+		r, err := s.client.Watch().GetBreak(bounded, &watchv1.GetBreakRequest{Id: id})
+		cancel()
 		if err != nil {
 			return nil, s.explain(err)
 		}
-		return full.GetFound(), nil
+		if r.GetFound().GetState() == watchv1.BreakState_BREAK_STATE_OPEN {
+			return r.GetFound(), nil
+		}
 	}
 	return nil, nil
 }

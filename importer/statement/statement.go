@@ -3,7 +3,7 @@
 // It never guesses and never corrects: what is malformed, in a currency that does not exist, or does not add up is an
 // error that names its line. It sends nothing and knows no ledger; `sterling watch import` does.
 //
-// Start reading at Statement, then ReadCamt and ReadCSV. Why the reader is our own: docs/adr/0011-statements.md.
+// Start reading at Statement, then ReadCamt and ReadCSV. Why the reader is our own: docs/adr/0012-bank-statements.md.
 package statement
 
 import (

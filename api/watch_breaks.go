@@ -117,7 +117,7 @@ func (s *Server) decideBreak(ctx context.Context, p auth.Principal, r *watchv1.D
 	if err != nil {
 		return nil, err
 	}
-	d := watch.Decision{Break: found.ID, Group: r.GetGroup(), State: watch.BreakState(r.GetState()), Who: p.Name, Why: r.GetWhy()}
+	d := watch.Decision{Break: found.ID, Group: r.GetGroup(), State: watch.BreakState(r.GetState()), Who: p.Name, Why: r.GetWhy()} //nolint:gosec // checked
 	switch {
 	case decidedSo(found, &d):
 		return &watchv1.DecideBreakResponse{Found: breakMessage(found)}, nil

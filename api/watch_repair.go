@@ -166,7 +166,7 @@ func repairID(b watch.ID, of string, list []*ledgerv1.Transfer, n uint64) money.
 	h.Write(b[:])
 	_ = binary.Write(h, binary.LittleEndian, n) // a hash takes everything
 	for _, t := range list {
-		fmt.Fprintf(h, "%q %q %q %q %d %q %d %d\n", t.GetDebitAccountId(), t.GetCreditAccountId(), t.GetAmount(), t.GetAsset(),
+		_, _ = fmt.Fprintf(h, "%q %q %q %q %d %q %d %d\n", t.GetDebitAccountId(), t.GetCreditAccountId(), t.GetAmount(), t.GetAsset(),
 			t.GetCode(), t.GetUserData_128(), t.GetUserData_64(), t.GetUserData_32())
 	}
 	return money.LE(h.Sum(nil))

@@ -57,6 +57,7 @@ type fact struct {
 	asset   uint32 // Engine.assets
 	terms   uint32 // place; 0: none
 	count   uint32 // of movements, where several were added up
+	data32  uint32 // of a movement: what often tells legs apart
 	source  uint16 // Engine.sources; 0: the journal
 	index   uint16 // in the block
 	code    uint16
@@ -213,16 +214,16 @@ func (e *Engine) move(m *Movement) {
 	}
 	for _, flow := range e.claimants(m.Code) {
 		f := e.flows[flow]
-		if !f.claims(&e.v) {
-			continue
-		}
+		e.v.err = nil
+		claimed := f.claims(&e.v)
 		if e.v.err != nil {
-			e.failed(f, m.UserData128, e.v.err)
-			e.v.err = nil
-			continue
+			e.failed(f, m, e.v.err)
+			claimed = true // not safe, and not another flow's either
 		}
-		e.take(flow, m, asset)
-		return
+		if claimed {
+			e.take(flow, m, asset)
+			return
+		}
 	}
 	u := e.uncovered[m.Code]
 	u.movements++
@@ -262,7 +263,7 @@ func (e *Engine) take(flow uint16, m *Movement, asset uint32) {
 	i := e.open(flow, key)
 	one := fact{
 		kind: factKind(m.Phase), id: m.Transfer, debit: m.Debit, credit: m.Credit, ref: m.Reservation, amount: m.Amount,
-		seq: m.Seq, time: m.Time, asset: asset, code: m.Code, index: uint16(m.Index), count: 1, leg: e.legOf(f, i, m), //nolint:gosec // G115: below 2^14
+		seq: m.Seq, time: m.Time, asset: asset, code: m.Code, index: uint16(m.Index), count: 1, data32: m.UserData32, leg: e.legOf(f, i, m), //nolint:gosec // G115: below 2^14
 	}
 	e.add(i, &one)
 	if m.Phase == books.Capture && !m.Freed.IsZero() { // what it leaves over is released with it
@@ -283,10 +284,17 @@ func (e *Engine) legOf(f *Flow, i uint32, m *Movement) int8 {
 			p = one.next
 		}
 	}
+	e.v.err = nil
 	for n := range f.legs {
-		if f.legs[n].when == nil || f.legs[n].when(&e.v) {
-			return int8(n) //nolint:gosec // G115: up to 8
+		if f.legs[n].when != nil && !f.legs[n].when(&e.v) {
+			continue
 		}
+		if e.v.err == nil {
+			return int8(n)
+		}
+	}
+	if e.v.err != nil {
+		e.failed(f, m, e.v.err)
 	}
 	return -1
 }

@@ -184,7 +184,7 @@ func merged(list []fact) []fact {
 
 func (p *packer) fact(e *Engine, f *fact) {
 	p.b = append(p.b, byte(f.kind), byte(f.leg), byte(f.outcome), f.flags) //nolint:gosec // G115: -1 to 7, and back
-	for _, v := range []uint64{uint64(f.source), uint64(f.index), uint64(f.code), uint64(f.asset), uint64(f.count), f.seq, f.amount.Lo, f.amount.Hi} {
+	for _, v := range []uint64{uint64(f.source), uint64(f.index), uint64(f.code), uint64(f.asset), uint64(f.count), uint64(f.data32), f.seq, f.amount.Lo, f.amount.Hi} {
 		p.u(v)
 	}
 	p.difference(f.time)
@@ -226,7 +226,7 @@ func (e *Engine) reopen(i uint32, state []byte) error {
 	if size := u.u(); size > 0 && size <= maxText {
 		c.text = e.texts.take()
 		t := e.texts.at(c.text)
-		t.size = uint8(size) //nolint:gosec // G115: up to 64
+		t.size = uint8(size)
 		copy(t.text[:], u.take(int(size)))
 	} else if size > maxText {
 		return errClosed
@@ -235,7 +235,11 @@ func (e *Engine) reopen(i uint32, state []byte) error {
 	n := u.u()
 	for ; n > 0 && !u.bad; n-- {
 		one, terms := u.fact()
-		if u.bad || int(one.asset) >= len(e.assets) || int(one.source) >= max(len(e.sources), len(e.flows)) {
+		places := len(e.sources)
+		if one.kind == factRefund {
+			places = len(e.flows)
+		}
+		if u.bad || int(one.asset) >= len(e.assets) || int(one.source) >= places || int(one.leg) >= len(e.flows[c.flow].legs) {
 			return errClosed
 		}
 		kept := e.add(i, &one)
@@ -326,12 +330,12 @@ func (u *unpacker) id() (id ID) {
 
 func (u *unpacker) fact() (f fact, terms termValues) {
 	f.kind, f.leg, f.outcome, f.flags = factKind(u.byte()), int8(u.byte()), Outcome(u.byte()), u.byte() //nolint:gosec // G115: as it was written
-	var v [8]uint64
+	var v [9]uint64
 	for n := range v {
 		v[n] = u.u()
 	}
-	f.source, f.index, f.code, f.asset, f.count = uint16(v[0]), uint16(v[1]), uint16(v[2]), uint32(v[3]), uint32(v[4]) //nolint:gosec // G115: as they were written
-	f.seq, f.amount = v[5], Amount{Lo: v[6], Hi: v[7]}
+	f.source, f.index, f.code, f.asset, f.count, f.data32 = uint16(v[0]), uint16(v[1]), uint16(v[2]), uint32(v[3]), uint32(v[4]), uint32(v[5]) //nolint:gosec // G115: as they were written
+	f.seq, f.amount = v[6], Amount{Lo: v[7], Hi: v[8]}
 	u.time += uint64(u.signed()) //nolint:gosec // G115: wraps, and back
 	f.time = u.time
 	f.id, f.debit, f.credit, f.ref = u.id(), u.id(), u.id(), u.id()

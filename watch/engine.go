@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/sterlingrun/sterling/watch/internal/books"
@@ -83,6 +84,7 @@ type Engine struct {
 	causes        map[causeKey]ID
 	causeOrder    []causeKey
 	journalRoot   ID // the finding that broke the chain
+	blockRoot     ID // the first finding of the block that is being taken
 	blockGap      ID // of blocks that came too early
 	spent         budget
 
@@ -97,7 +99,6 @@ type Engine struct {
 	uncovered  map[uint16]uncovered
 	watched    map[ID]*watchedAccount
 	watchOrder []ID
-	touched    []touch
 	sums       breakSums
 
 	v       vars
@@ -164,10 +165,10 @@ func newEngine(o Options, b bookkeeper) (*Engine, error) {
 		if _, twice := e.flowIndex[f.Name]; twice {
 			return nil, fmt.Errorf("%w: two flows are named %s", ErrOptions, f.Name)
 		}
-		e.flowIndex[f.Name] = uint16(i) //nolint:gosec // G115: up to 256
+		e.flowIndex[f.Name] = uint16(i)
 	}
 	for i, f := range o.Flows {
-		if err := e.bind(uint16(i), f); err != nil { //nolint:gosec // G115: up to 256
+		if err := e.bind(uint16(i), f); err != nil {
 			return nil, err
 		}
 	}
@@ -238,6 +239,7 @@ func (e *Engine) file(i uint16, f *Flow) {
 			e.byCode[code] = append([]uint16{}, e.anyCode...)
 		}
 		e.byCode[code] = append(e.byCode[code], i)
+		slices.Sort(e.byCode[code])
 	}
 }
 
@@ -245,6 +247,7 @@ func (e *Engine) file(i uint16, f *Flow) {
 // to raw. What is wrong with it, up to bytes that are no block, is a break; a block that was taken already is left out.
 // After a break of the chain no further block is taken, since nothing after it is proven.
 func (e *Engine) Block(raw []byte) {
+	e.blockRoot = ID{}
 	if e.books.Apply(raw, e.move, e.found) && !e.blockGap.IsZero() {
 		e.mend(e.blockGap, "the missing block came")
 		e.blockGap = ID{}
@@ -270,10 +273,13 @@ func (e *Engine) found(f *books.Finding) {
 		class: Class(f.Class), key: f.Transfer, cause: fmt.Sprintf("%d %d", f.Seq, f.Index), happened: max(f.Time, 1), risk: f.Amount, asset: asset,
 		summary: f.Summary, accounts: append([]ID(nil), f.Accounts...), evidence: []Evidence{ev}, group: e.journalRoot,
 	}
-	if root, ok := e.causes[causeKey{seq: f.Seq}]; ok && b.group.IsZero() {
-		b.group = root
+	if f.Index < 0 && b.group.IsZero() { // of the whole block: it follows from what was found in it
+		b.group = e.blockRoot
 	}
 	id := e.report(b)
+	if e.blockRoot.IsZero() {
+		e.blockRoot = id
+	}
 	e.remember(about, id)
 	switch {
 	case b.class == SourceGap:
@@ -319,7 +325,7 @@ func (e *Engine) Tick(now, head, horizon uint64) {
 		journal.through = max(journal.through, e.horizon)
 	}
 	for i := 1; i < len(e.sources); i++ {
-		e.tickSource(uint16(i)) //nolint:gosec // G115: up to 64
+		e.tickSource(uint16(i))
 	}
 	for _, s := range e.sources {
 		for len(s.heap.list) > 0 && s.heap.list[0].at <= s.through {
@@ -369,8 +375,13 @@ func (e *Engine) VisitAccounts(f func(AccountBalance)) {
 func (e *Engine) AssetName(number uint32) string { return e.books.AssetName(number) }
 
 // failed reports a rule that has no value, outside of a case.
-func (e *Engine) failed(f *Flow, key ID, err error) {
-	e.report(breakOf{class: RuleFailed, flow: f.Name, key: key, cause: "transfers", happened: max(e.now, 1), summary: "which movements belong to the flow has no value: " + err.Error()})
+func (e *Engine) failed(f *Flow, m *Movement, err error) {
+	e.report(breakOf{
+		class: RuleFailed, flow: f.Name, key: m.UserData128, cause: "movement " + m.Transfer.String(), happened: max(m.Time, 1), risk: m.Amount, asset: e.v.asset,
+		summary: "whether a movement belongs to the flow, or to which leg, can't be computed: " + err.Error(), accounts: []ID{m.Credit, m.Debit},
+		evidence: []Evidence{{What: "transfer", Source: "journal", Seq: m.Seq, Index: m.Index, Time: m.Time, Fields: []Field{{Name: "id", Value: m.Transfer.String()}, {Name: "amount", Value: money(m.Amount, e.v.asset)}}}},
+	})
+	e.v.err = nil
 }
 
 // retryUnknown judges cases again that wait for an asset of the ledger.

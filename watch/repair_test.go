@@ -20,27 +20,27 @@ func TestSuggestedRepairsMend(t *testing.T) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 100, alice, bob))
-		}, []RepairTransfer{{key(bob), key(alice), count.Of(100), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(bob), key(alice), count.Of(100), 1)}},
 		{"fee left out", func(r *rig) {
 			r.say("orders", order("payment", 1, 60_000, alice, bob))
 			r.block(move(5, 1, 1, 60_000, alice, bob))
-		}, []RepairTransfer{{key(alice), key(feesAccount), count.Of(100), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(alice), key(feesAccount), count.Of(100), 2)}},
 		{"a cent too much", func(r *rig) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 101, alice, bob))
-		}, []RepairTransfer{{key(bob), key(alice), count.Of(1), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(bob), key(alice), count.Of(1), 1)}},
 		{"too little", func(r *rig) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 10, alice, bob))
-		}, []RepairTransfer{{key(alice), key(bob), count.Of(90), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(alice), key(bob), count.Of(90), 1)}},
 		{"to somebody else", func(r *rig) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 100, alice, 103))
-		}, []RepairTransfer{{key(103), key(bob), count.Of(100), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(103), key(bob), count.Of(100), 1)}},
 		{"the wrong way round", func(r *rig) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 100, bob, alice))
-		}, []RepairTransfer{{key(alice), key(bob), count.Of(200), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(alice), key(bob), count.Of(200), 1)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, Options{})
@@ -52,9 +52,9 @@ func TestSuggestedRepairsMend(t *testing.T) {
 				if len(b.Repair) != 1 || b.Repair[0] != c.want[0] {
 					t.Fatalf("repair %+v, want %+v", b.Repair, c.want)
 				}
-				m := Movement{Code: b.Repair[0].Code, UserData128: key(1), Amount: b.Repair[0].Amount, Debit: b.Repair[0].Debit, Credit: b.Repair[0].Credit}
-				if c.name == "fee left out" {
-					m.UserData32 = 2
+				m := Movement{
+					Code: b.Repair[0].Code, UserData128: b.Repair[0].UserData128, UserData32: b.Repair[0].UserData32,
+					Amount: b.Repair[0].Amount, Debit: b.Repair[0].Debit, Credit: b.Repair[0].Credit,
 				}
 				r.block(m)
 			}
@@ -70,6 +70,10 @@ func TestSuggestedRepairsMend(t *testing.T) {
 			}
 		})
 	}
+}
+
+func mending(debit, credit ID, amount Amount, leg uint32) RepairTransfer {
+	return RepairTransfer{Debit: debit, Credit: credit, Amount: amount, Asset: "CNY/2", Code: 5, UserData128: key(1), UserData32: leg}
 }
 
 func TestLateEffectsMend(t *testing.T) {

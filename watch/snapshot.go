@@ -207,7 +207,7 @@ func (c *coder) fact(f *fact) {
 	for _, v := range []*uint64{&f.seq, &f.time, &f.hash} {
 		c.u64(v)
 	}
-	for _, v := range []*uint32{&f.next, &f.asset, &f.terms, &f.count} {
+	for _, v := range []*uint32{&f.next, &f.asset, &f.terms, &f.count, &f.data32} {
 		c.u32(v)
 	}
 	for _, v := range []*uint16{&f.source, &f.index, &f.code} {
@@ -312,7 +312,6 @@ func (e *Engine) codeRest(c *coder) {
 		})
 		e.watched[*id] = w
 	})
-	codeList(c, &e.touched, many, func(t *touch) { c.id(&t.account); c.u64(&t.time) })
 	c.u64(&e.spent.minute)
 	c.integer(&e.spent.accounts)
 	assets := slices.Sorted(maps.Keys(e.spent.amount))

@@ -296,17 +296,16 @@ func (e *Engine) flowName(name string) string {
 	return ""
 }
 
-// clockOf judges the times of an observation: what lies in the future counts as now, and what a source tells about a
-// time that it had promised to be complete counts as told late. Both are breaks, one a minute.
-func (e *Engine) clockOf(s *source, o *Observation) (moment uint64) {
-	moment = o.Time
+// clockOf judges the times of an observation: what lies in the future counts as now, which is a break, and what a source
+// tells about a time that it had promised to be complete counts as told late, which is one unless it was told before.
+func (e *Engine) clockOf(s *source, o *Observation) (moment uint64, late bool) {
+	moment = min(o.Time, 1<<62)
 	switch {
 	case e.now != 0 && o.Time > e.now+clockSkew:
 		e.clockBreak(s, o.Time, fmt.Sprintf("the clock of source %s is %v ahead", s.name, apartOf(o.Time, e.now)))
 		moment = e.now
 	case s.promised != 0 && o.Kind != Heartbeat && o.Time+clockSkew < s.promised && len(s.holes) == 0:
-		e.clockBreak(s, o.Time, fmt.Sprintf("source %s tells %v late of a time that it had promised to be complete", s.name, apartOf(s.promised, o.Time)))
-		moment = s.promised
+		moment, late = s.promised, true
 	}
 	switch {
 	case o.Through <= s.promised:
@@ -315,11 +314,16 @@ func (e *Engine) clockOf(s *source, o *Observation) (moment uint64) {
 	default:
 		s.promised = o.Through
 	}
-	return max(moment, 1)
+	return max(moment, 1), late
+}
+
+// tellsLate reports an observation that breaks its source's promise.
+func (e *Engine) tellsLate(s *source, o *Observation, moment uint64) {
+	e.clockBreak(s, o.Time, fmt.Sprintf("source %s tells %v late of a time that it had promised to be complete", s.name, apartOf(moment, o.Time)))
 }
 
 func apartOf(a, b uint64) time.Duration {
-	return time.Duration(min(a-b, yearNs)).Round(time.Millisecond) //nolint:gosec // G115: bounded
+	return time.Duration(min(a-b, yearNs)).Round(time.Millisecond)
 }
 
 func (e *Engine) clockBreak(s *source, at uint64, summary string) {
@@ -338,7 +342,7 @@ func stamp(at uint64) string {
 	if at > 1<<62 {
 		return fmt.Sprint(at)
 	}
-	return time.Unix(0, int64(at)).UTC().Format("2006-01-02 15:04:05.000") //nolint:gosec // G115: checked
+	return time.Unix(0, int64(at)).UTC().Format("2006-01-02 15:04:05.000")
 }
 
 // awayAfter is the time between two ticks from which on nobody listened: the watch, or the machine, stood still.
@@ -363,6 +367,7 @@ func (e *Engine) tickSource(i uint16) {
 		e.skip(i)
 	}
 	if len(s.holes) == 0 && len(s.waiting) == 0 {
+		s.promised = min(s.promised, e.now+clockSkew) // a promise from before the first tick had nothing to be held against
 		s.through = max(s.through, s.promised)
 	}
 	if minute := e.now/minuteNs + 1; s.clockSaid != 0 && minute > s.clockSaid+1 {

@@ -95,6 +95,9 @@ func (s *session) showStatus(p *watchv1.GetProofResponse, follow bool) error {
 	if p.GetReason() != "" {
 		s.printf("held up by    %s\n", p.GetReason())
 	}
+	if names := unproven(p.GetFlows()); names != "" {
+		s.printf("not proven    %s\n", names)
+	}
 	s.printf("open breaks   %d%s\n", p.GetOpenBreaks(), atRiskText(p))
 	s.printf("recomputed    block %d of %d, %d events, %d open cases\n", p.GetAppliedSeq(), p.GetHeadSeq(), p.GetEvents(), p.GetOpenKeys())
 	if p.GetDryRun() {
@@ -102,6 +105,17 @@ func (s *session) showStatus(p *watchv1.GetProofResponse, follow bool) error {
 	}
 	s.printf("\n")
 	return s.print(nil, flowHead, flowRows(p.GetFlows()))
+}
+
+// unproven names what the proof does not cover: nobody must take it for safe.
+func unproven(flows []*watchv1.FlowProof) string {
+	var names []string
+	for _, x := range flows {
+		if !x.GetProven() {
+			names = append(names, x.GetFlow())
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // proofText is the moment of a proof, and how old it is.

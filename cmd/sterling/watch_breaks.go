@@ -55,8 +55,8 @@ every break in any state, also those that follow from another.`,
 func (s *session) breaks(ctx context.Context, r *watchv1.ListBreaksRequest, limit int) error {
 	all := &watchv1.ListBreaksResponse{}
 	for {
-		const most = 1000 // of a page
-		r.Limit = uint32(min(most, limit-len(all.GetBreaks())))
+		const most = 1000                                       // of a page
+		r.Limit = uint32(min(most, limit-len(all.GetBreaks()))) //nolint:gosec // up to 1,000
 		bounded, cancel := s.call(ctx)
 		page, err := s.client.Watch().ListBreaks(bounded, r)
 		cancel()

@@ -225,7 +225,7 @@ func (t *teller) salary() {
 	first := t.customer()
 	for i := range min(5+t.random.IntN(16), b.customers) {
 		line := t.move(Employer, employer, Customer, (first+i)%b.customers, t.amount(4_000_00, 30_000_00)/100*100)
-		line.UserData_128 = t.key(uint64(i) + 1) //nolint:gosec // G115: i ≥ 0
+		line.UserData_128 = t.key(uint64(i) + 1)
 		transfers = append(transfers, line)
 	}
 	t.step(Salary, 0, transfers...).order(transfers...)

@@ -75,7 +75,7 @@ func TestTheWatchProvesTheBank(t *testing.T) {
 	if moved < 10 {
 		t.Errorf("safe_through rose %d times in %v", moved, c.Duration)
 	}
-	ended := uint64(time.Now().UnixNano()) //nolint:gosec // G115: after 1970
+	ended := uint64(time.Now().UnixNano())
 	for {
 		p := proof(t, c.Client)
 		if p.GetAppliedSeq() == p.GetHeadSeq() && p.GetSafeThrough()+uint64(2*time.Second) > ended {
@@ -84,7 +84,7 @@ func TestTheWatchProvesTheBank(t *testing.T) {
 		select {
 		case <-time.After(20 * time.Millisecond): // the watch has a clock of its own
 		case <-t.Context().Done():
-			t.Fatalf("safe through %v: %s", time.Unix(0, int64(p.GetSafeThrough())), p.GetReason()) //nolint:gosec // G115: until 2262
+			t.Fatalf("safe through %v: %s", time.Unix(0, int64(p.GetSafeThrough())), p.GetReason())
 		}
 	}
 	for _, f := range proof(t, c.Client).GetFlows() {

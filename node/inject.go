@@ -135,7 +135,7 @@ func (x *injector) pass(source string, first uint64, list []watch.Observation) b
 		x.told[source] = told
 	}
 	for i := range list {
-		seq := first + uint64(i) //nolint:gosec // G115: i ≥ 0
+		seq := first + uint64(i)
 		if list[i].Kind != watch.Heartbeat {
 			continue
 		}

@@ -204,12 +204,18 @@ func termFaults() []Fault {
 		{watch.LoanTwice, "a loan of 1,000.00 was paid out twice", 0, lent(2)},
 		{watch.ContractPrice, "a loan of 1,000.00 was paid out, and its contract is about 1,100.00", 0, lent(1, watch.Term{Name: "principal", Value: 1_100_00})},
 		{watch.WrongInterest, "an instalment of 100.00 cost interest of 3.00 instead of 2.00", 0, repaid(3_00, watch.Term{Name: "interest", Value: 2_00})},
-		{watch.DayCount, "interest was reckoned for 31 days instead of 30", 0, repaid(2_00, watch.Term{Name: "days", Value: 31},
-			watch.Term{Name: "from_day", Value: 100}, watch.Term{Name: "interest", Value: 2_00}, watch.Term{Name: "until_day", Value: 130})},
-		{watch.AllocationMismatch, "principal and interest of an instalment are not what the customer repaid", 0,
-			repaid(2_00, watch.Term{Name: "interest", Value: 2_00}, watch.Term{Name: "total", Value: 103_00})},
-		{watch.ScheduleOff, "the schedule of a loan leaves 0.05 after its last instalment", 0,
-			repaid(2_00, watch.Term{Name: "interest", Value: 2_00}, watch.Term{Name: "left_after_last", Value: 5})},
+		{
+			watch.DayCount, "interest was reckoned for 31 days instead of 30", 0,
+			repaid(2_00, watch.Term{Name: "days", Value: 31}, watch.Term{Name: "from_day", Value: 100}, watch.Term{Name: "interest", Value: 2_00}, watch.Term{Name: "until_day", Value: 130}),
+		},
+		{
+			watch.AllocationMismatch, "principal and interest of an instalment are not what the customer repaid", 0,
+			repaid(2_00, watch.Term{Name: "interest", Value: 2_00}, watch.Term{Name: "total", Value: 103_00}),
+		},
+		{
+			watch.ScheduleOff, "the schedule of a loan leaves 0.05 after its last instalment", 0,
+			repaid(2_00, watch.Term{Name: "interest", Value: 2_00}, watch.Term{Name: "left_after_last", Value: 5}),
+		},
 	}
 }
 

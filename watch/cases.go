@@ -251,10 +251,8 @@ func (e *Engine) take(flow uint16, m *Movement, asset uint32) {
 	switch f.keyedBy {
 	case keyUserData64:
 		key = count.IDOf(count.Of(m.UserData64))
-	case keyTransfer:
-		key = m.Transfer
-	case keyReservation:
-		key = m.Reservation
+	case keyTransfer, keyReservation:
+		key = m.Reservation // of what is no reservation's end: zero
 	case keyUserData128:
 	}
 	if key.IsZero() {

@@ -17,6 +17,8 @@ const (
 	maxClosed     = 512
 	digestSize    = 16
 	maxKeptBreaks = 6
+	dictionary    = 24 // ids of one key that are written once
+	closedPage    = 128
 	arenaSize     = 64 << 10
 )
 
@@ -34,7 +36,13 @@ func (e *Engine) close(i uint32, j *judgement) {
 	}
 	c := e.cases.at(i)
 	k := caseKey{c.key, c.flow}
-	e.emit(Effect{Kind: KeyClosed, Closed: &Closed{Flow: j.f.Name, Key: c.key, State: state}, Who: whoWatch})
+	if len(e.closings) == 0 {
+		e.closings = make([]Closed, closedPage)
+	}
+	closing := &e.closings[0]
+	e.closings = e.closings[1:]
+	*closing = Closed{Flow: j.f.Name, Key: c.key, State: state}
+	e.emit(Effect{Kind: KeyClosed, Closed: closing, Who: whoWatch})
 	e.leaving[k] = state
 	for _, b := range e.ofCase[i] {
 		delete(e.breaks, b.ID)
@@ -98,7 +106,8 @@ func digestOf(f *Flow, key ID, body []byte) [sha256.Size]byte {
 // packer writes ids by a dictionary and times as differences.
 type packer struct {
 	b     []byte
-	known []ID
+	known [dictionary]ID
+	size  int
 	time  uint64
 }
 
@@ -106,19 +115,22 @@ func (p *packer) u(v uint64)           { p.b = binary.AppendUvarint(p.b, v) }
 func (p *packer) difference(at uint64) { p.b = binary.AppendVarint(p.b, int64(at-p.time)); p.time = at } //nolint:gosec // G115: wraps, and back
 
 func (p *packer) id(id ID) {
-	for n, known := range p.known {
-		if known == id {
-			p.u(uint64(n) + 2)
-			return
-		}
-	}
 	if id.IsZero() {
 		p.u(0)
 		return
 	}
+	for n := range p.size {
+		if p.known[n] == id {
+			p.u(uint64(n) + 2)
+			return
+		}
+	}
 	p.u(1)
 	p.b = append(p.b, id[:]...)
-	p.known = append(p.known, id)
+	if p.size < dictionary {
+		p.known[p.size] = id
+		p.size++
+	}
 }
 
 func (e *Engine) packFacts(dst []byte, i uint32, merge bool) []byte {
@@ -319,7 +331,9 @@ func (u *unpacker) id() (id ID) {
 	case n == 0:
 	case n == 1:
 		copy(id[:], u.take(len(id)))
-		u.known = append(u.known, id)
+		if len(u.known) < dictionary {
+			u.known = append(u.known, id)
+		}
 	case n-2 < uint64(len(u.known)):
 		id = u.known[n-2]
 	default:

@@ -35,7 +35,7 @@ const (
 	keyUserData128 keyField = iota
 	keyUserData64
 	keyTransfer
-	keyReservation
+	keyReservation // the same: what ends a reservation belongs to it
 )
 
 // owed is a witness that a flow waits for.

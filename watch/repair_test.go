@@ -63,6 +63,9 @@ func TestSuggestedRepairsMend(t *testing.T) {
 			if p := r.e.Proof(); p.Keys != 0 || p.Through != r.now {
 				t.Errorf("after the repair: %+v", p)
 			}
+			if len(r.e.breaks) > 0 || len(r.e.ofCase) > 0 {
+				t.Errorf("%d breaks, of %d cases, stay in memory", len(r.e.breaks), len(r.e.ofCase))
+			}
 			for _, b := range r.breaks {
 				if b.State != Repaired {
 					t.Errorf("state %d", b.State)
@@ -141,7 +144,7 @@ func TestDecisions(t *testing.T) {
 }
 
 func TestDecideAGroup(t *testing.T) {
-	r := newRig(t, Options{})
+	r := newRig(t, Options{StopLoss: StopLoss{Rules: []StopRule{{Freeze: "account"}}, AccountsPerMinute: 10}})
 	r.say("orders", order("card-payment", 1, 10_000, alice, shop))
 	r.block(move(3, 1, 1, 10_000, alice, 999), move(3, 2, 1, 60, 999, feesAccount))
 	r.pass(time.Minute)
@@ -156,6 +159,9 @@ func TestDecideAGroup(t *testing.T) {
 	}
 	if len(r.breaks) < 2 {
 		t.Fatalf("want several breaks of one cause, have %q", r.all())
+	}
+	if len(r.frozen) != 1 || r.frozen[0].Account != key(999) {
+		t.Errorf("a group is frozen for once: %+v", r.frozen)
 	}
 	if p := r.e.Proof(); len(p.AtRisk) != 1 || p.AtRisk[0].Amount != count.Of(10_000) {
 		t.Errorf("a group's money counts once: %+v", p.AtRisk)
@@ -192,6 +198,23 @@ func TestFindingsOfTheJournal(t *testing.T) {
 	r.want("lost_update  4711", "tampered_history  ", "wrong_amount payment 1")
 	if p := r.e.Proof(); p.Through > stands || p.Reason == "" {
 		t.Errorf("proof %d, before %d: %q", p.Through, stands, p.Reason)
+	}
+}
+
+// A refund that is too much because the journal is wrong about its payment follows from that finding.
+func TestRefundOfADamagedPayment(t *testing.T) {
+	r := newRig(t, Options{})
+	r.say("orders", order("card-payment", 1, 100, alice, shop))
+	m := move(3, 1, 1, 100, alice, shop)
+	m.Transfer = key(4711)
+	r.books.findings = []books.Finding{{Class: string(LostUpdate), Seq: r.books.seq + 1, Index: 0, Time: r.now, Transfer: key(4711), Amount: count.Of(1), Asset: 1, Summary: "the amount is another"}}
+	r.block(m, move(3, 2, 1, 1, shop, feesAccount))
+	refund := order("refund", 2, 101, shop, alice)
+	refund.OfKey = key(1)
+	r.say("orders", refund)
+	r.block(move(4, 1, 2, 101, shop, alice), move(4, 2, 2, 1, feesAccount, shop))
+	if a, b := r.find(LostUpdate), r.find(RefundExcess); b.Group != a.ID {
+		t.Errorf("the refund's break is of group %s, want %s", hexOf(b.Group), hexOf(a.ID))
 	}
 }
 

@@ -149,11 +149,11 @@ func (i *watchImportFlags) observe(t *told) error {
 			key = e.Reference
 		}
 		t.observations = append(t.observations, &client.Observation{
-			Kind: watchv1.ObservationKind_OBSERVATION_KIND_STATEMENT_ENTRY, Time: uint64(e.Booked.UnixNano()), Flow: i.flow, //nolint:gosec // G115: after 1970
+			Kind: watchv1.ObservationKind_OBSERVATION_KIND_STATEMENT_ENTRY, Time: uint64(e.Booked.UnixNano()), Flow: i.flow,
 			Key: fitting(key), Id: fitting(id), Amount: e.Amount.String(), Asset: e.Amount.Asset, Text: e.Text,
 		})
 	}
-	end := uint64(through.UnixNano()) //nolint:gosec // G115: after 1970
+	end := uint64(through.UnixNano())
 	last := &client.Observation{Kind: watchv1.ObservationKind_OBSERVATION_KIND_HEARTBEAT, Time: end, Through: end}
 	if i.account != "" && t.Closing != nil {
 		amount := t.Closing.String()

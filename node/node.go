@@ -54,6 +54,7 @@ type Node struct {
 	feed     *feed.Feed
 	sinks    *feed.Runners
 	watch    atomic.Pointer[monitor.Monitor] // nil: it does not run
+	injector *injector                       // nil: this is no demonstration
 	speakers *speaker.Store                  // nil: nobody speaks for a source
 	// watchMetrics are there while the watch is enabled, even if it does not run.
 	watchMetrics *watchMetrics

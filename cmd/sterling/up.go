@@ -37,7 +37,7 @@ JSON over HTTP on one port). The first start makes the data folder and an admin
 token in it. It runs until it is interrupted.`,
 		Example: `  sterling up
   sterling up --data /var/lib/sterling --listen 127.0.0.1:7600
-  sterling up --demo            # and a bank with customers on it`,
+  sterling up --demo            # and a bank with customers on it, all of whose money is proven`,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c, &f) },
 	}
 	c.Flags().StringVar(&f.config, "config", "", "YAML file; flags override it")
@@ -46,7 +46,7 @@ token in it. It runs until it is interrupted.`,
 	c.Flags().BoolVar(&f.exposed, "exposed", false, "allow an address that other machines reach")
 	c.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error")
 	c.Flags().StringVar(&f.format, "log-format", "", "text or json")
-	c.Flags().BoolVar(&f.demo, "demo", false, "run the demo bank on it, gently and without end")
+	c.Flags().BoolVar(&f.demo, "demo", false, "run the demo bank on it, gently and without end; a new folder becomes a demonstration's")
 	return c
 }
 
@@ -78,8 +78,12 @@ func up(c *cobra.Command, f *upFlags) error {
 	logger := newLogger(c.ErrOrStderr(), config.Log)
 	audit.RouteDriverLog(logger)
 	if f.demo {
-		if _, err := node.MarkDemo(config.Data); err != nil {
+		is, err := node.MarkDemo(config.Data)
+		if err != nil {
 			return err
+		}
+		if is && len(config.Watch.StopLoss.Rules) == 0 {
+			config.Watch.StopLoss = node.DemoStopLoss()
 		}
 	}
 	n, err := node.Start(c.Context(), config, logger, recoveryBar(c.ErrOrStderr()))

@@ -12,7 +12,7 @@ import (
 )
 
 // method is one procedure: who may call it, and how its two forms serve it.
-// One of hot, cold and feed is set.
+// One of hot, cold, feed and observe is set.
 type method struct {
 	path       string // /sterling.ledger.v1.LedgerService/CreateTransfers
 	name       string // CreateTransfers
@@ -22,6 +22,7 @@ type method struct {
 	hot        *hot
 	cold       *cold
 	feed       bool // a subscription: see feed.go
+	observe    bool // a stream of observations: see watch_observe.go
 }
 
 // call is one hot call on its way from the decoder to the encoder. It is used

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
+	"github.com/sterlingrun/sterling/proto/gen/sterling/watch/v1/watchv1connect"
 )
 
 func (s *Server) newGRPC() *grpc.Server {
@@ -50,6 +51,8 @@ func (s *Server) newGRPC() *grpc.Server {
 			})
 		case m.feed:
 			desc.Streams = append(desc.Streams, grpc.StreamDesc{StreamName: name, ServerStreams: true, Handler: s.feedHandler(m)})
+		case m.observe:
+			desc.Streams = append(desc.Streams, grpc.StreamDesc{StreamName: name, ServerStreams: true, ClientStreams: true, Handler: s.observeHandler(m)})
 		case m.hot != nil:
 			desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: name, Handler: s.hotHandler(m)})
 		default:
@@ -72,7 +75,8 @@ func splitPath(path string) (service, name string) {
 // rest of a message, or never reads the answer, does not hold a stream for ever.
 func (s *Server) bound(ctx context.Context, info *tap.Info) (context.Context, error) {
 	switch info.FullMethodName {
-	case ledgerv1connect.LedgerServiceCreateTransfersStreamProcedure, ledgerv1connect.FeedServiceSubscribeProcedure:
+	case ledgerv1connect.LedgerServiceCreateTransfersStreamProcedure, ledgerv1connect.FeedServiceSubscribeProcedure,
+		watchv1connect.WatchServiceObserveProcedure:
 		return ctx, nil
 	}
 	limit := wall(s.config.Clock).Add(s.config.Limits.Answer)

@@ -61,8 +61,10 @@ func (s *Server) httpMethod(m *method) http.Handler {
 	switch {
 	case m.feed:
 		rest = s.feedHTTP(m)
+	case m.observe:
+		rest = s.needsGRPC("ObserveBatch")
 	case m.hot != nil && m.hot.readJSON == nil:
-		rest = http.HandlerFunc(s.needsGRPC)
+		rest = s.needsGRPC("CreateTransfers")
 	case m.hot != nil:
 		rest = s.connectHot(m)
 	default:
@@ -102,10 +104,13 @@ func (s *Server) httpMethod(m *method) http.Handler {
 	})
 }
 
-func (s *Server) needsGRPC(w http.ResponseWriter, r *http.Request) {
-	s.refuse(w, r, &fault{
-		code: connect.CodeUnimplemented, reason: ledgerv1.ErrorReason_ERROR_REASON_MALFORMED,
-		message: "this method is a bidirectional stream: call it by gRPC over HTTP/2, or use CreateTransfers",
+// needsGRPC refuses a stream over HTTP/1.1; instead is the method that does without.
+func (s *Server) needsGRPC(instead string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, &fault{
+			code: connect.CodeUnimplemented, reason: ledgerv1.ErrorReason_ERROR_REASON_MALFORMED,
+			message: "this method is a bidirectional stream: call it by gRPC over HTTP/2, or use " + instead,
+		})
 	})
 }
 

@@ -95,6 +95,14 @@ func (c *Cell) ScanAccounts(ctx context.Context, from uint32, reversed bool, vis
 // change nothing, and keep nothing of the state but copies.
 func (c *Cell) Read(ctx context.Context, fn func(*ledger.State)) error { return c.view(ctx, fn) }
 
+// ReadAfter calls fn with the sequence number of a block and the state right after it, and returns once that block is
+// durable: no later block has begun. See Read for what fn may do.
+func (c *Cell) ReadAfter(ctx context.Context, fn func(seq uint64, s *ledger.State)) error {
+	r := &Request{}
+	r.read = func(s *ledger.State) { fn(r.Seq, s) }
+	return c.submit(ctx, r)
+}
+
 // Freezes returns all freezes, or those in force, in the order of creation.
 func (c *Cell) Freezes(ctx context.Context, inForce bool) ([]ledger.Freeze, error) {
 	var list []ledger.Freeze

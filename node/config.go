@@ -37,6 +37,8 @@ type Config struct {
 	Debug        Debug   `yaml:"debug"`
 	// Sinks deliver the change feed to brokers and webhooks.
 	Sinks []Sink `yaml:"sinks"`
+	// Watch proves beside the ledger that no money is lost.
+	Watch Watch `yaml:"watch"`
 
 	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
 	Auth      *Auth         `yaml:"auth"`
@@ -60,7 +62,7 @@ type Log struct {
 func DefaultConfig() Config {
 	return Config{
 		Data: "sterling-data", Listen: "127.0.0.1:7600", Cell: 1, Log: Log{Level: "info", Format: "text"},
-		SnapshotEvents: 6_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(), SegmentBytes: local.DefaultSegmentSize,
+		SnapshotEvents: 6_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(), SegmentBytes: local.DefaultSegmentSize, Watch: defaultWatch(),
 	}
 }
 
@@ -124,6 +126,7 @@ func (c *Config) Check() error {
 		fault("segment_bytes: want 1,048,576 to 17,179,869,184, not %d", c.SegmentBytes)
 	}
 	c.Backup.check(fault)
+	c.Watch.check(fault)
 	if c.Debug.Listen != "" {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)

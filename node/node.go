@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,12 +24,14 @@ import (
 	"github.com/sterlingrun/sterling/api"
 	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/auth/speaker"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/keystore"
 	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/monitor"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -50,6 +53,10 @@ type Node struct {
 	copies   []keyTarget // of the keys, in backups
 	feed     *feed.Feed
 	sinks    *feed.Runners
+	watch    atomic.Pointer[monitor.Monitor] // nil: it does not run
+	speakers *speaker.Store                  // nil: nobody speaks for a source
+	// watchMetrics are there while the watch is enabled, even if it does not run.
+	watchMetrics *watchMetrics
 	// sinkOptions are sinks that are not started yet.
 	sinkOptions []feed.SinkOptions
 	access      access
@@ -74,6 +81,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 		n.openSinks, n.listen, n.startDebug, n.openFolder, n.openKeys,
 		func(ctx context.Context) error { return n.openCell(ctx, progress) },
 		n.applyErasures,
+		n.startWatch,
 		n.serve,
 	} {
 		if err := step(ctx); err != nil {
@@ -134,7 +142,7 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 		// otherwise wait until the runtime takes the processor away, which it does after 10 ms.
 		Yield: runtime.Gosched,
 		Alloc: n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,
-		Progress: progress, Fatal: n.fail, OnBlock: n.feed.OnBlock,
+		Progress: progress, Fatal: n.fail, OnBlock: n.onBlock,
 		AfterSnapshot: debug.FreeOSMemory, // a snapshot under load sets records aside: up to a copy of all accounts
 	})
 	if err != nil {
@@ -162,6 +170,7 @@ func (n *Node) serve(ctx context.Context) error {
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
 		},
 	}
+	n.installWatch(&config)
 	n.access.install(&config)
 	var principals []ledger.Principal
 	if err := n.cell.Read(ctx, func(s *ledger.State) { principals = s.Principals() }); err != nil {
@@ -196,7 +205,9 @@ func (n *Node) fail(err error) { n.once.Do(func() { n.fatal <- err }) }
 func (n *Node) Stop(ctx context.Context) error {
 	err := n.server.Shutdown(ctx)
 	n.listener = nil // closed by the server
-	return errors.Join(err, <-n.serving, n.stopFeed(), n.settle(ctx), n.release())
+	err = errors.Join(err, <-n.serving, n.stopFeed())
+	n.stopWatch()
+	return errors.Join(err, n.settle(ctx), n.release())
 }
 
 // settle ends the cell and makes the index durable as far as the journal is: the next start then knows what has to be
@@ -218,6 +229,7 @@ func (n *Node) release() error {
 	if n.jobs != nil {
 		n.jobs.close()
 	}
+	n.stopWatch()
 	if n.cell != nil {
 		errs = append(errs, n.cell.Close())
 	}

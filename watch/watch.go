@@ -128,6 +128,10 @@ type RepairTransfer struct {
 	Amount        Amount
 	Asset         string
 	Code          uint16
+	// What lets the flow see what it is for: such as the key and the number of the leg.
+	UserData128 ID
+	UserData64  uint64
+	UserData32  uint32
 }
 
 // EffectKind says what an effect is.

@@ -123,7 +123,7 @@ func newConfig() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			config, err := node.LoadConfig(args[0])
 			if err == nil {
-				err = config.Check()
+				err = errors.Join(config.Check(), config.CheckFiles())
 			}
 			if err != nil {
 				return err

@@ -74,6 +74,11 @@ func up(c *cobra.Command, f *upFlags) error {
 		return err
 	}
 	logger := newLogger(c.ErrOrStderr(), config.Log)
+	if f.demo {
+		if _, err := node.MarkDemo(config.Data); err != nil {
+			return err
+		}
+	}
 	n, err := node.Start(c.Context(), config, logger, recoveryBar(c.ErrOrStderr()))
 	if err != nil {
 		return err

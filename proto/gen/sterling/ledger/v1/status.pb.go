@@ -631,6 +631,25 @@ const (
 	// The index is being built from the journal, and can't answer before it is
 	// whole. The message says how far it is. Send again later.
 	ErrorReason_ERROR_REASON_INDEX_BUILDING ErrorReason = 33
+	// The node's configuration has the watch switched off.
+	ErrorReason_ERROR_REASON_WATCH_OFF ErrorReason = 40
+	// The watch takes nothing at the moment; payments go on. Send again later.
+	ErrorReason_ERROR_REASON_WATCH_DOWN ErrorReason = 41
+	// Another caller speaks for the source; nothing was taken.
+	ErrorReason_ERROR_REASON_SOURCE_TAKEN ErrorReason = 42
+	// No flow names the source; nothing was taken.
+	ErrorReason_ERROR_REASON_SOURCE_UNKNOWN ErrorReason = 43
+	// The observations are too far ahead of what was taken, and nothing of them was.
+	// Send what is missing first.
+	ErrorReason_ERROR_REASON_SOURCE_GAP ErrorReason = 44
+	// A sequence number was taken with another content. It is a break, too.
+	ErrorReason_ERROR_REASON_SOURCE_REPEAT ErrorReason = 45
+	// The break has ended, and nothing can be decided about it.
+	ErrorReason_ERROR_REASON_BREAK_ENDED ErrorReason = 46
+	// The watch knows no transfers that would mend the break: give them.
+	ErrorReason_ERROR_REASON_NO_REPAIR ErrorReason = 47
+	// Faults are made in the folder of a demonstration only.
+	ErrorReason_ERROR_REASON_NOT_DEMO ErrorReason = 48
 )
 
 // Enum value maps for ErrorReason.
@@ -655,6 +674,15 @@ var (
 		31: "ERROR_REASON_UNBALANCED",
 		32: "ERROR_REASON_NOT_FOUND",
 		33: "ERROR_REASON_INDEX_BUILDING",
+		40: "ERROR_REASON_WATCH_OFF",
+		41: "ERROR_REASON_WATCH_DOWN",
+		42: "ERROR_REASON_SOURCE_TAKEN",
+		43: "ERROR_REASON_SOURCE_UNKNOWN",
+		44: "ERROR_REASON_SOURCE_GAP",
+		45: "ERROR_REASON_SOURCE_REPEAT",
+		46: "ERROR_REASON_BREAK_ENDED",
+		47: "ERROR_REASON_NO_REPAIR",
+		48: "ERROR_REASON_NOT_DEMO",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":       0,
@@ -676,6 +704,15 @@ var (
 		"ERROR_REASON_UNBALANCED":        31,
 		"ERROR_REASON_NOT_FOUND":         32,
 		"ERROR_REASON_INDEX_BUILDING":    33,
+		"ERROR_REASON_WATCH_OFF":         40,
+		"ERROR_REASON_WATCH_DOWN":        41,
+		"ERROR_REASON_SOURCE_TAKEN":      42,
+		"ERROR_REASON_SOURCE_UNKNOWN":    43,
+		"ERROR_REASON_SOURCE_GAP":        44,
+		"ERROR_REASON_SOURCE_REPEAT":     45,
+		"ERROR_REASON_BREAK_ENDED":       46,
+		"ERROR_REASON_NO_REPAIR":         47,
+		"ERROR_REASON_NOT_DEMO":          48,
 	}
 )
 
@@ -916,7 +953,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
-	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xd2\x04\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xdd\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -937,7 +974,16 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1bERROR_REASON_SUBJECT_ERASED\x10\x1e\x12\x1b\n" +
 	"\x17ERROR_REASON_UNBALANCED\x10\x1f\x12\x1a\n" +
 	"\x16ERROR_REASON_NOT_FOUND\x10 \x12\x1f\n" +
-	"\x1bERROR_REASON_INDEX_BUILDING\x10!BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x1bERROR_REASON_INDEX_BUILDING\x10!\x12\x1a\n" +
+	"\x16ERROR_REASON_WATCH_OFF\x10(\x12\x1b\n" +
+	"\x17ERROR_REASON_WATCH_DOWN\x10)\x12\x1d\n" +
+	"\x19ERROR_REASON_SOURCE_TAKEN\x10*\x12\x1f\n" +
+	"\x1bERROR_REASON_SOURCE_UNKNOWN\x10+\x12\x1b\n" +
+	"\x17ERROR_REASON_SOURCE_GAP\x10,\x12\x1e\n" +
+	"\x1aERROR_REASON_SOURCE_REPEAT\x10-\x12\x1c\n" +
+	"\x18ERROR_REASON_BREAK_ENDED\x10.\x12\x1a\n" +
+	"\x16ERROR_REASON_NO_REPAIR\x10/\x12\x19\n" +
+	"\x15ERROR_REASON_NOT_DEMO\x100BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

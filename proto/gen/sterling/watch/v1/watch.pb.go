@@ -380,9 +380,9 @@ type ObserveRequest struct {
 	// Name of the source: letters, digits, ".", "_", "-", ":", up to 64 bytes.
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	// Sequence number of the first observation; the others follow without gaps. A
-	// source counts from 1.
+	// source counts from 1. Without observations it is not looked at.
 	FirstSeq uint64 `protobuf:"varint,2,opt,name=first_seq,json=firstSeq,proto3" json:"first_seq,omitempty"`
-	// Up to 10,000.
+	// Up to 10,000. None: the answer tells where to go on.
 	Observations  []*Observation `protobuf:"bytes,3,rep,name=observations,proto3" json:"observations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1169,8 +1169,10 @@ type Source struct {
 	Observations uint64 `protobuf:"varint,5,opt,name=observations,proto3" json:"observations,omitempty"`
 	Silent       bool   `protobuf:"varint,6,opt,name=silent,proto3" json:"silent,omitempty"`
 	// Observations wait for these, which are missing.
-	MissingFrom   uint64 `protobuf:"varint,7,opt,name=missing_from,json=missingFrom,proto3" json:"missing_from,omitempty"`
-	MissingTo     uint64 `protobuf:"varint,8,opt,name=missing_to,json=missingTo,proto3" json:"missing_to,omitempty"`
+	MissingFrom uint64 `protobuf:"varint,7,opt,name=missing_from,json=missingFrom,proto3" json:"missing_from,omitempty"`
+	MissingTo   uint64 `protobuf:"varint,8,opt,name=missing_to,json=missingTo,proto3" json:"missing_to,omitempty"`
+	// Name of the caller who speaks for it; empty: nobody does yet.
+	Speaker       string `protobuf:"bytes,9,opt,name=speaker,proto3" json:"speaker,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1261,6 +1263,13 @@ func (x *Source) GetMissingTo() uint64 {
 	return 0
 }
 
+func (x *Source) GetSpeaker() string {
+	if x != nil {
+		return x.Speaker
+	}
+	return ""
+}
+
 type ListSourcesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
@@ -1305,6 +1314,95 @@ func (x *ListSourcesResponse) GetSources() []*Source {
 	return nil
 }
 
+type ReleaseSourceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseSourceRequest) Reset() {
+	*x = ReleaseSourceRequest{}
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseSourceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseSourceRequest) ProtoMessage() {}
+
+func (x *ReleaseSourceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseSourceRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseSourceRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ReleaseSourceRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+type ReleaseSourceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the caller who spoke for it; empty: nobody did.
+	Speaker       string `protobuf:"bytes,1,opt,name=speaker,proto3" json:"speaker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseSourceResponse) Reset() {
+	*x = ReleaseSourceResponse{}
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseSourceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseSourceResponse) ProtoMessage() {}
+
+func (x *ReleaseSourceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseSourceResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseSourceResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReleaseSourceResponse) GetSpeaker() string {
+	if x != nil {
+		return x.Speaker
+	}
+	return ""
+}
+
 type Break struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// u128 in hexadecimal: the same fault has the same id, always.
@@ -1344,7 +1442,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[15]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1454,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[15]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1467,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{15}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Break) GetId() string {
@@ -1524,7 +1622,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[16]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1634,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[16]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1647,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{16}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Evidence) GetWhat() string {
@@ -1606,7 +1704,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[17]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +1716,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[17]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +1729,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{17}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Field) GetName() string {
@@ -1670,7 +1768,7 @@ type StopLoss struct {
 
 func (x *StopLoss) Reset() {
 	*x = StopLoss{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[18]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1780,7 @@ func (x *StopLoss) String() string {
 func (*StopLoss) ProtoMessage() {}
 
 func (x *StopLoss) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[18]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1793,7 @@ func (x *StopLoss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopLoss.ProtoReflect.Descriptor instead.
 func (*StopLoss) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{18}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StopLoss) GetState() string {
@@ -1739,7 +1837,7 @@ type BreakEvent struct {
 
 func (x *BreakEvent) Reset() {
 	*x = BreakEvent{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[19]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +1849,7 @@ func (x *BreakEvent) String() string {
 func (*BreakEvent) ProtoMessage() {}
 
 func (x *BreakEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[19]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +1862,7 @@ func (x *BreakEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakEvent.ProtoReflect.Descriptor instead.
 func (*BreakEvent) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{19}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BreakEvent) GetTime() uint64 {
@@ -1802,13 +1900,17 @@ type RepairTransfer struct {
 	Amount          string                 `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	Asset           string                 `protobuf:"bytes,4,opt,name=asset,proto3" json:"asset,omitempty"`
 	Code            uint32                 `protobuf:"varint,5,opt,name=code,proto3" json:"code,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What lets the flow see what it is for. Empty in a request: the break's key.
+	UserData_128  string `protobuf:"bytes,6,opt,name=user_data_128,json=userData128,proto3" json:"user_data_128,omitempty"`
+	UserData_64   uint64 `protobuf:"varint,7,opt,name=user_data_64,json=userData64,proto3" json:"user_data_64,omitempty"`
+	UserData_32   uint32 `protobuf:"varint,8,opt,name=user_data_32,json=userData32,proto3" json:"user_data_32,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RepairTransfer) Reset() {
 	*x = RepairTransfer{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[20]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +1922,7 @@ func (x *RepairTransfer) String() string {
 func (*RepairTransfer) ProtoMessage() {}
 
 func (x *RepairTransfer) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[20]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +1935,7 @@ func (x *RepairTransfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairTransfer.ProtoReflect.Descriptor instead.
 func (*RepairTransfer) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{20}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RepairTransfer) GetDebitAccountId() string {
@@ -1871,6 +1973,27 @@ func (x *RepairTransfer) GetCode() uint32 {
 	return 0
 }
 
+func (x *RepairTransfer) GetUserData_128() string {
+	if x != nil {
+		return x.UserData_128
+	}
+	return ""
+}
+
+func (x *RepairTransfer) GetUserData_64() uint64 {
+	if x != nil {
+		return x.UserData_64
+	}
+	return 0
+}
+
+func (x *RepairTransfer) GetUserData_32() uint32 {
+	if x != nil {
+		return x.UserData_32
+	}
+	return 0
+}
+
 type ListBreaksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unspecified: all.
@@ -1889,7 +2012,7 @@ type ListBreaksRequest struct {
 
 func (x *ListBreaksRequest) Reset() {
 	*x = ListBreaksRequest{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[21]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +2024,7 @@ func (x *ListBreaksRequest) String() string {
 func (*ListBreaksRequest) ProtoMessage() {}
 
 func (x *ListBreaksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[21]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +2037,7 @@ func (x *ListBreaksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreaksRequest.ProtoReflect.Descriptor instead.
 func (*ListBreaksRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{21}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListBreaksRequest) GetState() BreakState {
@@ -1970,7 +2093,7 @@ type ListBreaksResponse struct {
 
 func (x *ListBreaksResponse) Reset() {
 	*x = ListBreaksResponse{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[22]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1982,7 +2105,7 @@ func (x *ListBreaksResponse) String() string {
 func (*ListBreaksResponse) ProtoMessage() {}
 
 func (x *ListBreaksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[22]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2118,7 @@ func (x *ListBreaksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreaksResponse.ProtoReflect.Descriptor instead.
 func (*ListBreaksResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{22}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListBreaksResponse) GetBreaks() []*Break {
@@ -2021,7 +2144,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[23]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2156,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[23]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2169,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{23}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetBreakRequest) GetId() string {
@@ -2067,7 +2190,7 @@ type GetBreakResponse struct {
 
 func (x *GetBreakResponse) Reset() {
 	*x = GetBreakResponse{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[24]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2202,7 @@ func (x *GetBreakResponse) String() string {
 func (*GetBreakResponse) ProtoMessage() {}
 
 func (x *GetBreakResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[24]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2215,7 @@ func (x *GetBreakResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakResponse.ProtoReflect.Descriptor instead.
 func (*GetBreakResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{24}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetBreakResponse) GetFound() *Break {
@@ -2124,7 +2247,7 @@ type DecideBreakRequest struct {
 
 func (x *DecideBreakRequest) Reset() {
 	*x = DecideBreakRequest{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[25]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2259,7 @@ func (x *DecideBreakRequest) String() string {
 func (*DecideBreakRequest) ProtoMessage() {}
 
 func (x *DecideBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[25]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2272,7 @@ func (x *DecideBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideBreakRequest.ProtoReflect.Descriptor instead.
 func (*DecideBreakRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{25}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DecideBreakRequest) GetId() string {
@@ -2189,7 +2312,7 @@ type DecideBreakResponse struct {
 
 func (x *DecideBreakResponse) Reset() {
 	*x = DecideBreakResponse{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[26]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2324,7 @@ func (x *DecideBreakResponse) String() string {
 func (*DecideBreakResponse) ProtoMessage() {}
 
 func (x *DecideBreakResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[26]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2214,7 +2337,7 @@ func (x *DecideBreakResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecideBreakResponse.ProtoReflect.Descriptor instead.
 func (*DecideBreakResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{26}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DecideBreakResponse) GetFound() *Break {
@@ -2227,7 +2350,8 @@ func (x *DecideBreakResponse) GetFound() *Break {
 type ProposeRepairRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Why   string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	// Up to 64 bytes; required.
+	Why string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
 	// Empty: the transfers that watch suggests.
 	Transfers     []*RepairTransfer `protobuf:"bytes,3,rep,name=transfers,proto3" json:"transfers,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2236,7 +2360,7 @@ type ProposeRepairRequest struct {
 
 func (x *ProposeRepairRequest) Reset() {
 	*x = ProposeRepairRequest{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[27]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2372,7 @@ func (x *ProposeRepairRequest) String() string {
 func (*ProposeRepairRequest) ProtoMessage() {}
 
 func (x *ProposeRepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[27]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2385,7 @@ func (x *ProposeRepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRepairRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRepairRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{27}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ProposeRepairRequest) GetId() string {
@@ -2288,14 +2412,19 @@ func (x *ProposeRepairRequest) GetTransfers() []*RepairTransfer {
 type ProposeRepairResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// To be decided with BooksService.Decide by another person.
-	ProposalId    string `protobuf:"bytes,1,opt,name=proposal_id,json=proposalId,proto3" json:"proposal_id,omitempty"`
+	ProposalId string `protobuf:"bytes,1,opt,name=proposal_id,json=proposalId,proto3" json:"proposal_id,omitempty"`
+	// What is proposed.
+	Transfers []*RepairTransfer `protobuf:"bytes,2,rep,name=transfers,proto3" json:"transfers,omitempty"`
+	// Ids of the transfers, in the same order. They follow from the break's id and
+	// the transfers: however often it is asked for, it is booked once.
+	TransferIds   []string `protobuf:"bytes,3,rep,name=transfer_ids,json=transferIds,proto3" json:"transfer_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ProposeRepairResponse) Reset() {
 	*x = ProposeRepairResponse{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[28]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +2436,7 @@ func (x *ProposeRepairResponse) String() string {
 func (*ProposeRepairResponse) ProtoMessage() {}
 
 func (x *ProposeRepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[28]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +2449,7 @@ func (x *ProposeRepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRepairResponse.ProtoReflect.Descriptor instead.
 func (*ProposeRepairResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{28}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ProposeRepairResponse) GetProposalId() string {
@@ -2328,6 +2457,20 @@ func (x *ProposeRepairResponse) GetProposalId() string {
 		return x.ProposalId
 	}
 	return ""
+}
+
+func (x *ProposeRepairResponse) GetTransfers() []*RepairTransfer {
+	if x != nil {
+		return x.Transfers
+	}
+	return nil
+}
+
+func (x *ProposeRepairResponse) GetTransferIds() []string {
+	if x != nil {
+		return x.TransferIds
+	}
+	return nil
 }
 
 type InjectRequest struct {
@@ -2339,7 +2482,7 @@ type InjectRequest struct {
 
 func (x *InjectRequest) Reset() {
 	*x = InjectRequest{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[29]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2351,7 +2494,7 @@ func (x *InjectRequest) String() string {
 func (*InjectRequest) ProtoMessage() {}
 
 func (x *InjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[29]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2364,7 +2507,7 @@ func (x *InjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InjectRequest.ProtoReflect.Descriptor instead.
 func (*InjectRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{29}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *InjectRequest) GetClass() string {
@@ -2385,7 +2528,7 @@ type InjectResponse struct {
 
 func (x *InjectResponse) Reset() {
 	*x = InjectResponse{}
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[30]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2540,7 @@ func (x *InjectResponse) String() string {
 func (*InjectResponse) ProtoMessage() {}
 
 func (x *InjectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_watch_v1_watch_proto_msgTypes[30]
+	mi := &file_sterling_watch_v1_watch_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2553,7 @@ func (x *InjectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InjectResponse.ProtoReflect.Descriptor instead.
 func (*InjectResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{30}
+	return file_sterling_watch_v1_watch_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *InjectResponse) GetWhat() string {
@@ -2511,7 +2654,7 @@ const file_sterling_watch_v1_watch_proto_rawDesc = "" +
 	"\x11ListFlowsResponse\x122\n" +
 	"\x05flows\x18\x01 \x03(\v2\x1c.sterling.watch.v1.FlowProofR\x05flows\x12 \n" +
 	"\vdefinitions\x18\x02 \x03(\tR\vdefinitions\"\x14\n" +
-	"\x12ListSourcesRequest\"\xf4\x01\n" +
+	"\x12ListSourcesRequest\"\x8e\x02\n" +
 	"\x06Source\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vthrough_seq\x18\x02 \x01(\x04R\n" +
@@ -2522,9 +2665,14 @@ const file_sterling_watch_v1_watch_proto_rawDesc = "" +
 	"\x06silent\x18\x06 \x01(\bR\x06silent\x12!\n" +
 	"\fmissing_from\x18\a \x01(\x04R\vmissingFrom\x12\x1d\n" +
 	"\n" +
-	"missing_to\x18\b \x01(\x04R\tmissingTo\"J\n" +
+	"missing_to\x18\b \x01(\x04R\tmissingTo\x12\x18\n" +
+	"\aspeaker\x18\t \x01(\tR\aspeaker\"J\n" +
 	"\x13ListSourcesResponse\x123\n" +
-	"\asources\x18\x01 \x03(\v2\x19.sterling.watch.v1.SourceR\asources\"\x97\x05\n" +
+	"\asources\x18\x01 \x03(\v2\x19.sterling.watch.v1.SourceR\asources\".\n" +
+	"\x14ReleaseSourceRequest\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\"1\n" +
+	"\x15ReleaseSourceResponse\x12\x18\n" +
+	"\aspeaker\x18\x01 \x01(\tR\aspeaker\"\x97\x05\n" +
 	"\x05Break\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05class\x18\x02 \x01(\tR\x05class\x12\x12\n" +
@@ -2569,13 +2717,18 @@ const file_sterling_watch_v1_watch_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\x04R\x04time\x123\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1d.sterling.watch.v1.BreakStateR\x05state\x12\x10\n" +
 	"\x03who\x18\x03 \x01(\tR\x03who\x12\x10\n" +
-	"\x03why\x18\x04 \x01(\tR\x03why\"\xa8\x01\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"\x90\x02\n" +
 	"\x0eRepairTransfer\x12(\n" +
 	"\x10debit_account_id\x18\x01 \x01(\tR\x0edebitAccountId\x12*\n" +
 	"\x11credit_account_id\x18\x02 \x01(\tR\x0fcreditAccountId\x12\x16\n" +
 	"\x06amount\x18\x03 \x01(\tR\x06amount\x12\x14\n" +
 	"\x05asset\x18\x04 \x01(\tR\x05asset\x12\x12\n" +
-	"\x04code\x18\x05 \x01(\rR\x04code\"\xb4\x01\n" +
+	"\x04code\x18\x05 \x01(\rR\x04code\x12\"\n" +
+	"\ruser_data_128\x18\x06 \x01(\tR\vuserData128\x12 \n" +
+	"\fuser_data_64\x18\a \x01(\x04R\n" +
+	"userData64\x12 \n" +
+	"\fuser_data_32\x18\b \x01(\rR\n" +
+	"userData32\"\xb4\x01\n" +
 	"\x11ListBreaksRequest\x123\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1d.sterling.watch.v1.BreakStateR\x05state\x12\x12\n" +
 	"\x04flow\x18\x02 \x01(\tR\x04flow\x12\x14\n" +
@@ -2601,10 +2754,12 @@ const file_sterling_watch_v1_watch_proto_rawDesc = "" +
 	"\x14ProposeRepairRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03why\x18\x02 \x01(\tR\x03why\x12?\n" +
-	"\ttransfers\x18\x03 \x03(\v2!.sterling.watch.v1.RepairTransferR\ttransfers\"8\n" +
+	"\ttransfers\x18\x03 \x03(\v2!.sterling.watch.v1.RepairTransferR\ttransfers\"\x9c\x01\n" +
 	"\x15ProposeRepairResponse\x12\x1f\n" +
 	"\vproposal_id\x18\x01 \x01(\tR\n" +
-	"proposalId\"%\n" +
+	"proposalId\x12?\n" +
+	"\ttransfers\x18\x02 \x03(\v2!.sterling.watch.v1.RepairTransferR\ttransfers\x12!\n" +
+	"\ftransfer_ids\x18\x03 \x03(\tR\vtransferIds\"%\n" +
 	"\rInjectRequest\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\"6\n" +
 	"\x0eInjectResponse\x12\x12\n" +
@@ -2629,13 +2784,14 @@ const file_sterling_watch_v1_watch_proto_rawDesc = "" +
 	"\x10BREAK_STATE_OPEN\x10\x01\x12\x19\n" +
 	"\x15BREAK_STATE_EXPLAINED\x10\x02\x12\x18\n" +
 	"\x14BREAK_STATE_REPAIRED\x10\x03\x12\x18\n" +
-	"\x14BREAK_STATE_ACCEPTED\x10\x042\x91\a\n" +
+	"\x14BREAK_STATE_ACCEPTED\x10\x042\xf5\a\n" +
 	"\fWatchService\x12T\n" +
 	"\aObserve\x12!.sterling.watch.v1.ObserveRequest\x1a\".sterling.watch.v1.ObserveResponse(\x010\x01\x12_\n" +
 	"\fObserveBatch\x12&.sterling.watch.v1.ObserveBatchRequest\x1a'.sterling.watch.v1.ObserveBatchResponse\x12S\n" +
 	"\bGetProof\x12\".sterling.watch.v1.GetProofRequest\x1a#.sterling.watch.v1.GetProofResponse\x12V\n" +
 	"\tListFlows\x12#.sterling.watch.v1.ListFlowsRequest\x1a$.sterling.watch.v1.ListFlowsResponse\x12\\\n" +
-	"\vListSources\x12%.sterling.watch.v1.ListSourcesRequest\x1a&.sterling.watch.v1.ListSourcesResponse\x12Y\n" +
+	"\vListSources\x12%.sterling.watch.v1.ListSourcesRequest\x1a&.sterling.watch.v1.ListSourcesResponse\x12b\n" +
+	"\rReleaseSource\x12'.sterling.watch.v1.ReleaseSourceRequest\x1a(.sterling.watch.v1.ReleaseSourceResponse\x12Y\n" +
 	"\n" +
 	"ListBreaks\x12$.sterling.watch.v1.ListBreaksRequest\x1a%.sterling.watch.v1.ListBreaksResponse\x12S\n" +
 	"\bGetBreak\x12\".sterling.watch.v1.GetBreakRequest\x1a#.sterling.watch.v1.GetBreakResponse\x12\\\n" +
@@ -2656,7 +2812,7 @@ func file_sterling_watch_v1_watch_proto_rawDescGZIP() []byte {
 }
 
 var file_sterling_watch_v1_watch_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sterling_watch_v1_watch_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_sterling_watch_v1_watch_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_sterling_watch_v1_watch_proto_goTypes = []any{
 	(ObservationKind)(0),          // 0: sterling.watch.v1.ObservationKind
 	(Outcome)(0),                  // 1: sterling.watch.v1.Outcome
@@ -2676,28 +2832,30 @@ var file_sterling_watch_v1_watch_proto_goTypes = []any{
 	(*ListSourcesRequest)(nil),    // 15: sterling.watch.v1.ListSourcesRequest
 	(*Source)(nil),                // 16: sterling.watch.v1.Source
 	(*ListSourcesResponse)(nil),   // 17: sterling.watch.v1.ListSourcesResponse
-	(*Break)(nil),                 // 18: sterling.watch.v1.Break
-	(*Evidence)(nil),              // 19: sterling.watch.v1.Evidence
-	(*Field)(nil),                 // 20: sterling.watch.v1.Field
-	(*StopLoss)(nil),              // 21: sterling.watch.v1.StopLoss
-	(*BreakEvent)(nil),            // 22: sterling.watch.v1.BreakEvent
-	(*RepairTransfer)(nil),        // 23: sterling.watch.v1.RepairTransfer
-	(*ListBreaksRequest)(nil),     // 24: sterling.watch.v1.ListBreaksRequest
-	(*ListBreaksResponse)(nil),    // 25: sterling.watch.v1.ListBreaksResponse
-	(*GetBreakRequest)(nil),       // 26: sterling.watch.v1.GetBreakRequest
-	(*GetBreakResponse)(nil),      // 27: sterling.watch.v1.GetBreakResponse
-	(*DecideBreakRequest)(nil),    // 28: sterling.watch.v1.DecideBreakRequest
-	(*DecideBreakResponse)(nil),   // 29: sterling.watch.v1.DecideBreakResponse
-	(*ProposeRepairRequest)(nil),  // 30: sterling.watch.v1.ProposeRepairRequest
-	(*ProposeRepairResponse)(nil), // 31: sterling.watch.v1.ProposeRepairResponse
-	(*InjectRequest)(nil),         // 32: sterling.watch.v1.InjectRequest
-	(*InjectResponse)(nil),        // 33: sterling.watch.v1.InjectResponse
-	nil,                           // 34: sterling.watch.v1.Observation.TermsEntry
+	(*ReleaseSourceRequest)(nil),  // 18: sterling.watch.v1.ReleaseSourceRequest
+	(*ReleaseSourceResponse)(nil), // 19: sterling.watch.v1.ReleaseSourceResponse
+	(*Break)(nil),                 // 20: sterling.watch.v1.Break
+	(*Evidence)(nil),              // 21: sterling.watch.v1.Evidence
+	(*Field)(nil),                 // 22: sterling.watch.v1.Field
+	(*StopLoss)(nil),              // 23: sterling.watch.v1.StopLoss
+	(*BreakEvent)(nil),            // 24: sterling.watch.v1.BreakEvent
+	(*RepairTransfer)(nil),        // 25: sterling.watch.v1.RepairTransfer
+	(*ListBreaksRequest)(nil),     // 26: sterling.watch.v1.ListBreaksRequest
+	(*ListBreaksResponse)(nil),    // 27: sterling.watch.v1.ListBreaksResponse
+	(*GetBreakRequest)(nil),       // 28: sterling.watch.v1.GetBreakRequest
+	(*GetBreakResponse)(nil),      // 29: sterling.watch.v1.GetBreakResponse
+	(*DecideBreakRequest)(nil),    // 30: sterling.watch.v1.DecideBreakRequest
+	(*DecideBreakResponse)(nil),   // 31: sterling.watch.v1.DecideBreakResponse
+	(*ProposeRepairRequest)(nil),  // 32: sterling.watch.v1.ProposeRepairRequest
+	(*ProposeRepairResponse)(nil), // 33: sterling.watch.v1.ProposeRepairResponse
+	(*InjectRequest)(nil),         // 34: sterling.watch.v1.InjectRequest
+	(*InjectResponse)(nil),        // 35: sterling.watch.v1.InjectResponse
+	nil,                           // 36: sterling.watch.v1.Observation.TermsEntry
 }
 var file_sterling_watch_v1_watch_proto_depIdxs = []int32{
 	0,  // 0: sterling.watch.v1.Observation.kind:type_name -> sterling.watch.v1.ObservationKind
 	1,  // 1: sterling.watch.v1.Observation.outcome:type_name -> sterling.watch.v1.Outcome
-	34, // 2: sterling.watch.v1.Observation.terms:type_name -> sterling.watch.v1.Observation.TermsEntry
+	36, // 2: sterling.watch.v1.Observation.terms:type_name -> sterling.watch.v1.Observation.TermsEntry
 	3,  // 3: sterling.watch.v1.ObserveRequest.observations:type_name -> sterling.watch.v1.Observation
 	4,  // 4: sterling.watch.v1.ObserveBatchRequest.batch:type_name -> sterling.watch.v1.ObserveRequest
 	5,  // 5: sterling.watch.v1.ObserveBatchResponse.result:type_name -> sterling.watch.v1.ObserveResponse
@@ -2707,44 +2865,47 @@ var file_sterling_watch_v1_watch_proto_depIdxs = []int32{
 	12, // 9: sterling.watch.v1.ListFlowsResponse.flows:type_name -> sterling.watch.v1.FlowProof
 	16, // 10: sterling.watch.v1.ListSourcesResponse.sources:type_name -> sterling.watch.v1.Source
 	2,  // 11: sterling.watch.v1.Break.state:type_name -> sterling.watch.v1.BreakState
-	19, // 12: sterling.watch.v1.Break.evidence:type_name -> sterling.watch.v1.Evidence
-	21, // 13: sterling.watch.v1.Break.stop_loss:type_name -> sterling.watch.v1.StopLoss
-	22, // 14: sterling.watch.v1.Break.history:type_name -> sterling.watch.v1.BreakEvent
-	23, // 15: sterling.watch.v1.Break.repair:type_name -> sterling.watch.v1.RepairTransfer
-	20, // 16: sterling.watch.v1.Evidence.fields:type_name -> sterling.watch.v1.Field
+	21, // 12: sterling.watch.v1.Break.evidence:type_name -> sterling.watch.v1.Evidence
+	23, // 13: sterling.watch.v1.Break.stop_loss:type_name -> sterling.watch.v1.StopLoss
+	24, // 14: sterling.watch.v1.Break.history:type_name -> sterling.watch.v1.BreakEvent
+	25, // 15: sterling.watch.v1.Break.repair:type_name -> sterling.watch.v1.RepairTransfer
+	22, // 16: sterling.watch.v1.Evidence.fields:type_name -> sterling.watch.v1.Field
 	2,  // 17: sterling.watch.v1.BreakEvent.state:type_name -> sterling.watch.v1.BreakState
 	2,  // 18: sterling.watch.v1.ListBreaksRequest.state:type_name -> sterling.watch.v1.BreakState
-	18, // 19: sterling.watch.v1.ListBreaksResponse.breaks:type_name -> sterling.watch.v1.Break
-	18, // 20: sterling.watch.v1.GetBreakResponse.found:type_name -> sterling.watch.v1.Break
-	18, // 21: sterling.watch.v1.GetBreakResponse.group:type_name -> sterling.watch.v1.Break
+	20, // 19: sterling.watch.v1.ListBreaksResponse.breaks:type_name -> sterling.watch.v1.Break
+	20, // 20: sterling.watch.v1.GetBreakResponse.found:type_name -> sterling.watch.v1.Break
+	20, // 21: sterling.watch.v1.GetBreakResponse.group:type_name -> sterling.watch.v1.Break
 	2,  // 22: sterling.watch.v1.DecideBreakRequest.state:type_name -> sterling.watch.v1.BreakState
-	18, // 23: sterling.watch.v1.DecideBreakResponse.found:type_name -> sterling.watch.v1.Break
-	23, // 24: sterling.watch.v1.ProposeRepairRequest.transfers:type_name -> sterling.watch.v1.RepairTransfer
-	4,  // 25: sterling.watch.v1.WatchService.Observe:input_type -> sterling.watch.v1.ObserveRequest
-	6,  // 26: sterling.watch.v1.WatchService.ObserveBatch:input_type -> sterling.watch.v1.ObserveBatchRequest
-	8,  // 27: sterling.watch.v1.WatchService.GetProof:input_type -> sterling.watch.v1.GetProofRequest
-	13, // 28: sterling.watch.v1.WatchService.ListFlows:input_type -> sterling.watch.v1.ListFlowsRequest
-	15, // 29: sterling.watch.v1.WatchService.ListSources:input_type -> sterling.watch.v1.ListSourcesRequest
-	24, // 30: sterling.watch.v1.WatchService.ListBreaks:input_type -> sterling.watch.v1.ListBreaksRequest
-	26, // 31: sterling.watch.v1.WatchService.GetBreak:input_type -> sterling.watch.v1.GetBreakRequest
-	28, // 32: sterling.watch.v1.WatchService.DecideBreak:input_type -> sterling.watch.v1.DecideBreakRequest
-	30, // 33: sterling.watch.v1.WatchService.ProposeRepair:input_type -> sterling.watch.v1.ProposeRepairRequest
-	32, // 34: sterling.watch.v1.WatchService.Inject:input_type -> sterling.watch.v1.InjectRequest
-	5,  // 35: sterling.watch.v1.WatchService.Observe:output_type -> sterling.watch.v1.ObserveResponse
-	7,  // 36: sterling.watch.v1.WatchService.ObserveBatch:output_type -> sterling.watch.v1.ObserveBatchResponse
-	9,  // 37: sterling.watch.v1.WatchService.GetProof:output_type -> sterling.watch.v1.GetProofResponse
-	14, // 38: sterling.watch.v1.WatchService.ListFlows:output_type -> sterling.watch.v1.ListFlowsResponse
-	17, // 39: sterling.watch.v1.WatchService.ListSources:output_type -> sterling.watch.v1.ListSourcesResponse
-	25, // 40: sterling.watch.v1.WatchService.ListBreaks:output_type -> sterling.watch.v1.ListBreaksResponse
-	27, // 41: sterling.watch.v1.WatchService.GetBreak:output_type -> sterling.watch.v1.GetBreakResponse
-	29, // 42: sterling.watch.v1.WatchService.DecideBreak:output_type -> sterling.watch.v1.DecideBreakResponse
-	31, // 43: sterling.watch.v1.WatchService.ProposeRepair:output_type -> sterling.watch.v1.ProposeRepairResponse
-	33, // 44: sterling.watch.v1.WatchService.Inject:output_type -> sterling.watch.v1.InjectResponse
-	35, // [35:45] is the sub-list for method output_type
-	25, // [25:35] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	20, // 23: sterling.watch.v1.DecideBreakResponse.found:type_name -> sterling.watch.v1.Break
+	25, // 24: sterling.watch.v1.ProposeRepairRequest.transfers:type_name -> sterling.watch.v1.RepairTransfer
+	25, // 25: sterling.watch.v1.ProposeRepairResponse.transfers:type_name -> sterling.watch.v1.RepairTransfer
+	4,  // 26: sterling.watch.v1.WatchService.Observe:input_type -> sterling.watch.v1.ObserveRequest
+	6,  // 27: sterling.watch.v1.WatchService.ObserveBatch:input_type -> sterling.watch.v1.ObserveBatchRequest
+	8,  // 28: sterling.watch.v1.WatchService.GetProof:input_type -> sterling.watch.v1.GetProofRequest
+	13, // 29: sterling.watch.v1.WatchService.ListFlows:input_type -> sterling.watch.v1.ListFlowsRequest
+	15, // 30: sterling.watch.v1.WatchService.ListSources:input_type -> sterling.watch.v1.ListSourcesRequest
+	18, // 31: sterling.watch.v1.WatchService.ReleaseSource:input_type -> sterling.watch.v1.ReleaseSourceRequest
+	26, // 32: sterling.watch.v1.WatchService.ListBreaks:input_type -> sterling.watch.v1.ListBreaksRequest
+	28, // 33: sterling.watch.v1.WatchService.GetBreak:input_type -> sterling.watch.v1.GetBreakRequest
+	30, // 34: sterling.watch.v1.WatchService.DecideBreak:input_type -> sterling.watch.v1.DecideBreakRequest
+	32, // 35: sterling.watch.v1.WatchService.ProposeRepair:input_type -> sterling.watch.v1.ProposeRepairRequest
+	34, // 36: sterling.watch.v1.WatchService.Inject:input_type -> sterling.watch.v1.InjectRequest
+	5,  // 37: sterling.watch.v1.WatchService.Observe:output_type -> sterling.watch.v1.ObserveResponse
+	7,  // 38: sterling.watch.v1.WatchService.ObserveBatch:output_type -> sterling.watch.v1.ObserveBatchResponse
+	9,  // 39: sterling.watch.v1.WatchService.GetProof:output_type -> sterling.watch.v1.GetProofResponse
+	14, // 40: sterling.watch.v1.WatchService.ListFlows:output_type -> sterling.watch.v1.ListFlowsResponse
+	17, // 41: sterling.watch.v1.WatchService.ListSources:output_type -> sterling.watch.v1.ListSourcesResponse
+	19, // 42: sterling.watch.v1.WatchService.ReleaseSource:output_type -> sterling.watch.v1.ReleaseSourceResponse
+	27, // 43: sterling.watch.v1.WatchService.ListBreaks:output_type -> sterling.watch.v1.ListBreaksResponse
+	29, // 44: sterling.watch.v1.WatchService.GetBreak:output_type -> sterling.watch.v1.GetBreakResponse
+	31, // 45: sterling.watch.v1.WatchService.DecideBreak:output_type -> sterling.watch.v1.DecideBreakResponse
+	33, // 46: sterling.watch.v1.WatchService.ProposeRepair:output_type -> sterling.watch.v1.ProposeRepairResponse
+	35, // 47: sterling.watch.v1.WatchService.Inject:output_type -> sterling.watch.v1.InjectResponse
+	37, // [37:48] is the sub-list for method output_type
+	26, // [26:37] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_sterling_watch_v1_watch_proto_init() }
@@ -2758,7 +2919,7 @@ func file_sterling_watch_v1_watch_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_watch_v1_watch_proto_rawDesc), len(file_sterling_watch_v1_watch_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

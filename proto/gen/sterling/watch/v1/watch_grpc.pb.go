@@ -27,6 +27,7 @@ const (
 	WatchService_GetProof_FullMethodName      = "/sterling.watch.v1.WatchService/GetProof"
 	WatchService_ListFlows_FullMethodName     = "/sterling.watch.v1.WatchService/ListFlows"
 	WatchService_ListSources_FullMethodName   = "/sterling.watch.v1.WatchService/ListSources"
+	WatchService_ReleaseSource_FullMethodName = "/sterling.watch.v1.WatchService/ReleaseSource"
 	WatchService_ListBreaks_FullMethodName    = "/sterling.watch.v1.WatchService/ListBreaks"
 	WatchService_GetBreak_FullMethodName      = "/sterling.watch.v1.WatchService/GetBreak"
 	WatchService_DecideBreak_FullMethodName   = "/sterling.watch.v1.WatchService/DecideBreak"
@@ -41,8 +42,9 @@ const (
 // WatchService takes what witnesses saw and tells what it proves.
 type WatchServiceClient interface {
 	// Observe takes what a source saw, in the source's own dense order, and
-	// answers once it is durable. Sending observations again is harmless. Role:
-	// teller, with a token whose name or scope may speak for the source.
+	// answers once it is durable, in order. Sending observations again is harmless.
+	// The first caller who speaks for a source is the only one who may from then
+	// on, besides admins, until ReleaseSource. Role: teller.
 	Observe(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ObserveRequest, ObserveResponse], error)
 	// ObserveBatch is Observe for one message, for callers without streams.
 	ObserveBatch(ctx context.Context, in *ObserveBatchRequest, opts ...grpc.CallOption) (*ObserveBatchResponse, error)
@@ -53,6 +55,9 @@ type WatchServiceClient interface {
 	ListFlows(ctx context.Context, in *ListFlowsRequest, opts ...grpc.CallOption) (*ListFlowsResponse, error)
 	// ListSources returns the witnesses and how far each has told. Role: reader.
 	ListSources(ctx context.Context, in *ListSourcesRequest, opts ...grpc.CallOption) (*ListSourcesResponse, error)
+	// ReleaseSource lets the next caller speak for a source, such as one whose token
+	// was replaced. Role: operator.
+	ReleaseSource(ctx context.Context, in *ReleaseSourceRequest, opts ...grpc.CallOption) (*ReleaseSourceResponse, error)
 	// ListBreaks returns breaks, newest first. Role: reader.
 	ListBreaks(ctx context.Context, in *ListBreaksRequest, opts ...grpc.CallOption) (*ListBreaksResponse, error)
 	// GetBreak returns a break with its evidence and its history. Role: reader.
@@ -61,7 +66,8 @@ type WatchServiceClient interface {
 	// Role: operator.
 	DecideBreak(ctx context.Context, in *DecideBreakRequest, opts ...grpc.CallOption) (*DecideBreakResponse, error)
 	// ProposeRepair journals a proposal of the transfers that would mend a break;
-	// another person decides on it (BooksService.Decide). Role: operator.
+	// another person decides on it (BooksService.Decide). Asked again with the same
+	// transfers it is the same proposal. Role: operator.
 	ProposeRepair(ctx context.Context, in *ProposeRepairRequest, opts ...grpc.CallOption) (*ProposeRepairResponse, error)
 	// Inject makes one fault of a class in the stream between the ledger and
 	// watch. Only a demonstration's folder takes it. Role: admin.
@@ -129,6 +135,16 @@ func (c *watchServiceClient) ListSources(ctx context.Context, in *ListSourcesReq
 	return out, nil
 }
 
+func (c *watchServiceClient) ReleaseSource(ctx context.Context, in *ReleaseSourceRequest, opts ...grpc.CallOption) (*ReleaseSourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseSourceResponse)
+	err := c.cc.Invoke(ctx, WatchService_ReleaseSource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *watchServiceClient) ListBreaks(ctx context.Context, in *ListBreaksRequest, opts ...grpc.CallOption) (*ListBreaksResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListBreaksResponse)
@@ -186,8 +202,9 @@ func (c *watchServiceClient) Inject(ctx context.Context, in *InjectRequest, opts
 // WatchService takes what witnesses saw and tells what it proves.
 type WatchServiceServer interface {
 	// Observe takes what a source saw, in the source's own dense order, and
-	// answers once it is durable. Sending observations again is harmless. Role:
-	// teller, with a token whose name or scope may speak for the source.
+	// answers once it is durable, in order. Sending observations again is harmless.
+	// The first caller who speaks for a source is the only one who may from then
+	// on, besides admins, until ReleaseSource. Role: teller.
 	Observe(grpc.BidiStreamingServer[ObserveRequest, ObserveResponse]) error
 	// ObserveBatch is Observe for one message, for callers without streams.
 	ObserveBatch(context.Context, *ObserveBatchRequest) (*ObserveBatchResponse, error)
@@ -198,6 +215,9 @@ type WatchServiceServer interface {
 	ListFlows(context.Context, *ListFlowsRequest) (*ListFlowsResponse, error)
 	// ListSources returns the witnesses and how far each has told. Role: reader.
 	ListSources(context.Context, *ListSourcesRequest) (*ListSourcesResponse, error)
+	// ReleaseSource lets the next caller speak for a source, such as one whose token
+	// was replaced. Role: operator.
+	ReleaseSource(context.Context, *ReleaseSourceRequest) (*ReleaseSourceResponse, error)
 	// ListBreaks returns breaks, newest first. Role: reader.
 	ListBreaks(context.Context, *ListBreaksRequest) (*ListBreaksResponse, error)
 	// GetBreak returns a break with its evidence and its history. Role: reader.
@@ -206,7 +226,8 @@ type WatchServiceServer interface {
 	// Role: operator.
 	DecideBreak(context.Context, *DecideBreakRequest) (*DecideBreakResponse, error)
 	// ProposeRepair journals a proposal of the transfers that would mend a break;
-	// another person decides on it (BooksService.Decide). Role: operator.
+	// another person decides on it (BooksService.Decide). Asked again with the same
+	// transfers it is the same proposal. Role: operator.
 	ProposeRepair(context.Context, *ProposeRepairRequest) (*ProposeRepairResponse, error)
 	// Inject makes one fault of a class in the stream between the ledger and
 	// watch. Only a demonstration's folder takes it. Role: admin.
@@ -235,6 +256,9 @@ func (UnimplementedWatchServiceServer) ListFlows(context.Context, *ListFlowsRequ
 }
 func (UnimplementedWatchServiceServer) ListSources(context.Context, *ListSourcesRequest) (*ListSourcesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSources not implemented")
+}
+func (UnimplementedWatchServiceServer) ReleaseSource(context.Context, *ReleaseSourceRequest) (*ReleaseSourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseSource not implemented")
 }
 func (UnimplementedWatchServiceServer) ListBreaks(context.Context, *ListBreaksRequest) (*ListBreaksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListBreaks not implemented")
@@ -351,6 +375,24 @@ func _WatchService_ListSources_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WatchService_ReleaseSource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseSourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WatchServiceServer).ReleaseSource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WatchService_ReleaseSource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WatchServiceServer).ReleaseSource(ctx, req.(*ReleaseSourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _WatchService_ListBreaks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListBreaksRequest)
 	if err := dec(in); err != nil {
@@ -463,6 +505,10 @@ var WatchService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSources",
 			Handler:    _WatchService_ListSources_Handler,
+		},
+		{
+			MethodName: "ReleaseSource",
+			Handler:    _WatchService_ReleaseSource_Handler,
 		},
 		{
 			MethodName: "ListBreaks",

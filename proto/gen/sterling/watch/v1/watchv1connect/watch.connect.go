@@ -48,6 +48,9 @@ const (
 	// WatchServiceListSourcesProcedure is the fully-qualified name of the WatchService's ListSources
 	// RPC.
 	WatchServiceListSourcesProcedure = "/sterling.watch.v1.WatchService/ListSources"
+	// WatchServiceReleaseSourceProcedure is the fully-qualified name of the WatchService's
+	// ReleaseSource RPC.
+	WatchServiceReleaseSourceProcedure = "/sterling.watch.v1.WatchService/ReleaseSource"
 	// WatchServiceListBreaksProcedure is the fully-qualified name of the WatchService's ListBreaks RPC.
 	WatchServiceListBreaksProcedure = "/sterling.watch.v1.WatchService/ListBreaks"
 	// WatchServiceGetBreakProcedure is the fully-qualified name of the WatchService's GetBreak RPC.
@@ -65,8 +68,9 @@ const (
 // WatchServiceClient is a client for the sterling.watch.v1.WatchService service.
 type WatchServiceClient interface {
 	// Observe takes what a source saw, in the source's own dense order, and
-	// answers once it is durable. Sending observations again is harmless. Role:
-	// teller, with a token whose name or scope may speak for the source.
+	// answers once it is durable, in order. Sending observations again is harmless.
+	// The first caller who speaks for a source is the only one who may from then
+	// on, besides admins, until ReleaseSource. Role: teller.
 	Observe(context.Context) *connect.BidiStreamForClient[v1.ObserveRequest, v1.ObserveResponse]
 	// ObserveBatch is Observe for one message, for callers without streams.
 	ObserveBatch(context.Context, *connect.Request[v1.ObserveBatchRequest]) (*connect.Response[v1.ObserveBatchResponse], error)
@@ -77,6 +81,9 @@ type WatchServiceClient interface {
 	ListFlows(context.Context, *connect.Request[v1.ListFlowsRequest]) (*connect.Response[v1.ListFlowsResponse], error)
 	// ListSources returns the witnesses and how far each has told. Role: reader.
 	ListSources(context.Context, *connect.Request[v1.ListSourcesRequest]) (*connect.Response[v1.ListSourcesResponse], error)
+	// ReleaseSource lets the next caller speak for a source, such as one whose token
+	// was replaced. Role: operator.
+	ReleaseSource(context.Context, *connect.Request[v1.ReleaseSourceRequest]) (*connect.Response[v1.ReleaseSourceResponse], error)
 	// ListBreaks returns breaks, newest first. Role: reader.
 	ListBreaks(context.Context, *connect.Request[v1.ListBreaksRequest]) (*connect.Response[v1.ListBreaksResponse], error)
 	// GetBreak returns a break with its evidence and its history. Role: reader.
@@ -85,7 +92,8 @@ type WatchServiceClient interface {
 	// Role: operator.
 	DecideBreak(context.Context, *connect.Request[v1.DecideBreakRequest]) (*connect.Response[v1.DecideBreakResponse], error)
 	// ProposeRepair journals a proposal of the transfers that would mend a break;
-	// another person decides on it (BooksService.Decide). Role: operator.
+	// another person decides on it (BooksService.Decide). Asked again with the same
+	// transfers it is the same proposal. Role: operator.
 	ProposeRepair(context.Context, *connect.Request[v1.ProposeRepairRequest]) (*connect.Response[v1.ProposeRepairResponse], error)
 	// Inject makes one fault of a class in the stream between the ledger and
 	// watch. Only a demonstration's folder takes it. Role: admin.
@@ -133,6 +141,12 @@ func NewWatchServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(watchServiceMethods.ByName("ListSources")),
 			connect.WithClientOptions(opts...),
 		),
+		releaseSource: connect.NewClient[v1.ReleaseSourceRequest, v1.ReleaseSourceResponse](
+			httpClient,
+			baseURL+WatchServiceReleaseSourceProcedure,
+			connect.WithSchema(watchServiceMethods.ByName("ReleaseSource")),
+			connect.WithClientOptions(opts...),
+		),
 		listBreaks: connect.NewClient[v1.ListBreaksRequest, v1.ListBreaksResponse](
 			httpClient,
 			baseURL+WatchServiceListBreaksProcedure,
@@ -173,6 +187,7 @@ type watchServiceClient struct {
 	getProof      *connect.Client[v1.GetProofRequest, v1.GetProofResponse]
 	listFlows     *connect.Client[v1.ListFlowsRequest, v1.ListFlowsResponse]
 	listSources   *connect.Client[v1.ListSourcesRequest, v1.ListSourcesResponse]
+	releaseSource *connect.Client[v1.ReleaseSourceRequest, v1.ReleaseSourceResponse]
 	listBreaks    *connect.Client[v1.ListBreaksRequest, v1.ListBreaksResponse]
 	getBreak      *connect.Client[v1.GetBreakRequest, v1.GetBreakResponse]
 	decideBreak   *connect.Client[v1.DecideBreakRequest, v1.DecideBreakResponse]
@@ -205,6 +220,11 @@ func (c *watchServiceClient) ListSources(ctx context.Context, req *connect.Reque
 	return c.listSources.CallUnary(ctx, req)
 }
 
+// ReleaseSource calls sterling.watch.v1.WatchService.ReleaseSource.
+func (c *watchServiceClient) ReleaseSource(ctx context.Context, req *connect.Request[v1.ReleaseSourceRequest]) (*connect.Response[v1.ReleaseSourceResponse], error) {
+	return c.releaseSource.CallUnary(ctx, req)
+}
+
 // ListBreaks calls sterling.watch.v1.WatchService.ListBreaks.
 func (c *watchServiceClient) ListBreaks(ctx context.Context, req *connect.Request[v1.ListBreaksRequest]) (*connect.Response[v1.ListBreaksResponse], error) {
 	return c.listBreaks.CallUnary(ctx, req)
@@ -233,8 +253,9 @@ func (c *watchServiceClient) Inject(ctx context.Context, req *connect.Request[v1
 // WatchServiceHandler is an implementation of the sterling.watch.v1.WatchService service.
 type WatchServiceHandler interface {
 	// Observe takes what a source saw, in the source's own dense order, and
-	// answers once it is durable. Sending observations again is harmless. Role:
-	// teller, with a token whose name or scope may speak for the source.
+	// answers once it is durable, in order. Sending observations again is harmless.
+	// The first caller who speaks for a source is the only one who may from then
+	// on, besides admins, until ReleaseSource. Role: teller.
 	Observe(context.Context, *connect.BidiStream[v1.ObserveRequest, v1.ObserveResponse]) error
 	// ObserveBatch is Observe for one message, for callers without streams.
 	ObserveBatch(context.Context, *connect.Request[v1.ObserveBatchRequest]) (*connect.Response[v1.ObserveBatchResponse], error)
@@ -245,6 +266,9 @@ type WatchServiceHandler interface {
 	ListFlows(context.Context, *connect.Request[v1.ListFlowsRequest]) (*connect.Response[v1.ListFlowsResponse], error)
 	// ListSources returns the witnesses and how far each has told. Role: reader.
 	ListSources(context.Context, *connect.Request[v1.ListSourcesRequest]) (*connect.Response[v1.ListSourcesResponse], error)
+	// ReleaseSource lets the next caller speak for a source, such as one whose token
+	// was replaced. Role: operator.
+	ReleaseSource(context.Context, *connect.Request[v1.ReleaseSourceRequest]) (*connect.Response[v1.ReleaseSourceResponse], error)
 	// ListBreaks returns breaks, newest first. Role: reader.
 	ListBreaks(context.Context, *connect.Request[v1.ListBreaksRequest]) (*connect.Response[v1.ListBreaksResponse], error)
 	// GetBreak returns a break with its evidence and its history. Role: reader.
@@ -253,7 +277,8 @@ type WatchServiceHandler interface {
 	// Role: operator.
 	DecideBreak(context.Context, *connect.Request[v1.DecideBreakRequest]) (*connect.Response[v1.DecideBreakResponse], error)
 	// ProposeRepair journals a proposal of the transfers that would mend a break;
-	// another person decides on it (BooksService.Decide). Role: operator.
+	// another person decides on it (BooksService.Decide). Asked again with the same
+	// transfers it is the same proposal. Role: operator.
 	ProposeRepair(context.Context, *connect.Request[v1.ProposeRepairRequest]) (*connect.Response[v1.ProposeRepairResponse], error)
 	// Inject makes one fault of a class in the stream between the ledger and
 	// watch. Only a demonstration's folder takes it. Role: admin.
@@ -295,6 +320,12 @@ func NewWatchServiceHandler(svc WatchServiceHandler, opts ...connect.HandlerOpti
 		WatchServiceListSourcesProcedure,
 		svc.ListSources,
 		connect.WithSchema(watchServiceMethods.ByName("ListSources")),
+		connect.WithHandlerOptions(opts...),
+	)
+	watchServiceReleaseSourceHandler := connect.NewUnaryHandler(
+		WatchServiceReleaseSourceProcedure,
+		svc.ReleaseSource,
+		connect.WithSchema(watchServiceMethods.ByName("ReleaseSource")),
 		connect.WithHandlerOptions(opts...),
 	)
 	watchServiceListBreaksHandler := connect.NewUnaryHandler(
@@ -339,6 +370,8 @@ func NewWatchServiceHandler(svc WatchServiceHandler, opts ...connect.HandlerOpti
 			watchServiceListFlowsHandler.ServeHTTP(w, r)
 		case WatchServiceListSourcesProcedure:
 			watchServiceListSourcesHandler.ServeHTTP(w, r)
+		case WatchServiceReleaseSourceProcedure:
+			watchServiceReleaseSourceHandler.ServeHTTP(w, r)
 		case WatchServiceListBreaksProcedure:
 			watchServiceListBreaksHandler.ServeHTTP(w, r)
 		case WatchServiceGetBreakProcedure:
@@ -376,6 +409,10 @@ func (UnimplementedWatchServiceHandler) ListFlows(context.Context, *connect.Requ
 
 func (UnimplementedWatchServiceHandler) ListSources(context.Context, *connect.Request[v1.ListSourcesRequest]) (*connect.Response[v1.ListSourcesResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.watch.v1.WatchService.ListSources is not implemented"))
+}
+
+func (UnimplementedWatchServiceHandler) ReleaseSource(context.Context, *connect.Request[v1.ReleaseSourceRequest]) (*connect.Response[v1.ReleaseSourceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.watch.v1.WatchService.ReleaseSource is not implemented"))
 }
 
 func (UnimplementedWatchServiceHandler) ListBreaks(context.Context, *connect.Request[v1.ListBreaksRequest]) (*connect.Response[v1.ListBreaksResponse], error) {

@@ -355,33 +355,56 @@ class ProposeRepairRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., why: _Optional[str] = ..., transfers: _Optional[_Iterable[_Union[RepairTransfer, _Mapping]]] = ...) -> None: ...
 
 class ProposeRepairResponse(_message.Message):
-    __slots__ = ["proposal_id"]
+    __slots__ = ["proposal_id", "transfer_ids", "transfers"]
     PROPOSAL_ID_FIELD_NUMBER: _ClassVar[int]
+    TRANSFERS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_IDS_FIELD_NUMBER: _ClassVar[int]
     proposal_id: str
-    def __init__(self, proposal_id: _Optional[str] = ...) -> None: ...
+    transfer_ids: _containers.RepeatedScalarFieldContainer[str]
+    transfers: _containers.RepeatedCompositeFieldContainer[RepairTransfer]
+    def __init__(self, proposal_id: _Optional[str] = ..., transfers: _Optional[_Iterable[_Union[RepairTransfer, _Mapping]]] = ..., transfer_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReleaseSourceRequest(_message.Message):
+    __slots__ = ["source"]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    def __init__(self, source: _Optional[str] = ...) -> None: ...
+
+class ReleaseSourceResponse(_message.Message):
+    __slots__ = ["speaker"]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    speaker: str
+    def __init__(self, speaker: _Optional[str] = ...) -> None: ...
 
 class RepairTransfer(_message.Message):
-    __slots__ = ["amount", "asset", "code", "credit_account_id", "debit_account_id"]
+    __slots__ = ["amount", "asset", "code", "credit_account_id", "debit_account_id", "user_data_128", "user_data_32", "user_data_64"]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
     ASSET_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     CREDIT_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     DEBIT_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_DATA_128_FIELD_NUMBER: _ClassVar[int]
+    USER_DATA_32_FIELD_NUMBER: _ClassVar[int]
+    USER_DATA_64_FIELD_NUMBER: _ClassVar[int]
     amount: str
     asset: str
     code: int
     credit_account_id: str
     debit_account_id: str
-    def __init__(self, debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., amount: _Optional[str] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ...) -> None: ...
+    user_data_128: str
+    user_data_32: int
+    user_data_64: int
+    def __init__(self, debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., amount: _Optional[str] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ..., user_data_128: _Optional[str] = ..., user_data_64: _Optional[int] = ..., user_data_32: _Optional[int] = ...) -> None: ...
 
 class Source(_message.Message):
-    __slots__ = ["heard", "missing_from", "missing_to", "name", "observations", "silent", "through_seq", "through_time"]
+    __slots__ = ["heard", "missing_from", "missing_to", "name", "observations", "silent", "speaker", "through_seq", "through_time"]
     HEARD_FIELD_NUMBER: _ClassVar[int]
     MISSING_FROM_FIELD_NUMBER: _ClassVar[int]
     MISSING_TO_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
     SILENT_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
     THROUGH_SEQ_FIELD_NUMBER: _ClassVar[int]
     THROUGH_TIME_FIELD_NUMBER: _ClassVar[int]
     heard: int
@@ -390,9 +413,10 @@ class Source(_message.Message):
     name: str
     observations: int
     silent: bool
+    speaker: str
     through_seq: int
     through_time: int
-    def __init__(self, name: _Optional[str] = ..., through_seq: _Optional[int] = ..., through_time: _Optional[int] = ..., heard: _Optional[int] = ..., observations: _Optional[int] = ..., silent: bool = ..., missing_from: _Optional[int] = ..., missing_to: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., through_seq: _Optional[int] = ..., through_time: _Optional[int] = ..., heard: _Optional[int] = ..., observations: _Optional[int] = ..., silent: bool = ..., missing_from: _Optional[int] = ..., missing_to: _Optional[int] = ..., speaker: _Optional[str] = ...) -> None: ...
 
 class StopLoss(_message.Message):
     __slots__ = ["freeze_id", "selector", "state", "time"]

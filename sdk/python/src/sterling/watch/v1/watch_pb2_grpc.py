@@ -40,6 +40,11 @@ class WatchServiceStub(object):
                 request_serializer=sterling_dot_watch_dot_v1_dot_watch__pb2.ListSourcesRequest.SerializeToString,
                 response_deserializer=sterling_dot_watch_dot_v1_dot_watch__pb2.ListSourcesResponse.FromString,
                 )
+        self.ReleaseSource = channel.unary_unary(
+                '/sterling.watch.v1.WatchService/ReleaseSource',
+                request_serializer=sterling_dot_watch_dot_v1_dot_watch__pb2.ReleaseSourceRequest.SerializeToString,
+                response_deserializer=sterling_dot_watch_dot_v1_dot_watch__pb2.ReleaseSourceResponse.FromString,
+                )
         self.ListBreaks = channel.unary_unary(
                 '/sterling.watch.v1.WatchService/ListBreaks',
                 request_serializer=sterling_dot_watch_dot_v1_dot_watch__pb2.ListBreaksRequest.SerializeToString,
@@ -73,8 +78,9 @@ class WatchServiceServicer(object):
 
     def Observe(self, request_iterator, context):
         """Observe takes what a source saw, in the source's own dense order, and
-        answers once it is durable. Sending observations again is harmless. Role:
-        teller, with a token whose name or scope may speak for the source.
+        answers once it is durable, in order. Sending observations again is harmless.
+        The first caller who speaks for a source is the only one who may from then
+        on, besides admins, until ReleaseSource. Role: teller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +115,14 @@ class WatchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseSource(self, request, context):
+        """ReleaseSource lets the next caller speak for a source, such as one whose token
+        was replaced. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBreaks(self, request, context):
         """ListBreaks returns breaks, newest first. Role: reader.
         """
@@ -133,7 +147,8 @@ class WatchServiceServicer(object):
 
     def ProposeRepair(self, request, context):
         """ProposeRepair journals a proposal of the transfers that would mend a break;
-        another person decides on it (BooksService.Decide). Role: operator.
+        another person decides on it (BooksService.Decide). Asked again with the same
+        transfers it is the same proposal. Role: operator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +189,11 @@ def add_WatchServiceServicer_to_server(servicer, server):
                     servicer.ListSources,
                     request_deserializer=sterling_dot_watch_dot_v1_dot_watch__pb2.ListSourcesRequest.FromString,
                     response_serializer=sterling_dot_watch_dot_v1_dot_watch__pb2.ListSourcesResponse.SerializeToString,
+            ),
+            'ReleaseSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseSource,
+                    request_deserializer=sterling_dot_watch_dot_v1_dot_watch__pb2.ReleaseSourceRequest.FromString,
+                    response_serializer=sterling_dot_watch_dot_v1_dot_watch__pb2.ReleaseSourceResponse.SerializeToString,
             ),
             'ListBreaks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBreaks,
@@ -293,6 +313,23 @@ class WatchService(object):
         return grpc.experimental.unary_unary(request, target, '/sterling.watch.v1.WatchService/ListSources',
             sterling_dot_watch_dot_v1_dot_watch__pb2.ListSourcesRequest.SerializeToString,
             sterling_dot_watch_dot_v1_dot_watch__pb2.ListSourcesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ReleaseSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sterling.watch.v1.WatchService/ReleaseSource',
+            sterling_dot_watch_dot_v1_dot_watch__pb2.ReleaseSourceRequest.SerializeToString,
+            sterling_dot_watch_dot_v1_dot_watch__pb2.ReleaseSourceResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sterling/watch/v1/watch.proto.
  */
 export const file_sterling_watch_v1_watch: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zdGVybGluZy93YXRjaC92MS93YXRjaC5wcm90bxIRc3Rlcmxpbmcud2F0Y2gudjEijAMKC09ic2VydmF0aW9uEjAKBGtpbmQYASABKA4yIi5zdGVybGluZy53YXRjaC52MS5PYnNlcnZhdGlvbktpbmQSDAoEdGltZRgCIAEoBBIPCgd0aHJvdWdoGAMgASgEEgwKBGZsb3cYBCABKAkSCwoDa2V5GAUgASgJEgoKAmlkGAYgASgJEisKB291dGNvbWUYByABKA4yGi5zdGVybGluZy53YXRjaC52MS5PdXRjb21lEg4KBmFtb3VudBgIIAEoCRINCgVhc3NldBgJIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAogASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAsgASgJEjgKBXRlcm1zGAwgAygLMikuc3Rlcmxpbmcud2F0Y2gudjEuT2JzZXJ2YXRpb24uVGVybXNFbnRyeRIOCgZvZl9rZXkYDSABKAkSDAoEdGV4dBgOIAEoCRosCgpUZXJtc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAzoCOAEiaQoOT2JzZXJ2ZVJlcXVlc3QSDgoGc291cmNlGAEgASgJEhEKCWZpcnN0X3NlcRgCIAEoBBI0CgxvYnNlcnZhdGlvbnMYAyADKAsyHi5zdGVybGluZy53YXRjaC52MS5PYnNlcnZhdGlvbiI2Cg9PYnNlcnZlUmVzcG9uc2USDgoGc291cmNlGAEgASgJEhMKC3Rocm91Z2hfc2VxGAIgASgEIkcKE09ic2VydmVCYXRjaFJlcXVlc3QSMAoFYmF0Y2gYASABKAsyIS5zdGVybGluZy53YXRjaC52MS5PYnNlcnZlUmVxdWVzdCJKChRPYnNlcnZlQmF0Y2hSZXNwb25zZRIyCgZyZXN1bHQYASABKAsyIi5zdGVybGluZy53YXRjaC52MS5PYnNlcnZlUmVzcG9uc2UiEQoPR2V0UHJvb2ZSZXF1ZXN0IsMCChBHZXRQcm9vZlJlc3BvbnNlEhQKDHNhZmVfdGhyb3VnaBgBIAEoBBILCgNub3cYAiABKAQSDgoGcmVhc29uGAMgASgJEhMKC29wZW5fYnJlYWtzGAQgASgEEi8KB2F0X3Jpc2sYBSADKAsyHi5zdGVybGluZy53YXRjaC52MS5Bc3NldEFtb3VudBIrCgVmbG93cxgGIAMoCzIcLnN0ZXJsaW5nLndhdGNoLnYxLkZsb3dQcm9vZhITCgthcHBsaWVkX3NlcRgHIAEoBBIQCghoZWFkX3NlcRgIIAEoBBIuCgZ0b3RhbHMYCSADKAsyHi5zdGVybGluZy53YXRjaC52MS5Bc3NldFRvdGFscxIOCgZldmVudHMYCiABKAQSEQoJb3Blbl9rZXlzGAsgASgEEg8KB2RyeV9ydW4YDCABKAgiLAoLQXNzZXRBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIo8BCgtBc3NldFRvdGFscxINCgVhc3NldBgBIAEoCRIVCg1kZWJpdHNfcG9zdGVkGAIgASgJEhYKDmNyZWRpdHNfcG9zdGVkGAMgASgJEhYKDmRlYml0c19wZW5kaW5nGAQgASgJEhcKD2NyZWRpdHNfcGVuZGluZxgFIAEoCRIRCgl0cmFuc2ZlcnMYBiABKAQi6wEKCUZsb3dQcm9vZhIMCgRmbG93GAEgASgJEg0KBXRpdGxlGAIgASgJEg4KBnByb3ZlbhgDIAEoCBIUCgxzYWZlX3Rocm91Z2gYBCABKAQSDgoGcmVhc29uGAUgASgJEhEKCW9wZW5fa2V5cxgGIAEoBBITCgtvcGVuX2JyZWFrcxgHIAEoBBITCgtjbG9zZWRfa2V5cxgIIAEoBBIRCglsYXRlX2tleXMYCSABKAQSDwoHc291cmNlcxgKIAMoCRIUCgxsYXRlbmVzc19wNTAYCyABKAQSFAoMbGF0ZW5lc3NfcDk5GAwgASgEIhIKEExpc3RGbG93c1JlcXVlc3QiVQoRTGlzdEZsb3dzUmVzcG9uc2USKwoFZmxvd3MYASADKAsyHC5zdGVybGluZy53YXRjaC52MS5GbG93UHJvb2YSEwoLZGVmaW5pdGlvbnMYAiADKAkiFAoSTGlzdFNvdXJjZXNSZXF1ZXN0IqABCgZTb3VyY2USDAoEbmFtZRgBIAEoCRITCgt0aHJvdWdoX3NlcRgCIAEoBBIUCgx0aHJvdWdoX3RpbWUYAyABKAQSDQoFaGVhcmQYBCABKAQSFAoMb2JzZXJ2YXRpb25zGAUgASgEEg4KBnNpbGVudBgGIAEoCBIUCgxtaXNzaW5nX2Zyb20YByABKAQSEgoKbWlzc2luZ190bxgIIAEoBCJBChNMaXN0U291cmNlc1Jlc3BvbnNlEioKB3NvdXJjZXMYASADKAsyGS5zdGVybGluZy53YXRjaC52MS5Tb3VyY2Ui7AMKBUJyZWFrEgoKAmlkGAEgASgJEg0KBWNsYXNzGAIgASgJEgwKBGZsb3cYAyABKAkSCwoDa2V5GAQgASgJEhYKDmFtb3VudF9hdF9yaXNrGAUgASgJEg0KBWFzc2V0GAYgASgJEiwKBXN0YXRlGAcgASgOMh0uc3Rlcmxpbmcud2F0Y2gudjEuQnJlYWtTdGF0ZRISCgpmaXJzdF9zZWVuGAggASgEEhAKCGhhcHBlbmVkGAkgASgEEg8KB2NoYW5nZWQYCiABKAQSDQoFZ3JvdXAYCyABKAkSDgoGb3RoZXJzGAwgASgNEg8KB3N1bW1hcnkYDSABKAkSLQoIZXZpZGVuY2UYDiADKAsyGy5zdGVybGluZy53YXRjaC52MS5FdmlkZW5jZRITCgthY2NvdW50X2lkcxgPIAMoCRIuCglzdG9wX2xvc3MYECABKAsyGy5zdGVybGluZy53YXRjaC52MS5TdG9wTG9zcxIuCgdoaXN0b3J5GBEgAygLMh0uc3Rlcmxpbmcud2F0Y2gudjEuQnJlYWtFdmVudBIxCgZyZXBhaXIYEiADKAsyIS5zdGVybGluZy53YXRjaC52MS5SZXBhaXJUcmFuc2ZlchIaChJyZXBhaXJfcHJvcG9zYWxfaWQYEyABKAkifAoIRXZpZGVuY2USDAoEd2hhdBgBIAEoCRIOCgZzb3VyY2UYAiABKAkSCwoDc2VxGAMgASgEEg0KBWluZGV4GAQgASgNEgwKBHRpbWUYBSABKAQSKAoGZmllbGRzGAYgAygLMhguc3Rlcmxpbmcud2F0Y2gudjEuRmllbGQiMwoFRmllbGQSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCRINCgV3cm9uZxgDIAEoCCJMCghTdG9wTG9zcxINCgVzdGF0ZRgBIAEoCRIQCghzZWxlY3RvchgCIAEoCRIRCglmcmVlemVfaWQYAyABKAkSDAoEdGltZRgEIAEoBCJiCgpCcmVha0V2ZW50EgwKBHRpbWUYASABKAQSLAoFc3RhdGUYAiABKA4yHS5zdGVybGluZy53YXRjaC52MS5CcmVha1N0YXRlEgsKA3dobxgDIAEoCRILCgN3aHkYBCABKAkicgoOUmVwYWlyVHJhbnNmZXISGAoQZGViaXRfYWNjb3VudF9pZBgBIAEoCRIZChFjcmVkaXRfYWNjb3VudF9pZBgCIAEoCRIOCgZhbW91bnQYAyABKAkSDQoFYXNzZXQYBCABKAkSDAoEY29kZRgFIAEoDSKLAQoRTGlzdEJyZWFrc1JlcXVlc3QSLAoFc3RhdGUYASABKA4yHS5zdGVybGluZy53YXRjaC52MS5CcmVha1N0YXRlEgwKBGZsb3cYAiABKAkSDQoFY2xhc3MYAyABKAkSDQoFcm9vdHMYBCABKAgSDQoFbGltaXQYBSABKA0SDQoFYWZ0ZXIYBiABKAkiTAoSTGlzdEJyZWFrc1Jlc3BvbnNlEigKBmJyZWFrcxgBIAMoCzIYLnN0ZXJsaW5nLndhdGNoLnYxLkJyZWFrEgwKBG5leHQYAiABKAkiHQoPR2V0QnJlYWtSZXF1ZXN0EgoKAmlkGAEgASgJImQKEEdldEJyZWFrUmVzcG9uc2USJwoFZm91bmQYASABKAsyGC5zdGVybGluZy53YXRjaC52MS5CcmVhaxInCgVncm91cBgCIAMoCzIYLnN0ZXJsaW5nLndhdGNoLnYxLkJyZWFrImoKEkRlY2lkZUJyZWFrUmVxdWVzdBIKCgJpZBgBIAEoCRIsCgVzdGF0ZRgCIAEoDjIdLnN0ZXJsaW5nLndhdGNoLnYxLkJyZWFrU3RhdGUSCwoDd2h5GAMgASgJEg0KBWdyb3VwGAQgASgIIj4KE0RlY2lkZUJyZWFrUmVzcG9uc2USJwoFZm91bmQYASABKAsyGC5zdGVybGluZy53YXRjaC52MS5CcmVhayJlChRQcm9wb3NlUmVwYWlyUmVxdWVzdBIKCgJpZBgBIAEoCRILCgN3aHkYAiABKAkSNAoJdHJhbnNmZXJzGAMgAygLMiEuc3Rlcmxpbmcud2F0Y2gudjEuUmVwYWlyVHJhbnNmZXIiLAoVUHJvcG9zZVJlcGFpclJlc3BvbnNlEhMKC3Byb3Bvc2FsX2lkGAEgASgJIh4KDUluamVjdFJlcXVlc3QSDQoFY2xhc3MYASABKAkiKwoOSW5qZWN0UmVzcG9uc2USDAoEd2hhdBgBIAEoCRILCgNrZXkYAiABKAkq1wEKD09ic2VydmF0aW9uS2luZBIgChxPQlNFUlZBVElPTl9LSU5EX1VOU1BFQ0lGSUVEEAASIAocT0JTRVJWQVRJT05fS0lORF9JTlNUUlVDVElPThABEhwKGE9CU0VSVkFUSU9OX0tJTkRfUkVDRUlQVBACEiQKIE9CU0VSVkFUSU9OX0tJTkRfU1RBVEVNRU5UX0VOVFJZEAMSHAoYT0JTRVJWQVRJT05fS0lORF9CQUxBTkNFEAQSHgoaT0JTRVJWQVRJT05fS0lORF9IRUFSVEJFQVQQBSp7CgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABITCg9PVVRDT01FX1NFVFRMRUQQARISCg5PVVRDT01FX0ZBSUxFRBACEhQKEE9VVENPTUVfUkVGVU5ERUQQAxIYChRPVVRDT01FX0NIQVJHRURfQkFDSxAEKo4BCgpCcmVha1N0YXRlEhsKF0JSRUFLX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQQlJFQUtfU1RBVEVfT1BFThABEhkKFUJSRUFLX1NUQVRFX0VYUExBSU5FRBACEhgKFEJSRUFLX1NUQVRFX1JFUEFJUkVEEAMSGAoUQlJFQUtfU1RBVEVfQUNDRVBURUQQBDKRBwoMV2F0Y2hTZXJ2aWNlElQKB09ic2VydmUSIS5zdGVybGluZy53YXRjaC52MS5PYnNlcnZlUmVxdWVzdBoiLnN0ZXJsaW5nLndhdGNoLnYxLk9ic2VydmVSZXNwb25zZSgBMAESXwoMT2JzZXJ2ZUJhdGNoEiYuc3Rlcmxpbmcud2F0Y2gudjEuT2JzZXJ2ZUJhdGNoUmVxdWVzdBonLnN0ZXJsaW5nLndhdGNoLnYxLk9ic2VydmVCYXRjaFJlc3BvbnNlElMKCEdldFByb29mEiIuc3Rlcmxpbmcud2F0Y2gudjEuR2V0UHJvb2ZSZXF1ZXN0GiMuc3Rlcmxpbmcud2F0Y2gudjEuR2V0UHJvb2ZSZXNwb25zZRJWCglMaXN0Rmxvd3MSIy5zdGVybGluZy53YXRjaC52MS5MaXN0Rmxvd3NSZXF1ZXN0GiQuc3Rlcmxpbmcud2F0Y2gudjEuTGlzdEZsb3dzUmVzcG9uc2USXAoLTGlzdFNvdXJjZXMSJS5zdGVybGluZy53YXRjaC52MS5MaXN0U291cmNlc1JlcXVlc3QaJi5zdGVybGluZy53YXRjaC52MS5MaXN0U291cmNlc1Jlc3BvbnNlElkKCkxpc3RCcmVha3MSJC5zdGVybGluZy53YXRjaC52MS5MaXN0QnJlYWtzUmVxdWVzdBolLnN0ZXJsaW5nLndhdGNoLnYxLkxpc3RCcmVha3NSZXNwb25zZRJTCghHZXRCcmVhaxIiLnN0ZXJsaW5nLndhdGNoLnYxLkdldEJyZWFrUmVxdWVzdBojLnN0ZXJsaW5nLndhdGNoLnYxLkdldEJyZWFrUmVzcG9uc2USXAoLRGVjaWRlQnJlYWsSJS5zdGVybGluZy53YXRjaC52MS5EZWNpZGVCcmVha1JlcXVlc3QaJi5zdGVybGluZy53YXRjaC52MS5EZWNpZGVCcmVha1Jlc3BvbnNlEmIKDVByb3Bvc2VSZXBhaXISJy5zdGVybGluZy53YXRjaC52MS5Qcm9wb3NlUmVwYWlyUmVxdWVzdBooLnN0ZXJsaW5nLndhdGNoLnYxLlByb3Bvc2VSZXBhaXJSZXNwb25zZRJNCgZJbmplY3QSIC5zdGVybGluZy53YXRjaC52MS5JbmplY3RSZXF1ZXN0GiEuc3Rlcmxpbmcud2F0Y2gudjEuSW5qZWN0UmVzcG9uc2VCRVpDZ2l0aHViLmNvbS9zdGVybGluZ3J1bi9zdGVybGluZy9wcm90by9nZW4vc3Rlcmxpbmcvd2F0Y2gvdjE7d2F0Y2h2MWIGcHJvdG8z");
+  fileDesc("Ch1zdGVybGluZy93YXRjaC92MS93YXRjaC5wcm90bxIRc3Rlcmxpbmcud2F0Y2gudjEijAMKC09ic2VydmF0aW9uEjAKBGtpbmQYASABKA4yIi5zdGVybGluZy53YXRjaC52MS5PYnNlcnZhdGlvbktpbmQSDAoEdGltZRgCIAEoBBIPCgd0aHJvdWdoGAMgASgEEgwKBGZsb3cYBCABKAkSCwoDa2V5GAUgASgJEgoKAmlkGAYgASgJEisKB291dGNvbWUYByABKA4yGi5zdGVybGluZy53YXRjaC52MS5PdXRjb21lEg4KBmFtb3VudBgIIAEoCRINCgVhc3NldBgJIAEoCRIYChBkZWJpdF9hY2NvdW50X2lkGAogASgJEhkKEWNyZWRpdF9hY2NvdW50X2lkGAsgASgJEjgKBXRlcm1zGAwgAygLMikuc3Rlcmxpbmcud2F0Y2gudjEuT2JzZXJ2YXRpb24uVGVybXNFbnRyeRIOCgZvZl9rZXkYDSABKAkSDAoEdGV4dBgOIAEoCRosCgpUZXJtc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAzoCOAEiaQoOT2JzZXJ2ZVJlcXVlc3QSDgoGc291cmNlGAEgASgJEhEKCWZpcnN0X3NlcRgCIAEoBBI0CgxvYnNlcnZhdGlvbnMYAyADKAsyHi5zdGVybGluZy53YXRjaC52MS5PYnNlcnZhdGlvbiI2Cg9PYnNlcnZlUmVzcG9uc2USDgoGc291cmNlGAEgASgJEhMKC3Rocm91Z2hfc2VxGAIgASgEIkcKE09ic2VydmVCYXRjaFJlcXVlc3QSMAoFYmF0Y2gYASABKAsyIS5zdGVybGluZy53YXRjaC52MS5PYnNlcnZlUmVxdWVzdCJKChRPYnNlcnZlQmF0Y2hSZXNwb25zZRIyCgZyZXN1bHQYASABKAsyIi5zdGVybGluZy53YXRjaC52MS5PYnNlcnZlUmVzcG9uc2UiEQoPR2V0UHJvb2ZSZXF1ZXN0IsMCChBHZXRQcm9vZlJlc3BvbnNlEhQKDHNhZmVfdGhyb3VnaBgBIAEoBBILCgNub3cYAiABKAQSDgoGcmVhc29uGAMgASgJEhMKC29wZW5fYnJlYWtzGAQgASgEEi8KB2F0X3Jpc2sYBSADKAsyHi5zdGVybGluZy53YXRjaC52MS5Bc3NldEFtb3VudBIrCgVmbG93cxgGIAMoCzIcLnN0ZXJsaW5nLndhdGNoLnYxLkZsb3dQcm9vZhITCgthcHBsaWVkX3NlcRgHIAEoBBIQCghoZWFkX3NlcRgIIAEoBBIuCgZ0b3RhbHMYCSADKAsyHi5zdGVybGluZy53YXRjaC52MS5Bc3NldFRvdGFscxIOCgZldmVudHMYCiABKAQSEQoJb3Blbl9rZXlzGAsgASgEEg8KB2RyeV9ydW4YDCABKAgiLAoLQXNzZXRBbW91bnQSDQoFYXNzZXQYASABKAkSDgoGYW1vdW50GAIgASgJIo8BCgtBc3NldFRvdGFscxINCgVhc3NldBgBIAEoCRIVCg1kZWJpdHNfcG9zdGVkGAIgASgJEhYKDmNyZWRpdHNfcG9zdGVkGAMgASgJEhYKDmRlYml0c19wZW5kaW5nGAQgASgJEhcKD2NyZWRpdHNfcGVuZGluZxgFIAEoCRIRCgl0cmFuc2ZlcnMYBiABKAQi6wEKCUZsb3dQcm9vZhIMCgRmbG93GAEgASgJEg0KBXRpdGxlGAIgASgJEg4KBnByb3ZlbhgDIAEoCBIUCgxzYWZlX3Rocm91Z2gYBCABKAQSDgoGcmVhc29uGAUgASgJEhEKCW9wZW5fa2V5cxgGIAEoBBITCgtvcGVuX2JyZWFrcxgHIAEoBBITCgtjbG9zZWRfa2V5cxgIIAEoBBIRCglsYXRlX2tleXMYCSABKAQSDwoHc291cmNlcxgKIAMoCRIUCgxsYXRlbmVzc19wNTAYCyABKAQSFAoMbGF0ZW5lc3NfcDk5GAwgASgEIhIKEExpc3RGbG93c1JlcXVlc3QiVQoRTGlzdEZsb3dzUmVzcG9uc2USKwoFZmxvd3MYASADKAsyHC5zdGVybGluZy53YXRjaC52MS5GbG93UHJvb2YSEwoLZGVmaW5pdGlvbnMYAiADKAkiFAoSTGlzdFNvdXJjZXNSZXF1ZXN0IrEBCgZTb3VyY2USDAoEbmFtZRgBIAEoCRITCgt0aHJvdWdoX3NlcRgCIAEoBBIUCgx0aHJvdWdoX3RpbWUYAyABKAQSDQoFaGVhcmQYBCABKAQSFAoMb2JzZXJ2YXRpb25zGAUgASgEEg4KBnNpbGVudBgGIAEoCBIUCgxtaXNzaW5nX2Zyb20YByABKAQSEgoKbWlzc2luZ190bxgIIAEoBBIPCgdzcGVha2VyGAkgASgJIkEKE0xpc3RTb3VyY2VzUmVzcG9uc2USKgoHc291cmNlcxgBIAMoCzIZLnN0ZXJsaW5nLndhdGNoLnYxLlNvdXJjZSImChRSZWxlYXNlU291cmNlUmVxdWVzdBIOCgZzb3VyY2UYASABKAkiKAoVUmVsZWFzZVNvdXJjZVJlc3BvbnNlEg8KB3NwZWFrZXIYASABKAki7AMKBUJyZWFrEgoKAmlkGAEgASgJEg0KBWNsYXNzGAIgASgJEgwKBGZsb3cYAyABKAkSCwoDa2V5GAQgASgJEhYKDmFtb3VudF9hdF9yaXNrGAUgASgJEg0KBWFzc2V0GAYgASgJEiwKBXN0YXRlGAcgASgOMh0uc3Rlcmxpbmcud2F0Y2gudjEuQnJlYWtTdGF0ZRISCgpmaXJzdF9zZWVuGAggASgEEhAKCGhhcHBlbmVkGAkgASgEEg8KB2NoYW5nZWQYCiABKAQSDQoFZ3JvdXAYCyABKAkSDgoGb3RoZXJzGAwgASgNEg8KB3N1bW1hcnkYDSABKAkSLQoIZXZpZGVuY2UYDiADKAsyGy5zdGVybGluZy53YXRjaC52MS5FdmlkZW5jZRITCgthY2NvdW50X2lkcxgPIAMoCRIuCglzdG9wX2xvc3MYECABKAsyGy5zdGVybGluZy53YXRjaC52MS5TdG9wTG9zcxIuCgdoaXN0b3J5GBEgAygLMh0uc3Rlcmxpbmcud2F0Y2gudjEuQnJlYWtFdmVudBIxCgZyZXBhaXIYEiADKAsyIS5zdGVybGluZy53YXRjaC52MS5SZXBhaXJUcmFuc2ZlchIaChJyZXBhaXJfcHJvcG9zYWxfaWQYEyABKAkifAoIRXZpZGVuY2USDAoEd2hhdBgBIAEoCRIOCgZzb3VyY2UYAiABKAkSCwoDc2VxGAMgASgEEg0KBWluZGV4GAQgASgNEgwKBHRpbWUYBSABKAQSKAoGZmllbGRzGAYgAygLMhguc3Rlcmxpbmcud2F0Y2gudjEuRmllbGQiMwoFRmllbGQSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCRINCgV3cm9uZxgDIAEoCCJMCghTdG9wTG9zcxINCgVzdGF0ZRgBIAEoCRIQCghzZWxlY3RvchgCIAEoCRIRCglmcmVlemVfaWQYAyABKAkSDAoEdGltZRgEIAEoBCJiCgpCcmVha0V2ZW50EgwKBHRpbWUYASABKAQSLAoFc3RhdGUYAiABKA4yHS5zdGVybGluZy53YXRjaC52MS5CcmVha1N0YXRlEgsKA3dobxgDIAEoCRILCgN3aHkYBCABKAkitQEKDlJlcGFpclRyYW5zZmVyEhgKEGRlYml0X2FjY291bnRfaWQYASABKAkSGQoRY3JlZGl0X2FjY291bnRfaWQYAiABKAkSDgoGYW1vdW50GAMgASgJEg0KBWFzc2V0GAQgASgJEgwKBGNvZGUYBSABKA0SFQoNdXNlcl9kYXRhXzEyOBgGIAEoCRIUCgx1c2VyX2RhdGFfNjQYByABKAQSFAoMdXNlcl9kYXRhXzMyGAggASgNIosBChFMaXN0QnJlYWtzUmVxdWVzdBIsCgVzdGF0ZRgBIAEoDjIdLnN0ZXJsaW5nLndhdGNoLnYxLkJyZWFrU3RhdGUSDAoEZmxvdxgCIAEoCRINCgVjbGFzcxgDIAEoCRINCgVyb290cxgEIAEoCBINCgVsaW1pdBgFIAEoDRINCgVhZnRlchgGIAEoCSJMChJMaXN0QnJlYWtzUmVzcG9uc2USKAoGYnJlYWtzGAEgAygLMhguc3Rlcmxpbmcud2F0Y2gudjEuQnJlYWsSDAoEbmV4dBgCIAEoCSIdCg9HZXRCcmVha1JlcXVlc3QSCgoCaWQYASABKAkiZAoQR2V0QnJlYWtSZXNwb25zZRInCgVmb3VuZBgBIAEoCzIYLnN0ZXJsaW5nLndhdGNoLnYxLkJyZWFrEicKBWdyb3VwGAIgAygLMhguc3Rlcmxpbmcud2F0Y2gudjEuQnJlYWsiagoSRGVjaWRlQnJlYWtSZXF1ZXN0EgoKAmlkGAEgASgJEiwKBXN0YXRlGAIgASgOMh0uc3Rlcmxpbmcud2F0Y2gudjEuQnJlYWtTdGF0ZRILCgN3aHkYAyABKAkSDQoFZ3JvdXAYBCABKAgiPgoTRGVjaWRlQnJlYWtSZXNwb25zZRInCgVmb3VuZBgBIAEoCzIYLnN0ZXJsaW5nLndhdGNoLnYxLkJyZWFrImUKFFByb3Bvc2VSZXBhaXJSZXF1ZXN0EgoKAmlkGAEgASgJEgsKA3doeRgCIAEoCRI0Cgl0cmFuc2ZlcnMYAyADKAsyIS5zdGVybGluZy53YXRjaC52MS5SZXBhaXJUcmFuc2ZlciJ4ChVQcm9wb3NlUmVwYWlyUmVzcG9uc2USEwoLcHJvcG9zYWxfaWQYASABKAkSNAoJdHJhbnNmZXJzGAIgAygLMiEuc3Rlcmxpbmcud2F0Y2gudjEuUmVwYWlyVHJhbnNmZXISFAoMdHJhbnNmZXJfaWRzGAMgAygJIh4KDUluamVjdFJlcXVlc3QSDQoFY2xhc3MYASABKAkiKwoOSW5qZWN0UmVzcG9uc2USDAoEd2hhdBgBIAEoCRILCgNrZXkYAiABKAkq1wEKD09ic2VydmF0aW9uS2luZBIgChxPQlNFUlZBVElPTl9LSU5EX1VOU1BFQ0lGSUVEEAASIAocT0JTRVJWQVRJT05fS0lORF9JTlNUUlVDVElPThABEhwKGE9CU0VSVkFUSU9OX0tJTkRfUkVDRUlQVBACEiQKIE9CU0VSVkFUSU9OX0tJTkRfU1RBVEVNRU5UX0VOVFJZEAMSHAoYT0JTRVJWQVRJT05fS0lORF9CQUxBTkNFEAQSHgoaT0JTRVJWQVRJT05fS0lORF9IRUFSVEJFQVQQBSp7CgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABITCg9PVVRDT01FX1NFVFRMRUQQARISCg5PVVRDT01FX0ZBSUxFRBACEhQKEE9VVENPTUVfUkVGVU5ERUQQAxIYChRPVVRDT01FX0NIQVJHRURfQkFDSxAEKo4BCgpCcmVha1N0YXRlEhsKF0JSRUFLX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQQlJFQUtfU1RBVEVfT1BFThABEhkKFUJSRUFLX1NUQVRFX0VYUExBSU5FRBACEhgKFEJSRUFLX1NUQVRFX1JFUEFJUkVEEAMSGAoUQlJFQUtfU1RBVEVfQUNDRVBURUQQBDL1BwoMV2F0Y2hTZXJ2aWNlElQKB09ic2VydmUSIS5zdGVybGluZy53YXRjaC52MS5PYnNlcnZlUmVxdWVzdBoiLnN0ZXJsaW5nLndhdGNoLnYxLk9ic2VydmVSZXNwb25zZSgBMAESXwoMT2JzZXJ2ZUJhdGNoEiYuc3Rlcmxpbmcud2F0Y2gudjEuT2JzZXJ2ZUJhdGNoUmVxdWVzdBonLnN0ZXJsaW5nLndhdGNoLnYxLk9ic2VydmVCYXRjaFJlc3BvbnNlElMKCEdldFByb29mEiIuc3Rlcmxpbmcud2F0Y2gudjEuR2V0UHJvb2ZSZXF1ZXN0GiMuc3Rlcmxpbmcud2F0Y2gudjEuR2V0UHJvb2ZSZXNwb25zZRJWCglMaXN0Rmxvd3MSIy5zdGVybGluZy53YXRjaC52MS5MaXN0Rmxvd3NSZXF1ZXN0GiQuc3Rlcmxpbmcud2F0Y2gudjEuTGlzdEZsb3dzUmVzcG9uc2USXAoLTGlzdFNvdXJjZXMSJS5zdGVybGluZy53YXRjaC52MS5MaXN0U291cmNlc1JlcXVlc3QaJi5zdGVybGluZy53YXRjaC52MS5MaXN0U291cmNlc1Jlc3BvbnNlEmIKDVJlbGVhc2VTb3VyY2USJy5zdGVybGluZy53YXRjaC52MS5SZWxlYXNlU291cmNlUmVxdWVzdBooLnN0ZXJsaW5nLndhdGNoLnYxLlJlbGVhc2VTb3VyY2VSZXNwb25zZRJZCgpMaXN0QnJlYWtzEiQuc3Rlcmxpbmcud2F0Y2gudjEuTGlzdEJyZWFrc1JlcXVlc3QaJS5zdGVybGluZy53YXRjaC52MS5MaXN0QnJlYWtzUmVzcG9uc2USUwoIR2V0QnJlYWsSIi5zdGVybGluZy53YXRjaC52MS5HZXRCcmVha1JlcXVlc3QaIy5zdGVybGluZy53YXRjaC52MS5HZXRCcmVha1Jlc3BvbnNlElwKC0RlY2lkZUJyZWFrEiUuc3Rlcmxpbmcud2F0Y2gudjEuRGVjaWRlQnJlYWtSZXF1ZXN0GiYuc3Rlcmxpbmcud2F0Y2gudjEuRGVjaWRlQnJlYWtSZXNwb25zZRJiCg1Qcm9wb3NlUmVwYWlyEicuc3Rlcmxpbmcud2F0Y2gudjEuUHJvcG9zZVJlcGFpclJlcXVlc3QaKC5zdGVybGluZy53YXRjaC52MS5Qcm9wb3NlUmVwYWlyUmVzcG9uc2USTQoGSW5qZWN0EiAuc3Rlcmxpbmcud2F0Y2gudjEuSW5qZWN0UmVxdWVzdBohLnN0ZXJsaW5nLndhdGNoLnYxLkluamVjdFJlc3BvbnNlQkVaQ2dpdGh1Yi5jb20vc3RlcmxpbmdydW4vc3RlcmxpbmcvcHJvdG8vZ2VuL3N0ZXJsaW5nL3dhdGNoL3YxO3dhdGNodjFiBnByb3RvMw");
 
 /**
  * Observation is one thing that a source saw.
@@ -143,14 +143,14 @@ export type ObserveRequest = Message<"sterling.watch.v1.ObserveRequest"> & {
 
   /**
    * Sequence number of the first observation; the others follow without gaps. A
-   * source counts from 1.
+   * source counts from 1. Without observations it is not looked at.
    *
    * @generated from field: uint64 first_seq = 2;
    */
   firstSeq: bigint;
 
   /**
-   * Up to 10,000.
+   * Up to 10,000. None: the answer tells where to go on.
    *
    * @generated from field: repeated sterling.watch.v1.Observation observations = 3;
    */
@@ -573,6 +573,13 @@ export type Source = Message<"sterling.watch.v1.Source"> & {
    * @generated from field: uint64 missing_to = 8;
    */
   missingTo: bigint;
+
+  /**
+   * Name of the caller who speaks for it; empty: nobody does yet.
+   *
+   * @generated from field: string speaker = 9;
+   */
+  speaker: string;
 };
 
 /**
@@ -598,6 +605,42 @@ export type ListSourcesResponse = Message<"sterling.watch.v1.ListSourcesResponse
  */
 export const ListSourcesResponseSchema: GenMessage<ListSourcesResponse> = /*@__PURE__*/
   messageDesc(file_sterling_watch_v1_watch, 14);
+
+/**
+ * @generated from message sterling.watch.v1.ReleaseSourceRequest
+ */
+export type ReleaseSourceRequest = Message<"sterling.watch.v1.ReleaseSourceRequest"> & {
+  /**
+   * @generated from field: string source = 1;
+   */
+  source: string;
+};
+
+/**
+ * Describes the message sterling.watch.v1.ReleaseSourceRequest.
+ * Use `create(ReleaseSourceRequestSchema)` to create a new message.
+ */
+export const ReleaseSourceRequestSchema: GenMessage<ReleaseSourceRequest> = /*@__PURE__*/
+  messageDesc(file_sterling_watch_v1_watch, 15);
+
+/**
+ * @generated from message sterling.watch.v1.ReleaseSourceResponse
+ */
+export type ReleaseSourceResponse = Message<"sterling.watch.v1.ReleaseSourceResponse"> & {
+  /**
+   * Name of the caller who spoke for it; empty: nobody did.
+   *
+   * @generated from field: string speaker = 1;
+   */
+  speaker: string;
+};
+
+/**
+ * Describes the message sterling.watch.v1.ReleaseSourceResponse.
+ * Use `create(ReleaseSourceResponseSchema)` to create a new message.
+ */
+export const ReleaseSourceResponseSchema: GenMessage<ReleaseSourceResponse> = /*@__PURE__*/
+  messageDesc(file_sterling_watch_v1_watch, 16);
 
 /**
  * @generated from message sterling.watch.v1.Break
@@ -726,7 +769,7 @@ export type Break = Message<"sterling.watch.v1.Break"> & {
  * Use `create(BreakSchema)` to create a new message.
  */
 export const BreakSchema: GenMessage<Break> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 15);
+  messageDesc(file_sterling_watch_v1_watch, 17);
 
 /**
  * @generated from message sterling.watch.v1.Evidence
@@ -776,7 +819,7 @@ export type Evidence = Message<"sterling.watch.v1.Evidence"> & {
  * Use `create(EvidenceSchema)` to create a new message.
  */
 export const EvidenceSchema: GenMessage<Evidence> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 16);
+  messageDesc(file_sterling_watch_v1_watch, 18);
 
 /**
  * @generated from message sterling.watch.v1.Field
@@ -805,7 +848,7 @@ export type Field = Message<"sterling.watch.v1.Field"> & {
  * Use `create(FieldSchema)` to create a new message.
  */
 export const FieldSchema: GenMessage<Field> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 17);
+  messageDesc(file_sterling_watch_v1_watch, 19);
 
 /**
  * @generated from message sterling.watch.v1.StopLoss
@@ -842,7 +885,7 @@ export type StopLoss = Message<"sterling.watch.v1.StopLoss"> & {
  * Use `create(StopLossSchema)` to create a new message.
  */
 export const StopLossSchema: GenMessage<StopLoss> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 18);
+  messageDesc(file_sterling_watch_v1_watch, 20);
 
 /**
  * @generated from message sterling.watch.v1.BreakEvent
@@ -876,7 +919,7 @@ export type BreakEvent = Message<"sterling.watch.v1.BreakEvent"> & {
  * Use `create(BreakEventSchema)` to create a new message.
  */
 export const BreakEventSchema: GenMessage<BreakEvent> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 19);
+  messageDesc(file_sterling_watch_v1_watch, 21);
 
 /**
  * @generated from message sterling.watch.v1.RepairTransfer
@@ -906,6 +949,23 @@ export type RepairTransfer = Message<"sterling.watch.v1.RepairTransfer"> & {
    * @generated from field: uint32 code = 5;
    */
   code: number;
+
+  /**
+   * What lets the flow see what it is for. Empty in a request: the break's key.
+   *
+   * @generated from field: string user_data_128 = 6;
+   */
+  userData128: string;
+
+  /**
+   * @generated from field: uint64 user_data_64 = 7;
+   */
+  userData64: bigint;
+
+  /**
+   * @generated from field: uint32 user_data_32 = 8;
+   */
+  userData32: number;
 };
 
 /**
@@ -913,7 +973,7 @@ export type RepairTransfer = Message<"sterling.watch.v1.RepairTransfer"> & {
  * Use `create(RepairTransferSchema)` to create a new message.
  */
 export const RepairTransferSchema: GenMessage<RepairTransfer> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 20);
+  messageDesc(file_sterling_watch_v1_watch, 22);
 
 /**
  * @generated from message sterling.watch.v1.ListBreaksRequest
@@ -963,7 +1023,7 @@ export type ListBreaksRequest = Message<"sterling.watch.v1.ListBreaksRequest"> &
  * Use `create(ListBreaksRequestSchema)` to create a new message.
  */
 export const ListBreaksRequestSchema: GenMessage<ListBreaksRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 21);
+  messageDesc(file_sterling_watch_v1_watch, 23);
 
 /**
  * @generated from message sterling.watch.v1.ListBreaksResponse
@@ -987,7 +1047,7 @@ export type ListBreaksResponse = Message<"sterling.watch.v1.ListBreaksResponse">
  * Use `create(ListBreaksResponseSchema)` to create a new message.
  */
 export const ListBreaksResponseSchema: GenMessage<ListBreaksResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 22);
+  messageDesc(file_sterling_watch_v1_watch, 24);
 
 /**
  * @generated from message sterling.watch.v1.GetBreakRequest
@@ -1004,7 +1064,7 @@ export type GetBreakRequest = Message<"sterling.watch.v1.GetBreakRequest"> & {
  * Use `create(GetBreakRequestSchema)` to create a new message.
  */
 export const GetBreakRequestSchema: GenMessage<GetBreakRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 23);
+  messageDesc(file_sterling_watch_v1_watch, 25);
 
 /**
  * @generated from message sterling.watch.v1.GetBreakResponse
@@ -1028,7 +1088,7 @@ export type GetBreakResponse = Message<"sterling.watch.v1.GetBreakResponse"> & {
  * Use `create(GetBreakResponseSchema)` to create a new message.
  */
 export const GetBreakResponseSchema: GenMessage<GetBreakResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 24);
+  messageDesc(file_sterling_watch_v1_watch, 26);
 
 /**
  * @generated from message sterling.watch.v1.DecideBreakRequest
@@ -1066,7 +1126,7 @@ export type DecideBreakRequest = Message<"sterling.watch.v1.DecideBreakRequest">
  * Use `create(DecideBreakRequestSchema)` to create a new message.
  */
 export const DecideBreakRequestSchema: GenMessage<DecideBreakRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 25);
+  messageDesc(file_sterling_watch_v1_watch, 27);
 
 /**
  * @generated from message sterling.watch.v1.DecideBreakResponse
@@ -1083,7 +1143,7 @@ export type DecideBreakResponse = Message<"sterling.watch.v1.DecideBreakResponse
  * Use `create(DecideBreakResponseSchema)` to create a new message.
  */
 export const DecideBreakResponseSchema: GenMessage<DecideBreakResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 26);
+  messageDesc(file_sterling_watch_v1_watch, 28);
 
 /**
  * @generated from message sterling.watch.v1.ProposeRepairRequest
@@ -1095,6 +1155,8 @@ export type ProposeRepairRequest = Message<"sterling.watch.v1.ProposeRepairReque
   id: string;
 
   /**
+   * Up to 64 bytes; required.
+   *
    * @generated from field: string why = 2;
    */
   why: string;
@@ -1112,7 +1174,7 @@ export type ProposeRepairRequest = Message<"sterling.watch.v1.ProposeRepairReque
  * Use `create(ProposeRepairRequestSchema)` to create a new message.
  */
 export const ProposeRepairRequestSchema: GenMessage<ProposeRepairRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 27);
+  messageDesc(file_sterling_watch_v1_watch, 29);
 
 /**
  * @generated from message sterling.watch.v1.ProposeRepairResponse
@@ -1124,6 +1186,21 @@ export type ProposeRepairResponse = Message<"sterling.watch.v1.ProposeRepairResp
    * @generated from field: string proposal_id = 1;
    */
   proposalId: string;
+
+  /**
+   * What is proposed.
+   *
+   * @generated from field: repeated sterling.watch.v1.RepairTransfer transfers = 2;
+   */
+  transfers: RepairTransfer[];
+
+  /**
+   * Ids of the transfers, in the same order. They follow from the break's id and
+   * the transfers: however often it is asked for, it is booked once.
+   *
+   * @generated from field: repeated string transfer_ids = 3;
+   */
+  transferIds: string[];
 };
 
 /**
@@ -1131,7 +1208,7 @@ export type ProposeRepairResponse = Message<"sterling.watch.v1.ProposeRepairResp
  * Use `create(ProposeRepairResponseSchema)` to create a new message.
  */
 export const ProposeRepairResponseSchema: GenMessage<ProposeRepairResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 28);
+  messageDesc(file_sterling_watch_v1_watch, 30);
 
 /**
  * @generated from message sterling.watch.v1.InjectRequest
@@ -1148,7 +1225,7 @@ export type InjectRequest = Message<"sterling.watch.v1.InjectRequest"> & {
  * Use `create(InjectRequestSchema)` to create a new message.
  */
 export const InjectRequestSchema: GenMessage<InjectRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 29);
+  messageDesc(file_sterling_watch_v1_watch, 31);
 
 /**
  * @generated from message sterling.watch.v1.InjectResponse
@@ -1172,7 +1249,7 @@ export type InjectResponse = Message<"sterling.watch.v1.InjectResponse"> & {
  * Use `create(InjectResponseSchema)` to create a new message.
  */
 export const InjectResponseSchema: GenMessage<InjectResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_watch_v1_watch, 30);
+  messageDesc(file_sterling_watch_v1_watch, 32);
 
 /**
  * ObservationKind says what a source saw.
@@ -1325,8 +1402,9 @@ export const BreakStateSchema: GenEnum<BreakState> = /*@__PURE__*/
 export const WatchService: GenService<{
   /**
    * Observe takes what a source saw, in the source's own dense order, and
-   * answers once it is durable. Sending observations again is harmless. Role:
-   * teller, with a token whose name or scope may speak for the source.
+   * answers once it is durable, in order. Sending observations again is harmless.
+   * The first caller who speaks for a source is the only one who may from then
+   * on, besides admins, until ReleaseSource. Role: teller.
    *
    * @generated from rpc sterling.watch.v1.WatchService.Observe
    */
@@ -1377,6 +1455,17 @@ export const WatchService: GenService<{
     output: typeof ListSourcesResponseSchema;
   },
   /**
+   * ReleaseSource lets the next caller speak for a source, such as one whose token
+   * was replaced. Role: operator.
+   *
+   * @generated from rpc sterling.watch.v1.WatchService.ReleaseSource
+   */
+  releaseSource: {
+    methodKind: "unary";
+    input: typeof ReleaseSourceRequestSchema;
+    output: typeof ReleaseSourceResponseSchema;
+  },
+  /**
    * ListBreaks returns breaks, newest first. Role: reader.
    *
    * @generated from rpc sterling.watch.v1.WatchService.ListBreaks
@@ -1409,7 +1498,8 @@ export const WatchService: GenService<{
   },
   /**
    * ProposeRepair journals a proposal of the transfers that would mend a break;
-   * another person decides on it (BooksService.Decide). Role: operator.
+   * another person decides on it (BooksService.Decide). Asked again with the same
+   * transfers it is the same proposal. Role: operator.
    *
    * @generated from rpc sterling.watch.v1.WatchService.ProposeRepair
    */

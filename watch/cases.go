@@ -24,6 +24,7 @@ type caseRec struct {
 	dirty  bool // in Engine.dirty
 	broken bool // in Engine.ofCase
 	over   bool // more facts than a key may have: no longer followed
+	done   bool // it was complete once
 }
 
 // factKind says what a fact is: a phase of package books, or one of these.
@@ -65,7 +66,9 @@ type fact struct {
 	flags   uint8
 }
 
-func (f *fact) moved() bool { return f.kind == factKind(books.Single) || f.kind == factKind(books.Capture) }
+func (f *fact) moved() bool {
+	return f.kind == factKind(books.Single) || f.kind == factKind(books.Capture)
+}
 
 func (f *fact) isMovement() bool { return f.kind < factOrder }
 
@@ -238,7 +241,11 @@ func (e *Engine) claimants(code uint16) []uint16 {
 // take gives a movement to its case.
 func (e *Engine) take(flow uint16, m *Movement, asset uint32) {
 	f := e.flows[flow]
-	e.running[flow].seen = true
+	r := &e.running[flow]
+	r.seen = true
+	for _, place := range [2]uint16{r.order, r.receipt} {
+		e.sources[place].expect(e.now)
+	}
 	key := m.UserData128
 	switch f.keyedBy {
 	case keyUserData64:
@@ -258,6 +265,10 @@ func (e *Engine) take(flow uint16, m *Movement, asset uint32) {
 		seq: m.Seq, time: m.Time, asset: asset, code: m.Code, index: uint16(m.Index), count: 1, leg: e.legOf(f, i, m), //nolint:gosec // G115: below 2^14
 	}
 	e.add(i, &one)
+	if m.Phase == books.Capture && !m.Freed.IsZero() { // what it leaves over is released with it
+		one.kind, one.amount = factKind(books.Release), m.Freed
+		e.add(i, &one)
+	}
 }
 
 // legOf says which leg a movement is: what ends a reservation is of the reservation's, else the first whose condition

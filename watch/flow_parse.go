@@ -63,6 +63,10 @@ func (p *parser) parse(text []byte) *Flow {
 		p.fail(&more, "a second document: want one flow a file")
 		return nil
 	}
+	if len(document.Content) == 0 {
+		p.fail(&yaml.Node{Line: 1, Column: 1}, "an empty file: want a flow")
+		return nil
+	}
 	root := document.Content[0]
 	p.flow = &Flow{text: string(text), digest: sha256.Sum256(text), silence: map[string]uint64{}}
 	fields := p.mapping(root, "flow", "flow", "title", "transfers", "key", "order", "receipt", "settle", "legs", "refund_of", "rules", "sources")

@@ -32,7 +32,7 @@ type tally struct {
 	first, last          *fact
 	firstPost, lastPost  *fact
 	firstReserve, undone *fact
-	wrong                *fact // first movement between other accounts, or of another asset
+	wrong                *fact  // first movement between other accounts, or of another asset
 	wrongRisk, wrongOpen Amount // of it; still reserved
 	wrongClass           Class
 	swapped              *fact // first movement the other way round
@@ -64,15 +64,15 @@ type judgement struct {
 	legs                       [maxLegs]tally
 	firstMove, lastFact        *fact
 
-	paid, takenBack, chargedBack  Amount
-	receipts                      int
-	firstReceipt, lastReceipt     *fact
-	twice, foreign                *fact // a receipt as large as one before; one of another asset
-	failedWord, chargeback        *fact
-	refunded                      Amount // by other cases
-	diffs                         []difference
-	subtracted, exact             bool // diffs are against what should be; and say it of every account
-	due                           [lanes]uint64
+	paid, takenBack, chargedBack Amount
+	receipts                     int
+	firstReceipt, lastReceipt    *fact
+	twice, foreign               *fact // a receipt as large as one before; one of another asset
+	failedWord, chargeback       *fact
+	refunded                     Amount // by other cases
+	diffs                        []difference
+	subtracted, exact            bool // diffs are against what should be; and say it of every account
+	due                          [lanes]uint64
 }
 
 // difference is what an account has too much (or, negative, too little) of an asset by a case.

@@ -42,6 +42,10 @@ func (j *judgement) rate() {
 func (j *judgement) unknownAsset() bool {
 	for _, one := range []*fact{j.order, j.firstReceipt} {
 		if one != nil && !j.e.known[one.asset] {
+			if !j.passed(laneJournal, one.time+j.within()) { // its first account may be on the way
+				j.unproven(one.time)
+				return true
+			}
 			j.fault(fault{class: UnknownAsset, leg: -1, happened: one.time, risk: one.amount, asset: one.asset, about: one})
 			return true
 		}
@@ -255,28 +259,36 @@ func (j *judgement) rateLegs() {
 	if j.stray != nil {
 		j.fault(fault{class: UnorderedEffect, leg: -1, cause: "stray", happened: j.stray.time, risk: j.strayRisk, asset: j.stray.asset, got: j.strayRisk, about: j.stray, detail: "no leg of the flow claims it"})
 	}
+	j.rateLeg(j.f.main)
+	cause := len(j.faults) > 0
 	for n := range j.f.legs {
-		l, t := &j.f.legs[n], &j.legs[n]
-		base := fault{leg: n, asset: t.asset, want: t.target, got: t.net.AddSat(t.open), about: t.last}
-		if t.first != nil {
-			base.happened = t.first.time
-			if base.asset == 0 {
-				base.asset = t.first.asset
-			}
+		if n != j.f.main && (!cause || j.legs[n].wrong != nil) { // what other legs should be follows from the main one
+			j.rateLeg(n)
 		}
-		switch {
-		case t.wrong != nil:
-			base.class, base.risk, base.about, base.happened = l.class(t.wrongClass), t.wrongRisk, t.wrong, t.wrong.time
-			j.fault(base)
-		case t.swapped != nil && (t.forward.Less(t.back) || t.authorised == 0):
-			base.class, base.risk, base.about, base.happened = l.class(SwappedSides), t.swapped.amount, t.swapped, t.swapped.time
-			j.fault(base)
-		case !t.counted || j.stray != nil:
-		case t.target.Less(base.got):
-			j.rateExcess(n, base)
-		case base.got.AddSat(t.released).Less(t.target) && !l.atMost:
-			j.rateShort(n, base)
+	}
+}
+
+func (j *judgement) rateLeg(n int) {
+	l, t := &j.f.legs[n], &j.legs[n]
+	base := fault{leg: n, asset: t.asset, want: t.target, got: t.net.AddSat(t.open), about: t.last}
+	if t.first != nil {
+		base.happened = t.first.time
+		if base.asset == 0 {
+			base.asset = t.first.asset
 		}
+	}
+	switch {
+	case t.wrong != nil:
+		base.class, base.risk, base.about, base.happened = l.class(t.wrongClass), t.wrongRisk, t.wrong, t.wrong.time
+		j.fault(base)
+	case t.swapped != nil && (t.forward.Less(t.back) || t.authorised == 0):
+		base.class, base.risk, base.about, base.happened = l.class(SwappedSides), t.swapped.amount, t.swapped, t.swapped.time
+		j.fault(base)
+	case !t.counted || j.stray != nil:
+	case t.target.Less(base.got):
+		j.rateExcess(n, base)
+	case base.got.AddSat(t.released).Less(t.target) && !l.atMost:
+		j.rateShort(n, base)
 	}
 }
 

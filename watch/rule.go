@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	maxLegs     = 8  // that a flow declares
-	maxTerms    = 8  // that a flow's rules name
+	maxLegs     = 8 // that a flow declares
+	maxTerms    = 8 // that a flow's rules name
 	maxExpr     = 1_024
 	ruleCost    = 10_000 // CEL's own units; a comparison costs about 3
 	callAtLeast = "max"
@@ -129,8 +129,9 @@ func (l *language) condition(text string) (rule boolRule, native bool, err error
 		return nil, false, err
 	}
 	c := compiler{language: l, tree: tree.NativeRep()}
-	if rule, ok := c.condition(c.tree.Expr()); ok {
-		return rule, true, c.err
+	rule, ok := c.condition(c.tree.Expr())
+	if ok || c.err != nil {
+		return rule, ok, c.err
 	}
 	run, err := l.program(tree)
 	if err != nil {
@@ -149,8 +150,9 @@ func (l *language) number(text string) (rule numberRule, native bool, err error)
 		return nil, false, err
 	}
 	c := compiler{language: l, tree: tree.NativeRep()}
-	if rule, ok := c.number(c.tree.Expr()); ok {
-		return rule, true, c.err
+	rule, ok := c.number(c.tree.Expr())
+	if ok || c.err != nil {
+		return rule, ok, c.err
 	}
 	run, err := l.program(tree)
 	if err != nil {

@@ -34,13 +34,25 @@ func watchMethods() []*method {
 
 // theWatch is the running watch, or the reason why there is none.
 func (s *Server) theWatch() (Watch, error) {
-	if s.config.Watch == nil || s.config.Speakers == nil {
+	switch {
+	case s.config.Watch != nil:
+		return s.config.Watch, nil
+	case s.config.WatchFault != nil:
+		return nil, watchFault(fmt.Errorf("%w, and payments go on: %w", watch.ErrDown, s.config.WatchFault))
+	default:
 		return nil, &fault{
 			code: connect.CodeFailedPrecondition, reason: ledgerv1.ErrorReason_ERROR_REASON_WATCH_OFF,
 			message: "the watch is switched off on this node: watch.enabled in its configuration",
 		}
 	}
-	return s.config.Watch, nil
+}
+
+// speakers are those who bind sources. Where the file of them can't be read nobody speaks, rather than everybody.
+func (s *Server) speakers() (Speakers, error) {
+	if s.config.Speakers == nil {
+		return nil, watchFault(fmt.Errorf("%w for sources: who speaks for which can't be read on the server, see its log", watch.ErrDown))
+	}
+	return s.config.Speakers, nil
 }
 
 // watchFault tells the caller what the watch answered: it is theirs to mend, or to wait for.
@@ -132,7 +144,8 @@ func (s *Server) listSources(context.Context, auth.Principal, *watchv1.ListSourc
 			Name: x.Name, ThroughSeq: x.Seq, ThroughTime: x.Through, Heard: x.Heard, Observations: x.Observations, Silent: x.Silent,
 			MissingFrom: x.MissingFrom, MissingTo: x.MissingTo,
 		}
-		if is, ok := s.config.Speakers.Speaker(x.Name); ok {
+		if s.config.Speakers != nil {
+			is, _ := s.config.Speakers.Speaker(x.Name)
 			m.Speaker = is.Name
 		}
 		response.Sources = append(response.Sources, m)
@@ -147,7 +160,11 @@ func (s *Server) releaseSource(_ context.Context, p auth.Principal, r *watchv1.R
 	if err := checkName("source", r.GetSource()); err != nil {
 		return nil, err
 	}
-	was, ok, err := s.config.Speakers.Release(r.GetSource())
+	speakers, err := s.speakers()
+	if err != nil {
+		return nil, err
+	}
+	was, ok, err := speakers.Release(r.GetSource())
 	if err != nil {
 		return nil, err
 	}

@@ -70,14 +70,17 @@ func (s *Server) speaks(ctx context.Context, w Watch, p auth.Principal, source s
 	if p.Role == auth.RoleAdmin {
 		return nil
 	}
-	is, bound := s.config.Speakers.Speaker(source)
+	speakers, err := s.speakers()
+	if err != nil {
+		return err
+	}
+	is, bound := speakers.Speaker(source)
 	if !bound {
 		// A source that the watch does not know is refused before it is bound, so that wrong names use nothing up.
 		if _, err := w.Observe(ctx, source, 0, nil); err != nil {
 			return watchFault(err)
 		}
-		var err error
-		if is, err = s.config.Speakers.Bind(source, p); err != nil {
+		if is, err = speakers.Bind(source, p); err != nil {
 			if errors.Is(err, speaker.ErrFull) {
 				return &fault{code: connect.CodeResourceExhausted, reason: ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED, field: "source", message: err.Error()}
 			}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -89,7 +90,13 @@ func repairOf(b *watch.Record, asked []*watchv1.RepairTransfer) ([]*watchv1.Repa
 			message: fmt.Sprintf("transfers: the watch knows none that would mend break %s (%s): say which", watch.HexID(b.ID), b.Class),
 		}
 	case len(asked) == 0:
-		return repairMessages(b.Repair), nil
+		suggested := slices.Clone(b.Repair)
+		for i := range suggested {
+			if suggested[i].UserData128.IsZero() {
+				suggested[i].UserData128 = b.Key
+			}
+		}
+		return repairMessages(suggested), nil
 	}
 	list := make([]*watchv1.RepairTransfer, len(asked))
 	for i, t := range asked {

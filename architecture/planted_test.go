@@ -106,7 +106,7 @@ func TestPlantedImports(t *testing.T) {
 		{"ledger/a.go", "./must", ""},
 		{"ledger/a.go", "./clock", reasonPureOwn},
 		{"ledger/a.go", "./client", reasonPureOwn},
-		{"watch/a.go", "github.com/google/cel-go/cel", ""},
+		{"watch/a.go", "cel.dev/cel-go/cel", ""},
 		{"ledger/a.go", "example.com/decimal", reasonPureMod},
 		{"ledger/a_test.go", "os", ""},
 		{"journal/journaltest/a.go", "os", ""},

@@ -95,11 +95,17 @@ func (c *Cell) ScanAccounts(ctx context.Context, from uint32, reversed bool, vis
 // change nothing, and keep nothing of the state but copies.
 func (c *Cell) Read(ctx context.Context, fn func(*ledger.State)) error { return c.view(ctx, fn) }
 
-// ReadAfter calls fn with the sequence number of a block and the state right after it, and returns once that block is
-// durable: no later block has begun. See Read for what fn may do.
-func (c *Cell) ReadAfter(ctx context.Context, fn func(seq uint64, s *ledger.State)) error {
+// Moment is a point between two blocks: all later ones have later times than Now, unless the clock goes back.
+type Moment struct {
+	Seq uint64 // the last block before it
+	Now uint64 // ns since 1970: the time that the cell believes
+}
+
+// ReadAfter calls fn with a moment and the state of it, and returns once block Seq is durable. See Read for what fn may
+// do.
+func (c *Cell) ReadAfter(ctx context.Context, fn func(m Moment, s *ledger.State)) error {
 	r := &Request{}
-	r.read = func(s *ledger.State) { fn(r.Seq, s) }
+	r.read = func(s *ledger.State) { fn(Moment{r.Seq, c.guard.now()}, s) }
 	return c.submit(ctx, r)
 }
 

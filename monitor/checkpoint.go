@@ -34,7 +34,7 @@ type checkpointHead struct {
 	Meta      meta         `json:"meta"`
 	Settings  settings     `json:"settings"`
 	BlockTime uint64       `json:"block_time"`
-	Now       uint64       `json:"now"`
+	Head      uint64       `json:"head"`
 	Horizon   uint64       `json:"horizon"`
 	Sources   []sourceHead `json:"sources"`
 }
@@ -78,7 +78,7 @@ func (s *session) writeStateTo(f io.Writer) error {
 	buffered := bufio.NewWriterSize(f, 1<<20)
 	sum := crc32.New(crcTable())
 	w := io.MultiWriter(buffered, sum)
-	head := checkpointHead{Meta: s.meta, Settings: s.settings, BlockTime: s.blockTime, Now: s.now, Horizon: s.horizon}
+	head := checkpointHead{Meta: s.meta, Settings: s.settings, BlockTime: s.blockTime, Head: s.head, Horizon: s.horizon}
 	for name, src := range s.sources {
 		head.Sources = append(head.Sources, sourceHead{name, src.through})
 	}
@@ -337,7 +337,7 @@ func (s *session) readState(r io.Reader, size int64) error {
 		return err
 	}
 	s.engine, s.settings, s.sources, s.meta = e, head.Settings, sources, head.Meta
-	s.blockTime, s.now, s.horizon = head.BlockTime, head.Now, head.Horizon
+	s.blockTime, s.head, s.horizon = head.BlockTime, head.Head, head.Horizon
 	return nil
 }
 

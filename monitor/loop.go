@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -92,6 +93,7 @@ func (s *session) fill(ctx context.Context, g *group) error {
 			break
 		}
 		n += 1 + len(x.list)
+		s.keepTime(g)
 		s.takeBatch(g, x)
 	}
 	controls, freezes := s.m.inbox.takeControls()
@@ -194,7 +196,7 @@ func (s *session) takeBlocks(ctx context.Context, g *group) error {
 			s.takeBlock(next, raw)
 		}
 		size += len(raw)
-		s.checkpoint.work += uint64(len(raw) / 128) //nolint:gosec // ≥ 0
+		s.checkpoint.work += uint64(len(raw) / 128)
 		s.drain(g)
 	}
 	if s.meta.Seq < first {
@@ -232,7 +234,7 @@ func (s *session) takeBatch(g *group, x *batch) {
 	kept := x.list[:0]
 	for i := range x.list {
 		o := &x.list[i]
-		o.Seq = x.first + uint64(i) //nolint:gosec // i ≥ 0
+		o.Seq = x.first + uint64(i)
 		before := len(s.encoded)
 		var content int
 		s.encoded, content = appendObservation(s.encoded, o)
@@ -261,19 +263,31 @@ func (s *session) takeBatch(g *group, x *batch) {
 // judged returns the source of a batch, or why nothing of it can be taken.
 func (s *session) judged(x *batch) (*source, error) {
 	src := s.sources[x.source]
-	if len(x.list) == 0 && src == nil {
-		return newSource(), nil
-	}
-	if src == nil && len(s.sources) >= maxSources {
-		return nil, fmt.Errorf("%w: %s: there are %d sources already", watch.ErrSource, x.source, maxSources)
-	}
 	if src == nil {
+		if err := s.admit(x); err != nil || len(x.list) == 0 {
+			return nil, err
+		}
 		src = s.source(x.source)
 	}
-	if last := x.first + uint64(len(x.list)) - 1; len(x.list) > 0 && last > src.through+window { //nolint:gosec // len ≥ 0
+	if last := x.first + uint64(len(x.list)) - 1; len(x.list) > 0 && last > src.through+window {
 		return src, fmt.Errorf("%w: of source %s everything up to %d was taken; send %d next", watch.ErrAhead, x.source, src.through, src.through+1)
 	}
 	return src, nil
+}
+
+// admit refuses a source that no flow names, unless all that it tells is balances, which need no flow.
+func (s *session) admit(x *batch) error {
+	known := s.engine.Sources()
+	if slices.ContainsFunc(known, func(k watch.SourceState) bool { return k.Name == x.source }) || len(x.list) == 0 {
+		return nil
+	}
+	if slices.ContainsFunc(x.list, func(o watch.Observation) bool { return o.Kind != watch.Balance && o.Kind != watch.Heartbeat }) {
+		return fmt.Errorf("%w: %s", watch.ErrSource, x.source)
+	}
+	if len(known) >= maxSources {
+		return fmt.Errorf("%w: %s: there are %d sources already", watch.ErrSource, x.source, maxSources)
+	}
+	return nil
 }
 
 func (s *session) takeControl(g *group, x *control) {
@@ -302,7 +316,7 @@ func (s *session) takeFrozen(g *group, v verdictOfFreeze) {
 // takeMoment tells the engine the time, and compares balances.
 func (s *session) takeMoment(g *group) {
 	if t := s.m.inbox.takeMoment(); t != nil {
-		s.pending = t
+		s.pending, s.believed = t, *t
 	}
 	t := s.pending
 	switch {
@@ -311,18 +325,37 @@ func (s *session) takeMoment(g *group) {
 		if t.compare {
 			s.takeComparison(g, t)
 		}
-		s.tick(g, t.head, t.horizon)
+		s.tick(g, t.head, t.now-1)
 	case s.mono()-s.ticked >= uint64(tickPause) && s.blockTime > s.horizon:
 		s.tick(g, s.meta.Seq, s.blockTime) // behind the journal: its next block is later than this one
 	}
 }
 
 func (s *session) tick(g *group, head, horizon uint64) {
-	s.now, s.horizon = max(s.now, s.m.opts.Clock.Wall()), max(s.horizon, horizon)
-	s.ticked = s.mono()
-	g.log = appendTick(g.log, s.now, head, s.horizon)
-	s.engine.Tick(s.now, head, s.horizon)
+	s.head, s.horizon, s.ticked = max(s.head, head), max(s.horizon, horizon), s.mono()
+	now := s.time()
+	g.log = appendTick(g.log, now, s.head, s.horizon)
+	s.engine.Tick(now, s.head, s.horizon)
 	s.drain(g)
+}
+
+// time is what the ledger believed at the last moment, and what has passed since: while a clock is off, the watch goes
+// wrong no more than the ledger does.
+func (s *session) time() uint64 {
+	if s.believed.now == 0 {
+		return s.m.opts.Clock.Wall()
+	}
+	return s.believed.now + s.mono() - s.believed.mono
+}
+
+// lateTick is how old the engine's time may be when it is told what a source saw: it judges the source's clock by it.
+const lateTick = time.Second
+
+// keepTime tells the engine the time, and nothing else, if it was not told for long: at a start, or after much work.
+func (s *session) keepTime(g *group) {
+	if s.ticked == 0 || time.Duration(s.mono()-s.ticked) > lateTick { //nolint:gosec // small
+		s.tick(g, s.head, s.horizon)
+	}
 }
 
 func (s *session) takeComparison(g *group, t *moment) {
@@ -363,9 +396,9 @@ func (s *session) drain(g *group) {
 func (s *session) keep(g *group, e *watch.Effect, number uint64) error {
 	switch e.Kind {
 	case watch.KeyClosed:
-		state := append([]byte(nil), e.Closed.State...)
-		s.past.add(g.number, e.Number, e.Closed, state)
-		return g.batch.Set(closedKey(nil, e.Closed.Flow, e.Closed.Key, e.Number), state, nil)
+		s.past.add(g.number, e.Number, e.Closed)
+		s.key = closedKey(s.key[:0], e.Closed.Flow, e.Closed.Key, e.Number)
+		return g.batch.Set(s.key, e.Closed.State, nil)
 	case watch.BreakOpened, watch.BreakChanged:
 		g.sync = true
 		return s.records.put(g, e)

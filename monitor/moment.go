@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
@@ -26,11 +27,12 @@ const (
 // noHold is a hold of no block.
 const noHold = math.MaxUint64
 
-// moment is the ledger between two requests: no block after head will have a time of horizon or before.
+// moment is the ledger between two requests: no block after head will have a time before now.
 type moment struct {
-	head, horizon uint64
-	compare       bool // the engine holds still at head until accounts are compared
-	accounts      []watch.AccountBalance
+	head, now uint64
+	mono      uint64
+	compare   bool // the engine holds still at head until accounts are compared
+	accounts  []watch.AccountBalance
 }
 
 // moments asks the ledger for moments until ctx ends.
@@ -39,10 +41,10 @@ func (s *session) moments(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		t := &moment{}
 		compare := n%compareTicks == 0 && c.due(s)
-		err := s.m.opts.Ledger.ReadAfter(ctx, func(seq uint64, st *ledger.State) {
-			t.head, t.horizon = seq, s.m.opts.Clock.Wall()-1
+		err := s.m.opts.Ledger.ReadAfter(ctx, func(at cell.Moment, st *ledger.State) {
+			t.head, t.now, t.mono = at.Seq, at.Now, s.mono()
 			if compare {
-				s.hold.Store(seq) // before block seq+1 can be
+				s.hold.Store(at.Seq) // before the block after it can be
 				c.read(t, st)
 			}
 		})

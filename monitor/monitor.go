@@ -28,8 +28,8 @@ type Log interface {
 type Ledger interface {
 	// Head is the sequence number of the last block that is durable and acknowledged.
 	Head() uint64
-	// ReadAfter calls fn with the state after a block, between two requests, and returns once that block is durable.
-	ReadAfter(ctx context.Context, fn func(seq uint64, s *ledger.State)) error
+	// ReadAfter calls fn with a moment between two blocks and the state of it, and returns once the block is durable.
+	ReadAfter(ctx context.Context, fn func(m cell.Moment, s *ledger.State)) error
 	// Do journals a request; see cell.Cell.
 	Do(ctx context.Context, r *cell.Request) error
 }
@@ -77,6 +77,8 @@ type Options struct {
 	Engines Engines      // nil: those of package watch
 	// FreezeTook is told how long a freeze took from the alarm until it was journaled; may be nil.
 	FreezeTook func(time.Duration)
+	// HashKey spreads ids in the engine's memory: random, so that nobody can choose ids that slow it down.
+	HashKey uint64
 	// CheckpointEvents is after how many events the state is saved; 0: 4 million.
 	CheckpointEvents uint64
 }
@@ -114,6 +116,27 @@ type settings struct {
 	StopLoss watch.StopLoss     `json:"stop_loss"`
 }
 
+// check makes an engine of the settings, to tell what is wrong with them.
+func (s *settings) check(engines Engines) error {
+	o := watch.Options{StopLoss: s.StopLoss}
+	for _, d := range s.Flows {
+		f, err := engines.Parse(d.Name, []byte(d.Text))
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrFlows, err)
+		}
+		o.Flows = append(o.Flows, f)
+	}
+	if _, err := engines.New(o); err != nil {
+		return fmt.Errorf("%w: %w", ErrFlows, err)
+	}
+	return nil
+}
+
+// Check says what is wrong with flows and a stop-loss together: ErrFlows.
+func Check(flows []watch.Definition, loss watch.StopLoss) error {
+	return (&settings{flows, loss}).check(Watch{})
+}
+
 func (s *settings) encode() []byte {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -133,10 +156,8 @@ func Open(ctx context.Context, o Options) (*Monitor, error) {
 	empty := &view{proof: watch.Proof{Reason: "the watch is starting"}}
 	m.view.Store(empty)
 	m.durable.Store(empty)
-	for _, d := range o.Flows {
-		if _, err := o.Engines.Parse(d.Name, []byte(d.Text)); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrFlows, d.Name, err)
-		}
+	if err := m.settings.check(o.Engines); err != nil {
+		return nil, err
 	}
 	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the watch's folder: %w", err)

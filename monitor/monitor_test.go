@@ -86,14 +86,17 @@ func TestObserve(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for n := range 300 {
-		_, err = r.Observe(t.Context(), fmt.Sprint("source-", n), 1, orders(1, 1))
+	if _, err := r.Observe(t.Context(), "nobody", 1, orders(1, 1)); !errors.Is(err, watch.ErrSource) {
+		t.Errorf("a source that no flow names: %v", err)
+	}
+	for n := range 100 {
+		_, err = r.Observe(t.Context(), fmt.Sprint("bank-", n), 1, []watch.Observation{{Kind: watch.Balance}})
 		if err != nil {
 			break
 		}
 	}
 	if !errors.Is(err, watch.ErrSource) {
-		t.Errorf("300 sources: %v", err)
+		t.Errorf("100 banks: %v", err)
 	}
 }
 

@@ -25,7 +25,9 @@ type view struct {
 func (s *session) makeView() *view {
 	head := s.m.opts.Ledger.Head()
 	lag := head - min(head, s.meta.Seq)
-	return &view{s.engine.Proof(), s.engine.Sources(), s.engine.Statement(), s.meta.Seq, s.blockTime, lag, s.m.opts.Clock.Wall()}
+	sources := s.engine.Sources()
+	s.align(sources)
+	return &view{s.engine.Proof(), sources, s.engine.Statement(), s.meta.Seq, s.blockTime, lag, s.m.opts.Clock.Wall()}
 }
 
 // Observe takes observations of a source, numbered from firstSeq on, and returns once they are durable. It takes the

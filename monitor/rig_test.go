@@ -68,9 +68,13 @@ func (p *planes) Parse(name string, text []byte) (*watch.Flow, error) {
 }
 
 func (p *planes) New(o watch.Options) (monitor.Engine, error) {
-	return &fake{planes: p, past: o.Past, fakeState: fakeState{
+	f := &fake{planes: p, past: o.Past, fakeState: fakeState{
 		Seen: map[watch.ID]int{}, Told: map[string]watch.SourceState{}, Breaks: map[watch.ID]watch.Break{}, Froze: map[watch.ID]string{},
-	}}, nil
+	}}
+	for _, name := range []string{"orders", "scheme"} {
+		f.Told[name] = watch.SourceState{Name: name}
+	}
+	return f, nil
 }
 
 func (p *planes) Restore(r io.Reader, o watch.Options) (monitor.Engine, error) {
@@ -119,7 +123,9 @@ func (f *fake) Observe(source string, list []watch.Observation) {
 		o := &list[i]
 		f.mix(source, *o)
 		f.Events++
-		s.Seq = max(s.Seq, o.Seq)
+		if o.Seq == s.Seq+1 {
+			s.Seq++
+		}
 		s.Observations++
 		if o.Kind == watch.Receipt {
 			delete(f.Seen, o.Key)
@@ -210,7 +216,7 @@ func (f *fake) Account(id watch.ID) (watch.AccountBalance, bool) {
 
 // rig is a cell with a monitor beside it, over a journal in memory and a disk that can crash.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	log     *celltest.Memory
 	fs      *vfs.MemFS
 	engines *planes
@@ -266,7 +272,7 @@ func (a *alertList) has(f func(*watch.Alert) bool) bool {
 	return false
 }
 
-func newRig(t *testing.T, change func(*monitor.Options)) *rig {
+func newRig(t testing.TB, change func(*monitor.Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, log: &celltest.Memory{}, fs: vfs.NewCrashableMem(), engines: &planes{}, logged: &lockedBuffer{}}
 	r.opts = monitor.Options{
@@ -325,14 +331,14 @@ func (r *rig) stop() {
 }
 
 // eventually waits until f holds.
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	for !f() {
-		if time.Now().After(end) {
+		if clock.Sleep(ctx, clock.NewSystem(), time.Millisecond) != nil {
 			t.Fatalf("still not: %s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

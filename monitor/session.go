@@ -26,10 +26,12 @@ type session struct {
 	effects  []watch.Effect // scratch
 	block    []byte         // scratch
 	encoded  []byte         // scratch
+	key      []byte         // scratch
 
 	blockTime uint64 // ns, of the last block
-	now       uint64 // ns, of the last tick
-	horizon   uint64 // of the last tick
+	head      uint64 // of the last tick
+	horizon   uint64 // of the last tick, ns
+	believed  moment // the newest
 	ticked    uint64 // mono, of the last tick
 	viewed    uint64 // mono, of the last view
 	synced    uint64 // mono, of the last group that was synced
@@ -234,9 +236,9 @@ func (p *past) Closed(flow string, key watch.ID, through uint64) []byte {
 }
 
 // add notes a key that is closed in a group.
-func (p *past) add(group, number uint64, c *watch.Closed, state []byte) {
+func (p *past) add(group, number uint64, c *watch.Closed) {
 	k := pastKey{c.Flow, c.Key}
-	p.fresh[k] = append(p.fresh[k], pastState{number, state})
+	p.fresh[k] = append(p.fresh[k], pastState{number, c.State})
 	p.bloom.add(bloomHash(c.Flow, c.Key))
 	if n := len(p.queue); n == 0 || p.queue[n-1].group != group {
 		p.queue = append(p.queue, pastGroup{group: group})
@@ -318,6 +320,7 @@ func (s *session) recover(ctx context.Context) error {
 	if err := s.realign(last); err != nil {
 		return err
 	}
+	s.align(s.engine.Sources())
 	s.forgetOldCheckpoints()
 	if string(s.settings.encode()) != string(s.m.settings.encode()) {
 		return s.change()
@@ -339,7 +342,7 @@ func (s *session) begin() (err error) {
 }
 
 func (s *session) options(from settings) watch.Options {
-	o := watch.Options{Cell: s.m.opts.Cell, StopLoss: from.StopLoss, Past: &s.past}
+	o := watch.Options{Cell: s.m.opts.Cell, StopLoss: from.StopLoss, Past: &s.past, HashKey: s.m.opts.HashKey}
 	for _, d := range from.Flows {
 		f, err := s.m.opts.Engines.Parse(d.Name, []byte(d.Text))
 		if err != nil { // of an older version: today's were parsed by Open
@@ -398,7 +401,7 @@ func (s *session) apply(ctx context.Context, in *input) error {
 		s.engine.Observe(in.source, in.observations)
 	case inputTick:
 		s.engine.Tick(in.now, in.head, in.horizon)
-		s.now, s.horizon = in.now, in.horizon
+		s.head, s.horizon = in.head, in.horizon
 	case inputCompare:
 		s.engine.Compare(in.seq, in.accounts)
 	case inputDecide:
@@ -474,6 +477,15 @@ func (s *session) source(name string) *source {
 		s.sources[name] = src
 	}
 	return src
+}
+
+// align follows the engine where it gave up waiting for a gap: senders go on after it, and may fill it still.
+func (s *session) align(states []watch.SourceState) {
+	for i := range states {
+		if src := s.sources[states[i].Name]; src != nil {
+			src.skip(states[i].Seq)
+		}
+	}
 }
 
 // takeBlock gives the next block to the engine.

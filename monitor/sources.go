@@ -12,8 +12,8 @@ const (
 	// window is how many sequence numbers before and after the last that was taken in order are known by a hash of their
 	// content: what comes again is recognised, and what comes early is taken.
 	window = 1 << 14
-	// maxSources bounds how many sources there may be: each takes 256 KiB of memory.
-	maxSources = 256
+	// maxSources bounds how many sources there may be, as the engine does: each takes 256 KiB of memory.
+	maxSources = 64
 )
 
 // source is what was taken of one source. The loop owns it.
@@ -55,6 +55,19 @@ func (s *source) judge(seq, hash uint64) verdict {
 // took notes that an observation was taken.
 func (s *source) took(seq, hash uint64) {
 	s.hashes[seq%(2*window)] = hash
+	s.advance()
+}
+
+// skip gives up what is missing up to a number. What comes of it later is new all the same.
+func (s *source) skip(to uint64) {
+	for s.through < to {
+		s.through++
+		s.hashes[(s.through+window)%(2*window)] = 0
+	}
+	s.advance()
+}
+
+func (s *source) advance() {
 	for s.hashes[(s.through+1)%(2*window)] != 0 {
 		s.through++
 		s.hashes[(s.through+window)%(2*window)] = 0 // it stood for through-window, and comes to stand for what is new
@@ -83,11 +96,11 @@ func checkObservations(name string, first uint64, list []watch.Observation) erro
 	for i := range list {
 		o := &list[i]
 		if max(len(o.Flow), len(o.KeyText), len(o.IDText), len(o.Asset)) > maxName || len(o.Text) > maxText || len(o.Terms) > MaxTerms {
-			return fmt.Errorf("%w: observation %d has more text or terms than it may", ErrTooLarge, first+uint64(i)) //nolint:gosec // i ≥ 0
+			return fmt.Errorf("%w: observation %d has more text or terms than it may", ErrTooLarge, first+uint64(i))
 		}
 		for k := range o.Terms {
 			if len(o.Terms[k].Name) > maxName {
-				return fmt.Errorf("%w: a term of observation %d has a longer name than it may", ErrTooLarge, first+uint64(i)) //nolint:gosec // i ≥ 0
+				return fmt.Errorf("%w: a term of observation %d has a longer name than it may", ErrTooLarge, first+uint64(i))
 			}
 		}
 	}

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/sterlingrun/sterling/api"
 	"github.com/sterlingrun/sterling/auth/speaker"
+	"github.com/sterlingrun/sterling/flows"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/monitor"
 	"github.com/sterlingrun/sterling/watch"
@@ -22,6 +25,7 @@ type Watch struct {
 	// Flows is a folder of flow files (*.yaml). Empty: those of the demo bank in a demonstration's folder, none elsewhere.
 	Flows    string         `yaml:"flows"`
 	StopLoss watch.StopLoss `yaml:"stop_loss"`
+	Alerts   *Alerts        `yaml:"alerts"` // nil: nobody is told
 }
 
 const (
@@ -35,6 +39,7 @@ func defaultWatch() Watch { return Watch{Enabled: true} }
 
 // check says what is wrong, without reading files: see CheckFiles.
 func (w *Watch) check(fault func(format string, args ...any)) {
+	w.Alerts.check(fault)
 	s := &w.StopLoss
 	if s.AccountsPerMinute < 0 {
 		fault("watch.stop_loss.accounts_per_minute: want 0 or more, not %d", s.AccountsPerMinute)
@@ -51,18 +56,19 @@ func (w *Watch) check(fault func(format string, args ...any)) {
 // CheckFiles says what is wrong with the files that the configuration names. A node starts all the same where a flow
 // can't be used: payments don't wait for their watch, which says what it lacks.
 func (c *Config) CheckFiles() error {
-	if !c.Watch.Enabled || c.Watch.Flows == "" {
+	if !c.Watch.Enabled {
 		return nil
 	}
-	list, err := readFlows(c.Watch.Flows)
-	faults := []error{err}
-	for _, d := range list {
-		if _, err := watch.Parse(d.Name, []byte(d.Text)); err != nil {
-			faults = append(faults, fmt.Errorf("watch.flows: %w", err))
-		}
+	var list []watch.Definition
+	var err error
+	if c.Watch.Flows != "" {
+		list, err = readFlows(c.Watch.Flows)
 	}
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+	if err == nil {
+		err = monitor.Check(list, c.Watch.StopLoss)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: watch: %w", ErrConfig, err)
 	}
 	return nil
 }
@@ -84,7 +90,7 @@ func readFlows(dir string) (list []watch.Definition, err error) {
 		if err != nil {
 			return list, fmt.Errorf("watch.flows: %w", err)
 		}
-		list = append(list, watch.Definition{Name: strings.TrimSuffix(e.Name(), filepath.Ext(e.Name())), Text: string(text)})
+		list = append(list, watch.Definition{Name: flowName(e.Name()), Text: string(text)})
 	}
 	return list, nil
 }
@@ -98,10 +104,23 @@ func (n *Node) flows() ([]watch.Definition, error) {
 	if err != nil || !demo {
 		return nil, err
 	}
-	return builtinFlows(), nil
+	return builtinFlows()
 }
 
-func builtinFlows() []watch.Definition { return nil }
+// builtinFlows are those of the demo bank.
+func builtinFlows() ([]watch.Definition, error) {
+	files, err := flows.Files()
+	if err != nil {
+		return nil, err
+	}
+	var list []watch.Definition
+	for _, f := range files {
+		list = append(list, watch.Definition{Name: flowName(f.Name), Text: string(f.Text)})
+	}
+	return list, nil
+}
+
+func flowName(file string) string { return strings.TrimSuffix(file, filepath.Ext(file)) }
 
 // startWatch starts the watch beside the recovered cell. Nothing of it can keep the node from starting: what is wrong is
 // logged, shown by the metrics, and told by the API.
@@ -118,6 +137,7 @@ func (n *Node) startWatch(ctx context.Context) error {
 	m, err := n.openWatch(ctx)
 	if err != nil {
 		n.logger.Error("the watch does not run, and nothing is proven; payments go on", "error", err)
+		n.watchFault = err
 		return nil
 	}
 	n.watch.Store(m)
@@ -129,10 +149,21 @@ func (n *Node) openWatch(ctx context.Context) (*monitor.Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return monitor.Open(ctx, monitor.Options{
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return nil, fmt.Errorf("read random numbers: %w", err)
+	}
+	o := monitor.Options{
 		Dir: filepath.Join(n.config.Data, watchDir), Cell: uint64(n.config.Cell), Log: n.store, Ledger: n.cell, Clock: n.clock,
-		Flows: flows, StopLoss: n.config.Watch.StopLoss, Logger: n.logger, FreezeTook: n.watchMetrics.froze,
-	})
+		HashKey: binary.LittleEndian.Uint64(random[:]), Flows: flows, StopLoss: n.config.Watch.StopLoss, Logger: n.logger, FreezeTook: n.watchMetrics.froze,
+	}
+	if n.alerts, err = n.openAlerts(); err != nil {
+		return nil, err
+	}
+	if n.alerts != nil {
+		o.Alerts = n.alerts
+	}
+	return monitor.Open(ctx, o)
 }
 
 // installWatch hands the watch to the API.
@@ -140,6 +171,7 @@ func (n *Node) installWatch(c *api.Config) {
 	if m := n.watch.Load(); m != nil {
 		c.Watch = m
 	}
+	c.WatchFault = n.watchFault
 	if n.speakers != nil {
 		c.Speakers = n.speakers
 	}
@@ -160,4 +192,5 @@ func (n *Node) stopWatch() {
 			n.logger.Error("the watch did not end well; the next start goes on from what is durable", "error", err)
 		}
 	}
+	n.closeAlerts()
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/sterlingrun/sterling/keystore"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/monitor"
+	"github.com/sterlingrun/sterling/monitor/alert"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -57,6 +58,8 @@ type Node struct {
 	speakers *speaker.Store                  // nil: nobody speaks for a source
 	// watchMetrics are there while the watch is enabled, even if it does not run.
 	watchMetrics *watchMetrics
+	watchFault   error         // why it could not be started; nil: it was, or is disabled
+	alerts       *alert.Sender // nil: nobody is told
 	// sinkOptions are sinks that are not started yet.
 	sinkOptions []feed.SinkOptions
 	access      access

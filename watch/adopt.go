@@ -9,7 +9,7 @@ func (e *Engine) adopt(h *header) {
 	flows, same := e.adoptFlows(h)
 	for i, name := range e.assets {
 		if i > 0 {
-			e.assetIndex[name] = uint32(i) //nolint:gosec // G115: up to 4096
+			e.assetIndex[name] = uint32(i)
 		}
 	}
 	dropped := map[uint16]int{}
@@ -41,7 +41,7 @@ func (e *Engine) adopt(h *header) {
 		}
 	}
 	for old := range h.flows {
-		if n := dropped[uint16(old)]; n > 0 { //nolint:gosec // G115: up to 256
+		if n := dropped[uint16(old)]; n > 0 {
 			name := h.flows[old].name
 			e.report(breakOf{
 				class: RuleFailed, flow: e.flowName(name), cause: "changed " + string(h.flows[old].digest[:]), happened: max(e.sources[0].through, 1),

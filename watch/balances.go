@@ -23,7 +23,6 @@ type claim struct {
 	source uint16
 	seq    uint64
 	asset  string
-	exact  bool // changes hold everything from before time on
 }
 
 const (
@@ -160,8 +159,10 @@ func (e *Engine) mismatch(seq uint64, got, own *AccountBalance, known bool) brea
 		name      string
 		got, want Amount
 	}{
-		{"debits posted", got.DebitsPosted, own.DebitsPosted}, {"credits posted", got.CreditsPosted, own.CreditsPosted},
-		{"debits pending", got.DebitsPending, own.DebitsPending}, {"credits pending", got.CreditsPending, own.CreditsPending},
+		{"debits posted", got.DebitsPosted, own.DebitsPosted},
+		{"credits posted", got.CreditsPosted, own.CreditsPosted},
+		{"debits pending", got.DebitsPending, own.DebitsPending},
+		{"credits pending", got.CreditsPending, own.CreditsPending},
 	} {
 		ev.Fields = append(ev.Fields, Field{Name: f.name, Value: money(f.got, asset), Wrong: f.got != f.want}, Field{Name: f.name + " by the journal", Value: money(f.want, asset)})
 		if risk.Less(apart(f.got, f.want)) {

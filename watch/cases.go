@@ -213,16 +213,16 @@ func (e *Engine) move(m *Movement) {
 	}
 	for _, flow := range e.claimants(m.Code) {
 		f := e.flows[flow]
-		if !f.claims(&e.v) {
-			continue
-		}
+		e.v.err = nil
+		claimed := f.claims(&e.v)
 		if e.v.err != nil {
-			e.failed(f, m.UserData128, e.v.err)
-			e.v.err = nil
-			continue
+			e.failed(f, m, e.v.err)
+			claimed = true // not safe, and not another flow's either
 		}
-		e.take(flow, m, asset)
-		return
+		if claimed {
+			e.take(flow, m, asset)
+			return
+		}
 	}
 	u := e.uncovered[m.Code]
 	u.movements++
@@ -283,10 +283,17 @@ func (e *Engine) legOf(f *Flow, i uint32, m *Movement) int8 {
 			p = one.next
 		}
 	}
+	e.v.err = nil
 	for n := range f.legs {
-		if f.legs[n].when == nil || f.legs[n].when(&e.v) {
-			return int8(n) //nolint:gosec // G115: up to 8
+		if f.legs[n].when != nil && !f.legs[n].when(&e.v) {
+			continue
 		}
+		if e.v.err == nil {
+			return int8(n)
+		}
+	}
+	if e.v.err != nil {
+		e.failed(f, m, e.v.err)
 	}
 	return -1
 }

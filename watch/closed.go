@@ -226,7 +226,7 @@ func (e *Engine) reopen(i uint32, state []byte) error {
 	if size := u.u(); size > 0 && size <= maxText {
 		c.text = e.texts.take()
 		t := e.texts.at(c.text)
-		t.size = uint8(size) //nolint:gosec // G115: up to 64
+		t.size = uint8(size)
 		copy(t.text[:], u.take(int(size)))
 	} else if size > maxText {
 		return errClosed
@@ -235,7 +235,11 @@ func (e *Engine) reopen(i uint32, state []byte) error {
 	n := u.u()
 	for ; n > 0 && !u.bad; n-- {
 		one, terms := u.fact()
-		if u.bad || int(one.asset) >= len(e.assets) || int(one.source) >= max(len(e.sources), len(e.flows)) {
+		places := len(e.sources)
+		if one.kind == factRefund {
+			places = len(e.flows)
+		}
+		if u.bad || int(one.asset) >= len(e.assets) || int(one.source) >= places || int(one.leg) >= len(e.flows[c.flow].legs) {
 			return errClosed
 		}
 		kept := e.add(i, &one)

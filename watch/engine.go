@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/sterlingrun/sterling/watch/internal/books"
@@ -164,10 +165,10 @@ func newEngine(o Options, b bookkeeper) (*Engine, error) {
 		if _, twice := e.flowIndex[f.Name]; twice {
 			return nil, fmt.Errorf("%w: two flows are named %s", ErrOptions, f.Name)
 		}
-		e.flowIndex[f.Name] = uint16(i) //nolint:gosec // G115: up to 256
+		e.flowIndex[f.Name] = uint16(i)
 	}
 	for i, f := range o.Flows {
-		if err := e.bind(uint16(i), f); err != nil { //nolint:gosec // G115: up to 256
+		if err := e.bind(uint16(i), f); err != nil {
 			return nil, err
 		}
 	}
@@ -238,6 +239,7 @@ func (e *Engine) file(i uint16, f *Flow) {
 			e.byCode[code] = append([]uint16{}, e.anyCode...)
 		}
 		e.byCode[code] = append(e.byCode[code], i)
+		slices.Sort(e.byCode[code])
 	}
 }
 
@@ -300,6 +302,9 @@ func (e *Engine) Tick(now, head, horizon uint64) {
 	if now+clockSkew < e.now {
 		e.report(breakOf{class: ClockJump, cause: fmt.Sprint(e.now), happened: max(now, 1), summary: fmt.Sprintf("the clock went back from %s to %s", stamp(e.now), stamp(now))})
 	}
+	if e.now != 0 && now > e.now+awayAfter {
+		e.back(now)
+	}
 	e.now = max(e.now, now)
 	if at := e.books.Time(); e.now != 0 && at > e.now+blockSkew {
 		e.report(breakOf{
@@ -316,7 +321,7 @@ func (e *Engine) Tick(now, head, horizon uint64) {
 		journal.through = max(journal.through, e.horizon)
 	}
 	for i := 1; i < len(e.sources); i++ {
-		e.tickSource(uint16(i)) //nolint:gosec // G115: up to 64
+		e.tickSource(uint16(i))
 	}
 	for _, s := range e.sources {
 		for len(s.heap.list) > 0 && s.heap.list[0].at <= s.through {
@@ -366,8 +371,13 @@ func (e *Engine) VisitAccounts(f func(AccountBalance)) {
 func (e *Engine) AssetName(number uint32) string { return e.books.AssetName(number) }
 
 // failed reports a rule that has no value, outside of a case.
-func (e *Engine) failed(f *Flow, key ID, err error) {
-	e.report(breakOf{class: RuleFailed, flow: f.Name, key: key, cause: "transfers", happened: max(e.now, 1), summary: "which movements belong to the flow has no value: " + err.Error()})
+func (e *Engine) failed(f *Flow, m *Movement, err error) {
+	e.report(breakOf{
+		class: RuleFailed, flow: f.Name, key: m.UserData128, cause: "movement " + m.Transfer.String(), happened: max(m.Time, 1), risk: m.Amount, asset: e.v.asset,
+		summary: "whether a movement belongs to the flow, or to which leg, can't be computed: " + err.Error(), accounts: []ID{m.Credit, m.Debit},
+		evidence: []Evidence{{What: "transfer", Source: "journal", Seq: m.Seq, Index: m.Index, Time: m.Time, Fields: []Field{{Name: "id", Value: m.Transfer.String()}, {Name: "amount", Value: money(m.Amount, e.v.asset)}}}},
+	})
+	e.v.err = nil
 }
 
 // retryUnknown judges cases again that wait for an asset of the ledger.

@@ -138,7 +138,7 @@ func (p *parser) duration(n *yaml.Node, what string) uint64 {
 		p.fail(n, "%s: %q: want a duration such as 5s or 1h30m, 1ms to a year", what, n.Value)
 		return 0
 	}
-	return uint64(d) //nolint:gosec // G115: positive
+	return uint64(d)
 }
 
 func (p *parser) sequence(n *yaml.Node, what string, most int) []*yaml.Node {

@@ -2,6 +2,8 @@ package watch_test
 
 import (
 	"errors"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -107,4 +109,25 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("flow %q of %q", flow.Name, flow.Definition())
 		}
 	})
+}
+
+// Every class is explained in the reference, and none of the constants is left out of Classes.
+func TestClassesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/watch.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("classes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	constants := regexp.MustCompile(`Class += "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(constants) != len(watch.Classes()) {
+		t.Errorf("%d constants, %d in Classes", len(constants), len(watch.Classes()))
+	}
+	for _, c := range watch.Classes() {
+		if !strings.Contains(string(page), "`"+string(c)+"`") {
+			t.Errorf("docs/watch.md does not explain %s", c)
+		}
+	}
 }

@@ -25,9 +25,9 @@ func (n number) small() (v int64, ok bool) {
 		return 0, false
 	}
 	if n.negative {
-		return -int64(n.size.Lo), true //nolint:gosec // G115: checked above
+		return -int64(n.size.Lo), true
 	}
-	return int64(n.size.Lo), true //nolint:gosec // G115: checked above
+	return int64(n.size.Lo), true
 }
 
 func (n number) compare(o number) int {

@@ -92,27 +92,35 @@ func decimalOf(key ID, text string) bool {
 	return n == key.Amount()
 }
 
-// repeated reports whether the case has an observation with this id already. With another content that is kept, too.
+// repeated reports whether the case has an observation with this id already. With another content that is kept, too,
+// once.
 func (e *Engine) repeated(index uint32, i uint16, o *Observation, hash uint64) bool {
 	if o.ID.IsZero() {
 		return false
 	}
+	other := false
 	for p := e.cases.at(index).first; p != 0; {
 		one := e.facts.at(p)
 		p = one.next
-		if one.isMovement() || one.source != i || one.id != o.ID || one.kind == factRefund {
+		if one.isMovement() || one.kind == factRefund || one.source != i || one.id != o.ID {
 			continue
 		}
-		if (one.kind == factOrder) != (o.Kind == Instruction) {
+		if one.kind != factConflict && (one.kind == factOrder) != (o.Kind == Instruction) {
 			continue // an order and its withdrawal may share an id
 		}
-		if one.hash != hash {
-			e.add(index, &fact{kind: factConflict, id: o.ID, debit: o.Debit, credit: o.Credit, amount: o.Amount, seq: o.Seq, time: max(o.Time, 1), hash: hash, asset: e.intern(o.Asset), source: i, leg: -1, count: 1})
+		if one.hash == hash {
+			e.mark(index)
+			return true
 		}
-		e.mark(index)
-		return true
+		other = true
 	}
-	return false
+	if other {
+		e.add(index, &fact{
+			kind: factConflict, id: o.ID, debit: o.Debit, credit: o.Credit, amount: o.Amount, seq: o.Seq, time: max(min(o.Time, e.now), 1), hash: hash,
+			asset: e.intern(o.Asset), source: i, leg: -1, count: 1,
+		})
+	}
+	return other
 }
 
 // route finds the flow of an observation: the one that it names, or the only one that waits for this kind from this
@@ -130,8 +138,8 @@ func (e *Engine) route(i uint16, o *Observation) (flow uint16, why string) {
 	}
 	found := 0
 	for n := range e.flows {
-		if e.listens(uint16(n), i, o.Kind) { //nolint:gosec // G115: an index of flows
-			flow = uint16(n) //nolint:gosec // G115: an index of flows
+		if e.listens(uint16(n), i, o.Kind) {
+			flow = uint16(n)
 			found++
 		}
 	}
@@ -142,7 +150,7 @@ func (e *Engine) route(i uint16, o *Observation) (flow uint16, why string) {
 		return flow, ""
 	}
 	for n := range e.flows {
-		k := uint16(n) //nolint:gosec // G115: an index of flows
+		k := uint16(n)
 		if _, ok := e.byKey[caseKey{o.Key, k}]; ok && e.listens(k, i, o.Kind) {
 			return k, ""
 		}

@@ -78,7 +78,7 @@ func (e *Engine) Proof() Proof {
 	}
 	p := Proof{Open: s.open, AtRisk: s.atRisk, Events: e.events}
 	for i := range e.flows {
-		f, l := e.flowProof(uint16(i), s) //nolint:gosec // G115: up to 256
+		f, l := e.flowProof(uint16(i), s)
 		p.Flows = append(p.Flows, f)
 		p.Keys += f.Keys
 		if f.Proven && e.running[i].seen {

@@ -51,11 +51,11 @@ func (s *stubBooks) Apply(_ []byte, visit func(*books.Movement), find func(*book
 	return s.broken == nil
 }
 
-func (s *stubBooks) Broken() error                    { return s.broken }
-func (s *stubBooks) Seq() uint64                      { return s.seq }
-func (s *stubBooks) Hash() [32]byte                   { return [32]byte{byte(s.seq)} }
-func (s *stubBooks) Time() uint64                     { return s.time }
-func (s *stubBooks) Totals() []books.Total            { return nil }
+func (s *stubBooks) Broken() error                      { return s.broken }
+func (s *stubBooks) Seq() uint64                        { return s.seq }
+func (s *stubBooks) Hash() [32]byte                     { return [32]byte{byte(s.seq)} }
+func (s *stubBooks) Time() uint64                       { return s.time }
+func (s *stubBooks) Totals() []books.Total              { return nil }
 func (s *stubBooks) VisitAccounts(func(books.Balances)) {}
 func (s *stubBooks) Account(id ID) (books.Balances, bool) {
 	b, ok := s.balances[id]

@@ -299,7 +299,7 @@ func (e *Engine) flowName(name string) string {
 // clockOf judges the times of an observation: what lies in the future counts as now, and what a source tells about a
 // time that it had promised to be complete counts as told late. Both are breaks, one a minute.
 func (e *Engine) clockOf(s *source, o *Observation) (moment uint64) {
-	moment = o.Time
+	moment = min(o.Time, 1<<62)
 	switch {
 	case e.now != 0 && o.Time > e.now+clockSkew:
 		e.clockBreak(s, o.Time, fmt.Sprintf("the clock of source %s is %v ahead", s.name, apartOf(o.Time, e.now)))
@@ -319,7 +319,7 @@ func (e *Engine) clockOf(s *source, o *Observation) (moment uint64) {
 }
 
 func apartOf(a, b uint64) time.Duration {
-	return time.Duration(min(a-b, yearNs)).Round(time.Millisecond) //nolint:gosec // G115: bounded
+	return time.Duration(min(a-b, yearNs)).Round(time.Millisecond)
 }
 
 func (e *Engine) clockBreak(s *source, at uint64, summary string) {
@@ -338,16 +338,32 @@ func stamp(at uint64) string {
 	if at > 1<<62 {
 		return fmt.Sprint(at)
 	}
-	return time.Unix(0, int64(at)).UTC().Format("2006-01-02 15:04:05.000") //nolint:gosec // G115: checked
+	return time.Unix(0, int64(at)).UTC().Format("2006-01-02 15:04:05.000")
 }
 
-// tick moves a source's word and finds out whether it fell silent, or left a gap.
+// awayAfter is the time between two ticks from which on nobody listened: the watch, or the machine, stood still.
+const awayAfter = uint64(2 * time.Second)
+
+// back gives the sources their time anew after nobody listened to them.
+func (e *Engine) back(now uint64) {
+	for _, s := range e.sources[1:] {
+		if s.expected != 0 {
+			s.expected = now
+		}
+		if s.gapSince != 0 {
+			s.gapSince = now
+		}
+	}
+}
+
+// tickSource moves a source's word and finds out whether it fell silent, or left a gap.
 func (e *Engine) tickSource(i uint16) {
 	s := e.sources[i]
 	if s.gapSince != 0 && e.now-min(e.now, s.gapSince) > gapWait {
 		e.skip(i)
 	}
 	if len(s.holes) == 0 && len(s.waiting) == 0 {
+		s.promised = min(s.promised, e.now+clockSkew) // a promise from before the first tick had nothing to be held against
 		s.through = max(s.through, s.promised)
 	}
 	if minute := e.now/minuteNs + 1; s.clockSaid != 0 && minute > s.clockSaid+1 {

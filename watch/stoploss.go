@@ -73,7 +73,7 @@ func (e *Engine) freezes(r *StopRule, k *kept) []*Freeze {
 	case "flow":
 		var list []*Freeze
 		if k.flow >= 0 {
-			for _, code := range e.flows[k.flow].codes {
+			for _, code := range e.codesOf(k) {
 				list = append(list, make1(FreezeCode, ID{}, code))
 			}
 		}
@@ -82,6 +82,22 @@ func (e *Engine) freezes(r *StopRule, k *kept) []*Freeze {
 		return []*Freeze{make1(FreezeCell, ID{}, 0)}
 	}
 	return nil
+}
+
+// codesOf returns the transfer codes of a break's flow: the declared ones, or those of the case's movements.
+func (e *Engine) codesOf(k *kept) []uint16 {
+	codes := e.flows[k.flow].codes
+	if len(codes) > 0 || k.index == 0 {
+		return codes
+	}
+	for p := e.cases.at(k.index).first; p != 0; {
+		one := e.facts.at(p)
+		p = one.next
+		if one.isMovement() && !slices.Contains(codes, one.code) {
+			codes = append(codes, one.code)
+		}
+	}
+	return codes
 }
 
 // withheld decides whether a freeze is within the budget of its minute, and spends it.

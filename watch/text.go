@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"math/big"
 	"math/bits"
 	"slices"
 	"time"
@@ -50,13 +49,10 @@ func parseDecimalID(text string) (id ID, ok bool) {
 }
 
 // DecimalID writes an id as the API does: a u128 in decimal.
-func DecimalID(id ID) string {
-	slices.Reverse(id[:])
-	return new(big.Int).SetBytes(id[:]).String()
-}
+func DecimalID(id ID) string { return id.String() }
 
-// HexID writes the id of a break: 32 hexadecimal digits, the bytes in their order.
-func HexID(id ID) string { return hex.EncodeToString(id[:]) }
+// HexID writes the id of a break: a u128 as 32 hexadecimal digits.
+func HexID(id ID) string { return hexOf(id) }
 
 // ParseHexID reads what HexID writes.
 func ParseHexID(text string) (id ID, err error) {
@@ -64,6 +60,7 @@ func ParseHexID(text string) (id ID, err error) {
 	if err != nil || len(b) != len(id) {
 		return id, fmt.Errorf("%.80q: want 32 hexadecimal digits", text)
 	}
+	slices.Reverse(b)
 	return ID(b), nil
 }
 

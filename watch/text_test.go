@@ -31,6 +31,9 @@ func TestKeyOf(t *testing.T) {
 			t.Errorf("%q: %v, %v", watch.HexID(id), back, err)
 		}
 	}
+	if got := watch.HexID(watch.KeyOf("258")); got != "00000000000000000000000000000102" {
+		t.Errorf("258 is %s", got)
+	}
 	for _, bad := range []string{"", "12", "0102030405060708090a0b0c0d0e0f", "zz02030405060708090a0b0c0d0e0f10", "0102030405060708090a0b0c0d0e0f1011"} {
 		if _, err := watch.ParseHexID(bad); err == nil {
 			t.Errorf("%q is an id", bad)

@@ -83,7 +83,7 @@ func parseTime(text string) (uint64, error) {
 // short takes the common beginning off an enum's names and writes the rest in small letters.
 func short(name string) string {
 	for _, prefix := range []string{
-		"CREATE_ACCOUNT_STATUS_", "CREATE_TRANSFER_STATUS_", "CONTROL_STATUS_", "ACCOUNT_FLAG_", "TRANSFER_FLAG_",
+		"CREATE_ACCOUNT_STATUS_", "CREATE_TRANSFER_STATUS_", "CONTROL_STATUS_", "BREAK_STATE_", "ACCOUNT_FLAG_", "TRANSFER_FLAG_",
 		"FREEZE_MODE_", "TRANSFER_SIDE_", "CLOCK_STATE_", "DISK_STATE_", "SINK_STATE_", "SUBJECT_STATE_", "INDEX_STATE_",
 	} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {

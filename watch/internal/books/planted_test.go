@@ -121,8 +121,10 @@ func plantedReservations() []planted {
 			r.send(reserve(200, 1, 2, 50, 10))
 			r.send(plain(201, 1, 2, 1))
 		}, func(d *draft) { d.expiries = []journal.Expiry{{Pending: money.From(200), Amount: money.From(50)}} }, "lost_update", nil},
-		{"expires and is not open", func(r *rig) { r.send(plain(201, 1, 2, 1)) },
-			func(d *draft) { d.expiries = []journal.Expiry{{Pending: money.From(200), Amount: money.From(50)}} }, "lost_update", nil},
+		{
+			"expires and is not open", func(r *rig) { r.send(plain(201, 1, 2, 1)) },
+			func(d *draft) { d.expiries = []journal.Expiry{{Pending: money.From(200), Amount: money.From(50)}} }, "lost_update", nil,
+		},
 		{"captured while frozen", func(r *rig) {
 			open(r)
 			r.must(journal.KindFreeze, 1, journal.Bytes([]journal.Freeze{{ID: money.From(900), Selector: journal.SelectCell, Mode: journal.FreezeDebit}}))

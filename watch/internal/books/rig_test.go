@@ -141,10 +141,12 @@ func (r *rig) setUp() {
 	copy(assets[1].Code[:], "USD")
 	r.must(journal.KindAssets, 1, journal.Bytes(assets))
 	accounts := []journal.Account{
-		{ID: money.From(1), Asset: 1, Code: 1}, {ID: money.From(2), Asset: 1, Code: 2},
+		{ID: money.From(1), Asset: 1, Code: 1},
+		{ID: money.From(2), Asset: 1, Code: 2},
 		{ID: money.From(3), Asset: 1, Code: 2, Flags: journal.AccountDebitsMustNotExceedCredits},
 		{ID: money.From(4), Asset: 1, Code: 3, Flags: journal.AccountCreditsMustNotExceedDebits},
-		{ID: money.From(5), Asset: 2, Code: 1}, {ID: money.From(6), Asset: 2, Code: 1},
+		{ID: money.From(5), Asset: 2, Code: 1},
+		{ID: money.From(6), Asset: 2, Code: 1},
 	}
 	r.must(journal.KindAccounts, 1, journal.Bytes(accounts))
 	r.must(journal.KindTransfers, 1, journal.Bytes([]journal.Transfer{plain(100, 1, 3, 1000)}))

@@ -48,3 +48,28 @@ func TestClean(t *testing.T) {
 		t.Logf("seed %d: %d events, %d keys, through %d s of %d s: %s", seed, trial.Events, trial.Keys, (trial.Proof.Through-s.Begin)/1e9, (s.Until-s.Begin)/1e9, trial.Proof.Reason)
 	}
 }
+
+// TestEndless is the sample of the soak: a larger bank, words that are up to 40 s late, restarts.
+func TestEndless(t *testing.T) {
+	s := faults.Endless(11, 20_000, 500_000)
+	r, err := faults.NewRunner(builtIn(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	if err := s.Play(func(step *faults.Step) error {
+		if steps++; steps%3_000 == 0 {
+			if err := r.Restart(); err != nil {
+				return err
+			}
+		}
+		return r.Step(step)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	trial := r.Trial()
+	if len(trial.Found) > 0 {
+		t.Errorf("%d breaks:%s", len(trial.Found), tell(trial.Found))
+	}
+	t.Logf("%d steps, %d events, %d keys open at the end, %s", steps, trial.Events, trial.Keys, trial.Proof.Reason)
+}

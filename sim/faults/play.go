@@ -17,7 +17,6 @@ const (
 	tickEvery    = 100 * millisecond
 	compareEvery = 64 // blocks
 	balanceEvery = 5 * second
-	slowest      = 2_500 * millisecond // a delivery that others overtake
 )
 
 // player lets a stream happen.
@@ -35,7 +34,6 @@ type player struct {
 	bent    bool         // the journal is no longer what the ledger made
 	hash    journal.Hash // of the journal's last block
 	arrived uint64       // when the last block arrives
-	limit   uint64       // of late deliveries
 }
 
 // Play lets the stream happen and gives every step to yield, ascending by Now. It ends with yield's first error.
@@ -44,10 +42,6 @@ func (s *Stream) Play(yield func(*Step) error) error {
 	defer stop()
 	p := &player{
 		Stream: s, r: newRand(s.Seed ^ 0x5741_5443), book: newBook(), sources: map[string]*speaker{}, next: next, yield: yield,
-		limit: 500 * millisecond,
-	}
-	if s.endless != nil {
-		p.limit = slowest
 	}
 	for _, name := range Sources() {
 		p.sources[name] = &speaker{name: name}
@@ -237,6 +231,10 @@ func (p *player) flush(s *speaker) {
 	s.flush = false
 	list := s.batch
 	s.batch = nil
+	if p.steady {
+		p.deliver(s, p.now, list)
+		return
+	}
 	at := p.now + p.r.Uint64N(10*millisecond)
 	switch p.r.IntN(60) {
 	case 0:

@@ -25,6 +25,8 @@ type Stream struct {
 	Extra []Move
 
 	endless func(*rand.Rand) iter.Seq[*Story]
+	limit   uint64 // ns that a delivery may be overtaken by others
+	steady  bool   // nothing is delivered out of order, or twice
 	sealed  []func(*Sealed)
 	told    []func(source string, list []watch.Observation) []watch.Observation
 	steps   []func(*Step) []Step
@@ -111,7 +113,7 @@ const (
 
 // New makes a clean stream of n stories.
 func New(seed uint64, n int) *Stream {
-	s := &Stream{Seed: seed, Size: Size{Customers: 40, Merchants: 8}, Begin: epoch, First: epoch + lead}
+	s := &Stream{Seed: seed, Size: Size{Customers: 40, Merchants: 8}, Begin: epoch, First: epoch + lead, limit: 500 * millisecond}
 	s.teller = &teller{r: newRand(seed), size: s.Size, slow: 700 * millisecond}
 	at, list := s.First, tales()
 	for range n {
@@ -126,6 +128,7 @@ func New(seed uint64, n int) *Stream {
 // stories. Words may be late by most of a minute, and a few sources' promises with them.
 func Endless(seed uint64, n int, every uint64) *Stream {
 	s := &Stream{Seed: seed, Size: Size{Customers: 10_000, Merchants: 500}, Begin: epoch, First: epoch + lead}
+	s.limit = min(slowest, overtaken*every)
 	s.endless = func(r *rand.Rand) iter.Seq[*Story] {
 		return func(yield func(*Story) bool) {
 			t := &teller{r: r, size: s.Size, slow: 40 * second}
@@ -138,6 +141,17 @@ func Endless(seed uint64, n int, every uint64) *Stream {
 			}
 		}
 	}
+	return s
+}
+
+const (
+	slowest   = 2_500 * millisecond
+	overtaken = 1_500 // stories, at most: a source keeps no more than a few thousand words waiting
+)
+
+// Steady has every delivery arrive once and in order, as a client does that waits for its answers.
+func (s *Stream) Steady() *Stream {
+	s.steady = true
 	return s
 }
 

@@ -127,19 +127,18 @@ func (r *Runner) Trial() *Trial {
 	return &r.trial
 }
 
-// Try plays a stream to a new engine. With restarts above 0, it is replaced by its own restored snapshot so many times.
+// Try plays a stream to a new engine, which is replaced by its own restored snapshot so many times on the way.
 func Try(s *Stream, o watch.Options, restarts int) (*Trial, error) {
 	r, err := NewRunner(o)
 	if err != nil {
 		return nil, err
 	}
-	steps, every, next := 0, uint64(0), ^uint64(0)
+	every, next := uint64(0), ^uint64(0)
 	if restarts > 0 {
 		every = (s.Until - s.Begin) / uint64(restarts+1) //nolint:gosec // G115: > 0
 		next = s.Begin + every
 	}
 	err = s.Play(func(step *Step) error {
-		steps++
 		if step.Now >= next {
 			next += every
 			if err := r.Restart(); err != nil {

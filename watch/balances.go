@@ -3,6 +3,8 @@ package watch
 import (
 	"fmt"
 	"slices"
+
+	"github.com/sterlingrun/sterling/watch/internal/books"
 )
 
 // watchedAccount is an account of which somebody else's books told the balance: its own balance after its last
@@ -26,6 +28,7 @@ type claim struct {
 }
 
 const (
+	blockSpan  = 1 << 14 // ns: events of one block are a nanosecond apart, and fewer
 	maxWatched = 1_024
 	maxChanges = 1_024
 	maxClaims  = 64
@@ -40,21 +43,25 @@ func (e *Engine) balanceOf(id ID) (number, bool) {
 	return n, true
 }
 
-// touchWatched notes the balances of watched accounts that a movement changed. The books have the movement already.
+// touchWatched notes what a movement made of the balances of watched accounts.
 func (e *Engine) touchWatched(m *Movement) {
-	for _, id := range [2]ID{m.Debit, m.Credit} {
-		w := e.watched[id]
+	if m.Phase != books.Single && m.Phase != books.Capture {
+		return
+	}
+	for _, side := range [2]struct {
+		account ID
+		by      number
+	}{{m.Debit, signed(true, m.Amount)}, {m.Credit, positive(m.Amount)}} {
+		w := e.watched[side.account]
 		if w == nil {
 			continue
 		}
-		e.touched = append(e.touched, touch{id, m.Time})
+		if len(w.changes) == maxChanges {
+			w.changes = slices.Delete(w.changes, 0, maxChanges/2)
+		}
+		amount, _ := w.changes[len(w.changes)-1].amount.add(side.by) // of the ledger's 128 bits
+		w.changes = append(w.changes, balanceAt{m.Time, amount})
 	}
-}
-
-// touch is a movement of a watched account.
-type touch struct {
-	account ID
-	time    uint64
 }
 
 // balance takes the balance of an account by somebody else's books.
@@ -66,7 +73,7 @@ func (e *Engine) balance(i uint16, o *Observation, moment uint64) {
 			e.misplaced(i, o, "its account is not in the ledger, or too many are watched")
 			return
 		}
-		w = &watchedAccount{changes: []balanceAt{{e.sources[0].through, now}}}
+		w = &watchedAccount{changes: []balanceAt{{e.books.Time() + blockSpan, now}}}
 		e.watched[o.Debit] = w
 		e.watchOrder = append(e.watchOrder, o.Debit)
 	}
@@ -78,15 +85,6 @@ func (e *Engine) balance(i uint16, o *Observation, moment uint64) {
 
 // settleBalances judges what was said about moments that the journal has passed.
 func (e *Engine) settleBalances() {
-	for _, t := range e.touched {
-		w := e.watched[t.account]
-		now, _ := e.balanceOf(t.account)
-		w.changes = append(w.changes, balanceAt{t.time, now})
-		if len(w.changes) > maxChanges {
-			w.changes = slices.Delete(w.changes, 0, maxChanges/2)
-		}
-	}
-	e.touched = e.touched[:0]
 	for _, id := range e.watchOrder {
 		w := e.watched[id]
 		w.claims = slices.DeleteFunc(w.claims, func(c claim) bool {

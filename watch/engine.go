@@ -84,6 +84,7 @@ type Engine struct {
 	causes        map[causeKey]ID
 	causeOrder    []causeKey
 	journalRoot   ID // the finding that broke the chain
+	blockRoot     ID // the first finding of the block that is being taken
 	blockGap      ID // of blocks that came too early
 	spent         budget
 
@@ -98,7 +99,6 @@ type Engine struct {
 	uncovered  map[uint16]uncovered
 	watched    map[ID]*watchedAccount
 	watchOrder []ID
-	touched    []touch
 	sums       breakSums
 
 	v       vars
@@ -247,6 +247,7 @@ func (e *Engine) file(i uint16, f *Flow) {
 // to raw. What is wrong with it, up to bytes that are no block, is a break; a block that was taken already is left out.
 // After a break of the chain no further block is taken, since nothing after it is proven.
 func (e *Engine) Block(raw []byte) {
+	e.blockRoot = ID{}
 	if e.books.Apply(raw, e.move, e.found) && !e.blockGap.IsZero() {
 		e.mend(e.blockGap, "the missing block came")
 		e.blockGap = ID{}
@@ -272,10 +273,13 @@ func (e *Engine) found(f *books.Finding) {
 		class: Class(f.Class), key: f.Transfer, cause: fmt.Sprintf("%d %d", f.Seq, f.Index), happened: max(f.Time, 1), risk: f.Amount, asset: asset,
 		summary: f.Summary, accounts: append([]ID(nil), f.Accounts...), evidence: []Evidence{ev}, group: e.journalRoot,
 	}
-	if root, ok := e.causes[causeKey{seq: f.Seq}]; ok && b.group.IsZero() {
-		b.group = root
+	if f.Index < 0 && b.group.IsZero() { // of the whole block: it follows from what was found in it
+		b.group = e.blockRoot
 	}
 	id := e.report(b)
+	if e.blockRoot.IsZero() {
+		e.blockRoot = id
+	}
 	e.remember(about, id)
 	switch {
 	case b.class == SourceGap:

@@ -157,8 +157,15 @@ func (j *judgement) rateAbsent() {
 			return
 		}
 	}
+	// The order's source has to have told as far, too: it may have withdrawn the order. So has the channel: it may have
+	// declined. (A bank declines nothing, and its statement may be a day away.)
 	deadline := j.order.time + j.within()
-	if !j.passed(laneJournal, deadline) {
+	waits := !j.passed(laneJournal, deadline)
+	waits = !j.passed(laneOrder, deadline) || waits
+	if j.f.receipt != nil && !j.f.receipt.statement {
+		waits = !j.passed(laneReceipt, deadline) || waits
+	}
+	if waits {
 		j.unproven(j.order.time)
 		return
 	}

@@ -7,10 +7,13 @@ func (e *Engine) observe(i uint16, o *Observation, hash uint64) {
 	s := e.sources[i]
 	s.taken++
 	e.events++
-	moment := e.clockOf(s, o)
+	moment, late := e.clockOf(s, o)
 	switch o.Kind {
 	case Instruction, Receipt, StatementEntry:
 	case Balance:
+		if late { // a balance of an earlier moment is one all the same
+			moment = o.Time
+		}
 		e.balance(i, o, moment)
 		return
 	case Heartbeat:
@@ -29,6 +32,9 @@ func (e *Engine) observe(i uint16, o *Observation, hash uint64) {
 	index := e.open(flow, o.Key)
 	if e.repeated(index, i, o, hash) {
 		return
+	}
+	if late {
+		e.tellsLate(s, o, moment)
 	}
 	one := fact{
 		kind: factReceipt, id: o.ID, debit: o.Debit, credit: o.Credit, ref: o.OfKey, amount: o.Amount, seq: o.Seq, time: moment, hash: hash,

@@ -312,7 +312,6 @@ func (e *Engine) codeRest(c *coder) {
 		})
 		e.watched[*id] = w
 	})
-	codeList(c, &e.touched, many, func(t *touch) { c.id(&t.account); c.u64(&t.time) })
 	c.u64(&e.spent.minute)
 	c.integer(&e.spent.accounts)
 	assets := slices.Sorted(maps.Keys(e.spent.amount))

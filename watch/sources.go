@@ -296,17 +296,16 @@ func (e *Engine) flowName(name string) string {
 	return ""
 }
 
-// clockOf judges the times of an observation: what lies in the future counts as now, and what a source tells about a
-// time that it had promised to be complete counts as told late. Both are breaks, one a minute.
-func (e *Engine) clockOf(s *source, o *Observation) (moment uint64) {
+// clockOf judges the times of an observation: what lies in the future counts as now, which is a break, and what a source
+// tells about a time that it had promised to be complete counts as told late, which is one unless it was told before.
+func (e *Engine) clockOf(s *source, o *Observation) (moment uint64, late bool) {
 	moment = min(o.Time, 1<<62)
 	switch {
 	case e.now != 0 && o.Time > e.now+clockSkew:
 		e.clockBreak(s, o.Time, fmt.Sprintf("the clock of source %s is %v ahead", s.name, apartOf(o.Time, e.now)))
 		moment = e.now
 	case s.promised != 0 && o.Kind != Heartbeat && o.Time+clockSkew < s.promised && len(s.holes) == 0:
-		e.clockBreak(s, o.Time, fmt.Sprintf("source %s tells %v late of a time that it had promised to be complete", s.name, apartOf(s.promised, o.Time)))
-		moment = s.promised
+		moment, late = s.promised, true
 	}
 	switch {
 	case o.Through <= s.promised:
@@ -315,7 +314,12 @@ func (e *Engine) clockOf(s *source, o *Observation) (moment uint64) {
 	default:
 		s.promised = o.Through
 	}
-	return max(moment, 1)
+	return max(moment, 1), late
+}
+
+// tellsLate reports an observation that breaks its source's promise.
+func (e *Engine) tellsLate(s *source, o *Observation, moment uint64) {
+	e.clockBreak(s, o.Time, fmt.Sprintf("source %s tells %v late of a time that it had promised to be complete", s.name, apartOf(moment, o.Time)))
 }
 
 func apartOf(a, b uint64) time.Duration {

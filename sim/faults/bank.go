@@ -106,8 +106,8 @@ func hashed(what string, n uint64) money.U128 {
 
 func amountOf(n uint64) watch.Amount { return watch.Amount{Lo: n} }
 
-// setUp are the requests that make the bank: assets, accounts, openings.
-func (s Size) setUp(at uint64) []Move {
+// SetUp are the requests that make the bank: assets, accounts, openings.
+func (s Size) SetUp(at uint64) []Move {
 	assets := journal.Bytes([]journal.Asset{ledger.AssetRecord(money.Asset{Code: "CNY", Scale: 2}), ledger.AssetRecord(money.Asset{Code: "USD", Scale: 2})})
 	var accounts []journal.Account
 	var fill []journal.Transfer
@@ -150,4 +150,17 @@ func inParts[T journal.Record](at uint64, kind journal.Kind, records []T) (moves
 		records = records[n:]
 	}
 	return moves
+}
+
+// Overpaid is fault number i for a live ledger: an order of now, and a transfer of 0.01 more between two customers that
+// no other number has. The bank needs two customers for each.
+func Overpaid(i, now uint64) (watch.Observation, journal.Transfer) {
+	key := hashed("overpaid", i)
+	from, to := uint64(customerBase+2*i), uint64(customerBase+2*i+1)
+	return watch.Observation{
+			Kind: watch.Instruction, Time: now, Flow: flowPayment, Key: idOf(key), ID: idOf(key), Amount: amountOf(1_000), Asset: cnyName, Debit: ID(from), Credit: ID(to),
+		}, journal.Transfer{
+			ID: hashed("overpaid transfer", i), Debit: money.From(from), Credit: money.From(to), Amount: money.From(1_001), UserData128: key, UserData32: legMain,
+			Asset: cny, Code: codePayment,
+		}
 }

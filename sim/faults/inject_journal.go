@@ -87,7 +87,7 @@ func atBlock(class watch.Class, name string, bend func(*Sealed)) Injector {
 }
 
 func forgetfulCapture(s *Stream, r *rand.Rand) (Expected, bool) {
-	one := s.Pick(r, captured)
+	one := s.Pick(r, func(one *Story) bool { return captured(one) && !s.refunded(one.Key) })
 	if one == nil {
 		return Expected{}, false
 	}

@@ -11,32 +11,7 @@ import (
 // Faults between the watch's books and others.
 func booksFaults() []Injector {
 	return []Injector{
-		injector{watch.BalanceMismatch, "the ledger has another balance than its journal", func(s *Stream, r *rand.Rand) (Expected, bool) {
-			// The account is that of the comparison which has it; which one that is, a rehearsal tells.
-			nth, at, key := 2+r.IntN(2), uint64(0), watch.ID{}
-			seenSoFar := 0
-			rehearsal := *s
-			if err := rehearsal.Play(func(step *Step) error {
-				if step.Kind != StepCompare {
-					return nil
-				}
-				if seenSoFar++; seenSoFar == nth {
-					at, key = step.Now, step.Compare[0].Account
-				}
-				return nil
-			}); err != nil || at == 0 {
-				return Expected{}, false
-			}
-			s.OnStep(func(step *Step) []Step {
-				if step.Kind == StepCompare && step.Now == at {
-					step.Compare[0].CreditsPosted.Lo += 5
-				}
-				return []Step{*step}
-			})
-			x := seen(at)
-			x.Key = key
-			return x, true
-		}},
+		injector{watch.BalanceMismatch, "the ledger has another balance than its journal", otherBalance},
 		injector{watch.BalanceMismatch, "the bank has another balance", func(s *Stream, r *rand.Rand) (Expected, bool) {
 			from, told := s.some(r), uint64(0)
 			s.OnTold(func(source string, list []watch.Observation) []watch.Observation {
@@ -54,6 +29,30 @@ func booksFaults() []Injector {
 			return x, true
 		}},
 	}
+}
+
+// otherBalance bends a comparison. Which account that is of, a rehearsal of the stream tells.
+func otherBalance(s *Stream, r *rand.Rand) (Expected, bool) {
+	var all []Step
+	rehearsal := *s
+	if err := rehearsal.Play(func(step *Step) error {
+		if step.Kind == StepCompare {
+			all = append(all, *step)
+		}
+		return nil
+	}); err != nil || len(all) == 0 {
+		return Expected{}, false
+	}
+	bad := all[r.IntN(len(all))]
+	s.OnStep(func(step *Step) []Step {
+		if step.Kind == StepCompare && step.Seq == bad.Seq {
+			step.Compare[0].CreditsPosted.Lo += 5
+		}
+		return []Step{*step}
+	})
+	x := seen(bad.Now)
+	x.Key = bad.Compare[0].Account
+	return x, true
 }
 
 // Faults of the witnesses themselves.

@@ -46,7 +46,7 @@ func (s *Stream) Play(yield func(*Step) error) error {
 	for _, name := range Sources() {
 		p.sources[name] = &speaker{name: name}
 	}
-	for _, moves := range [][]Move{s.Size.setUp(s.Begin), s.Extra} {
+	for _, moves := range [][]Move{s.Size.SetUp(s.Begin), s.Extra} {
 		for i := range moves {
 			p.agenda.add(event{at: moves[i].At, kind: onMove, move: &moves[i]})
 		}

@@ -76,18 +76,21 @@ func (s *Stream) Sort() {
 	slices.SortStableFunc(s.Stories, func(a, b *Story) int { return cmp.Compare(a.Start, b.Start) })
 }
 
-// Pick returns a story for which f is true, at random, and not among the first or the last; nil where there is none.
+// Pick returns a story for which f is true, at random, and not among the first or the last if there is another; nil
+// where there is none.
 func (s *Stream) Pick(r *rand.Rand, f func(*Story) bool) *Story {
-	var list []*Story
-	for i := len(s.Stories) / 8; i < len(s.Stories)*7/8; i++ {
-		if f(s.Stories[i]) {
-			list = append(list, s.Stories[i])
+	for _, list := range [][]*Story{s.Stories[len(s.Stories)/8 : len(s.Stories)*7/8], s.Stories} {
+		var fit []*Story
+		for _, one := range list {
+			if f(one) {
+				fit = append(fit, one)
+			}
+		}
+		if len(fit) > 0 {
+			return fit[r.IntN(len(fit))]
 		}
 	}
-	if len(list) == 0 {
-		return nil
-	}
-	return list[r.IntN(len(list))]
+	return nil
 }
 
 // Of returns the story of a key, or nil.
@@ -125,14 +128,23 @@ func New(seed uint64, n int) *Stream {
 }
 
 // Endless makes a clean stream of n stories that is never in memory as a whole. every is the mean time between two
-// stories. Words may be late by most of a minute, and a few sources' promises with them.
+// stories in ns. Words may be late by most of a minute, and a few sources' promises with them.
 func Endless(seed uint64, n int, every uint64) *Stream {
+	return endless(seed, n, every, tales())
+}
+
+// Holds is Endless of reservations alone, which nobody ends within half an hour.
+func Holds(seed uint64, n int, every uint64) *Stream {
+	return endless(seed, n, every, []tale{{1, (*teller).hold}})
+}
+
+func endless(seed uint64, n int, every uint64, list []tale) *Stream {
 	s := &Stream{Seed: seed, Size: Size{Customers: 10_000, Merchants: 500}, Begin: epoch, First: epoch + lead}
 	s.limit = min(slowest, overtaken*every)
 	s.endless = func(r *rand.Rand) iter.Seq[*Story] {
 		return func(yield func(*Story) bool) {
 			t := &teller{r: r, size: s.Size, slow: 40 * second}
-			at, list := s.First, tales()
+			at := s.First
 			for range n {
 				at += t.between(1, 2*every)
 				if !yield(t.story(list, at)) {

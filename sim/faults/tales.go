@@ -66,6 +66,17 @@ func (t *teller) card(at uint64) *draft {
 	return d
 }
 
+// hold is a card payment that stays reserved.
+func (t *teller) hold(at uint64) *draft {
+	d := t.begin(flowCard, at)
+	customer, merchant, amount := t.size.customer(t.r), t.size.merchant(t.r), t.between(100, 200_000)
+	t.order(d, customer, merchant, amount, cnyName)
+	hold := t.transfer(d, customer, merchant, amount, codeCard, legMain)
+	hold.Flags, hold.Timeout = journal.TransferPending, 1_800
+	d.move(d.booked, hold)
+	return d
+}
+
 // capture moves a part of what is reserved, with the fee for it, and has the channel say so.
 func (t *teller) capture(d *draft, hold *journal.Transfer, at, amount, before uint64, flags journal.TransferFlags) {
 	post := journal.Transfer{ID: numberOf(t.id()), PendingID: hold.ID, Amount: money.From(amount), Flags: journal.TransferPost | flags}

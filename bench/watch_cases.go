@@ -1,0 +1,3 @@
+package bench
+
+func (b *watchBench) cases() error { return nil }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -146,11 +147,11 @@ func (l *live) fault(ctx context.Context, i uint64) (time.Duration, error) {
 	defer cancel()
 	for {
 		if took == 0 {
-			list, _, err := l.monitor.Breaks(ctx, watch.Filter{Class: watch.WrongAmount, Limit: 1})
+			list, _, err := l.monitor.Breaks(ctx, watch.Filter{Class: watch.WrongAmount, Limit: 20}) // several are of one moment
 			if err != nil {
 				return 0, err
 			}
-			if len(list) > 0 && list[0].Key == order.Key {
+			if slices.ContainsFunc(list, func(r watch.Record) bool { return r.Key == order.Key }) {
 				took = time.Since(began)
 			}
 		}

@@ -179,7 +179,6 @@ func (j *judgement) id(f *fault) ID {
 // again brings a break up to date that was known before.
 func (e *Engine) again(j *judgement, f *fault, k *kept) {
 	switch {
-	case k.State == Accepted:
 	case k.State == Repaired && k.mended:
 		next := e.describe(j, f, k.ID)
 		next.FirstSeen, next.Group = k.FirstSeen, k.Group
@@ -212,26 +211,45 @@ func (e *Engine) groupOf(j *judgement, list []*kept, id ID) ID {
 			return k.Group
 		}
 	}
-	if len(e.causes) > 0 {
-		for p := j.c.first; p != 0; {
-			one := e.facts.at(p)
-			p = one.next
-			for _, about := range []causeKey{{transfer: one.id}, {seq: one.seq}} {
-				if root, ok := e.causes[about]; ok && one.isMovement() {
-					return root
-				}
-			}
+	if root, ok := e.causeOf(j.c); ok {
+		return root
+	}
+	if j.f.refunds == "" || j.order == nil {
+		return id
+	}
+	payment, ok := e.byKey[caseKey{j.order.ref, uint16(e.running[j.c.flow].refunds)}] //nolint:gosec // G115: an index of flows
+	if !ok {
+		return id
+	}
+	for _, other := range e.ofCase[payment] {
+		if other.holds() {
+			return other.Group
 		}
 	}
-	if j.f.refunds != "" && j.order != nil {
-		k := caseKey{j.order.ref, uint16(e.running[j.c.flow].refunds)} //nolint:gosec // G115: an index of flows
-		for _, other := range e.ofCase[e.byKey[k]] {
-			if other.holds() {
-				return other.Group
-			}
-		}
+	if root, ok := e.causeOf(e.cases.at(payment)); ok {
+		return root
 	}
 	return id
+}
+
+// causeOf returns the finding of the journal that a movement of a case, or its block, is part of.
+func (e *Engine) causeOf(c *caseRec) (root ID, ok bool) {
+	if len(e.causes) == 0 {
+		return root, false
+	}
+	for p := c.first; p != 0; {
+		one := e.facts.at(p)
+		p = one.next
+		if !one.isMovement() {
+			continue
+		}
+		for _, about := range [2]causeKey{{transfer: one.id}, {seq: one.seq}} {
+			if root, ok := e.causes[about]; ok {
+				return root, true
+			}
+		}
+	}
+	return root, false
 }
 
 // causeKey is what a finding of the journal is about: a transfer, or a whole block.

@@ -57,6 +57,7 @@ type fact struct {
 	asset   uint32 // Engine.assets
 	terms   uint32 // place; 0: none
 	count   uint32 // of movements, where several were added up
+	data32  uint32 // of a movement: what often tells legs apart
 	source  uint16 // Engine.sources; 0: the journal
 	index   uint16 // in the block
 	code    uint16
@@ -250,10 +251,8 @@ func (e *Engine) take(flow uint16, m *Movement, asset uint32) {
 	switch f.keyedBy {
 	case keyUserData64:
 		key = count.IDOf(count.Of(m.UserData64))
-	case keyTransfer:
-		key = m.Transfer
-	case keyReservation:
-		key = m.Reservation
+	case keyTransfer, keyReservation:
+		key = m.Reservation // of what is no reservation's end: zero
 	case keyUserData128:
 	}
 	if key.IsZero() {
@@ -262,7 +261,7 @@ func (e *Engine) take(flow uint16, m *Movement, asset uint32) {
 	i := e.open(flow, key)
 	one := fact{
 		kind: factKind(m.Phase), id: m.Transfer, debit: m.Debit, credit: m.Credit, ref: m.Reservation, amount: m.Amount,
-		seq: m.Seq, time: m.Time, asset: asset, code: m.Code, index: uint16(m.Index), count: 1, leg: e.legOf(f, i, m), //nolint:gosec // G115: below 2^14
+		seq: m.Seq, time: m.Time, asset: asset, code: m.Code, index: uint16(m.Index), count: 1, data32: m.UserData32, leg: e.legOf(f, i, m), //nolint:gosec // G115: below 2^14
 	}
 	e.add(i, &one)
 	if m.Phase == books.Capture && !m.Freed.IsZero() { // what it leaves over is released with it

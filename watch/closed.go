@@ -17,6 +17,8 @@ const (
 	maxClosed     = 512
 	digestSize    = 16
 	maxKeptBreaks = 6
+	dictionary    = 24 // ids of one key that are written once
+	closedPage    = 128
 	arenaSize     = 64 << 10
 )
 
@@ -34,7 +36,13 @@ func (e *Engine) close(i uint32, j *judgement) {
 	}
 	c := e.cases.at(i)
 	k := caseKey{c.key, c.flow}
-	e.emit(Effect{Kind: KeyClosed, Closed: &Closed{Flow: j.f.Name, Key: c.key, State: state}, Who: whoWatch})
+	if len(e.closings) == 0 {
+		e.closings = make([]Closed, closedPage)
+	}
+	closing := &e.closings[0]
+	e.closings = e.closings[1:]
+	*closing = Closed{Flow: j.f.Name, Key: c.key, State: state}
+	e.emit(Effect{Kind: KeyClosed, Closed: closing, Who: whoWatch})
 	e.leaving[k] = state
 	for _, b := range e.ofCase[i] {
 		delete(e.breaks, b.ID)
@@ -98,7 +106,8 @@ func digestOf(f *Flow, key ID, body []byte) [sha256.Size]byte {
 // packer writes ids by a dictionary and times as differences.
 type packer struct {
 	b     []byte
-	known []ID
+	known [dictionary]ID
+	size  int
 	time  uint64
 }
 
@@ -106,19 +115,22 @@ func (p *packer) u(v uint64)           { p.b = binary.AppendUvarint(p.b, v) }
 func (p *packer) difference(at uint64) { p.b = binary.AppendVarint(p.b, int64(at-p.time)); p.time = at } //nolint:gosec // G115: wraps, and back
 
 func (p *packer) id(id ID) {
-	for n, known := range p.known {
-		if known == id {
-			p.u(uint64(n) + 2)
-			return
-		}
-	}
 	if id.IsZero() {
 		p.u(0)
 		return
 	}
+	for n := range p.size {
+		if p.known[n] == id {
+			p.u(uint64(n) + 2)
+			return
+		}
+	}
 	p.u(1)
 	p.b = append(p.b, id[:]...)
-	p.known = append(p.known, id)
+	if p.size < dictionary {
+		p.known[p.size] = id
+		p.size++
+	}
 }
 
 func (e *Engine) packFacts(dst []byte, i uint32, merge bool) []byte {
@@ -184,7 +196,7 @@ func merged(list []fact) []fact {
 
 func (p *packer) fact(e *Engine, f *fact) {
 	p.b = append(p.b, byte(f.kind), byte(f.leg), byte(f.outcome), f.flags) //nolint:gosec // G115: -1 to 7, and back
-	for _, v := range []uint64{uint64(f.source), uint64(f.index), uint64(f.code), uint64(f.asset), uint64(f.count), f.seq, f.amount.Lo, f.amount.Hi} {
+	for _, v := range []uint64{uint64(f.source), uint64(f.index), uint64(f.code), uint64(f.asset), uint64(f.count), uint64(f.data32), f.seq, f.amount.Lo, f.amount.Hi} {
 		p.u(v)
 	}
 	p.difference(f.time)
@@ -319,7 +331,9 @@ func (u *unpacker) id() (id ID) {
 	case n == 0:
 	case n == 1:
 		copy(id[:], u.take(len(id)))
-		u.known = append(u.known, id)
+		if len(u.known) < dictionary {
+			u.known = append(u.known, id)
+		}
 	case n-2 < uint64(len(u.known)):
 		id = u.known[n-2]
 	default:
@@ -330,12 +344,12 @@ func (u *unpacker) id() (id ID) {
 
 func (u *unpacker) fact() (f fact, terms termValues) {
 	f.kind, f.leg, f.outcome, f.flags = factKind(u.byte()), int8(u.byte()), Outcome(u.byte()), u.byte() //nolint:gosec // G115: as it was written
-	var v [8]uint64
+	var v [9]uint64
 	for n := range v {
 		v[n] = u.u()
 	}
-	f.source, f.index, f.code, f.asset, f.count = uint16(v[0]), uint16(v[1]), uint16(v[2]), uint32(v[3]), uint32(v[4]) //nolint:gosec // G115: as they were written
-	f.seq, f.amount = v[5], Amount{Lo: v[6], Hi: v[7]}
+	f.source, f.index, f.code, f.asset, f.count, f.data32 = uint16(v[0]), uint16(v[1]), uint16(v[2]), uint32(v[3]), uint32(v[4]), uint32(v[5]) //nolint:gosec // G115: as they were written
+	f.seq, f.amount = v[6], Amount{Lo: v[7], Hi: v[8]}
 	u.time += uint64(u.signed()) //nolint:gosec // G115: wraps, and back
 	f.time = u.time
 	f.id, f.debit, f.credit, f.ref = u.id(), u.id(), u.id(), u.id()

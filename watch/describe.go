@@ -156,6 +156,7 @@ func (j *judgement) repair(f *fault) []RepairTransfer {
 	if j.firstMove != nil {
 		one.Code = j.firstMove.code
 	}
+	j.address(&one, f.leg)
 	switch f.class {
 	case WrongAccount, SwappedSides, RefundMisdirected:
 		return j.repairPair(one)
@@ -185,6 +186,23 @@ func (j *judgement) repair(f *fault) []RepairTransfer {
 		return nil
 	}
 	return []RepairTransfer{one}
+}
+
+// address gives a repair what its flow knows it by: the key, and the number of the leg.
+func (j *judgement) address(one *RepairTransfer, n int) {
+	switch j.f.keyedBy {
+	case keyUserData128:
+		one.UserData128 = j.c.key
+	case keyUserData64:
+		one.UserData64 = j.c.key.Amount().Lo
+	case keyTransfer, keyReservation: // nothing can be added to them
+	}
+	if n < 0 {
+		n = j.f.main
+	}
+	if one.UserData32 = j.f.legs[n].data32; one.UserData32 == 0 && j.legs[n].first != nil {
+		one.UserData32 = j.legs[n].first.data32
+	}
 }
 
 // repairPair is one transfer from the account that has too much to the one that has too little, where there is one each.

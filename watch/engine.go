@@ -94,7 +94,8 @@ type Engine struct {
 	number     uint64 // of the last effect
 	out        []Effect
 	leaving    map[caseKey][]byte // closed keys among out
-	arena      []byte
+	arena      []byte             // the next states of closed keys are written here
+	closings   []Closed           // and these tell of them
 	events     uint64
 	uncovered  map[uint16]uncovered
 	watched    map[ID]*watchedAccount

@@ -35,7 +35,7 @@ const (
 	keyUserData128 keyField = iota
 	keyUserData64
 	keyTransfer
-	keyReservation
+	keyReservation // the same: what ends a reservation belongs to it
 )
 
 // owed is a witness that a flow waits for.
@@ -68,6 +68,7 @@ const (
 type leg struct {
 	name     string
 	when     boolRule // nil: every movement
+	data32   uint32   // what user_data_32 is compared with there; 0: unknown
 	from, to party
 	amount   numberRule // nil: any
 	asset    string     // empty: the order's

@@ -1,7 +1,9 @@
 package watch
 
 import (
+	"regexp"
 	"slices"
+	"strconv"
 
 	"cel.dev/cel-go/cel"
 	"gopkg.in/yaml.v3"
@@ -26,6 +28,9 @@ func (p *parser) legs(root, n *yaml.Node) {
 			parts: p.boolean(fields["parts"], "leg.parts"), optional: p.boolean(fields["optional"], "leg.optional"),
 			together: p.boolean(fields["together"], "leg.together"),
 		}
+		if when := fields["when"]; when != nil {
+			l.data32 = data32Of(when.Value)
+		}
 		if l.name == "" {
 			p.fail(one, "leg.name: missing")
 		}
@@ -42,6 +47,21 @@ func (p *parser) legs(root, n *yaml.Node) {
 	if p.flow.main < 0 {
 		p.fail(root, "legs: one must not be a fee: it is the main one")
 	}
+}
+
+var onlyData32 = regexp.MustCompile(`^[^|!?]*\buser_data_32\s*==\s*(\d{1,10})\b[^|!?]*$`)
+
+// data32Of returns the one user_data_32 for which a condition can be true, where it says so plainly. Repairs carry it.
+func data32Of(when string) uint32 {
+	m := onlyData32.FindStringSubmatch(when)
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(m[1], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
 }
 
 func (p *parser) party(n *yaml.Node, what string) party {

@@ -228,7 +228,7 @@ func (e *Engine) link(c *caseRec, key ID, first *fact, amount Amount) (sum Amoun
 			if one.amount != amount {
 				one.amount = amount
 				e.mark(i)
-				e.siblings(i, c.key)
+				e.siblings(i, c.key, e.v.payment.moved)
 			}
 			sum = sum.AddSat(amount)
 		case first.place().after(one.place()):
@@ -239,20 +239,34 @@ func (e *Engine) link(c *caseRec, key ID, first *fact, amount Amount) (sum Amoun
 	if !mine && !amount.IsZero() {
 		e.add(i, &fact{kind: factRefund, id: c.key, source: c.flow, amount: amount, seq: first.seq, index: first.index, time: first.time, asset: first.asset, leg: -1})
 		sum = sum.AddSat(amount)
-		e.siblings(i, c.key)
+		e.siblings(i, c.key, e.v.payment.moved)
 	}
 	return sum, same
 }
 
-// siblings has the other refunds of a payment judged again, since what is left for them changed.
-func (e *Engine) siblings(payment uint32, but ID) {
+// siblings has the other refunds of a payment judged again, since what is left for them changed. Where there are more
+// than the payment was, those that are complete come back for it.
+func (e *Engine) siblings(payment uint32, but ID, moved Amount) {
+	var sum Amount
 	for n := e.cases.at(payment).first; n != 0; {
 		one := e.facts.at(n)
 		n = one.next
-		if one.kind == factRefund && one.id != but {
-			if i, ok := e.byKey[caseKey{one.id, one.source}]; ok {
-				e.mark(i)
-			}
+		if one.kind == factRefund {
+			sum = sum.AddSat(one.amount)
+		}
+	}
+	for n := e.cases.at(payment).first; n != 0; {
+		one := e.facts.at(n)
+		n = one.next
+		if one.kind != factRefund || one.id == but {
+			continue
+		}
+		i, ok := e.byKey[caseKey{one.id, one.source}]
+		if !ok && moved.Less(sum) {
+			i = e.find(one.source, one.id)
+		}
+		if i != 0 {
+			e.mark(i)
 		}
 	}
 }

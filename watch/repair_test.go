@@ -20,27 +20,27 @@ func TestSuggestedRepairsMend(t *testing.T) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 100, alice, bob))
-		}, []RepairTransfer{{key(bob), key(alice), count.Of(100), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(bob), key(alice), count.Of(100), 1)}},
 		{"fee left out", func(r *rig) {
 			r.say("orders", order("payment", 1, 60_000, alice, bob))
 			r.block(move(5, 1, 1, 60_000, alice, bob))
-		}, []RepairTransfer{{key(alice), key(feesAccount), count.Of(100), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(alice), key(feesAccount), count.Of(100), 2)}},
 		{"a cent too much", func(r *rig) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 101, alice, bob))
-		}, []RepairTransfer{{key(bob), key(alice), count.Of(1), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(bob), key(alice), count.Of(1), 1)}},
 		{"too little", func(r *rig) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 10, alice, bob))
-		}, []RepairTransfer{{key(alice), key(bob), count.Of(90), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(alice), key(bob), count.Of(90), 1)}},
 		{"to somebody else", func(r *rig) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 100, alice, 103))
-		}, []RepairTransfer{{key(103), key(bob), count.Of(100), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(103), key(bob), count.Of(100), 1)}},
 		{"the wrong way round", func(r *rig) {
 			r.say("orders", order("payment", 1, 100, alice, bob))
 			r.block(move(5, 1, 1, 100, bob, alice))
-		}, []RepairTransfer{{key(alice), key(bob), count.Of(200), "CNY/2", 5}}},
+		}, []RepairTransfer{mending(key(alice), key(bob), count.Of(200), 1)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, Options{})
@@ -52,9 +52,9 @@ func TestSuggestedRepairsMend(t *testing.T) {
 				if len(b.Repair) != 1 || b.Repair[0] != c.want[0] {
 					t.Fatalf("repair %+v, want %+v", b.Repair, c.want)
 				}
-				m := Movement{Code: b.Repair[0].Code, UserData128: key(1), Amount: b.Repair[0].Amount, Debit: b.Repair[0].Debit, Credit: b.Repair[0].Credit}
-				if c.name == "fee left out" {
-					m.UserData32 = 2
+				m := Movement{
+					Code: b.Repair[0].Code, UserData128: b.Repair[0].UserData128, UserData32: b.Repair[0].UserData32,
+					Amount: b.Repair[0].Amount, Debit: b.Repair[0].Debit, Credit: b.Repair[0].Credit,
 				}
 				r.block(m)
 			}
@@ -63,6 +63,9 @@ func TestSuggestedRepairsMend(t *testing.T) {
 			if p := r.e.Proof(); p.Keys != 0 || p.Through != r.now {
 				t.Errorf("after the repair: %+v", p)
 			}
+			if len(r.e.breaks) > 0 || len(r.e.ofCase) > 0 {
+				t.Errorf("%d breaks, of %d cases, stay in memory", len(r.e.breaks), len(r.e.ofCase))
+			}
 			for _, b := range r.breaks {
 				if b.State != Repaired {
 					t.Errorf("state %d", b.State)
@@ -70,6 +73,10 @@ func TestSuggestedRepairsMend(t *testing.T) {
 			}
 		})
 	}
+}
+
+func mending(debit, credit ID, amount Amount, leg uint32) RepairTransfer {
+	return RepairTransfer{Debit: debit, Credit: credit, Amount: amount, Asset: "CNY/2", Code: 5, UserData128: key(1), UserData32: leg}
 }
 
 func TestLateEffectsMend(t *testing.T) {
@@ -137,7 +144,7 @@ func TestDecisions(t *testing.T) {
 }
 
 func TestDecideAGroup(t *testing.T) {
-	r := newRig(t, Options{})
+	r := newRig(t, Options{StopLoss: StopLoss{Rules: []StopRule{{Freeze: "account"}}, AccountsPerMinute: 10}})
 	r.say("orders", order("card-payment", 1, 10_000, alice, shop))
 	r.block(move(3, 1, 1, 10_000, alice, 999), move(3, 2, 1, 60, 999, feesAccount))
 	r.pass(time.Minute)
@@ -152,6 +159,9 @@ func TestDecideAGroup(t *testing.T) {
 	}
 	if len(r.breaks) < 2 {
 		t.Fatalf("want several breaks of one cause, have %q", r.all())
+	}
+	if len(r.frozen) != 1 || r.frozen[0].Account != key(999) {
+		t.Errorf("a group is frozen for once: %+v", r.frozen)
 	}
 	if p := r.e.Proof(); len(p.AtRisk) != 1 || p.AtRisk[0].Amount != count.Of(10_000) {
 		t.Errorf("a group's money counts once: %+v", p.AtRisk)
@@ -188,6 +198,23 @@ func TestFindingsOfTheJournal(t *testing.T) {
 	r.want("lost_update  4711", "tampered_history  ", "wrong_amount payment 1")
 	if p := r.e.Proof(); p.Through > stands || p.Reason == "" {
 		t.Errorf("proof %d, before %d: %q", p.Through, stands, p.Reason)
+	}
+}
+
+// A refund that is too much because the journal is wrong about its payment follows from that finding.
+func TestRefundOfADamagedPayment(t *testing.T) {
+	r := newRig(t, Options{})
+	r.say("orders", order("card-payment", 1, 100, alice, shop))
+	m := move(3, 1, 1, 100, alice, shop)
+	m.Transfer = key(4711)
+	r.books.findings = []books.Finding{{Class: string(LostUpdate), Seq: r.books.seq + 1, Index: 0, Time: r.now, Transfer: key(4711), Amount: count.Of(1), Asset: 1, Summary: "the amount is another"}}
+	r.block(m, move(3, 2, 1, 1, shop, feesAccount))
+	refund := order("refund", 2, 101, shop, alice)
+	refund.OfKey = key(1)
+	r.say("orders", refund)
+	r.block(move(4, 1, 2, 101, shop, alice), move(4, 2, 2, 1, feesAccount, shop))
+	if a, b := r.find(LostUpdate), r.find(RefundExcess); b.Group != a.ID {
+		t.Errorf("the refund's break is of group %s, want %s", hexOf(b.Group), hexOf(a.ID))
 	}
 }
 

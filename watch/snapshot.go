@@ -207,7 +207,7 @@ func (c *coder) fact(f *fact) {
 	for _, v := range []*uint64{&f.seq, &f.time, &f.hash} {
 		c.u64(v)
 	}
-	for _, v := range []*uint32{&f.next, &f.asset, &f.terms, &f.count} {
+	for _, v := range []*uint32{&f.next, &f.asset, &f.terms, &f.count, &f.data32} {
 		c.u32(v)
 	}
 	for _, v := range []*uint16{&f.source, &f.index, &f.code} {

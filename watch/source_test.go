@@ -3,6 +3,7 @@ package watch
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -375,4 +376,67 @@ func FuzzReopen(f *testing.F) {
 			e.drop(i)
 		}
 	})
+}
+
+// A word that comes late, but within its source's promise, is awaited: an order that is withdrawn, a card that is
+// declined.
+func TestPromisedWordsAreAwaited(t *testing.T) {
+	r := newRig(t, Options{})
+	r.say("orders", order("payment", 1, 100, alice, bob))
+	withdrawn := receipt("payment", 1, 100, Failed)
+	withdrawn.Time, withdrawn.Through = r.now+second, r.now+second
+	r.pass(8*time.Second, "card-scheme", "bank")
+	r.want()
+	r.say("orders", withdrawn)
+	r.say("orders", order("card-payment", 2, 100, alice, shop))
+	declined := receipt("card-payment", 2, 100, Failed)
+	declined.Time, declined.Through = r.now+second, r.now+second
+	r.pass(8*time.Second, "orders", "bank")
+	r.say("card-scheme", declined)
+	r.pass(time.Minute)
+	if got := r.all(); len(got) > 0 {
+		t.Errorf("breaks: %q", got)
+	}
+	if p := r.e.Proof(); p.Keys != 0 || p.Through != r.now {
+		t.Errorf("proof %+v", p)
+	}
+}
+
+// Of two refunds that are too much together the later one in the journal is in excess, whichever order came first.
+func TestRefundsCountInTheJournalsOrder(t *testing.T) {
+	r := newRig(t, Options{})
+	r.card(1, 10_000)
+	for k := uint64(2); k < 4; k++ {
+		r.block(move(4, 1, k, 6_000, shop, alice), move(4, 2, k, 36, feesAccount, shop))
+	}
+	for _, k := range []uint64{3, 2} {
+		o := order("refund", k, 6_000, shop, alice)
+		o.OfKey = key(1)
+		r.say("orders", o)
+		r.say("card-scheme", receipt("refund", k, 6_000, Refunded))
+	}
+	r.pass(10 * time.Second)
+	r.want("refund_double refund 3")
+}
+
+// Cases of one deadline pass it in one order, also in a restored engine.
+func TestTiesHaveAnOrder(t *testing.T) {
+	story := func(restart bool) []string {
+		r := newRig(t, Options{})
+		for k := uint64(1); k <= 60; k++ {
+			r.say("orders", order("payment", k, 100, alice, bob))
+		}
+		for k := uint64(1); k <= 60; k += 3 {
+			r.block(move(5, 1, (k*7)%60+1, 100, alice, bob))
+		}
+		if restart {
+			r.restart(Options{})
+		}
+		r.pass(10 * time.Second)
+		return r.told
+	}
+	a, b := story(false), story(true)
+	if !slices.Equal(a, b) {
+		t.Errorf("%d effects, after a restart %d, or in another order", len(a), len(b))
+	}
 }

@@ -118,9 +118,13 @@ func New(config Config) (*Server, error) {
 func (s *Server) Serve(l net.Listener) error {
 	split := newSplitter(l, s.config.Limits, s.config.Clock, s.metrics, s.logger, s.secure)
 	s.mu.Lock()
-	if s.shutdown || s.split != nil {
+	switch {
+	case s.shutdown: // whoever starts and stops at once need not know which came first
 		s.mu.Unlock()
-		return errors.Join(errors.New("the server was started or shut down before"), l.Close())
+		return l.Close()
+	case s.split != nil:
+		s.mu.Unlock()
+		return errors.Join(errors.New("the server was started before"), l.Close())
 	}
 	s.split = split
 	s.mu.Unlock()

@@ -117,7 +117,7 @@ func (s *Server) decideBreak(ctx context.Context, p auth.Principal, r *watchv1.D
 	if err != nil {
 		return nil, err
 	}
-	d := watch.Decision{Break: found.ID, Group: r.GetGroup(), State: watch.BreakState(r.GetState()), Who: p.Name, Why: r.GetWhy()}
+	d := watch.Decision{Break: found.ID, Group: r.GetGroup(), State: watch.BreakState(r.GetState()), Who: p.Name, Why: r.GetWhy()} //nolint:gosec // checked
 	switch {
 	case decidedSo(found, &d):
 		return &watchv1.DecideBreakResponse{Found: breakMessage(found)}, nil
@@ -176,7 +176,7 @@ func breakMessage(r *watch.Record) *watchv1.Break {
 	for _, e := range r.History {
 		m.History = append(m.History, &watchv1.BreakEvent{Time: e.Time, State: watchv1.BreakState(e.State), Who: e.Who, Why: e.Why})
 	}
-	m.Repair = repairMessages(r.Repair)
+	m.Repair = suggested(r)
 	return m
 }
 

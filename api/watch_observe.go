@@ -347,6 +347,4 @@ func watchID(v money.U128) (id watch.ID) {
 	return id
 }
 
-func moneyID(id watch.ID) money.U128 { return money.LE(id[:]) }
-
 func decimalAmount(a watch.Amount) string { return money.U128{Lo: a.Lo, Hi: a.Hi}.String() }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -90,13 +89,7 @@ func repairOf(b *watch.Record, asked []*watchv1.RepairTransfer) ([]*watchv1.Repa
 			message: fmt.Sprintf("transfers: the watch knows none that would mend break %s (%s): say which", watch.HexID(b.ID), b.Class),
 		}
 	case len(asked) == 0:
-		suggested := slices.Clone(b.Repair)
-		for i := range suggested {
-			if suggested[i].UserData128.IsZero() {
-				suggested[i].UserData128 = b.Key
-			}
-		}
-		return repairMessages(suggested), nil
+		return suggested(b), nil
 	}
 	list := make([]*watchv1.RepairTransfer, len(asked))
 	for i, t := range asked {
@@ -133,8 +126,13 @@ func readRepair(t *watchv1.RepairTransfer, path string) (*watchv1.RepairTransfer
 	return t, err
 }
 
-func repairMessages(list []watch.RepairTransfer) (out []*watchv1.RepairTransfer) {
-	for _, t := range list {
+// suggested is what the watch suggests. Without user data of its own a transfer gets the break's key, by which the flow
+// knows it.
+func suggested(b *watch.Record) (out []*watchv1.RepairTransfer) {
+	for _, t := range b.Repair {
+		if t.UserData128.IsZero() {
+			t.UserData128 = b.Key
+		}
 		out = append(out, &watchv1.RepairTransfer{
 			DebitAccountId: watch.DecimalID(t.Debit), CreditAccountId: watch.DecimalID(t.Credit), Amount: decimalAmount(t.Amount), Asset: t.Asset,
 			Code: uint32(t.Code), UserData_128: watch.DecimalID(t.UserData128), UserData_64: t.UserData64, UserData_32: t.UserData32,
@@ -168,7 +166,7 @@ func repairID(b watch.ID, of string, list []*ledgerv1.Transfer, n uint64) money.
 	h.Write(b[:])
 	_ = binary.Write(h, binary.LittleEndian, n) // a hash takes everything
 	for _, t := range list {
-		fmt.Fprintf(h, "%q %q %q %q %d %q %d %d\n", t.GetDebitAccountId(), t.GetCreditAccountId(), t.GetAmount(), t.GetAsset(),
+		_, _ = fmt.Fprintf(h, "%q %q %q %q %d %q %d %d\n", t.GetDebitAccountId(), t.GetCreditAccountId(), t.GetAmount(), t.GetAsset(),
 			t.GetCode(), t.GetUserData_128(), t.GetUserData_64(), t.GetUserData_32())
 	}
 	return money.LE(h.Sum(nil))

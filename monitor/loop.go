@@ -84,6 +84,7 @@ func (s *session) loop(ctx context.Context) error {
 func (s *session) fill(ctx context.Context, g *group) error {
 	s.past.forget(s.committed.Load())
 	s.records.forget(s.committed.Load())
+	s.keepTime(g)
 	if err := s.takeBlocks(ctx, g); err != nil {
 		return err
 	}
@@ -93,7 +94,6 @@ func (s *session) fill(ctx context.Context, g *group) error {
 			break
 		}
 		n += 1 + len(x.list)
-		s.keepTime(g)
 		s.takeBatch(g, x)
 	}
 	controls, freezes := s.m.inbox.takeControls()
@@ -327,7 +327,8 @@ func (s *session) takeMoment(g *group) {
 		}
 		s.tick(g, t.head, t.now-1)
 	case s.mono()-s.ticked >= uint64(tickPause) && s.blockTime > s.horizon:
-		s.tick(g, s.meta.Seq, s.blockTime) // behind the journal: its next block is later than this one
+		// Behind the journal: its next block is later than this one. A time that lies ahead is not believed.
+		s.tick(g, s.meta.Seq, min(s.blockTime, s.time()-1))
 	}
 }
 
@@ -348,7 +349,8 @@ func (s *session) time() uint64 {
 	return s.believed.now + s.mono() - s.believed.mono
 }
 
-// lateTick is how old the engine's time may be when it is told what a source saw: it judges the source's clock by it.
+// lateTick is how old the engine's time may be when it takes something: it judges a source's clock by it, and says by
+// it when it saw a break first.
 const lateTick = time.Second
 
 // keepTime tells the engine the time, and nothing else, if it was not told for long: at a start, or after much work.

@@ -240,6 +240,7 @@ func (m *Monitor) supervise(ctx context.Context) {
 			abandoned++
 		}
 		m.down(err)
+		m.alarms.down(err)
 		m.opts.Logger.Error("the watch stopped: nothing more is proven until it runs again; payments go on", "error", err, "again_in", pause)
 		if abandoned >= abandonedAtMost {
 			m.opts.Logger.Error("the watch's disk fails again and again; it is tried again when the process is started anew")
@@ -251,6 +252,15 @@ func (m *Monitor) supervise(ctx context.Context) {
 	}
 }
 
+// up tells that a session runs, once it takes what comes.
+func (m *Monitor) up(s *session) {
+	m.tail.start(true)
+	m.inbox.open()
+	m.failure.Store(nil)
+	m.session.Store(s)
+	m.alarms.up()
+}
+
 // down tells that no session runs.
 func (m *Monitor) down(err error) {
 	m.session.Store(nil)
@@ -260,7 +270,6 @@ func (m *Monitor) down(err error) {
 	v := *m.view.Load()
 	v.proof.Reason = "the watch does not run: " + err.Error()
 	m.view.Store(&v)
-	m.alarms.down(err)
 }
 
 // run is one session. left tells that its database could not be closed.
@@ -272,9 +281,7 @@ func (m *Monitor) run(ctx context.Context) (left bool, err error) {
 	if err := s.open(ctx); err != nil {
 		return s.end(err)
 	}
-	m.failure.Store(nil)
-	m.session.Store(s)
-	m.alarms.up()
+	m.up(s)
 	return s.end(s.run(ctx))
 }
 

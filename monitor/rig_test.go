@@ -225,6 +225,7 @@ type rig struct {
 	opts    monitor.Options
 	cell    *cell.Cell
 	*monitor.Monitor
+	following atomic.Pointer[monitor.Monitor] // the same, for the cell
 }
 
 type lockedBuffer struct {
@@ -299,8 +300,8 @@ func (r *rig) openCell() {
 	r.cell, err = cell.Open(context.Background(), cell.Options{
 		ID: cellNumber, Log: r.log, Clock: clock.NewSystem(), Incarnation: [16]byte{1}, HashKey: [2]uint64{3, 5},
 		OnBlock: func(b *journal.Block, _ int) {
-			if r.Monitor != nil {
-				r.OnBlock(b.Header.Seq, b.Raw)
+			if m := r.following.Load(); m != nil {
+				m.OnBlock(b.Header.Seq, b.Raw)
 			}
 		},
 	})
@@ -317,6 +318,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.Monitor = m
+	r.following.Store(m)
 }
 
 func (r *rig) stop() {
@@ -324,6 +326,7 @@ func (r *rig) stop() {
 	if r.Monitor == nil {
 		return
 	}
+	r.following.Store(nil)
 	if err := r.Close(); err != nil {
 		r.t.Error(err)
 	}

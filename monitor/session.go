@@ -114,8 +114,6 @@ func (s *session) open(ctx context.Context) (err error) {
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.m.tail.start(true)
-	s.m.inbox.open()
 	committer := make(chan struct{})
 	go func() {
 		defer close(committer)

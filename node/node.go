@@ -186,8 +186,9 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	n.serving = make(chan error, 1)
+	listener := n.listener // Stop may come first, and forget it
 	go func() {
-		err := n.server.Serve(n.listener)
+		err := n.server.Serve(listener)
 		if err != nil {
 			n.fail(err)
 		}

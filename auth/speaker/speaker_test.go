@@ -85,7 +85,7 @@ func TestADamagedFileFreesNothing(t *testing.T) {
 		`{"version":1,"sources":[{"source":"a","id":"00","name":"x"}]}`:                              "32 hexadecimal digits",
 		`{"version":1,"sources":[{"source":"","id":"00000000000000000000000000000000","name":"x"}]}`: "empty or there twice",
 		`{"version":1,"sources":[` + two + `,` + two + `]}`:                                          "empty or there twice",
-		`{"version":1,"sources":[` + strings.Repeat(" ", 17<<20) + `]}`:                               "more than",
+		`{"version":1,"sources":[` + strings.Repeat(" ", 17<<20) + `]}`:                              "more than",
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, speaker.File), []byte(text), 0o600); err != nil {

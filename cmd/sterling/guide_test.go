@@ -17,7 +17,8 @@ import (
 const prelude = `sterling() {
 	case "$*" in
 	"token propose"*) command sterling "$@" --server "$ADDRESS" ;;
-	ledger* | books* | export* | backup*) command sterling "$@" --server "$ADDRESS" ;;
+	"watch check"*) command sterling "$@" ;;
+	ledger* | books* | export* | backup* | watch*) command sterling "$@" --server "$ADDRESS" ;;
 	up*) shift; exec sterling up --listen "$ADDRESS" "$@" ;;
 	*) command sterling "$@" ;;
 	esac
@@ -58,6 +59,12 @@ func TestAccessGuide(t *testing.T) {
 func TestSettlementGuide(t *testing.T) {
 	t.Parallel()
 	runGuide(t, "settlement.md", 15)
+}
+
+// TestWatchGuide runs every command of docs/guides/watch.md.
+func TestWatchGuide(t *testing.T) {
+	t.Parallel()
+	runGuide(t, "watch.md", 12)
 }
 
 // runGuide runs a guide's commands in order, in a folder of its own. It has at least so many blocks of them.

@@ -95,13 +95,27 @@ func (s *session) showStatus(p *watchv1.GetProofResponse, follow bool) error {
 	if p.GetReason() != "" {
 		s.printf("held up by    %s\n", p.GetReason())
 	}
+	if names := unproven(p.GetFlows()); names != "" {
+		s.printf("not proven    %s\n", names)
+	}
 	s.printf("open breaks   %d%s\n", p.GetOpenBreaks(), atRiskText(p))
-	s.printf("recomputed    block %d of %d, %d events, %d cases open\n", p.GetAppliedSeq(), p.GetHeadSeq(), p.GetEvents(), p.GetOpenKeys())
+	s.printf("recomputed    block %d of %d, %d events, %d open cases\n", p.GetAppliedSeq(), p.GetHeadSeq(), p.GetEvents(), p.GetOpenKeys())
 	if p.GetDryRun() {
 		s.printf("stop-loss     dry run: freezes are only reported\n")
 	}
 	s.printf("\n")
 	return s.print(nil, flowHead, flowRows(p.GetFlows()))
+}
+
+// unproven names what the proof does not cover: nobody must take it for safe.
+func unproven(flows []*watchv1.FlowProof) string {
+	var names []string
+	for _, x := range flows {
+		if !x.GetProven() {
+			names = append(names, x.GetFlow())
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // proofText is the moment of a proof, and how old it is.
@@ -235,8 +249,11 @@ witnesses count as safe. SPEAKER is the caller who speaks for it: the first one 
 					if x.GetMissingFrom() != 0 {
 						missing = fmt.Sprintf("%d-%d", x.GetMissingFrom(), x.GetMissingTo())
 					}
-					if x.GetSilent() {
+					switch {
+					case x.GetSilent():
 						state = "silent"
+					case x.GetHeard() == 0:
+						state = "not heard"
 					}
 					rows = append(rows, []string{
 						x.GetName(), state, count(x.GetThroughSeq()), moment(x.GetThroughTime()), moment(x.GetHeard()), missing, dash(x.GetSpeaker()),

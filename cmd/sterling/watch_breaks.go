@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -54,8 +55,8 @@ every break in any state, also those that follow from another.`,
 func (s *session) breaks(ctx context.Context, r *watchv1.ListBreaksRequest, limit int) error {
 	all := &watchv1.ListBreaksResponse{}
 	for {
-		const most = 1000 // of a page
-		r.Limit = uint32(min(most, limit-len(all.GetBreaks())))
+		const most = 1000                                       // of a page
+		r.Limit = uint32(min(most, limit-len(all.GetBreaks()))) //nolint:gosec // up to 1,000
 		bounded, cancel := s.call(ctx)
 		page, err := s.client.Watch().ListBreaks(bounded, r)
 		cancel()
@@ -81,19 +82,21 @@ const breakHead = "ID CLASS FLOW KEY AT-RISK STATE FIRST-SEEN OTHERS SUMMARY"
 func breakRows(list []*watchv1.Break) (rows [][]string) {
 	for _, b := range list {
 		rows = append(rows, []string{
-			b.GetId(), b.GetClass(), dash(b.GetFlow()), dash(plainKey(b.GetKey())), riskText(b), short(b.GetState().String()), moment(b.GetFirstSeen()),
-			strconv.FormatUint(uint64(b.GetOthers()), 10), b.GetSummary(),
+			b.GetId(), b.GetClass(), dash(b.GetFlow()), dash(shown(b.GetKey())), riskText(b), short(b.GetState().String()), moment(b.GetFirstSeen()),
+			strconv.FormatUint(uint64(b.GetOthers()), 10), shown(b.GetSummary()),
 		})
 	}
 	return rows
 }
 
-// plainKey leaves an empty key empty.
-func plainKey(key string) string {
-	if key == "" {
-		return ""
-	}
-	return plain(key)
+// shown is a text of somebody else's as a terminal may have it.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\ufffd'
+	}, text)
 }
 
 func riskText(b *watchv1.Break) string {
@@ -126,13 +129,13 @@ marked with "<".`,
 }
 
 func (s *session) showBreak(b *watchv1.Break, group []*watchv1.Break) error {
-	s.printf("%s\n\n", b.GetSummary())
+	s.printf("%s\n\n", shown(b.GetSummary()))
 	rows := [][]string{
 		{"break", b.GetId()},
 		{"class", b.GetClass()},
 		{"state", short(b.GetState().String())},
 		{"flow", dash(b.GetFlow())},
-		{"key", dash(plainKey(b.GetKey()))},
+		{"key", dash(shown(b.GetKey()))},
 		{"at risk", riskText(b)},
 		{"accounts", dash(strings.Join(b.GetAccountIds(), ", "))},
 		{"happened", moment(b.GetHappened())},
@@ -162,7 +165,7 @@ func (s *session) showBreak(b *watchv1.Break, group []*watchv1.Break) error {
 	s.printf("\n")
 	rows = nil
 	for _, e := range b.GetHistory() {
-		rows = append(rows, []string{moment(e.GetTime()), short(e.GetState().String()), plain(e.GetWho()), plain(e.GetWhy())})
+		rows = append(rows, []string{moment(e.GetTime()), short(e.GetState().String()), shown(e.GetWho()), dash(shown(e.GetWhy()))})
 	}
 	return s.print(nil, "TIME STATE WHO WHY", rows)
 }
@@ -218,9 +221,9 @@ func (s *session) showEvidence(list []*watchv1.Evidence) error {
 func fieldText(e *watchv1.Evidence, name string) string {
 	for _, x := range e.GetFields() {
 		if x.GetName() == name && x.GetWrong() {
-			return plain(x.GetValue()) + " <"
+			return shown(x.GetValue()) + " <"
 		} else if x.GetName() == name {
-			return plain(x.GetValue())
+			return shown(x.GetValue())
 		}
 	}
 	return ""

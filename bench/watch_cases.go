@@ -15,7 +15,7 @@ func (b *watchBench) cases() error {
 	}
 	b.part = "cases"
 	for n := range list {
-		b.progress(uint64(n), uint64(len(list))) //nolint:gosec // G115: ≥ 0
+		b.progress(uint64(n), uint64(len(list)))
 		t, err := list[n].Run(b.watchOptions())
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrConfig, b.Cases, err)

@@ -48,8 +48,8 @@ func freezeTime(ctx context.Context, b *watchBench) (measures []Measure, err err
 	}
 	var alarm Histogram
 	for i := range b.Freezes {
-		b.progress(uint64(i), uint64(b.Freezes)) //nolint:gosec // G115: ≥ 0
-		took, err := l.fault(ctx, uint64(i))     //nolint:gosec // G115: ≥ 0
+		b.progress(uint64(i), uint64(b.Freezes))
+		took, err := l.fault(ctx, uint64(i))
 		if err != nil {
 			return nil, fmt.Errorf("fault %d: %w", i, err)
 		}
@@ -135,7 +135,7 @@ func (l *live) do(ctx context.Context, kind journal.Kind, events []byte) error {
 // fault orders a payment, books 0.01 too much, and says how long it took from its answer until its break was durable. It
 // returns once the account is frozen.
 func (l *live) fault(ctx context.Context, i uint64) (time.Duration, error) {
-	order, leg := faults.Overpaid(i, uint64(time.Now().UnixNano())) //nolint:gosec // G115: after 1970
+	order, leg := faults.Overpaid(i, uint64(time.Now().UnixNano()))
 	if _, err := l.monitor.Observe(ctx, faults.Orders, i+1, []watch.Observation{order}); err != nil {
 		return 0, err
 	}

@@ -110,7 +110,7 @@ func TestBenchCases(t *testing.T) {
 		{`{"at": "2027-01-15T08:00:00Z", "transfer": {"id": "1", "amount": "-1"}}`, `{"breaks": []}`, "want an amount"},
 		{`{"at": "2027-01-15T08:00:00Z", "tick": {}} 1`, `{"breaks": []}`, "more than one value"},
 		{``, `{"breaks": []}`, "needs a time"},
-		{`{"at": "2027-01-15T08:00:00Z", "tick": {}}`, "{\n\"breaks\": [{\"clas\": 1}]}", `unknown field "clas"`},
+		{`{"at": "2027-01-15T08:00:00Z", "tick": {}}`, "{\n\"breaks\": [{\"kind\": 1}]}", `unknown field "kind"`},
 		{`{"at": "2027-01-15T08:00:00Z", "tick": {}}`, `{"breaks": [{"class": "odd"}]}`, `no class "odd"`},
 	} {
 		write("other.jsonl", bad.stream)

@@ -34,12 +34,17 @@ const (
 	legInterest = 3
 )
 
-// The flows and sources of the demo bank.
+// The flows of the demo bank.
 const (
 	flowCard, flowDeposit, flowExchange, flowFee, flowInstalment, flowLending = "card-payment", "deposit", "exchange", "fee", "instalment", "lending"
 	flowPayment, flowPromotion, flowRefund, flowSalary, flowPayout            = "payment", "promotion", "refund", "salary", "settlement"
+)
 
-	Orders, CardScheme, Bank = "orders", "card-scheme", "bank"
+// The sources: orders of all kinds, the card scheme's receipts, the lines of the bank's statement.
+const (
+	Orders     = "orders"
+	CardScheme = "card-scheme"
+	Bank       = "bank"
 )
 
 // Sources are the witnesses of a stream.
@@ -80,7 +85,6 @@ const opening = 1_000_000_000_000
 type Size struct{ Customers, Merchants int }
 
 func (s Size) customer(r *rand.Rand) uint64 { return customerBase + uint64(r.IntN(s.Customers)) } //nolint:gosec // G115: ≥ 0
-func (s Size) dollars(r *rand.Rand) uint64  { return dollarBase + uint64(r.IntN(s.Customers)) }   //nolint:gosec // G115: ≥ 0
 func (s Size) merchant(r *rand.Rand) uint64 { return merchantBase + uint64(r.IntN(s.Merchants)) } //nolint:gosec // G115: ≥ 0
 
 // ID makes an id of a number.
@@ -156,11 +160,12 @@ func inParts[T journal.Record](at uint64, kind journal.Kind, records []T) (moves
 // no other number has. The bank needs two customers for each.
 func Overpaid(i, now uint64) (watch.Observation, journal.Transfer) {
 	key := hashed("overpaid", i)
-	from, to := uint64(customerBase+2*i), uint64(customerBase+2*i+1)
-	return watch.Observation{
-			Kind: watch.Instruction, Time: now, Flow: flowPayment, Key: idOf(key), ID: idOf(key), Amount: amountOf(1_000), Asset: cnyName, Debit: ID(from), Credit: ID(to),
-		}, journal.Transfer{
-			ID: hashed("overpaid transfer", i), Debit: money.From(from), Credit: money.From(to), Amount: money.From(1_001), UserData128: key, UserData32: legMain,
-			Asset: cny, Code: codePayment,
-		}
+	from, to := customerBase+2*i, customerBase+2*i+1
+	order := watch.Observation{
+		Kind: watch.Instruction, Time: now, Flow: flowPayment, Key: idOf(key), ID: idOf(key), Amount: amountOf(1_000), Asset: cnyName, Debit: ID(from), Credit: ID(to),
+	}
+	return order, journal.Transfer{
+		ID: hashed("overpaid transfer", i), Debit: money.From(from), Credit: money.From(to), Amount: money.From(1_001), UserData128: key, UserData32: legMain,
+		Asset: cny, Code: codePayment,
+	}
 }

@@ -35,7 +35,7 @@ func tell(list []faults.Found) (text string) {
 func TestClean(t *testing.T) {
 	for seed := range uint64(6) {
 		s := faults.New(seed, 400)
-		trial, err := faults.Try(s, builtIn(t), int(seed%3)) //nolint:gosec // G115: small
+		trial, err := faults.Try(s, builtIn(t), int(seed%3))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,10 @@ import (
 )
 
 // Disturbances are what happens to honest streams. Nothing is to be found in them.
-func Disturbances() []Injector {
+func Disturbances() []Injector { return slices.Concat(lateWords(), roughDeliveries()) }
+
+// roughDeliveries are disturbances of how steps arrive.
+func roughDeliveries() []Injector {
 	return []Injector{
 		disturbance("everything is delivered twice", func(s *Stream, _ *rand.Rand) {
 			s.OnStep(func(step *Step) []Step {
@@ -19,6 +22,42 @@ func Disturbances() []Injector {
 				return []Step{*step}
 			})
 		}),
+		disturbance("the watch is behind by seconds, and catches up", lagging),
+		disturbance("a source stops for most of what it may, and catches up", paused),
+		disturbance("a source sends its last thousand again after a restart", resent),
+		disturbance("the watch's clock stands still, and goes back a little", func(s *Stream, r *rand.Rand) {
+			from := s.some(r)
+			s.OnStep(func(step *Step) []Step {
+				if step.Kind == StepTick && step.Now >= from && step.Now < from+3*second {
+					step.Now, step.Horizon = from-(step.Now-from)/4, min(step.Horizon, from-1)
+				}
+				return []Step{*step}
+			})
+		}),
+		disturbance("a minute without anything", func(s *Stream, _ *rand.Rand) {
+			for _, one := range s.Stories[len(s.Stories)/2:] {
+				one.shift(minute)
+			}
+			s.Last += minute
+			s.PlayUntil(s.Last + rest)
+		}),
+		disturbance("heartbeats without promises in between", func(s *Stream, _ *rand.Rand) {
+			s.OnTold(func(_ string, list []watch.Observation) []watch.Observation {
+				for i := range list {
+					if list[i].Kind == watch.Heartbeat && list[i].Seq%3 != 0 {
+						list[i].Through = 0
+					}
+				}
+				return list
+			})
+		}),
+		disturbance("one payment is captured in 200 parts", parts),
+	}
+}
+
+// lateWords are disturbances of when things are said.
+func lateWords() []Injector {
+	return []Injector{
 		disturbance("all receipts come just before their deadline", func(s *Stream, r *rand.Rand) {
 			s.words(func(one *Story, w *Word) {
 				if w.Seen.Kind != watch.Instruction && w.Source != Orders && len(one.Moves) > 0 && len(w.Seen.Flow) > 0 {
@@ -55,36 +94,6 @@ func Disturbances() []Injector {
 		disturbance("every word is sent again, much later, under a new number", func(s *Stream, r *rand.Rand) {
 			s.words(func(_ *Story, w *Word) { w.Again = r.Uint64N(30 * second) })
 		}),
-		disturbance("the watch is behind by seconds, and catches up", lagging),
-		disturbance("a source stops for most of what it may, and catches up", paused),
-		disturbance("a source sends its last thousand again after a restart", resent),
-		disturbance("the watch's clock stands still, and goes back a little", func(s *Stream, r *rand.Rand) {
-			from := s.some(r)
-			s.OnStep(func(step *Step) []Step {
-				if step.Kind == StepTick && step.Now >= from && step.Now < from+3*second {
-					step.Now, step.Horizon = from-(step.Now-from)/4, min(step.Horizon, from-1)
-				}
-				return []Step{*step}
-			})
-		}),
-		disturbance("a minute without anything", func(s *Stream, _ *rand.Rand) {
-			for _, one := range s.Stories[len(s.Stories)/2:] {
-				one.shift(minute)
-			}
-			s.Last += minute
-			s.PlayUntil(s.Last + rest)
-		}),
-		disturbance("heartbeats without promises in between", func(s *Stream, _ *rand.Rand) {
-			s.OnTold(func(_ string, list []watch.Observation) []watch.Observation {
-				for i := range list {
-					if list[i].Kind == watch.Heartbeat && list[i].Seq%3 != 0 {
-						list[i].Through = 0
-					}
-				}
-				return list
-			})
-		}),
-		disturbance("one payment is captured in 200 parts", parts),
 	}
 }
 

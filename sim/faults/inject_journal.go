@@ -123,7 +123,7 @@ func capturedReleased(s *Stream, r *rand.Rand) (Expected, bool) {
 	})
 	s.bendTransfer(late.ID, func(k *Sealed, event uint32, _ *journal.Transfer) {
 		k.Bend().Set(journal.Outcome{
-			Event: event, Status: journal.Created, Timestamp: k.Header.Time + uint64(len(k.Expiries)) + uint64(event), Amount: hold.Amount, PendingPosition: held, //nolint:gosec // G115: small
+			Event: event, Status: journal.Created, Timestamp: k.Header.Time + uint64(len(k.Expiries)) + uint64(event), Amount: hold.Amount, PendingPosition: held,
 		})
 	})
 	x := seen(at + blockTakes)

@@ -25,11 +25,11 @@ func TestInjectors(t *testing.T) {
 		t.Run(string(injector.Class())+"/"+injector.Name(), func(t *testing.T) {
 			for seed := range uint64(3) {
 				s := faults.New(seed, 250)
-				x, ok := injector.Inject(s, rand.New(rand.NewPCG(seed, 7))) //nolint:gosec // G404: it must repeat
+				x, ok := injector.Inject(s, rand.New(rand.NewPCG(seed, 7)))
 				if !ok {
 					t.Fatalf("seed %d: nothing to bend", seed)
 				}
-				trial, err := faults.Try(s, builtIn(t), int(seed)*3) //nolint:gosec // G115: small
+				trial, err := faults.Try(s, builtIn(t), int(seed)*3)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -54,7 +54,7 @@ func TestDisturbances(t *testing.T) {
 		t.Run(injector.Name(), func(t *testing.T) {
 			for seed := range uint64(3) {
 				s := faults.New(seed, 250)
-				if _, ok := injector.Inject(s, rand.New(rand.NewPCG(seed, 7))); !ok { //nolint:gosec // G404: it must repeat
+				if _, ok := injector.Inject(s, rand.New(rand.NewPCG(seed, 7))); !ok {
 					t.Fatalf("seed %d: nothing to disturb", seed)
 				}
 				trial, err := faults.Try(s, builtIn(t), int(seed)*3) //nolint:gosec // G115: small

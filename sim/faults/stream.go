@@ -255,7 +255,7 @@ func (d *Draft) Transfers(f func(event uint32, t *journal.Transfer)) {
 		if r.Kind == journal.KindTransfers {
 			list := journal.View[journal.Transfer](r.Events)
 			for k := range list {
-				f(event+uint32(k), &list[k]) //nolint:gosec // G115: up to 8,190
+				f(event+uint32(k), &list[k])
 			}
 		}
 		event += n

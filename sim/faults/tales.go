@@ -19,8 +19,18 @@ type tale struct {
 // tales is what the bank's day is made of.
 func tales() []tale {
 	return []tale{
-		{36, (*teller).card}, {20, (*teller).payment}, {6, (*teller).deposit}, {5, (*teller).payout}, {7, (*teller).refund}, {3, (*teller).salaries},
-		{7, (*teller).instalment}, {2, (*teller).lending}, {4, (*teller).promotion}, {4, (*teller).exchange}, {4, (*teller).charge}, {2, (*teller).withdrawn},
+		{36, (*teller).card},
+		{20, (*teller).payment},
+		{6, (*teller).deposit},
+		{5, (*teller).payout},
+		{7, (*teller).refund},
+		{3, (*teller).salaries},
+		{7, (*teller).instalment},
+		{2, (*teller).lending},
+		{4, (*teller).promotion},
+		{4, (*teller).exchange},
+		{4, (*teller).charge},
+		{2, (*teller).withdrawn},
 	}
 }
 

@@ -135,7 +135,7 @@ func Try(s *Stream, o watch.Options, restarts int) (*Trial, error) {
 	}
 	every, next := uint64(0), ^uint64(0)
 	if restarts > 0 {
-		every = (s.Until - s.Begin) / uint64(restarts+1) //nolint:gosec // G115: > 0
+		every = (s.Until - s.Begin) / uint64(restarts+1)
 		next = s.Begin + every
 	}
 	err = s.Play(func(step *Step) error {

@@ -37,7 +37,7 @@ func recall(ctx context.Context, b *watchBench) ([]Measure, error) {
 				return nil, err
 			}
 			b.progress(uint64(n*b.Seeds+k), uint64(len(list)*b.Seeds)) //nolint:gosec // G115: ≥ 0
-			x, v, err := b.plant(injector, b.Seed+uint64(k), k)        //nolint:gosec // G115: ≥ 0
+			x, v, err := b.plant(injector, b.Seed+uint64(k), k)
 			if err != nil {
 				return nil, err
 			}
@@ -130,7 +130,7 @@ func honest(ctx context.Context, b *watchBench) ([]Measure, error) {
 				return nil, err
 			}
 			b.progress(uint64(n*b.Seeds+k), uint64(len(list)*b.Seeds)) //nolint:gosec // G115: ≥ 0
-			seed := b.Seed + uint64(k)                                 //nolint:gosec // G115: ≥ 0
+			seed := b.Seed + uint64(k)
 			s := faults.New(seed, storiesOfRecall)
 			injector.Inject(s, rand.New(rand.NewPCG(seed, 7))) //nolint:gosec // G404: it must repeat
 			trial, err := faults.Try(s, b.watchOptions(), k)

@@ -57,7 +57,7 @@ func TestDisturbances(t *testing.T) {
 				if _, ok := injector.Inject(s, rand.New(rand.NewPCG(seed, 7))); !ok {
 					t.Fatalf("seed %d: nothing to disturb", seed)
 				}
-				trial, err := faults.Try(s, builtIn(t), int(seed)*3) //nolint:gosec // G115: small
+				trial, err := faults.Try(s, builtIn(t), int(seed)*3)
 				if err != nil {
 					t.Fatal(err)
 				}

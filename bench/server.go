@@ -48,6 +48,7 @@ type childOptions struct {
 	folder    string
 	snapshots uint64 // events between two; 0: as it comes
 	profiles  bool
+	more      string // lines of configuration
 }
 
 // connect uses a server that runs already.
@@ -68,7 +69,7 @@ func start(ctx context.Context, command []string, o childOptions) (s *server, to
 		return nil, 0, err
 	}
 	s.address = ports[0]
-	config := fmt.Sprintf("data: %q\nlisten: %q\n", o.folder, s.address)
+	config := fmt.Sprintf("data: %q\nlisten: %q\n", o.folder, s.address) + o.more
 	if o.snapshots > 0 {
 		config += fmt.Sprintf("snapshot_events: %d\n", o.snapshots)
 	}

@@ -26,7 +26,7 @@ type benchFlags struct {
 
 func newBench() *cobra.Command {
 	parent := &cobra.Command{Use: "bench", Short: "Measure"}
-	parent.AddCommand(newBenchLedger())
+	parent.AddCommand(newBenchLedger(), newBenchWatch())
 	return parent
 }
 

@@ -98,7 +98,8 @@ const units: [bigint, string][] = [
 export function duration(ns: bigint): string {
   if (ns < 0n) return `−${duration(-ns)}`;
   if (ns === 0n) return "0 s";
-  if (ns < 1_000_000n) return `${(Number(ns) / 1e3).toPrecision(2).replace(/\.0$/, "")} µs`;
+  if (ns < 10_000n) return `${(Number(ns) / 1e3).toFixed(1).replace(/\.0$/, "")} µs`;
+  if (ns < 1_000_000n) return `${ns / 1_000n} µs`;
   if (ns < 1_000_000_000n) return `${ns / 1_000_000n} ms`;
   if (ns < 60_000_000_000n) return `${ns / 1_000_000_000n}.${(ns / 100_000_000n) % 10n} s`;
   for (const [i, [size, name]] of units.entries()) {

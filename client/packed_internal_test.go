@@ -60,7 +60,7 @@ func at(seq uint64, index uint32) *ledgerv1.FeedPosition {
 	return &ledgerv1.FeedPosition{Cell: 7, Seq: seq, Index: index}
 }
 
-func message(seq uint64, index uint32) *ledgerv1.FeedEvent {
+func feedMessage(seq uint64, index uint32) *ledgerv1.FeedEvent {
 	return &ledgerv1.FeedEvent{Position: at(seq, index), KindName: "frozen"}
 }
 
@@ -69,12 +69,12 @@ func TestRunsBecomeEventsInOrder(t *testing.T) {
 	two, second := packedRun(4, 6)
 	three, third := packedRun(6, 0, 4000)
 	r := &ledgerv1.SubscribeResponse{
-		Events: []*ledgerv1.FeedEvent{message(3, 9), message(4, 3), message(4, 4), message(5, 0), message(6, 7)},
+		Events: []*ledgerv1.FeedEvent{feedMessage(3, 9), feedMessage(4, 3), feedMessage(4, 4), feedMessage(5, 0), feedMessage(6, 7)},
 		Runs:   []*ledgerv1.TransferRun{one, two, three}, ResumeAfter: at(6, wholeBlock), BlockTime: 6000, Head: 8,
 	}
 	want := &ledgerv1.SubscribeResponse{
 		Events: []*ledgerv1.FeedEvent{
-			message(3, 9), first[0], first[1], message(4, 3), message(4, 4), first[2], second[0], message(5, 0), third[0], message(6, 7), third[1],
+			feedMessage(3, 9), first[0], first[1], feedMessage(4, 3), feedMessage(4, 4), first[2], second[0], feedMessage(5, 0), third[0], feedMessage(6, 7), third[1],
 		},
 		ResumeAfter: at(6, wholeBlock), BlockTime: 6000, Head: 8,
 	}
@@ -100,13 +100,13 @@ func TestRunsThatCannotBeRead(t *testing.T) {
 			binary.LittleEndian.PutUint16(r.GetRuns()[0].GetIndexes()[2:], wholeBlock)
 		},
 		"the same index twice": func(r *ledgerv1.SubscribeResponse) { binary.LittleEndian.PutUint16(r.GetRuns()[0].GetIndexes()[2:], 1) },
-		"a message too late":   func(r *ledgerv1.SubscribeResponse) { r.Events = append(r.Events, message(1, 1)) },
+		"a message too late":   func(r *ledgerv1.SubscribeResponse) { r.Events = append(r.Events, feedMessage(1, 1)) },
 		"runs out of order":    func(r *ledgerv1.SubscribeResponse) { r.Runs[0], r.Runs[1] = r.Runs[1], r.Runs[0] },
 		"a message of a run":   func(r *ledgerv1.SubscribeResponse) { r.Events[0].Position = at(4, 2) },
 	} {
 		one, _ := packedRun(4, 1, 2)
 		two, _ := packedRun(5, 3)
-		r := &ledgerv1.SubscribeResponse{Events: []*ledgerv1.FeedEvent{message(4, 0)}, Runs: []*ledgerv1.TransferRun{one, two}, ResumeAfter: at(5, 3)}
+		r := &ledgerv1.SubscribeResponse{Events: []*ledgerv1.FeedEvent{feedMessage(4, 0)}, Runs: []*ledgerv1.TransferRun{one, two}, ResumeAfter: at(5, 3)}
 		spoil(r)
 		before := proto.Clone(r)
 		if err := unpackRuns(r); !errors.Is(err, errRuns) {
@@ -124,10 +124,10 @@ func FuzzUnpackRuns(f *testing.F) {
 	two, _ := packedRun(5, 3)
 	for _, r := range []*ledgerv1.SubscribeResponse{
 		{},
-		{Runs: []*ledgerv1.TransferRun{one, two}, Events: []*ledgerv1.FeedEvent{message(4, 0), message(6, 0)}, ResumeAfter: at(6, 1)},
+		{Runs: []*ledgerv1.TransferRun{one, two}, Events: []*ledgerv1.FeedEvent{feedMessage(4, 0), feedMessage(6, 0)}, ResumeAfter: at(6, 1)},
 		{Runs: []*ledgerv1.TransferRun{two, one}},
 		{Runs: []*ledgerv1.TransferRun{{}}},
-		{Events: []*ledgerv1.FeedEvent{message(1, 1)}},
+		{Events: []*ledgerv1.FeedEvent{feedMessage(1, 1)}},
 	} {
 		b, err := proto.Marshal(r)
 		if err != nil {

@@ -91,3 +91,28 @@ func TestFence(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// TestSplitKey: only whole closed keys have a version, and versions of a key stand beside each other, newest first.
+func TestSplitKey(t *testing.T) {
+	c := comparer()
+	newer, older := closedKey(nil, "flow", watch.ID{1}, 9), closedKey(nil, "flow", watch.ID{1}, 8)
+	other := closedKey(nil, "flow", watch.ID{1, 1}, 0)
+	for i, key := range [][]byte{newer, older, other} {
+		if got := c.Split(key); got != len(key)-8 {
+			t.Errorf("key %d is split at %d of %d", i, got, len(key))
+		}
+		for n := range len(key) {
+			if got := c.Split(key[:n]); got != n {
+				t.Errorf("%d bytes of key %d are split at %d", n, i, got)
+			}
+		}
+	}
+	if c.Compare(newer, older) >= 0 || c.Compare(older, other) >= 0 || c.Compare(other, newer) <= 0 || c.Compare(newer, newer) != 0 {
+		t.Error("the order is another")
+	}
+	for _, key := range [][]byte{nil, {tagClosed}, numberKey(tagGroup, 1), idKey(tagRecord, watch.ID{2})} {
+		if got := c.Split(key); got != len(key) {
+			t.Errorf("%q is split at %d", key, got)
+		}
+	}
+}

@@ -62,17 +62,32 @@ type store struct {
 	fatal func(error) // called when it can't be used any more, even to close it
 }
 
-// comparer orders keys by their bytes. The prefix of a closed key, for filters, is all but its version.
+// comparer orders keys by their prefix, then by the rest. The prefix of a closed key, for filters, is all but its
+// version; other keys are prefixes. Keys of tables are not shortened: a shorter key would be split elsewhere.
 func comparer() *pebble.Comparer {
 	c := *pebble.DefaultComparer
 	c.Name = "sterling.monitor.1"
-	c.Split = func(key []byte) int {
-		if len(key) > 8 && key[0] == tagClosed {
-			return len(key) - 8
+	c.Split = splitKey
+	c.Compare = func(a, b []byte) int {
+		i, k := splitKey(a), splitKey(b)
+		if order := bytes.Compare(a[:i], b[:k]); order != 0 {
+			return order
 		}
-		return len(key)
+		return bytes.Compare(a[i:], b[k:])
 	}
+	c.Separator = func(dst, a, _ []byte) []byte { return append(dst, a...) }
+	c.Successor = func(dst, a []byte) []byte { return append(dst, a...) }
 	return &c
+}
+
+func splitKey(key []byte) int {
+	const id, version = 16, 8
+	if len(key) > 0 && key[0] == tagClosed {
+		if end := bytes.IndexByte(key, 0) + 1 + id; end > id && len(key) == end+version {
+			return end
+		}
+	}
+	return len(key)
 }
 
 // storeDir is the database's folder in the monitor's.

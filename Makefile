@@ -1,6 +1,6 @@
 # Every target is a script in tools/, which you can also call yourself.
 .DEFAULT_GOAL := help
-.PHONY: help run test build bench soak lint fuzz proto sdk
+.PHONY: help run test build bench soak lint fuzz proto sdk console
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -29,6 +29,10 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 proto: sdk ## regenerate proto/gen and the clients in sdk/ from the .proto files
 	@tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go protoc-gen-openapi
 	@tools/proto.sh
+	@tools/console.sh generate
 
 sdk: ## regenerate the TypeScript and Python clients only
 	@tools/sdk.sh generate
+
+console: ## build the console's pages, which `make build` puts into bin/sterling
+	@tools/console.sh require

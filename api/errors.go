@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -77,7 +78,7 @@ func classify(err error) (f *fault, known bool) {
 	if errors.Is(err, index.ErrBuilding) {
 		return &fault{code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_INDEX_BUILDING, message: err.Error()}, true
 	}
-	for _, c := range append(causes(), keyCauses()...) {
+	for _, c := range slices.Concat(causes(), keyCauses(), auditCauses()) {
 		if errors.Is(err, c.err) {
 			return &c.fault, true
 		}

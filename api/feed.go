@@ -1,14 +1,17 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/feed"
@@ -73,7 +76,7 @@ func feedStart(r *ledgerv1.SubscribeRequest) (feed.Start, error) {
 }
 
 // subscribe sends batches until the caller, the token, the server or the feed ends.
-func (s *Server) subscribe(ctx context.Context, m *method, v *visitor, r *ledgerv1.SubscribeRequest, send func(*feed.Batch) error) error {
+func (s *Server) subscribe(ctx context.Context, m *method, v *visitor, r *ledgerv1.SubscribeRequest, send func(*feed.WireBatch) error) error {
 	start, err := feedStart(r)
 	if err != nil {
 		return err
@@ -82,7 +85,11 @@ func (s *Server) subscribe(ctx context.Context, m *method, v *visitor, r *ledger
 	if err != nil {
 		return startFault(err)
 	}
-	sub, err := s.config.Feed.Subscribe(ctx, start, filter)
+	form := feed.MessageForm
+	if r.GetPacked() {
+		form = feed.PackedForm
+	}
+	sub, err := s.config.Feed.Stream(ctx, start, filter, form)
 	if err != nil {
 		return startFault(err)
 	}
@@ -100,22 +107,19 @@ func (s *Server) subscribe(ctx context.Context, m *method, v *visitor, r *ledger
 		}
 	})
 	for {
-		b, err := sub.Next(ctx)
+		b, err := sub.NextWire(ctx)
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				return cause
 			}
 			return err
 		}
-		m.metrics.events.Add(float64(len(b.Events)))
+		m.metrics.events.Add(float64(b.Events))
 		if err := send(&b); err != nil {
 			return err
 		}
 	}
 }
-
-// wireBatch is a response that is encoded already.
-type wireBatch struct{ wire []byte }
 
 // feedHandler serves a subscription over gRPC.
 func (s *Server) feedHandler(m *method) grpc.StreamHandler {
@@ -134,15 +138,7 @@ func (s *Server) feedHandler(m *method) grpc.StreamHandler {
 			if err := stream.RecvMsg(&r); err != nil {
 				return err
 			}
-			size := 0
-			return s.subscribe(stream.Context(), m, &v, &r, func(b *feed.Batch) error {
-				wire, err := s.config.Feed.AppendWire(make([]byte, 0, size), b)
-				if err != nil {
-					return err
-				}
-				size = len(wire) + len(wire)/8
-				return stream.SendMsg(&wireBatch{wire})
-			})
+			return s.subscribe(stream.Context(), m, &v, &r, func(b *feed.WireBatch) error { return stream.SendMsg(b) })
 		})
 		if f := s.end(m, &p, &v, began, nil, err); f != nil {
 			return f.grpc()
@@ -157,8 +153,12 @@ func (s *Server) feedHTTP(m *method) http.Handler {
 		began := s.config.Clock.Mono()
 		at := visitOf(ctx)
 		err := s.protect(m, func() error {
-			return s.subscribe(ctx, m, &at.visitor, r.Msg, func(b *feed.Batch) error {
-				return stream.Send(s.config.Feed.Message(b))
+			return s.subscribe(ctx, m, &at.visitor, r.Msg, func(b *feed.WireBatch) error {
+				var response ledgerv1.SubscribeResponse
+				if err := proto.Unmarshal(bytes.Join(b.Wire, nil), &response); err != nil {
+					return fmt.Errorf("decode a run of events again: %w", err)
+				}
+				return stream.Send(&response)
 			})
 		})
 		if f := s.end(m, &at.principal, &at.visitor, began, nil, err); f != nil {

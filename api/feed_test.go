@@ -2,9 +2,11 @@ package api_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/sterlingrun/sterling/api"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/money"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
 )
@@ -69,6 +72,69 @@ func TestSubscribeOverGRPC(t *testing.T) {
 	}
 	if list, _ := names(t, 2, again.Recv); fmt.Sprint(list) != "[transfer_created 100 transfer_created 101]" {
 		t.Errorf("resumed: %v", list)
+	}
+}
+
+// The packed form over gRPC and as JSON: a record is what docs/formats.md says, other events are messages.
+func TestSubscribePacked(t *testing.T) {
+	b := open(t, nil)
+	b.seed()
+	b.call("CreateTransfers", transfersJSON(100, 2))
+	conn, ctx := b.grpcConn(auth.RoleReader)
+	stream, err := ledgerv1.NewFeedServiceClient(conn).Subscribe(ctx, packedFromBeginning())
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed(t, stream.Recv)
+	client := ledgerv1connect.NewFeedServiceClient(http.DefaultClient, "http://"+b.addr, connect.WithProtoJSON())
+	request := connect.NewRequest(packedFromBeginning())
+	request.Header().Set("Authorization", "Bearer "+b.tokens[auth.RoleReader])
+	over, err := client.Subscribe(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer over.Close()
+	packed(t, func() (*ledgerv1.SubscribeResponse, error) {
+		over.Receive()
+		return over.Msg(), over.Err()
+	})
+}
+
+func packedFromBeginning() *ledgerv1.SubscribeRequest {
+	r := fromBeginning()
+	r.Packed = true
+	return r
+}
+
+// packed reads the seed's events and two transfers.
+func packed(t *testing.T, receive func() (*ledgerv1.SubscribeResponse, error)) {
+	t.Helper()
+	messages, transfers := 0, 0
+	for messages+transfers < 5 {
+		r, err := receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range r.GetEvents() {
+			if messages++; e.GetTransfer() != nil {
+				t.Errorf("%v is a message", e)
+			}
+		}
+		for _, run := range r.GetRuns() {
+			for record := range slices.Chunk(run.GetRecords(), 128) {
+				asset := run.GetAssets()[0]
+				if id := money.LE(record); id != money.From(uint64(100+transfers)) || uint32(record[112]) != asset.GetNumber() || asset.GetName() != "CNY/2" {
+					t.Errorf("transfer %v in %v, want %d", id, asset, 100+transfers)
+				}
+				if index := binary.LittleEndian.Uint16(run.GetIndexes()[transfers*2:]); int(index) != transfers || len(run.GetActor()) != 16 {
+					t.Errorf("transfer %d has index %d", transfers, index)
+				}
+				transfers++
+			}
+		}
+	}
+	if messages != 3 || transfers != 2 {
+		t.Errorf("%d messages and %d records", messages, transfers)
 	}
 }
 

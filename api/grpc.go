@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1/ledgerv1connect"
 	"github.com/sterlingrun/sterling/proto/gen/sterling/watch/v1/watchv1connect"
 )
@@ -238,6 +239,9 @@ func (w *streamWorker) answer(ctx context.Context, c *call) {
 	}
 }
 
+// wireBatch is a response that is encoded already.
+type wireBatch struct{ wire []byte }
+
 // grpcCodec reads and writes hot calls by itself and everything else as messages.
 type grpcCodec struct {
 	server   *Server
@@ -261,8 +265,15 @@ func (k *grpcCodec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // Marshal writes a response. A hot call ends here.
 func (k *grpcCodec) Marshal(v any) (mem.BufferSlice, error) {
-	if b, ok := v.(*wireBatch); ok {
+	switch b := v.(type) {
+	case *wireBatch:
 		return mem.BufferSlice{mem.SliceBuffer(b.wire)}, nil
+	case *feed.WireBatch: // its parts are shared and never change: they are not copied together
+		parts := make(mem.BufferSlice, len(b.Wire))
+		for i := range b.Wire {
+			parts[i] = mem.SliceBuffer(b.Wire[i])
+		}
+		return parts, nil
 	}
 	c, ok := v.(*call)
 	if !ok {

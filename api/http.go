@@ -33,6 +33,9 @@ func (s *Server) newHTTP() *http.Server {
 		mux.HandleFunc("/"+service+"/", s.unknownMethod)
 	}
 	mux.HandleFunc(openAPIPath, serveOpenAPI)
+	if s.config.Audit.Log != nil {
+		mux.Handle(auditPath, s.auditFiles())
+	}
 	limits := s.config.Limits
 	return &http.Server{
 		ConnContext:       withOrigin,

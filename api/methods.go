@@ -60,6 +60,7 @@ func (s *Server) allMethods() map[string]*method {
 		{path: ledgerv1connect.ErasureServiceGetSubjectProcedure, permission: auth.Operate, cold: unary((*Server).getSubject)},
 	}
 	list = append(list, s.feedMethods()...)
+	list = append(list, auditMethods()...)
 	list = append(list, watchMethods()...)
 	methods := make(map[string]*method, len(list))
 	scoped := scopedMethods()

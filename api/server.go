@@ -44,6 +44,7 @@ type Config struct {
 	Revoked    func(id [16]byte, now time.Time) bool
 	Keys       Keys // of personal metadata; nil: there is none
 	Signer     Signer
+	Audit      Audit
 	Principals func([]ledger.Principal) error // told when journaled rights change; nil: nobody is
 	Feed       *feed.Feed                     // nil: it is not served
 	Sinks      Sinks                          // nil: there are none

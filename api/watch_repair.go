@@ -130,7 +130,7 @@ func readRepair(t *watchv1.RepairTransfer, path string) (*watchv1.RepairTransfer
 // knows it.
 func suggested(b *watch.Record) (out []*watchv1.RepairTransfer) {
 	for _, t := range b.Repair {
-		if t.UserData128.IsZero() {
+		if t.UserData128.IsZero() && t.UserData64 == 0 {
 			t.UserData128 = b.Key
 		}
 		out = append(out, &watchv1.RepairTransfer{

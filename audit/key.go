@@ -1,5 +1,7 @@
-// Package audit signs what a ledger states about itself, so that whoever keeps the statement can prove later where it
-// came from. It holds the key of one data folder and knows nothing of what it signs. Start reading at Key.
+// Package audit signs what a ledger states about itself, keeps the statements in a transparency log that nobody can
+// rewrite unnoticed, and verifies such a log by nothing but its public key. It knows neither what a block is nor how
+// totals come about, and never reads a journal: node hands statements in. Start reading at Statement, Log and VerifyLog; Key
+// is what signs.
 package audit
 
 import (

@@ -27,14 +27,19 @@ func feedShape(ctx context.Context, b *bench) (Result, error) {
 			name   string
 			form   form
 			filter *ledgerv1.EventFilter
+			packed bool // the subscriber takes transfers as records, as the Go client does
 			asked  bool
 		}{
-			{"single-grpc, all events", wireForm(128, 1), nil, true},
-			{"batch-grpc, all events", wireForm(16, 100), nil, true},
-			{"packed, 100 accounts' events", packedForm(), few, true},
-			{"packed, all events", packedForm(), nil, false},
+			{"single-grpc, all events", wireForm(128, 1), nil, true, true},
+			{"batch-grpc, all events", wireForm(16, 100), nil, true, true},
+			{"packed, 100 accounts' events", packedForm(), few, true, true},
+			{"packed, all events", packedForm(), nil, true, false},
+			{"packed, all events as messages", packedForm(), nil, false, false},
 		} {
-			alone, followed, lag, err := b.followed(ctx, s, f.form, f.filter)
+			request := &ledgerv1.SubscribeRequest{
+				Start: &ledgerv1.SubscribeRequest_FromNow{FromNow: true}, Filter: f.filter, Packed: f.packed,
+			}
+			alone, followed, lag, err := b.followed(ctx, s, f.form, request)
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
@@ -54,7 +59,7 @@ func feedShape(ctx context.Context, b *bench) (Result, error) {
 }
 
 // followed alternates slices without and with a subscriber.
-func (b *bench) followed(ctx context.Context, s *server, f form, filter *ledgerv1.EventFilter) (alone, followed *measurement, lag *Histogram, err error) {
+func (b *bench) followed(ctx context.Context, s *server, f form, request *ledgerv1.SubscribeRequest) (alone, followed *measurement, lag *Histogram, err error) {
 	alone, followed, lag = &measurement{}, &measurement{}, &Histogram{}
 	err = b.with(ctx, s, f, func(l *load) error {
 		slice := b.window(10*time.Second) / (2 * slicePairs)
@@ -67,7 +72,7 @@ func (b *bench) followed(ctx context.Context, s *server, f form, filter *ledgerv
 			into, end := alone, func() (*Histogram, error) { return &Histogram{}, nil }
 			if (i+i/2)%2 == 1 { // alone, followed, followed, alone, …: neither is always first
 				var err error
-				if end, err = follow(ctx, s, filter); err != nil {
+				if end, err = follow(ctx, s, request); err != nil {
 					return err
 				}
 				into = followed
@@ -88,9 +93,13 @@ func (b *bench) followed(ctx context.Context, s *server, f form, filter *ledgerv
 	return alone, followed, lag, err
 }
 
-// follow subscribes from now on. What it returns ends the subscription and tells how late each event was.
-func follow(ctx context.Context, s *server, filter *ledgerv1.EventFilter) (end func() (*Histogram, error), err error) {
-	conns, err := dial(s.address, 1)
+// followWindow is how much may be on its way to the subscriber, bytes: a full block of the journal as records, and a
+// little. The Go client has the same.
+const followWindow = 2 << 20
+
+// follow subscribes. What it returns ends the subscription and tells how late each event was.
+func follow(ctx context.Context, s *server, subscribe *ledgerv1.SubscribeRequest) (end func() (*Histogram, error), err error) {
+	conns, err := dial(s.address, 1, grpc.WithStaticStreamWindowSize(followWindow), grpc.WithStaticConnWindowSize(followWindow))
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +107,7 @@ func follow(ctx context.Context, s *server, filter *ledgerv1.EventFilter) (end f
 	stream, err := conns[0].NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, ledgerv1.FeedService_Subscribe_FullMethodName, grpc.ForceCodecV2(rawCodec{}))
 	if err == nil {
 		var request []byte
-		request, err = proto.Marshal(&ledgerv1.SubscribeRequest{Start: &ledgerv1.SubscribeRequest_FromNow{FromNow: true}, Filter: filter})
+		request, err = proto.Marshal(subscribe)
 		if err == nil {
 			err = errors.Join(stream.SendMsg(&request), stream.CloseSend())
 		}
@@ -135,20 +144,32 @@ func follow(ctx context.Context, s *server, filter *ledgerv1.EventFilter) (end f
 }
 
 // recordLag reads of each event of a SubscribeResponse only the time of its block: a consumer's own work with events is
-// not what is measured.
+// not what is measured. The transfers of a run have one time.
 func recordLag(lag *Histogram, response []byte, now uint64) error {
 	return eachField(response, func(number protowire.Number, _ uint64, event []byte) error {
-		if number != 1 {
+		if number != eventField && number != runField {
 			return nil
 		}
-		return eachField(event, func(number protowire.Number, v uint64, _ []byte) error {
-			if number == 2 {
-				lag.Record(time.Duration(now - v)) //nolint:gosec // ns of one machine's clock
+		events, written := uint64(1), uint64(0)
+		err := eachField(event, func(inner protowire.Number, v uint64, content []byte) error {
+			switch {
+			case inner == 2: // block_time of both
+				written = v
+			case inner == 4 && number == runField: // indexes
+				events = uint64(len(content) / 2)
 			}
 			return nil
 		})
+		lag.RecordN(time.Duration(now-written), events) //nolint:gosec // ns of one machine's clock
+		return err
 	})
 }
+
+// Fields of SubscribeResponse.
+const (
+	eventField = 1
+	runField   = 5
+)
 
 // eachField goes over the fields of a message; v is a varint's value, content that of bytes.
 func eachField(b []byte, visit func(number protowire.Number, v uint64, content []byte) error) error {

@@ -22,9 +22,17 @@ type Histogram struct {
 
 // Record counts one duration; negative ones count as zero.
 func (h *Histogram) Record(d time.Duration) {
+	h.RecordN(d, 1)
+}
+
+// RecordN counts a duration n times.
+func (h *Histogram) RecordN(d time.Duration, n uint64) {
+	if n == 0 {
+		return
+	}
 	d = max(0, d)
-	h.counts[bucketOf(uint64(d))]++
-	h.total++
+	h.counts[bucketOf(uint64(d))] += n
+	h.total += n
 	h.max = max(h.max, d)
 }
 

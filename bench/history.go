@@ -22,53 +22,88 @@ const (
 	statementRows  = 100
 )
 
-// history measures statements and as-of balances beside half of the write load that the server has just sustained.
+// history measures statements and as-of balances beside half of the write load that the server has just sustained: of
+// 100 transfers a call, and of single calls.
 func history(ctx context.Context, b *bench) (Result, error) {
 	var result Result
 	err := b.serve(ctx, 0, func(s *server) error {
-		return b.with(ctx, s, wireForm(16, 100), func(l *load) error {
-			began := time.Now()
-			most, err := l.run(ctx, b.Warmup, b.window(10*time.Second))
+		began := time.Now()
+		for _, w := range []struct {
+			beside string // of the measures' names
+			form   form
+			alone  bool // the questions are asked without writes, too
+		}{{"", wireForm(16, 100), true}, {", single calls", wireForm(128, 1), false}} {
+			err := b.with(ctx, s, w.form, func(l *load) error {
+				most, err := l.run(ctx, b.Warmup, b.window(10*time.Second))
+				if err != nil {
+					return err
+				}
+				half := max(1, int(most.perSecond()/2)/w.form.transfers)
+				result.Measures = append(result.Measures, Measure{Name: "writes alone" + w.beside, Unit: perSecond, Value: most.perSecond()})
+				for _, q := range questions(w.alone) {
+					measures, err := b.askBeside(ctx, s, l, q, half, began, w.alone)
+					if err != nil {
+						return fmt.Errorf("%s%s: %w", q.name, w.beside, err)
+					}
+					for _, m := range measures {
+						m.Name = q.name + w.beside + m.Name
+						result.Measures = append(result.Measures, m)
+					}
+				}
+				return nil
+			})
 			if err != nil {
 				return err
 			}
-			half := max(1, int(most.perSecond()/2/100))
-			result.Measures = append(result.Measures, Measure{Name: "writes alone", Unit: perSecond, Value: most.perSecond()})
-			for _, q := range []question{
-				{"statements", true, ledgerv1.HistoryService_GetStatement_FullMethodName, func(account string, since uint64) proto.Message {
-					return &ledgerv1.GetStatementRequest{AccountId: account, TimestampMin: since, Limit: statementRows}
-				}},
-				{"balances as of", false, ledgerv1.HistoryService_GetBalanceAsOf_FullMethodName, func(account string, at uint64) proto.Message {
-					return &ledgerv1.GetBalanceAsOfRequest{AccountId: account, Timestamp: at}
-				}},
-			} {
-				if _, err := s.settle(ctx, time.Now()); err != nil { // else compactions would count as the questions'
-					return err
-				}
-				alone, _, err := b.ask(ctx, s, l, q, 0, began)
-				if err != nil {
-					return fmt.Errorf("%s alone: %w", q.name, err)
-				}
-				a, writes, err := b.ask(ctx, s, l, q, half, began)
-				if err != nil {
-					return fmt.Errorf("%s: %w", q.name, err)
-				}
-				result.Measures = append(result.Measures,
-					Measure{Name: q.name + ", p99", Unit: "ms", Value: ms(a.latency.Quantile(0.99)), AtLeast: 5, Less: true},
-					Measure{Name: q.name + ", p50", Unit: "ms", Value: ms(a.latency.Quantile(0.5))},
-					Measure{Name: q.name, Unit: perSecond, Value: a.perSecond, AtLeast: 0.95 * askedPerSecond},
-					Measure{Name: q.name + ", writes beside", Unit: perSecond, Value: writes},
-					Measure{Name: q.name + " alone, p99", Unit: "ms", Value: ms(alone.latency.Quantile(0.99))},
-					Measure{Name: q.name + " alone", Unit: perSecond, Value: alone.perSecond},
-					Measure{Name: q.name + " alone, server CPU each", Unit: "µs", Value: alone.serverCPU})
-				if a.rows > 0 {
-					result.Measures = append(result.Measures, Measure{Name: q.name + ", rows each", Unit: "number", Value: a.rows})
-				}
-			}
-			return nil
-		})
+		}
+		return nil
 	})
 	return result, err
+}
+
+// questions are what is asked. One of them may be profiled.
+func questions(profiled bool) []question {
+	return []question{
+		{"statements", profiled, ledgerv1.HistoryService_GetStatement_FullMethodName, func(account string, since uint64) proto.Message {
+			return &ledgerv1.GetStatementRequest{AccountId: account, TimestampMin: since, Limit: statementRows}
+		}},
+		{"balances as of", false, ledgerv1.HistoryService_GetBalanceAsOf_FullMethodName, func(account string, at uint64) proto.Message {
+			return &ledgerv1.GetBalanceAsOfRequest{AccountId: account, Timestamp: at}
+		}},
+	}
+}
+
+// askBeside asks while so many calls a second write, and before that, if alone, without them. The measures' names go on
+// from the question's.
+func (b *bench) askBeside(ctx context.Context, s *server, l *load, q question, calls int, began time.Time, alone bool) (list []Measure, err error) {
+	if _, err := s.settle(ctx, time.Now()); err != nil { // else compactions would count as the questions'
+		return nil, err
+	}
+	if alone {
+		a, _, err := b.ask(ctx, s, l, q, 0, began)
+		if err != nil {
+			return nil, fmt.Errorf("alone: %w", err)
+		}
+		list = []Measure{
+			{Name: " alone, p99", Unit: "ms", Value: ms(a.latency.Quantile(0.99))},
+			{Name: " alone", Unit: perSecond, Value: a.perSecond},
+			{Name: " alone, server CPU each", Unit: "µs", Value: a.serverCPU},
+		}
+	}
+	a, writes, err := b.ask(ctx, s, l, q, calls, began)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list,
+		Measure{Name: ", p99", Unit: "ms", Value: ms(a.latency.Quantile(0.99)), AtLeast: 5, Less: true},
+		Measure{Name: ", p50", Unit: "ms", Value: ms(a.latency.Quantile(0.5))},
+		Measure{Name: ", of that late in the client, p99", Unit: "ms", Value: ms(a.late.Quantile(0.99))},
+		Measure{Name: "", Unit: perSecond, Value: a.perSecond, AtLeast: 0.95 * askedPerSecond},
+		Measure{Name: ", writes beside", Unit: perSecond, Value: writes})
+	if a.rows > 0 {
+		list = append(list, Measure{Name: ", rows each", Unit: "number", Value: a.rows})
+	}
+	return list, nil
 }
 
 // question is one way to ask about the past of an account.
@@ -103,6 +138,7 @@ func rowsIn(answer []byte) (rows int, err error) {
 // answers is what a question showed.
 type answers struct {
 	latency         Histogram
+	late            Histogram // until a question was sent
 	perSecond, rows float64
 	serverCPU       float64 // µs for each question, with what was written meanwhile
 }
@@ -137,13 +173,13 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 		profiled <- nil
 	}
 	a := &answers{}
-	each := make([]client, askers)
+	each, late := make([]client, askers), make([]Histogram, askers)
 	var next atomic.Int64
 	var asking sync.WaitGroup
 	start := time.Now()
 	for i := range each {
 		asking.Go(func() {
-			if err := b.asker(asked, conns[i%len(conns)], q, &next, start, window, began, &each[i]); err != nil && ctx.Err() == nil {
+			if err := b.asker(asked, conns[i%len(conns)], q, &next, start, window, began, &each[i], &late[i]); err != nil && ctx.Err() == nil {
 				cancel(err)
 			}
 		})
@@ -158,6 +194,7 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 	var count, rows uint64
 	for i := range each {
 		a.latency.Merge(&each[i].latency)
+		a.late.Merge(&late[i])
 		count, rows = count+each[i].calls, rows+each[i].transfers
 	}
 	a.serverCPU = float64(after-used) / 1e3 / float64(max(1, count))
@@ -169,7 +206,7 @@ func (b *bench) ask(ctx context.Context, s *server, l *load, q question, calls i
 	return a, float64(written) / window.Seconds(), errors.Join(context.Cause(ctx), <-profiled, closeAll(conns))
 }
 
-func (b *bench) asker(ctx context.Context, conn *grpc.ClientConn, q question, next *atomic.Int64, start time.Time, window time.Duration, began time.Time, c *client) error {
+func (b *bench) asker(ctx context.Context, conn *grpc.ClientConn, q question, next *atomic.Int64, start time.Time, window time.Duration, began time.Time, c *client, late *Histogram) error {
 	var answer []byte
 	random := splitmix(uint64(start.UnixNano()))
 	total := int64(window.Seconds() * askedPerSecond)
@@ -188,6 +225,7 @@ func (b *bench) asker(ctx context.Context, conn *grpc.ClientConn, q question, ne
 		if err != nil {
 			return err
 		}
+		late.Record(time.Since(due))
 		if err := conn.Invoke(ctx, q.method, &request, &answer, grpc.ForceCodecV2(rawCodec{})); err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func shapes() []shape {
 		{"batch-grpc", "100 transfers a call, 16 clients, gRPC over 8 connections", false, batchGRPC},
 		{"packed", "8,000 packed transfers a call, 4 clients, gRPC, sustained", false, packed},
 		{"hot", "every transfer credits one account, against the same load spread, in alternating slices", false, hot},
-		{"history", "statements of 100 rows and as-of balances, 2,000 a second each, beside half of the write load", false, history},
+		{"history", "statements of 100 rows and as-of balances, 2,000 a second each, beside half of each write load", false, history},
 		{"start", "from the start of the process to ready", true, startUp},
 		{"memory", "resident memory with idle accounts, and its growth by settled transfers", true, memory},
 		{"feed", "the same loads with and without a subscriber of the change feed, in alternating slices", false, feedShape},

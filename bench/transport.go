@@ -31,10 +31,11 @@ type caller interface {
 }
 
 // dial opens gRPC connections; they connect with their first call.
-func dial(address string, n int) (conns []*grpc.ClientConn, err error) {
+func dial(address string, n int, more ...grpc.DialOption) (conns []*grpc.ClientConn, err error) {
+	options := append(more, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 	for range n {
-		conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
+		conn, err := grpc.NewClient("passthrough:///"+address, options...)
 		if err != nil {
 			return conns, errors.Join(fmt.Errorf("connect to %s: %w", address, err), closeAll(conns))
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/watch"
 )
 
 // The tests of this file are about what version 2 of the format brought: attachments, transactions, books, decisions.
@@ -165,7 +166,7 @@ func TestEveryKindInACell(t *testing.T) {
 		b.checkEveryKind()
 		b.crash()
 	}
-	v, err := cell.Verify(context.Background(), 7, b.closedLog(), nil)
+	v, err := cell.Verify(context.Background(), 7, b.closedLog(), watch.NewVerifier(7), nil)
 	if err != nil || v.Transfers != 5 || v.Pending != 0 || v.Accounts != 3 {
 		t.Errorf("verified %+v, %v", v, err)
 	}

@@ -45,6 +45,10 @@ const MaxEvents = 8190
 // maxMessage bounds a response: 8,190 transfers take less than 3 MB.
 const maxMessage = 8 << 20
 
+// window is how much of an answer may be on its way, bytes: a full block of the change feed as records, and a little.
+// With less, the server waits for this process in the middle of each block.
+const window = 2 << 20
+
 // Client calls one ledger. It is safe for concurrent use.
 type Client struct {
 	conns  []*grpc.ClientConn

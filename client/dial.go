@@ -125,6 +125,7 @@ func (o *options) dialOptions() ([]grpc.DialOption, error) {
 		grpc.WithPerRPCCredentials(bearer{o.token}),
 		grpc.WithUserAgent(agent),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithDisableRetry(), // this package's own knows what is safe
 	}, nil

@@ -26,11 +26,13 @@ var errStreamEnded = status.Error(codes.Unavailable, "the stream ended")
 // Keep the run's ResumeAfter together with what its events did, and start After it
 // next time. Starting FromNow, now is when the first run is answered.
 //
+// Transfers travel in the packed form and are yielded as events like all others.
+//
 // It ends with one error: that of ctx, a refusal, or that of the last attempt after
 // the server was gone for longer than the patience of the client.
 func (c *Client) Subscribe(ctx context.Context, r *ledgerv1.SubscribeRequest) iter.Seq2[*ledgerv1.SubscribeResponse, error] {
 	return func(yield func(*ledgerv1.SubscribeResponse, error) bool) {
-		next := &ledgerv1.SubscribeRequest{Filter: r.GetFilter(), Start: r.GetStart()}
+		next := &ledgerv1.SubscribeRequest{Filter: r.GetFilter(), Start: r.GetStart(), Packed: true}
 		pause, since, attempts := c.policy.first, time.Now(), 0
 		for {
 			heard, stopped, err := c.follow(ctx, next, yield)
@@ -69,6 +71,9 @@ func (c *Client) follow(ctx context.Context, r *ledgerv1.SubscribeRequest, yield
 			err = errStreamEnded
 		}
 		if err != nil {
+			return heard, false, err
+		}
+		if err := unpackRuns(run); err != nil {
 			return heard, false, err
 		}
 		heard = true

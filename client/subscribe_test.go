@@ -103,7 +103,7 @@ func TestASubscriptionResumesWhereItWas(t *testing.T) {
 	}
 	for i, r := range b.starts {
 		after := uint64(max(0, i-1)) // the first stream was silent
-		if r.GetAfter().GetSeq() != after || r.GetFilter().GetAssets()[0] != "CNY/2" || (after == 0) != r.GetFromBeginning() {
+		if !r.GetPacked() || r.GetAfter().GetSeq() != after || r.GetFilter().GetAssets()[0] != "CNY/2" || (after == 0) != r.GetFromBeginning() {
 			t.Errorf("stream %d starts with %v", i, r)
 		}
 	}

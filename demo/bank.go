@@ -71,10 +71,10 @@ const (
 	loanEvery    = 3
 )
 
-// AccountID is the id of the n-th account (from 0) of a role. It is the same in every run, so that the bank's
-// accounts are made once, and short enough to be typed.
+// AccountID is the id of the n-th account (from 0) of a role: 8800, the role, and nine digits, such as
+// 8800301000000001. It is the same in every run, so that the bank's accounts are made once, and the flows can name them.
 func AccountID(role Role, n int) string {
-	return strconv.FormatUint(8_800_000_000_000+uint64(role)*1_000_000_000+uint64(n)+1, 10) //nolint:gosec // G115: n ≥ 0
+	return strconv.FormatUint(8_800_000_000_000_000+uint64(role)*1_000_000_000+uint64(n)+1, 10) //nolint:gosec // G115: n ≥ 0
 }
 
 // visit calls f with every account of the bank.
@@ -119,7 +119,7 @@ func (b bank) openings() []*client.Transfer {
 			debit = n
 		}
 		t := &client.Transfer{
-			Id: transferID("opening", uint64(to)<<16|uint64(from), uint64(n)), DebitAccountId: AccountID(from, debit), CreditAccountId: AccountID(to, n), //nolint:gosec // G115: n ≥ 0
+			Id: transferID("opening at 8800", uint64(to)<<16|uint64(from), uint64(n)), DebitAccountId: AccountID(from, debit), CreditAccountId: AccountID(to, n), //nolint:gosec // G115: n ≥ 0
 			Amount: proto.String(strconv.Itoa(amount)), Asset: from.asset(), Code: uint32(Opening),
 		}
 		list = append(list, t)

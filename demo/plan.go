@@ -70,6 +70,20 @@ type Step struct {
 	Due   time.Duration // since the plan began
 	// Transfers are sent in one call, linked where there are several.
 	Transfers []*client.Transfer
+	// Orders are what the bank was told to do with it, for the watch; without their time, which is when the call begins.
+	Orders []*client.Observation
+	// Words are what others say once it is done.
+	Words []Word
+}
+
+// Word is what a card scheme or another bank says of money that moved.
+type Word struct {
+	Source string
+	After  time.Duration // the call was answered
+	// Observation lacks its time; and its amount, where that is known only afterwards: it is what transfer number Of of
+	// the step moved. Where that is nothing, nothing is said.
+	Observation *client.Observation
+	Of          int
 }
 
 // Plan makes steps in the order in which they are due. It is a pure function of its arguments.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,11 @@ type Config struct {
 	Day      time.Duration // how long the bank's day takes
 	Duration time.Duration // when the last story begins; 0: until the context ends
 	Patience time.Duration // how long a call is sent again where the server can't be reached; 0: for ever
+	// Witnesses is the connection of those who tell the watch what was ordered, and what card schemes and other banks
+	// say; nil: Client. Where the server's watch does not know the bank's flows there are none.
+	Witnesses *client.Client
+	// Warn is told, once, why nothing of the bank is proven. May be nil.
+	Warn func(why string)
 	// Progress is told how far the run is, now and then. May be nil.
 	Progress func(Status)
 }
@@ -64,28 +70,46 @@ const (
 	queueLength  = 64 // steps that may wait for one worker
 	retryPause   = 500 * time.Millisecond
 	attemptTime  = 5 * time.Second
+	grace        = time.Second // for a call that is on its way at the end
+	// watchPatience is how long the bank waits for a watch that starts.
+	watchPatience = 10 * time.Second
 )
 
 // Run opens the bank's accounts, unless they are there, and lives through the plan. It returns at the end of the plan
 // or of the context, which is no error, with what was done. The steps of one story are sent in order, one after the
-// other; those of different stories at once.
+// other; those of different stories at once. What is on its way when the context ends is finished and told to the watch.
+// ErrBusy where another bank tells the server's watch what its witnesses see.
 func Run(ctx context.Context, c Config) (*Summary, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	parent := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	r := &runner{Config: c, began: time.Now(), summary: newSummary()}
 	ended := func(err error) (*Summary, error) {
 		r.summary.Elapsed = time.Since(r.began)
-		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		if parent.Err() != nil && errors.Is(err, parent.Err()) {
 			err = nil
 		}
 		return r.summary, err
 	}
+	listen, err := r.openWitnesses(ctx)
+	if err != nil {
+		return ended(err)
+	}
 	if err := r.open(ctx); err != nil {
 		return ended(err)
 	}
+	if err := listen(cancel); err != nil {
+		return ended(err)
+	}
 	r.began = time.Now()
-	if err := r.live(ctx); err != nil || ctx.Err() != nil {
+	err = r.live(ctx)
+	if told := r.witnesses.finish(); err == nil {
+		err = told
+	}
+	if err != nil || ctx.Err() != nil {
 		return ended(err)
 	}
 	totals, err := r.balance(ctx)
@@ -93,10 +117,57 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 	return ended(err)
 }
 
+// openWitnesses brings the witnesses, where the server has somebody to tell it to, and begins to listen for another
+// bank's. listen is to be called before the first story.
+func (r *runner) openWitnesses(ctx context.Context) (listen func(ended context.CancelCauseFunc) error, err error) {
+	c := r.Witnesses
+	if c == nil {
+		c = r.Client
+	}
+	var before [3]uint64
+	bounded, cancel := context.WithTimeout(ctx, watchPatience)
+	defer cancel()
+	w, why, err := openWitnesses(bounded, c, r.persist)
+	if err == nil && w != nil {
+		err = r.persist(bounded, func(ctx context.Context) (err error) {
+			before, err = w.through(ctx)
+			return err
+		})
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(err, errStarting) || client.Reason(err) == ledgerv1.ErrorReason_ERROR_REASON_WATCH_DOWN:
+		w, why = nil, "the server's watch does not run: nothing of the bank is proven"
+	case err != nil:
+		return nil, err
+	}
+	if w == nil {
+		if r.Warn != nil {
+			r.Warn(why)
+		}
+		return func(context.CancelCauseFunc) error { return nil }, nil
+	}
+	since := time.Now()
+	return func(ended context.CancelCauseFunc) error {
+		select {
+		case <-time.After(time.Until(since.Add(listening))):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		err := r.persist(ctx, func(context.Context) error { return w.start(ctx, before, ended) })
+		if err == nil {
+			r.witnesses = w
+		}
+		return err
+	}, nil
+}
+
 // runner is one run.
 type runner struct {
 	Config
-	began time.Time
+	began     time.Time
+	witnesses *witnesses // nil: nobody to tell it to
 
 	mu      sync.Mutex
 	summary *Summary
@@ -213,7 +284,16 @@ func (r *runner) work(ctx context.Context, steps <-chan *Step) error {
 
 // call sends a step until it is answered, and says whether all of it was created, now or before.
 func (r *runner) call(ctx context.Context, s *Step) (ok bool, err error) {
-	began := time.Now()
+	r.witnesses.wait()
+	number, began := r.witnesses.begin()
+	did := false
+	var amounts []string
+	defer func() {
+		r.witnesses.done(number, s, did, func(n int) string { return amounts[n] })
+	}()
+	if began.IsZero() {
+		began = time.Now()
+	}
 	var response *ledgerv1.CreateTransfersResponse
 	err = r.persist(ctx, func(ctx context.Context) (err error) {
 		response, err = r.Client.CreateTransfers(ctx, s.Transfers...)
@@ -222,10 +302,46 @@ func (r *runner) call(ctx context.Context, s *Step) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	ok = r.count(s, response.GetResults(), began)
+	if ok && r.witnesses != nil && r.witnesses.own(began, response.GetResults()) {
+		amounts, err = r.amounts(ctx, s)
+		did = err == nil
+	}
+	return ok, err
+}
+
+func (r *runner) count(s *Step, results []*ledgerv1.CreateTransferResult, began time.Time) (ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.latency.Record(time.Since(began))
-	return r.summary.count(s, response.GetResults()), nil
+	return r.summary.count(s, results)
+}
+
+// amounts returns what each transfer of a step moved, where somebody has to say it and only the ledger knows.
+func (r *runner) amounts(ctx context.Context, s *Step) (amounts []string, err error) {
+	if !slices.ContainsFunc(s.Words, func(w Word) bool { return w.Observation.GetAmount() == "" }) {
+		return nil, nil
+	}
+	var ids []money.U128
+	for _, t := range s.Transfers {
+		id, err := money.Parse(t.GetId())
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	err = r.persist(ctx, func(ctx context.Context) error {
+		found, err := r.Client.LookupTransfers(ctx, ids...)
+		if err == nil && len(found) != len(ids) {
+			return fmt.Errorf("look up what was moved: %d of %d transfers found", len(found), len(ids))
+		}
+		amounts = nil
+		for _, t := range found {
+			amounts = append(amounts, t.GetAmount())
+		}
+		return err
+	})
+	return amounts, err
 }
 
 // persist makes a call again and again while the server can't be reached or can't take it. The events carry the same
@@ -238,7 +354,10 @@ func (r *runner) persist(ctx context.Context, call func(ctx context.Context) err
 			return nil
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+				return cause
+			}
+			return err // which says more
 		}
 		if !passing(err) || r.Patience > 0 && time.Since(began) > r.Patience {
 			return err
@@ -254,11 +373,22 @@ func (r *runner) persist(ctx context.Context, call func(ctx context.Context) err
 	}
 }
 
-// within bounds one attempt, which the client makes of several where the server can't be reached.
+// within bounds one attempt, which the client makes of several where the server can't be reached. One that is on its way
+// when ctx ends has a moment to be answered: its outcome would be unknown otherwise.
 func within(ctx context.Context, call func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTime)
 	defer cancel()
-	return call(ctx)
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(grace):
+			cancel()
+		case <-attempt.Done():
+		}
+	})()
+	return call(attempt)
 }
 
 func (r *runner) reached(is bool) {
@@ -269,9 +399,12 @@ func (r *runner) reached(is bool) {
 
 // passing reports whether the same call may succeed later.
 func passing(err error) bool {
+	if errors.Is(err, ErrBusy) {
+		return false
+	}
 	switch client.Reason(err) {
 	case ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE, ledgerv1.ErrorReason_ERROR_REASON_TOKEN_REFUSED,
-		ledgerv1.ErrorReason_ERROR_REASON_ROLE_REFUSED, ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED:
+		ledgerv1.ErrorReason_ERROR_REASON_ROLE_REFUSED, ledgerv1.ErrorReason_ERROR_REASON_SOURCE_GAP, ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED:
 		return false
 	default:
 		return true

@@ -3,6 +3,8 @@ package feed
 import (
 	"context"
 	"fmt"
+	"sort"
+	"sync"
 
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
@@ -10,56 +12,89 @@ import (
 	"github.com/sterlingrun/sterling/money"
 )
 
-// page is a block as events, with what a filter asks first. It never changes once made.
+// page is a durable block as subscribers read it: its records as they stand there, and, once somebody needs it, what
+// only earlier blocks can tell of them. All subscribers share it; the block never changes.
 type page struct {
-	seq, time uint64
-	size      int // bytes of the block
-	events    []Event
-	accounts  bloom
-}
-
-// decoder turns one block into a page.
-type decoder struct {
-	feed  *Feed
-	ctx   context.Context
 	block *journal.Block
-	page  *page
+
+	mu      sync.Mutex
+	kept    *kept
+	asked   int // by filters of accounts
+	summary *bloom
+	shared  sharedChunks
 }
 
-// decode reads every event of a block that took effect. What is needed of earlier blocks comes from the tail or from
-// the ledger.
-func (f *Feed) decode(ctx context.Context, k *journal.Block) (*page, error) {
-	h := &k.Header
-	p := &page{seq: h.Seq, time: h.Time, size: len(k.Raw)}
-	if h.Events+h.Expiries == 0 {
-		return p, nil
-	}
-	p.events = make([]Event, 0, h.Events+h.Expiries)
-	d := decoder{feed: f, ctx: ctx, block: k, page: p}
-	if err := d.expiries(); err != nil {
-		return nil, fmt.Errorf("expiries of block %d: %w", h.Seq, err)
-	}
+// kept is what a block's own bytes don't say.
+type kept struct {
+	expired   []Expired
+	transfers []journal.Transfer // number i is that of the block's outcome i; only of created transfers
+}
+
+// newPage makes a page of a block that is the caller's own, and now the page's: it writes into each transfer that needs
+// no more than the block what its timestamp is, so that its record is whole.
+func newPage(k *journal.Block) *page {
+	time := k.Header.Time + uint64(len(k.Expiries))
+	at := 0 // outcome
 	for part := range k.Parts() {
-		for event := part.First; event < part.First+part.Count; event++ {
-			if err := d.event(&part, event); err != nil {
-				return nil, fmt.Errorf("event %d of block %d: %w", event, h.Seq, err)
+		if part.Kind != journal.KindTransfers {
+			continue
+		}
+		records := journal.View[journal.Transfer](k.EventBytes(part.First, part.Count))
+		for i := range records {
+			event := part.First + i
+			for at < len(k.Outcomes) && int(k.Outcomes[at].Event) < event {
+				at++
 			}
+			if at < len(k.Outcomes) && int(k.Outcomes[at].Event) == event || records[i].Flags.Has(journal.TransferImported) {
+				continue
+			}
+			records[i].Timestamp = time + uint64(event) //nolint:gosec // ≥ 0
 		}
 	}
-	return p, nil
+	return &page{block: k}
 }
 
-// add appends an event and returns it, to be filled in.
-func (d *decoder) add(index int, kind Kind, timestamp uint64, record any) *Event {
-	h := &d.block.Header
-	d.page.events = append(d.page.events, Event{
-		Position: Position{h.Cell, h.Seq, index}, BlockTime: h.Time, Timestamp: timestamp, Kind: kind, Record: record,
-	})
-	return &d.page.events[len(d.page.events)-1]
+// resolve returns what earlier blocks say of a page, by way of the tail or the ledger. It is looked up once.
+func (f *Feed) resolve(ctx context.Context, p *page) (*kept, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept != nil {
+		return p.kept, nil
+	}
+	k := p.block
+	var found kept
+	if err := f.expired(ctx, k, &found); err != nil {
+		return nil, fmt.Errorf("expiries of block %d: %w", k.Header.Seq, err)
+	}
+	if len(k.Outcomes) > 0 {
+		found.transfers = make([]journal.Transfer, len(k.Outcomes))
+	}
+	for part := range k.Parts() {
+		if part.Kind != journal.KindTransfers {
+			continue
+		}
+		for i := firstOutcome(k, part.First); i < len(k.Outcomes) && int(k.Outcomes[i].Event) < part.First+part.Count; i++ {
+			if k.Outcomes[i].Status != journal.Created {
+				continue
+			}
+			t, err := f.transfer(ctx, k, &k.Outcomes[i])
+			if err != nil {
+				return nil, fmt.Errorf("event %d of block %d: %w", k.Outcomes[i].Event, k.Header.Seq, err)
+			}
+			found.transfers[i] = t
+		}
+	}
+	p.kept = &found
+	return p.kept, nil
 }
 
-func (d *decoder) expiries() error {
-	list := d.block.Expiries
+// firstOutcome is the place of the first outcome of an event from event on.
+func firstOutcome(k *journal.Block, event int) int {
+	return sort.Search(len(k.Outcomes), func(i int) bool { return int(k.Outcomes[i].Event) >= event })
+}
+
+func (f *Feed) expired(ctx context.Context, k *journal.Block, found *kept) error {
+	list := k.Expiries
 	if len(list) == 0 {
 		return nil
 	}
@@ -67,78 +102,162 @@ func (d *decoder) expiries() error {
 	for i := range list {
 		ids[i] = list[i].Pending
 	}
-	pendings, err := d.feed.ledger.LookupTransfers(d.ctx, ids)
+	pendings, err := f.ledger.LookupTransfers(ctx, ids)
 	if err != nil {
 		return err
 	}
 	if len(pendings) != len(list) {
 		return fmt.Errorf("%w: %d of %d pending transfers are there", cell.ErrDamaged, len(pendings), len(list))
 	}
-	records := make([]Expired, len(list))
+	found.expired = make([]Expired, len(list))
 	for i := range list {
-		t := &pendings[i].Transfer
-		records[i] = Expired{Expiry: list[i], Transfer: *t}
-		d.page.accounts.add(t.Debit)
-		d.page.accounts.add(t.Credit)
-		d.add(i, ReservationExpired, d.block.Header.Time+uint64(i), &records[i])
+		found.expired[i] = Expired{Expiry: list[i], Transfer: pendings[i].Transfer}
 	}
 	return nil
 }
 
-// event adds one event of a request, if it took effect.
-func (d *decoder) event(part *journal.Part, event int) error {
-	k := d.block
-	o := k.Outcome(event)
-	if o != nil && o.Status != journal.Created {
-		return nil
+// taker is given events in order. It keeps nothing of e itself, which is used again; e's record never changes. It
+// returns false for an event that it does not take any more.
+type taker interface {
+	take(e *Event) (bool, error)
+}
+
+// walker goes over the events of one page.
+type walker struct {
+	feed    *Feed
+	page    *page
+	matcher *matcher
+	to      taker
+	from    int // index
+	kept    *kept
+	event   Event // the one that is shown
+}
+
+// walk shows the events of a page from an index on that match, until the taker wants no more. Transfers, which are
+// nearly all, are matched as they stand in the block.
+func (f *Feed) walk(ctx context.Context, p *page, from int, m *matcher, to taker) (whole bool, err error) {
+	k := p.block
+	h := &k.Header
+	if h.Events+h.Expiries == 0 {
+		return true, nil
 	}
-	index := len(k.Expiries) + event
-	at := k.Header.Time + uint64(index) //nolint:gosec // index ≥ 0
-	if o != nil {
-		at = o.Timestamp
+	w := walker{feed: f, page: p, matcher: m, to: to, from: from}
+	transfers := m.wants(TransferCreated) || m.wants(ReservationExpired)
+	if transfers && h.Expiries+h.Outcomes > 0 {
+		if w.kept, err = f.resolve(ctx, p); err != nil {
+			return false, err
+		}
 	}
-	raw := k.EventBytes(event, 1)
-	accounts := &d.page.accounts
-	var e *Event
-	switch part.Kind {
-	case journal.KindAccounts:
-		a := &journal.View[journal.Account](raw)[0]
-		if o == nil && a.Flags.Has(journal.AccountImported) {
+	w.event.Position, w.event.BlockTime = Position{Cell: h.Cell, Seq: h.Seq}, h.Time
+	for i := range k.Expiries {
+		if i < from || !m.wants(ReservationExpired) {
+			continue
+		}
+		if more, err := w.show(i, ReservationExpired, h.Time+uint64(i), &w.kept.expired[i], nil, nil); !more {
+			return false, err
+		}
+	}
+	for part := range k.Parts() {
+		walkPart := w.others
+		if part.Kind == journal.KindTransfers {
+			walkPart = w.transfers
+		}
+		if more, err := walkPart(&part); !more {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// show gives an event to the taker if it matches.
+func (w *walker) show(index int, kind Kind, timestamp uint64, record any, actor *journal.Actor, attachment []byte) (more bool, err error) {
+	e := &w.event
+	e.Position.Index, e.Kind, e.Timestamp, e.Record, e.Actor, e.Attachment = index, kind, timestamp, record, actor, attachment
+	if !w.matcher.match(e) {
+		return true, nil
+	}
+	return w.to.take(e)
+}
+
+// transfers shows the transfers of a part that took effect.
+func (w *walker) transfers(part *journal.Part) (more bool, err error) {
+	m, k, e := w.matcher, w.page.block, &w.event
+	if !m.wants(TransferCreated) {
+		return true, nil
+	}
+	expiries := len(k.Expiries)
+	records := journal.View[journal.Transfer](k.EventBytes(part.First, part.Count))
+	begin := max(part.First, w.from-expiries)
+	at := firstOutcome(k, begin)
+	e.Kind, e.Actor = TransferCreated, &part.Request.Actor
+	for event := begin; event < part.First+part.Count; event++ {
+		t := &records[event-part.First]
+		if at < len(k.Outcomes) && int(k.Outcomes[at].Event) == event {
+			at++
+			if k.Outcomes[at-1].Status != journal.Created {
+				continue
+			}
+			t = &w.kept.transfers[at-1]
+		}
+		if !m.all && !m.transfer(t) {
+			continue
+		}
+		e.Position.Index, e.Timestamp, e.Record, e.Attachment = expiries+event, t.Timestamp, t, nil
+		if k.Header.Attachments > 0 {
+			e.Attachment = k.Attachment(event)
+		}
+		if more, err := w.to.take(e); !more {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// others shows the events of a part of another kind that took effect.
+func (w *walker) others(part *journal.Part) (more bool, err error) {
+	k := w.page.block
+	for event := max(part.First, w.from-len(k.Expiries)); event < part.First+part.Count; event++ {
+		index := len(k.Expiries) + event
+		at := k.Header.Time + uint64(index) //nolint:gosec // index ≥ 0
+		o := k.Outcome(event)
+		if o != nil {
+			if o.Status != journal.Created {
+				continue
+			}
+			at = o.Timestamp
+		}
+		raw := k.EventBytes(event, 1)
+		kind, record := w.record(part.Kind, raw)
+		if a, ok := record.(*journal.Account); ok && o == nil && a.Flags.Has(journal.AccountImported) {
 			at = a.Timestamp
 		}
-		accounts.add(a.ID)
-		e = d.add(index, AccountCreated, at, a)
-	case journal.KindTransfers:
-		t, at, err := d.transfer(event, o, at)
-		if err != nil {
-			return err
+		var attachment []byte
+		if !secret(part.Kind, raw) {
+			attachment = k.Attachment(event)
 		}
-		accounts.add(t.Debit)
-		accounts.add(t.Credit)
-		e = d.add(index, TransferCreated, at, t)
+		if more, err := w.show(index, kind, at, record, &part.Request.Actor, attachment); !more {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// record is what an event that is no transfer shows.
+func (w *walker) record(kind journal.Kind, raw []byte) (Kind, any) {
+	switch kind {
+	case journal.KindAccounts:
+		return AccountCreated, &journal.View[journal.Account](raw)[0]
 	case journal.KindAssets:
 		a := ledger.AssetOf(&journal.View[journal.Asset](raw)[0])
-		e = d.add(index, AssetRegistered, at, &RegisteredAsset{a, d.feed.ledger.Assets().Number(a)})
+		return AssetRegistered, &RegisteredAsset{a, w.feed.ledger.Assets().Number(a)}
 	case journal.KindFreeze:
-		z := &journal.View[journal.Freeze](raw)[0]
-		accounts.add(z.Account)
-		e = d.add(index, Frozen, at, z)
+		return Frozen, &journal.View[journal.Freeze](raw)[0]
 	case journal.KindUnfreeze:
-		e = d.add(index, Unfrozen, at, &journal.View[journal.Unfreeze](raw)[0])
+		return Unfrozen, &journal.View[journal.Unfreeze](raw)[0]
 	case journal.KindLimits:
-		l := &journal.View[journal.Limit](raw)[0]
-		accounts.add(l.Account)
-		e = d.add(index, LimitSet, at, l)
-	default:
-		r := otherRecord(part.Kind, raw)
-		accounts.add(r.Account)
-		e = d.add(index, Other, at, r)
+		return LimitSet, &journal.View[journal.Limit](raw)[0]
 	}
-	e.Actor = &part.Request.Actor
-	if !secret(part.Kind, raw) {
-		e.Attachment = k.Attachment(event)
-	}
-	return nil
+	return Other, otherRecord(kind, raw)
 }
 
 // otherRecord keeps a record's bytes, without what nobody but the ledger may know.
@@ -160,33 +279,24 @@ func secret(kind journal.Kind, raw []byte) bool {
 	return kind == journal.KindProposal && journal.View[journal.Proposal](raw)[0].Inner == journal.KindPrincipals
 }
 
-// transfer returns a created transfer as it is kept, and its timestamp. Most stand in the block as they are.
-func (d *decoder) transfer(event int, o *journal.Outcome, at uint64) (*journal.Transfer, uint64, error) {
-	t := d.block.Transfer(event)
-	if o == nil {
-		if t.Flags.Has(journal.TransferImported) {
-			at = t.Timestamp
-		}
-		return t, at, nil
-	}
-	f := ledger.NewFact(t, o, nil, at)
+// transfer returns a created transfer that has an outcome, as it is kept.
+func (f *Feed) transfer(ctx context.Context, k *journal.Block, o *journal.Outcome) (journal.Transfer, error) {
+	fact := ledger.NewFact(k.Transfer(int(o.Event)), o, nil, o.Timestamp)
 	var pending ledger.Fact
-	if f.PendingPosition != 0 {
-		p, err := d.pending(f.PendingPosition)
+	if fact.PendingPosition != 0 {
+		t, err := f.pending(ctx, k, fact.PendingPosition)
 		if err != nil {
-			return nil, 0, err
+			return t, err
 		}
-		pending.Asked = p
+		pending.Asked = t
 	}
-	kept := f.Resolve(journal.At(d.block.Header.Seq, event), &pending)
-	return &kept.Transfer, f.Timestamp, nil
+	return fact.Resolve(journal.At(k.Header.Seq, int(o.Event)), &pending).Transfer, nil
 }
 
-// pending returns the pending transfer at p: from this block, from the tail, or from the journal.
-func (d *decoder) pending(p journal.Position) (journal.Transfer, error) {
-	k := d.block
+// pending returns the pending transfer at p: from block k, from the tail, or from the journal.
+func (f *Feed) pending(ctx context.Context, k *journal.Block, p journal.Position) (journal.Transfer, error) {
 	if p.Seq() != k.Header.Seq {
-		k = d.feed.tail.block(p.Seq())
+		k = f.tail.block(p.Seq())
 	}
 	if k != nil {
 		event := p.Index() - len(k.Expiries)
@@ -195,34 +305,85 @@ func (d *decoder) pending(p journal.Position) (journal.Transfer, error) {
 		}
 		return *k.Transfer(event), nil
 	}
-	t, err := d.feed.ledger.Transfer(d.ctx, p)
+	t, err := f.ledger.Transfer(ctx, p)
 	if err != nil {
 		return journal.Transfer{}, fmt.Errorf("the pending transfer: %w", err)
 	}
 	return t.Transfer, nil
 }
 
+// mayHave reports whether a page may have an event of one of the accounts. The first who asks has to look himself: a
+// summary pays only where several do.
+func (f *Feed) mayHave(ctx context.Context, p *page, accounts []money.U128) (bool, error) {
+	p.mu.Lock()
+	p.asked++
+	b, first := p.summary, p.asked == 1
+	p.mu.Unlock()
+	if first {
+		return true, nil
+	}
+	if b == nil {
+		b = newBloom(2 * int(p.block.Header.Events+p.block.Header.Expiries))
+		if _, err := f.walk(ctx, p, 0, &matcher{all: true}, b); err != nil {
+			return false, err
+		}
+		p.mu.Lock()
+		p.summary = b
+		p.mu.Unlock()
+	}
+	for _, id := range accounts {
+		if b.may(id) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // bloom is a set of accounts that may say yes too often (about 1 in 70 for a full block), never no: one look tells most
 // subscribers of few accounts that a block is none of theirs.
 type bloom struct{ bits []uint64 }
 
-const bloomWords = 1 << 12 // 2^18 bits
+// take adds the accounts of an event.
+func (b *bloom) take(e *Event) (bool, error) {
+	switch r := e.Record.(type) {
+	case *journal.Transfer:
+		b.add(r.Debit)
+		b.add(r.Credit)
+	case *Expired:
+		b.add(r.Transfer.Debit)
+		b.add(r.Transfer.Credit)
+	case *journal.Account:
+		b.add(r.ID)
+	case *journal.Freeze:
+		b.add(r.Account)
+	case *journal.Limit:
+		b.add(r.Account)
+	case *OtherRecord:
+		b.add(r.Account)
+	}
+	return true, nil
+}
+
+// newBloom has 16 bits or more for each of n accounts: there may be many small blocks.
+func newBloom(n int) *bloom {
+	words := 1
+	for words*4 < n {
+		words *= 2
+	}
+	return &bloom{make([]uint64, words)}
+}
 
 func (b *bloom) add(id money.U128) {
-	if b.bits == nil {
-		b.bits = make([]uint64, bloomWords)
-	}
 	h, g := bloomHash(id)
-	b.bits[h>>6%bloomWords] |= 1 << (h & 63)
-	b.bits[g>>6%bloomWords] |= 1 << (g & 63)
+	words := uint64(len(b.bits))
+	b.bits[h>>6%words] |= 1 << (h & 63)
+	b.bits[g>>6%words] |= 1 << (g & 63)
 }
 
 func (b *bloom) may(id money.U128) bool {
-	if b.bits == nil {
-		return false
-	}
 	h, g := bloomHash(id)
-	return b.bits[h>>6%bloomWords]&(1<<(h&63)) != 0 && b.bits[g>>6%bloomWords]&(1<<(g&63)) != 0
+	words := uint64(len(b.bits))
+	return b.bits[h>>6%words]&(1<<(h&63)) != 0 && b.bits[g>>6%words]&(1<<(g&63)) != 0
 }
 
 func bloomHash(id money.U128) (h, g uint64) {

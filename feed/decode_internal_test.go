@@ -50,18 +50,15 @@ func TestEveryKindOfRecordIsAnEvent(t *testing.T) {
 	k := everyKind(t)
 	f := New(Options{Cell: 1, Clock: clock.NewSystem()})
 	f.ledger = noLedger{}
-	p, err := f.decode(context.Background(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := eventsOf(t, f, k)
 	kinds := int(k.Header.Requests)
-	if len(p.events) != 2*kinds {
-		t.Fatalf("%d events, want %d", len(p.events), 2*kinds)
+	if len(events) != 2*kinds {
+		t.Fatalf("%d events, want %d", len(events), 2*kinds)
 	}
 	names := map[string]int{}
 	catalogue := f.Catalogue()
-	for i := range p.events {
-		e := &p.events[i]
+	for i := range events {
+		e := &events[i]
 		kind, event := journal.Kind(i/2+1), i/2*3+i%2*2
 		names[e.Name()]++
 		if e.Position != (Position{1, 9, event}) || e.Timestamp != uint64(1000+event) || *e.Actor != (journal.Actor{byte(kind)}) {
@@ -87,15 +84,43 @@ func TestEveryKindOfRecordIsAnEvent(t *testing.T) {
 	if name := (&OtherRecord{Kind: 99}).name(); name != "record_99" {
 		t.Errorf("a kind of the future is called %s", name)
 	}
-	wire, err := f.AppendWire(nil, &Batch{Events: p.events, Resume: AfterBlock(1, 9), BlockTime: 1000, Head: 9})
-	var got ledgerv1.SubscribeResponse
-	if err == nil {
-		err = proto.Unmarshal(wire, &got)
+	for _, form := range []Form{MessageForm, PackedForm} {
+		c, err := f.encode(context.Background(), &group{matcher: &matcher{all: true}, form: form}, newPage(k.Clone()), 0)
+		if err != nil || c.events != len(events) || c.end != AfterBlock(1, 9) {
+			t.Fatalf("%d events up to %v, %v", c.events, c.end, err)
+		}
+		var got ledgerv1.SubscribeResponse
+		if err := proto.Unmarshal(bytes.Join(c.wire, nil), &got); err != nil {
+			t.Fatal(err)
+		}
+		if form == PackedForm {
+			if len(got.GetRuns()) == 0 || len(got.GetEvents()) == len(events) {
+				t.Errorf("%d runs and %d messages", len(got.GetRuns()), len(got.GetEvents()))
+			}
+			continue // what is in the runs is compared in packed_internal_test.go
+		}
+		want := &ledgerv1.SubscribeResponse{Events: f.Messages(events)}
+		if d := cmp.Diff(want, &got, protocmp.Transform()); d != "" {
+			t.Error(d)
+		}
 	}
-	want := f.Message(&Batch{Events: p.events, Resume: AfterBlock(1, 9), BlockTime: 1000, Head: 9})
-	if d := cmp.Diff(want, &got, protocmp.Transform()); err != nil || d != "" {
-		t.Errorf("%v: %s", err, d)
+}
+
+// collector keeps all events.
+type collector []Event
+
+func (c *collector) take(e *Event) (bool, error) {
+	*c = append(*c, *e)
+	return true, nil
+}
+
+func eventsOf(t *testing.T, f *Feed, k *journal.Block) []Event {
+	t.Helper()
+	var list collector
+	if whole, err := f.walk(context.Background(), newPage(k.Clone()), 0, &matcher{all: true}, &list); err != nil || !whole {
+		t.Fatal(whole, err)
 	}
+	return list
 }
 
 func TestABlockOutlivesItsBuilder(t *testing.T) {
@@ -127,20 +152,14 @@ func FuzzDecode(f *testing.F) {
 		block := b.Seal(journal.Header{Rules: 1, Kind: journal.BlockNormal, Cell: 1, Seq: 1, Epoch: 1})
 		fd := New(Options{Cell: 1, Clock: clock.NewSystem()})
 		fd.ledger = noLedger{}
-		p, err := fd.decode(context.Background(), block)
-		if err != nil {
-			return
-		}
+		shown := eventsOf(t, fd, block)
 		last := -1
-		for i := range p.events {
-			if index := p.events[i].Position.Index; index <= last {
+		for i := range shown {
+			if index := shown[i].Position.Index; index <= last {
 				t.Fatalf("index %d after %d", index, last)
 			}
-			last = p.events[i].Position.Index
+			last = shown[i].Position.Index
 		}
-		if _, err := fd.AppendWire(nil, &Batch{Events: p.events}); err != nil {
-			t.Fatal(err)
-		}
-		fd.Messages(p.events)
+		samePacked(t, fd, block)
 	})
 }

@@ -3,8 +3,9 @@
 //
 // It only ever shows blocks that are durable and acknowledged, and never slows writes down: the cell tells it of a new
 // block by [Feed.OnBlock], which copies it at most once however many subscribers there are. Who falls behind reads the
-// journal. It decides nothing about money and keeps no state but the cursors and dead letters of its sinks.
+// journal. Blocks are matched as they stand in memory; only what matches becomes an event, and streams with equal filters
+// share its encoding. It decides nothing about money and keeps no state but the cursors and dead letters of its sinks.
 //
-// Start reading at [Feed.Subscribe] and [Subscription.Next]; what a block becomes is in decode.go; sinks begin at
-// [Runner].
+// Start reading at [Feed.Subscribe] and [Subscription.Next], for the API at [Feed.Stream]; what a block becomes is in
+// decode.go; sinks begin at [Runner].
 package feed

@@ -65,6 +65,7 @@ type Feed struct {
 	ledger Ledger
 	tail   tail
 	names  names
+	groups groups
 
 	head   atomic.Uint64
 	open   atomic.Int32  // subscriptions
@@ -109,7 +110,7 @@ func (f *Feed) Close() {
 // OnBlock tells of a durable, acknowledged block. It is called by the cell's writer, in order, and keeps nothing of b.
 func (f *Feed) OnBlock(b *journal.Block, _ int) {
 	if f.open.Load() > 0 {
-		f.tail.add(b.Clone())
+		f.tail.add(newPage(b.Clone()))
 	}
 	f.advance(b.Header.Seq)
 }
@@ -188,19 +189,10 @@ func (f *Feed) await(ctx context.Context, seq uint64, d time.Duration) (bool, er
 	}
 }
 
-// page returns block seq as events: from the tail, from the pages read lately, or from the journal.
+// page returns block seq: from the tail, from the pages read lately, or from the journal.
 func (f *Feed) page(ctx context.Context, seq uint64) (*page, error) {
-	if r := f.tail.find(seq); r != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.page == nil {
-			p, err := f.decode(ctx, r.block)
-			if err != nil {
-				return nil, err
-			}
-			r.page = p
-		}
-		return r.page, nil
+	if p := f.tail.find(seq); p != nil {
+		return p, nil
 	}
 	if p := f.cached(seq); p != nil {
 		return p, nil
@@ -236,14 +228,14 @@ func (f *Feed) load(ctx context.Context, seq uint64) (*page, error) {
 	if k.Header.Seq != seq || k.Header.Cell != f.opts.Cell {
 		return nil, fmt.Errorf("%w: block %d of cell %d stands in the place of block %d", cell.ErrDamaged, k.Header.Seq, k.Header.Cell, seq)
 	}
-	return f.decode(ctx, k)
+	return newPage(k), nil
 }
 
 func (f *Feed) cached(seq uint64) *page {
 	f.cacheMu.Lock()
 	defer f.cacheMu.Unlock()
 	for i, p := range f.cache {
-		if p.seq == seq {
+		if p.block.Header.Seq == seq {
 			copy(f.cache[i:], f.cache[i+1:])
 			f.cache[len(f.cache)-1] = p
 			return p
@@ -256,6 +248,7 @@ func (f *Feed) keep(p *page) {
 	f.cacheMu.Lock()
 	defer f.cacheMu.Unlock()
 	if len(f.cache) == cachedPages {
+		f.cache[0].shared.drop()
 		copy(f.cache, f.cache[1:])
 		f.cache = f.cache[:cachedPages-1]
 	}
@@ -269,6 +262,9 @@ func (f *Feed) leave() {
 	}
 	f.tail.clear()
 	f.cacheMu.Lock()
+	for _, p := range f.cache {
+		p.shared.drop()
+	}
 	f.cache = nil
 	f.cacheMu.Unlock()
 }

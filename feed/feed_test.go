@@ -83,32 +83,6 @@ func TestEveryKindBecomesAnEventInOrder(t *testing.T) {
 	}
 }
 
-// The wire form that is written by hand has to be the message's.
-func TestWireFormIsTheMessage(t *testing.T) {
-	b := newBank(t, nil)
-	story(b)
-	s := b.subscribe(feed.Beginning(), feed.Filter{})
-	batch, err := s.Next(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	wire, err := b.feed.AppendWire(nil, &batch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := b.feed.Message(&batch)
-	var got ledgerv1.SubscribeResponse
-	if err := proto.Unmarshal(wire, &got); err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want, &got, protocmp.Transform()); d != "" || len(want.GetEvents()) < 10 {
-		t.Errorf("%d events: %s", len(want.GetEvents()), d)
-	}
-	if canonical, err := proto.Marshal(want); err != nil || len(canonical) != len(wire) {
-		t.Errorf("%d bytes, the message has %d (%v)", len(wire), len(canonical), err)
-	}
-}
-
 func ids(events []feed.Event) (list []uint64) {
 	for i := range events {
 		if r, ok := events[i].Record.(*journal.Transfer); ok {

@@ -3,6 +3,9 @@ package feed
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"sync/atomic"
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
@@ -14,6 +17,28 @@ const MaxFilter = 1000
 
 // ErrFilter is a filter that can't be used; the text says why.
 var ErrFilter = errors.New("filter")
+
+// key is the same for equal filters, in whatever order their lists are.
+func (f *Filter) key() string {
+	var b []byte
+	for _, list := range [][]string{texts(f.Accounts), texts(f.Assets), texts(f.Codes), texts(f.Kinds)} {
+		slices.Sort(list)
+		list = slices.Compact(list)
+		b = append(strconv.AppendInt(b, int64(len(list)), 10), ';')
+		for _, text := range list {
+			b = append(append(b, text...), ',')
+		}
+	}
+	return string(b)
+}
+
+func texts[T any](list []T) []string {
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = fmt.Sprint(list[i])
+	}
+	return out
+}
 
 // Filter selects events: those that match every list that is not empty. An event without the field does not match.
 type Filter struct {
@@ -51,6 +76,8 @@ type matcher struct {
 	assets    map[money.Asset]bool
 	codes     map[uint16]bool
 	kinds     map[Kind]bool
+	quick     *[quickBits / 64]uint64 // summary of accounts
+	numbers   atomic.Pointer[assetNumbers]
 	all       bool
 	catalogue func() *ledger.Catalogue
 }
@@ -58,6 +85,13 @@ type matcher struct {
 func newMatcher(f *Filter, catalogue func() *ledger.Catalogue) *matcher {
 	m := &matcher{
 		list: f.Accounts, accounts: setOf(f.Accounts), assets: setOf(f.Assets), codes: setOf(f.Codes), kinds: setOf(f.Kinds), catalogue: catalogue,
+	}
+	if m.accounts != nil {
+		m.quick = new([quickBits / 64]uint64)
+		for _, id := range f.Accounts {
+			h, _ := bloomHash(id)
+			m.quick[h%quickBits>>6] |= 1 << (h & 63)
+		}
 	}
 	m.all = m.accounts == nil && m.assets == nil && m.codes == nil && m.kinds == nil
 	return m
@@ -77,21 +111,16 @@ func setOf[T comparable](list []T) map[T]bool {
 // maxProbes is how many accounts are looked for in a block's summary; more are looked for event by event.
 const maxProbes = 128
 
-// page reports whether a page may have a matching event.
-func (m *matcher) page(p *page) bool {
-	if len(p.events) == 0 {
-		return false
+// probes are the accounts to look for in a block's summary; empty: don't look there.
+func (m *matcher) probes() []money.U128 {
+	if len(m.list) > maxProbes {
+		return nil
 	}
-	if m.accounts == nil || len(m.list) > maxProbes {
-		return true
-	}
-	for _, id := range m.list {
-		if p.accounts.may(id) {
-			return true
-		}
-	}
-	return false
+	return m.list
 }
+
+// wants reports whether events of a kind may match.
+func (m *matcher) wants(k Kind) bool { return m.kinds == nil || m.kinds[k] }
 
 func (m *matcher) match(e *Event) bool {
 	if m.all {
@@ -109,7 +138,7 @@ func (m *matcher) match(e *Event) bool {
 		return m.codes == nil && m.account(r.ID) && m.asset(r.Asset)
 	case *journal.Freeze:
 		code := m.codes == nil || r.Selector == journal.SelectCode && m.codes[r.Code]
-		return m.assets == nil && code && (m.accounts == nil || r.Selector == journal.SelectAccount && m.accounts[r.Account])
+		return m.assets == nil && code && (m.accounts == nil || r.Selector == journal.SelectAccount && m.has(r.Account))
 	case *journal.Limit:
 		return m.codes == nil && m.assets == nil && m.account(r.Account)
 	case *RegisteredAsset:
@@ -122,15 +151,38 @@ func (m *matcher) match(e *Event) bool {
 
 func (m *matcher) transfer(t *journal.Transfer) bool {
 	return (m.codes == nil || m.codes[t.Code]) &&
-		(m.accounts == nil || m.accounts[t.Debit] || m.accounts[t.Credit]) && m.asset(t.Asset)
+		(m.accounts == nil || m.has(t.Debit) || m.has(t.Credit)) && m.asset(t.Asset)
 }
 
-func (m *matcher) account(id money.U128) bool { return m.accounts == nil || m.accounts[id] }
+func (m *matcher) account(id money.U128) bool { return m.accounts == nil || m.has(id) }
+
+// quickBits is the size of the summary of a filter's accounts. One look at it tells most accounts of a block from those
+// of the filter; a look into the map would cost ten times as much.
+const quickBits = 1 << 15
+
+func (m *matcher) has(id money.U128) bool {
+	h, _ := bloomHash(id)
+	return m.quick[h%quickBits>>6]&(1<<(h&63)) != 0 && m.accounts[id]
+}
+
+// assetNumbers are the filter's assets by their numbers in one catalogue.
+type assetNumbers struct {
+	of   *ledger.Catalogue
+	want []bool // number n stands at n
+}
 
 func (m *matcher) asset(number uint32) bool {
 	if m.assets == nil {
 		return true
 	}
-	a, ok := m.catalogue().Asset(number)
-	return ok && m.assets[a]
+	c, n := m.catalogue(), m.numbers.Load()
+	if n == nil || n.of != c {
+		n = &assetNumbers{of: c, want: make([]bool, c.Len()+1)}
+		for a := range m.assets {
+			n.want[c.Number(a)] = true
+		}
+		n.want[0] = false // where those are that the catalogue doesn't have
+		m.numbers.Store(n)
+	}
+	return int(number) < len(n.want) && n.want[number]
 }

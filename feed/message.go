@@ -21,11 +21,6 @@ func PositionOf(m *ledgerv1.FeedPosition) (Position, error) {
 	return p, p.check()
 }
 
-// Message returns the batch as the API has it.
-func (f *Feed) Message(b *Batch) *ledgerv1.SubscribeResponse {
-	return &ledgerv1.SubscribeResponse{Events: f.Messages(b.Events), ResumeAfter: b.Resume.Message(), BlockTime: b.BlockTime, Head: b.Head}
-}
-
 // Messages returns events as the API has them.
 func (f *Feed) Messages(events []Event) []*ledgerv1.FeedEvent {
 	if len(events) == 0 {

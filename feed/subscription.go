@@ -154,66 +154,111 @@ func (f *Feed) since(ctx context.Context, head, ts uint64) (Position, error) {
 // Next returns the next events that match. Where there are none for a while it returns a batch without events, with the
 // position reached. It fails with ErrClosed, with ctx's error, or where the journal can't be read.
 func (s *Subscription) Next(ctx context.Context) (Batch, error) {
+	g := gatherer{s: s, space: batchBytes}
+	if err := s.read(ctx, &g); err != nil {
+		return Batch{}, err
+	}
+	return Batch{Events: g.events, Resume: s.at, BlockTime: s.time, Head: s.feed.Head()}, nil
+}
+
+// reader takes pages in, one after the other.
+type reader interface {
+	// page takes what matches on a page from an index on, and moves the subscription behind that. It is full when it
+	// can't take more.
+	page(ctx context.Context, p *page, from int) (full bool, err error)
+	empty() bool
+}
+
+// read gives pages to r until it is full, has something and waited long enough for more, or time is up.
+func (s *Subscription) read(ctx context.Context, r reader) error {
 	f := s.feed
 	began := f.opts.Clock.Mono()
 	elapsed := func() time.Duration { return time.Duration(f.opts.Clock.Mono() - began) } //nolint:gosec // small
-	var events []Event
-	pages, space := 0, batchBytes
 	for {
 		seq, from := s.at.next()
 		if seq > f.Head() {
-			if len(events) > 0 {
-				break
+			if !r.empty() {
+				return nil
 			}
-			more, err := f.await(ctx, seq, max(0, Heartbeat-elapsed()))
-			if err != nil {
-				return Batch{}, err
-			}
-			if !more {
-				break
+			if more, err := f.await(ctx, seq, max(0, Heartbeat-elapsed())); err != nil || !more {
+				return err
 			}
 		}
 		if err := f.ended(ctx); err != nil {
-			return Batch{}, err
+			return err
 		}
 		p, err := f.page(ctx, seq)
 		if err != nil {
-			return Batch{}, err
+			return err
 		}
-		before, full := len(events), false
-		events, full = s.collect(events, p, from, &space)
-		if len(events) > before {
-			pages += p.size
+		full, err := r.page(ctx, p, from)
+		if err != nil {
+			return err
 		}
 		late := elapsed()
-		if full || pages >= batchPages || len(events) > 0 && late >= batchTime || late >= Heartbeat {
-			break
+		if full || !r.empty() && late >= batchTime || late >= Heartbeat {
+			return nil
 		}
 	}
-	return Batch{Events: events, Resume: s.at, BlockTime: s.time, Head: f.Head()}, nil
 }
 
-// collect adds what matches on a page from an index on, and moves the position there.
-func (s *Subscription) collect(events []Event, p *page, from int, space *int) (_ []Event, full bool) {
-	s.time = p.time
-	if s.matcher.page(p) {
-		first := sort.Search(len(p.events), func(i int) bool { return p.events[i].Position.Index >= from })
-		for i := first; i < len(p.events); i++ {
-			e := &p.events[i]
-			if !s.matcher.match(e) {
-				continue
-			}
-			cost := eventBytes + len(e.Attachment)
-			if len(events) > 0 && cost > *space {
-				s.at = events[len(events)-1].Position
-				return events, true
-			}
-			*space -= cost
-			events = append(events, *e)
+// reach moves the subscription to a position on a page.
+func (s *Subscription) reach(p *page, at Position) { s.at, s.time = at, p.block.Header.Time }
+
+// passes reports whether nothing of a page can match, where its summary tells.
+func (m *matcher) passes(ctx context.Context, f *Feed, p *page) (bool, error) {
+	probes := m.probes()
+	if p.block.Header.Events == 0 || len(probes) == 0 {
+		return false, nil
+	}
+	may, err := f.mayHave(ctx, p, probes)
+	return !may, err
+}
+
+// gatherer makes a batch of events.
+type gatherer struct {
+	s      *Subscription
+	events []Event
+	space  int // bytes left
+	pages  int // bytes of the blocks that events are of
+}
+
+func (g *gatherer) empty() bool { return len(g.events) == 0 }
+
+func (g *gatherer) page(ctx context.Context, p *page, from int) (full bool, err error) {
+	s, before := g.s, len(g.events)
+	h := &p.block.Header
+	end := AfterBlock(h.Cell, h.Seq)
+	pass, err := s.matcher.passes(ctx, s.feed, p)
+	if err != nil {
+		return false, err
+	}
+	if !pass {
+		whole, err := s.feed.walk(ctx, p, from, s.matcher, g)
+		if err != nil {
+			return false, err
+		}
+		if !whole {
+			end = g.events[len(g.events)-1].Position
+			full = true
 		}
 	}
-	s.at = AfterBlock(s.feed.opts.Cell, p.seq)
-	return events, *space < eventBytes
+	s.reach(p, end)
+	if len(g.events) > before {
+		g.pages += len(p.block.Raw)
+	}
+	return full || g.space < eventBytes || g.pages >= batchPages, nil
+}
+
+// take keeps an event, if there is room for it.
+func (g *gatherer) take(e *Event) (bool, error) {
+	cost := eventBytes + len(e.Attachment)
+	if len(g.events) > 0 && cost > g.space {
+		return false, nil
+	}
+	g.space -= cost
+	g.events = append(g.events, *e)
+	return true, nil
 }
 
 func (f *Feed) ended(ctx context.Context) error {

@@ -6,36 +6,31 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 )
 
-// tailBytes bounds the recent blocks kept in memory, as they stand in the journal; as events they take about as much
-// again.
-const tailBytes = 16 << 20
+// tailBytes bounds the recent blocks kept in memory, as they stand in the journal.
+const (
+	tailBytes = 16 << 20
+	pageBytes = 512 // of a page beside its block, about
+)
 
 // tail keeps the last blocks while there are subscribers, so that those at the head never read the disk. All of them
-// share one copy of a block, and one decoding.
+// share one copy of a block.
 type tail struct {
-	mu     sync.Mutex
-	blocks map[uint64]*recent
-	order  []uint64 // ascending
-	bytes  int
+	mu    sync.Mutex
+	pages map[uint64]*page
+	order []uint64 // ascending
+	bytes int
 }
 
-// recent is a block that was just written. Its page is made by the first who wants it.
-type recent struct {
-	block *journal.Block
-	mu    sync.Mutex // held while the page is made
-	page  *page
-}
-
-func (t *tail) add(b *journal.Block) {
+func (t *tail) add(p *page) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.blocks == nil {
-		t.blocks = map[uint64]*recent{}
+	if t.pages == nil {
+		t.pages = map[uint64]*page{}
 	}
-	seq := b.Header.Seq
-	t.blocks[seq] = &recent{block: b}
+	seq := p.block.Header.Seq
+	t.pages[seq] = p
 	t.order = append(t.order, seq)
-	t.bytes += len(b.Raw)
+	t.bytes += len(p.block.Raw) + pageBytes
 	for t.bytes > tailBytes {
 		t.drop()
 	}
@@ -44,8 +39,10 @@ func (t *tail) add(b *journal.Block) {
 // drop forgets the oldest block. mu is held.
 func (t *tail) drop() {
 	seq := t.order[0]
-	t.bytes -= len(t.blocks[seq].block.Raw)
-	delete(t.blocks, seq)
+	p := t.pages[seq]
+	t.bytes -= len(p.block.Raw) + pageBytes
+	p.shared.drop()
+	delete(t.pages, seq)
 	t.order = t.order[1:]
 }
 
@@ -53,19 +50,22 @@ func (t *tail) drop() {
 func (t *tail) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.blocks, t.order, t.bytes = nil, nil, 0
+	for _, p := range t.pages {
+		p.shared.drop()
+	}
+	t.pages, t.order, t.bytes = nil, nil, 0
 }
 
-func (t *tail) find(seq uint64) *recent {
+func (t *tail) find(seq uint64) *page {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.blocks[seq]
+	return t.pages[seq]
 }
 
 // block returns a recent block, or nil.
 func (t *tail) block(seq uint64) *journal.Block {
-	if r := t.find(seq); r != nil {
-		return r.block
+	if p := t.find(seq); p != nil {
+		return p.block
 	}
 	return nil
 }

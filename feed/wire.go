@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"encoding/hex"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -11,26 +12,71 @@ import (
 	"github.com/sterlingrun/sterling/wire"
 )
 
-// AppendWire appends the batch as a SubscribeResponse in protobuf's wire format. It is Message and proto.Marshal, but
-// transfers, which are nearly all of a feed, take neither message nor reflection. The error is one of the encoder's.
-func (f *Feed) AppendWire(dst []byte, b *Batch) (_ []byte, err error) {
-	catalogue := f.Catalogue()
-	for i := range b.Events {
-		if dst, err = f.appendEvent(dst, &b.Events[i], catalogue); err != nil {
-			return dst, err
-		}
+// encoder is a taker that encodes events of one block as fields of a SubscribeResponse. What it encodes is what Messages
+// and proto.Marshal would, but transfers, which are nearly all of a feed, take neither message nor reflection.
+type encoder struct {
+	feed   *Feed
+	form   Form
+	assets *ledger.Catalogue
+	block  *journal.Block
+	wire   []byte // what was written; spans belong in between
+	spans  []span
+	apart  int // bytes of spans
+	events int
+	last   Position // of the last event taken
+	run    run
+}
+
+func (e *encoder) begin(f *Feed, form Form, block *journal.Block) {
+	e.feed, e.form, e.assets, e.block = f, form, f.Catalogue(), block
+	e.wire, e.spans, e.apart, e.events, e.run.actor = e.wire[:0], e.spans[:0], 0, 0, nil
+	e.run.mayShare = int(f.open.Load()) <= spanStreams
+}
+
+// take encodes an event, if there is room for it.
+func (e *encoder) take(event *Event) (bool, error) {
+	t, plain := event.Record.(*journal.Transfer)
+	packed := plain && len(event.Attachment) == 0 && e.form == PackedForm
+	cost := eventBytes + len(event.Attachment)
+	if packed {
+		cost = packedBytes
 	}
-	dst, at := wire.Begin(dst, 2)
-	dst = appendPosition(dst, b.Resume)
-	dst = wire.Finish(dst, at)
-	dst = wire.Varint(dst, 3, b.BlockTime)
-	return wire.Varint(dst, 4, b.Head), nil
+	if e.events > 0 && len(e.wire)+e.apart+e.run.size()+cost > chunkBytes {
+		return false, nil
+	}
+	var err error
+	if packed {
+		e.pack(event, t)
+	} else {
+		e.wire, err = e.feed.appendEvent(e.wire, event, e.assets)
+	}
+	e.events++
+	e.last = event.Position
+	return true, err
+}
+
+// finish returns what was encoded, in parts that belong behind each other, and how much it is. It never changes: some
+// of it is the block's own memory.
+func (e *encoder) finish() (parts [][]byte, size int) {
+	e.endRun()
+	own := bytes.Clone(e.wire)
+	from := 0
+	for _, s := range e.spans {
+		parts = append(parts, own[from:s.at:s.at], s.records)
+		from = s.at
+	}
+	if from < len(own) {
+		parts = append(parts, own[from:])
+	}
+	clear(e.spans)
+	e.feed, e.assets, e.block = nil, nil, nil
+	return parts, len(own) + e.apart
 }
 
 func (f *Feed) appendEvent(dst []byte, e *Event, assets *ledger.Catalogue) ([]byte, error) {
 	dst, at := wire.Begin(dst, 1)
 	t, ok := e.Record.(*journal.Transfer)
-	if !ok || len(e.Attachment) > 0 {
+	if !ok || len(e.Attachment) > 0 { // rare
 		var err error
 		dst, err = proto.MarshalOptions{}.MarshalAppend(dst, message(e, assets))
 		return wire.Finish(dst, at), err

@@ -111,8 +111,8 @@ func BenchmarkIngest(b *testing.B) {
 	b.ReportMetric(float64(x.DiskBytes())/n, "disk-B/transfer")
 }
 
-// BenchmarkLastTen lists the ten latest transfers of a random account among INDEX_BENCH_TRANSFERS (default 2 million).
-func BenchmarkLastTen(b *testing.B) {
+// fed opens an index and adds INDEX_BENCH_TRANSFERS (default 2 million) to it.
+func fed(b *testing.B) (*index.Index, *feed) {
 	transfers := 2_000_000
 	if n, err := strconv.Atoi(os.Getenv("INDEX_BENCH_TRANSFERS")); err == nil {
 		transfers = n
@@ -121,13 +121,19 @@ func BenchmarkLastTen(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer x.Close()
+	b.Cleanup(func() { _ = x.Close() })
 	f := newFeed()
 	for done := 0; done < transfers; done += journal.MaxEvents {
 		if err := x.Add(f.next()); err != nil {
 			b.Fatal(err)
 		}
 	}
+	return x, f
+}
+
+// BenchmarkLastTen lists the ten latest transfers of a random account.
+func BenchmarkLastTen(b *testing.B) {
+	x, _ := fed(b)
 	q := index.NewQueries(x, zeroRecords{})
 	rng := rand.New(rand.NewPCG(3, 4))
 	rows := 0
@@ -140,5 +146,22 @@ func BenchmarkLastTen(b *testing.B) {
 		rows += len(page.Rows)
 	}
 	b.ReportMetric(float64(rows)/float64(b.N), "rows/op")
+	b.ReportMetric(float64(x.Stats().Sublevels), "sublevels")
+}
+
+// BenchmarkBalanceAt asks for the balances of a random account at a random moment.
+func BenchmarkBalanceAt(b *testing.B) {
+	x, f := fed(b)
+	x.AwaitQuiet()
+	q := index.NewQueries(x, zeroRecords{})
+	rng := rand.New(rand.NewPCG(3, 4))
+	cpu := cpuTime()
+	for b.Loop() {
+		a := index.AccountRef{Number: rng.Uint32N(benchAccounts) + 1, ID: money.From(1)}
+		if _, err := q.BalanceAt(context.Background(), a, rng.Uint64N(f.block.Header.Time)+1); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/float64(b.N), "cpu-ns/op")
 	b.ReportMetric(float64(x.Stats().Sublevels), "sublevels")
 }

@@ -2,7 +2,6 @@ package index
 
 import (
 	"math"
-	"runtime"
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
@@ -16,11 +15,10 @@ type buffer struct {
 	first   uint64 // sequence number of the first block, 0 while empty
 	through point  // of the last block
 
-	entries   []entry  // entry 0 stands for none
-	owners    []uint32 // account number of each entry, 0 for one of another list
+	entries   entries
 	heads     []*headPage
 	data      map[listKey]uint32 // heads of the lists that are not an account's transfers
-	arena     []byte             // what stands beside entries, each with its length before it; byte 0 stands for none
+	arena     arena              // what stands beside entries
 	marks     []mark
 	expiries  []mark // of blocks with expiries
 	bookings  map[uint32][]dated
@@ -30,22 +28,10 @@ type buffer struct {
 	dated     bool // there were transfers, in this buffer or before
 }
 
-// entry is one value of a list.
-type entry struct {
-	value uint64
-	prev  uint32 // the list's entry before
-	aside uint32 // where in the arena stands what the value has with it; 0: nothing
-}
-
 // headPage has the heads of consecutive account numbers; a page without transfers is not there.
 type headPage [1 << headBits]uint32
 
 const headBits = 10
-
-func newBuffer(entries int) *buffer {
-	entries = max(entries, 256)
-	return &buffer{entries: make([]entry, 1, entries), owners: make([]uint32, 1, entries), arena: make([]byte, 1, entries)}
-}
 
 func (b *buffer) empty() bool { return b.first == 0 }
 
@@ -58,13 +44,13 @@ const (
 
 // full reports whether the buffer has as much as one run should.
 func (b *buffer) full(entries int) bool {
-	n := len(b.entries) + len(b.arena)/asideWeight + 2*len(b.data) + bookingWeight*b.booked + addressWeight*len(b.addresses)
+	n := int(b.entries.last) + b.arena.size()/asideWeight + 2*len(b.data) + bookingWeight*b.booked + addressWeight*len(b.addresses)
 	return n > entries || len(b.marks)+len(b.expiries) >= entries
 }
 
 // bytes is about how much disk the buffer needs.
 func (b *buffer) bytes() uint64 {
-	n := len(b.entries)*maxKey + len(b.arena) + (len(b.marks)+len(b.expiries))*(9+markValue)
+	n := int(b.entries.last)*maxKey + b.arena.size() + (len(b.marks)+len(b.expiries))*(9+markValue)
 	return uint64(n + b.booked*(maxKey+bookingSize) + len(b.addresses)*(journal.MaxAddress+6)) //nolint:gosec // sizes
 }
 
@@ -72,20 +58,9 @@ func (b *buffer) bytes() uint64 {
 func (b *buffer) push(head *uint32, owner uint32, value uint64, aside []byte) {
 	e := entry{value: value, prev: *head}
 	if len(aside) > 0 {
-		e.aside = uint32(len(b.arena))                                //nolint:gosec // a buffer is full long before
-		b.arena = append(append(b.arena, byte(len(aside))), aside...) //nolint:gosec // at most 77 bytes
+		e.aside = b.arena.add(aside)
 	}
-	*head = uint32(len(b.entries)) //nolint:gosec // a buffer is full long before
-	b.entries = append(b.entries, e)
-	b.owners = append(b.owners, owner)
-}
-
-// asideOf returns what stands beside an entry, in the memory of the arena.
-func asideOf(arena []byte, at uint32) []byte {
-	if at == 0 {
-		return nil
-	}
-	return arena[at+1 : at+1+uint32(arena[at])]
+	*head = b.entries.add(e, owner)
 }
 
 func (b *buffer) pushAccount(number uint32, value uint64, aside []byte) {
@@ -125,8 +100,9 @@ func (b *buffer) find(k listKey) uint32 {
 	return b.heads[page][k.lo&(1<<headBits-1)]
 }
 
-// add takes what a block did. Effects come from this process's own ledger: that they do not fit the block is a bug.
-func (b *buffer) add(k *journal.Block, fx *ledger.Effects) {
+// add takes what a block did, and now and then calls rest, during which others may read. Effects come from this
+// process's own ledger: that they do not fit the block is a bug.
+func (b *buffer) add(k *journal.Block, fx *ledger.Effects, rest func()) {
 	h := &k.Header
 	if b.empty() {
 		b.first = h.Seq
@@ -138,7 +114,7 @@ func (b *buffer) add(k *journal.Block, fx *ledger.Effects) {
 	}
 	zones := zoneChanges(k)
 	if len(fx.Transfers) > 0 {
-		b.addTransfers(k, fx, &zones)
+		b.addTransfers(k, fx, &zones, rest)
 	}
 	b.enterZones(&zones, math.MaxUint32)
 	b.addAccountMetadata(k, fx)
@@ -162,11 +138,11 @@ func (b *buffer) addAccount(k *journal.Block, e *ledger.AccountEffect) {
 	}
 }
 
-func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects, zones *[]zoneChange) {
+func (b *buffer) addTransfers(k *journal.Block, fx *ledger.Effects, zones *[]zoneChange, rest func()) {
 	history, inherited, bookings, imported := fx.History, fx.Inherited, fx.Bookings, false
 	for i := range fx.Transfers {
 		if i%yieldEvery == yieldEvery-1 {
-			runtime.Gosched() // queries wait for a processor, too
+			rest()
 		}
 		e := &fx.Transfers[i]
 		if i > 0 && e.Event <= fx.Transfers[i-1].Event || e.Debit == 0 || e.Credit == 0 || e.Debit == e.Credit {

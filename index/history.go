@@ -145,7 +145,7 @@ func (s *scan) transferOf(a AccountRef, p journal.Position) (ledger.Transfer, er
 
 // expire takes the account's expiries lo ≤ p < hi into account, or out of it again.
 func (s *scan) expire(b *ledger.Balances, a AccountRef, lo, hi uint64, undo bool) (err error) {
-	if lo >= hi {
+	if lo >= hi || s.v.expired.empty() {
 		return nil
 	}
 	l := s.v.open(expiryList(a.Number), lo, hi, false)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -27,12 +28,15 @@ type Index struct {
 	opts       *pebble.Options
 	cache      *pebble.Cache
 	lock       *pebble.Lock
+	pace       *pace
 
-	life    sync.RWMutex // held for reading while the database is in use; taken before mu
+	life    sync.RWMutex // held for reading while the database is in use; taken before adding and mu
 	closing sync.Once
 	stop    chan struct{} // closed when the index closes
 	done    chan struct{} // closed when the ingesting goroutine has ended
 	wake    chan struct{} // there may be something to ingest, or a compaction ended
+
+	adding sync.Mutex // held while the active buffer has part of a block, which must not be sealed; taken before mu
 
 	mu       sync.RWMutex
 	active   *buffer
@@ -87,9 +91,16 @@ func (x *Index) add(b *journal.Block, fx *ledger.Effects) error {
 	if err != nil {
 		return err
 	}
+	x.adding.Lock()
+	defer x.adding.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.active.add(b, fx)
+	// Whoever asks meanwhile finds entries beyond the last block, where no view looks.
+	x.active.add(b, fx, func() {
+		x.mu.Unlock()
+		runtime.Gosched() // queries wait for a processor, too
+		x.mu.Lock()
+	})
 	x.head = x.active.through
 	x.applied.Store(x.head.seq)
 	if x.active.full(x.runEntries) {
@@ -156,12 +167,7 @@ func (x *Index) Flush(ctx context.Context) error {
 		return err
 	}
 	defer x.life.RUnlock()
-	x.mu.Lock()
-	target, failures := x.head.seq, x.failures
-	if !x.active.empty() {
-		x.seal()
-	}
-	x.mu.Unlock()
+	target, failures := x.sealAll()
 	x.signal()
 	err := x.await(ctx, func() (bool, error) {
 		if x.durable.Load() >= target {
@@ -176,6 +182,18 @@ func (x *Index) Flush(ctx context.Context) error {
 		return fmt.Errorf("flush the index through block %d: %w", target, err)
 	}
 	return nil
+}
+
+// sealAll seals what there is, and returns its last block and how many runs have failed so far.
+func (x *Index) sealAll() (target uint64, failures int) {
+	x.adding.Lock()
+	defer x.adding.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.active.empty() {
+		x.seal()
+	}
+	return x.head.seq, x.failures
 }
 
 // Stats says how an index is doing.
@@ -193,10 +211,10 @@ func (x *Index) Stats() Stats {
 	defer x.mu.RUnlock()
 	s := Stats{
 		Applied: x.applied.Load(), Durable: x.durable.Load(), Sublevels: int(x.sublevels.Load()),
-		InFlight: len(x.sealed), Entries: len(x.active.entries) - 1, Failures: x.failures,
+		InFlight: len(x.sealed), Entries: int(x.active.entries.last), Failures: x.failures,
 	}
 	for _, b := range x.sealed {
-		s.Entries += len(b.entries) - 1
+		s.Entries += int(b.entries.last)
 	}
 	return s
 }
@@ -206,6 +224,9 @@ func (x *Index) Stats() Stats {
 func (x *Index) Throttle() float64 {
 	return min(1, max(0, float64(x.sublevels.Load()-throttleFrom)/(throttleStop-throttleFrom)))
 }
+
+// crowded reports whether compaction is so far behind that writes are slowed down for it.
+func (x *Index) crowded() bool { return x.sublevels.Load() > throttleFrom }
 
 const (
 	throttleFrom = 24
@@ -293,7 +314,6 @@ func (x *Index) signal() {
 func (x *Index) seal() {
 	full := x.active
 	x.sealed = append(x.sealed, full)
-	x.active = newBuffer(min(len(full.entries)+len(full.entries)/8, x.runEntries+2*journal.MaxEvents))
-	x.active.through = full.through
+	x.active = &buffer{through: full.through}
 	x.signal()
 }

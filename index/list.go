@@ -28,8 +28,8 @@ type list struct {
 
 // chain is a list in one buffer. Its entries do not change.
 type chain struct {
-	entries []entry
-	arena   []byte
+	entries entries
+	arena   arena
 	head    uint32
 }
 
@@ -38,9 +38,9 @@ type found struct {
 	aside []byte
 }
 
-func (c chain) found() found {
-	e := c.entries[c.head]
-	return found{e.value, asideOf(c.arena, e.aside)}
+func (c *chain) found() found {
+	e := c.entries.at(c.head)
+	return found{e.value, c.arena.at(e.aside)}
 }
 
 // openTables opens Pebble's part.
@@ -83,8 +83,8 @@ func (l *list) seek(from uint64) (uint64, bool, error) {
 func (l *list) memoryDown(from uint64) (found, bool) {
 	for i := len(l.chains) - 1; i >= 0; i-- {
 		c := &l.chains[i]
-		for c.head != 0 && c.entries[c.head].value > from {
-			c.head = c.entries[c.head].prev
+		for c.head != 0 && c.entries.at(c.head).value > from {
+			c.head = c.entries.at(c.head).prev
 		}
 		if c.head != 0 {
 			f := c.found()
@@ -101,8 +101,8 @@ func (l *list) memoryUp(from uint64) (found, bool) {
 	if !l.spread {
 		l.spread = true
 		for i := len(l.chains) - 1; i >= 0; i-- {
-			for c := l.chains[i]; c.head != 0 && c.entries[c.head].value >= from; c.head = c.entries[c.head].prev {
-				if c.entries[c.head].value < l.hi {
+			for c := l.chains[i]; c.head != 0 && c.entries.at(c.head).value >= from; c.head = c.entries.at(c.head).prev {
+				if c.entries.at(c.head).value < l.hi {
 					l.flat = append(l.flat, c.found())
 				}
 			}

@@ -43,14 +43,13 @@ func Open(dir string, o Options) (*Index, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	x := &Index{
-		dir: dir, fs: o.FS, log: o.Logger, runEntries: o.RunEntries,
+		dir: dir, fs: o.FS, log: o.Logger, runEntries: o.RunEntries, pace: newPace(),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := x.open(); err != nil {
 		return nil, fmt.Errorf("open index %s: %w", dir, err)
 	}
-	x.active = newBuffer(0)
-	x.active.through = x.head
+	x.active = &buffer{through: x.head}
 	x.applied.Store(x.head.seq)
 	x.durable.Store(x.head.seq)
 	go x.ingestRuns()
@@ -184,14 +183,19 @@ func loadPoint(db *pebble.DB) (point, error) {
 // memtable is idle. Compression and filters cost more than they bring for keys of 13 bytes that are read by prefix.
 func (x *Index) pebbleOptions(lock *pebble.Lock) *pebble.Options {
 	o := &pebble.Options{
-		FS: x.fs, Cache: x.cache, Lock: lock, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
+		FS: &pacedFS{x.fs, x.pace, x.crowded}, Cache: x.cache, Lock: lock, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
 		L0CompactionThreshold: 16, L0StopWritesThreshold: 1000, LBaseMaxBytes: 512 << 20,
 		Logger: logger{x.log},
 	}
-	o.CompactionConcurrencyRange = func() (lower, upper int) { return 1, 2 }
+	o.CompactionConcurrencyRange = func() (lower, upper int) {
+		if x.pace.asking() && !x.crowded() {
+			return 1, 1
+		}
+		return 1, 2
+	}
 	o.Experimental.ReadSamplingMultiplier = -1 // reads cause no compactions
 	for i := range o.Levels {
-		o.Levels[i].BlockSize = 16 << 10
+		o.Levels[i].BlockSize = 8 << 10
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
 	for i := range o.TargetFileSizes {

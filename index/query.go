@@ -172,6 +172,7 @@ func (q *Queries) run(ctx context.Context, reversed bool, do func(*scan) error) 
 		return err
 	}
 	defer x.life.RUnlock()
+	x.pace.ask()
 	s := &scan{ctx: ctx, q: q, x: x, v: x.view(), reversed: reversed}
 	err = do(s)
 	if e := s.v.close(); err == nil {

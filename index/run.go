@@ -64,6 +64,13 @@ func (x *Index) ingestOldest() bool {
 	return true
 }
 
+// waited reports whether runs queue up.
+func (x *Index) waited() bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.sealed) > 1
+}
+
 // ingest writes a buffer as one sorted table and hands it to Pebble, durably and all or nothing.
 func (x *Index) ingest(b *buffer) error {
 	if err := x.checkSpace(b.bytes()); err != nil {
@@ -75,9 +82,9 @@ func (x *Index) ingest(b *buffer) error {
 	if err != nil {
 		return err
 	}
-	file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: 1 << 20})
+	file = vfs.NewSyncingFile(x.pace.file(file, x.waited), vfs.SyncingFileOptions{BytesPerSync: 1 << 20})
 	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), x.opts.MakeWriterOptions(0, x.db.TableFormat()))
-	err = (&run{b: b, w: w}).write()
+	err = (&run{b: b, w: w, rest: func() { x.pace.pause(x.waited()) }}).write()
 	if e := w.Close(); err == nil { // syncs the file
 		err = e
 	}
@@ -94,6 +101,7 @@ type run struct {
 	key    [maxKey]byte
 	chain  []uint32
 	failed error
+	rest   func() // called now and then in the middle of long work
 }
 
 func (r *run) write() error {
@@ -133,14 +141,14 @@ func (r *run) writeMarks(tag byte, marks []mark) {
 // writeList writes a list that is linked from its newest value on, in ascending order.
 func (r *run) writeList(k listKey, head uint32) {
 	prefix := k.prefix(r.key[:0])
-	entries := r.b.entries
+	entries := &r.b.entries
 	r.chain = r.chain[:0]
-	for at := head; at != 0; at = entries[at].prev {
+	for at := head; at != 0; at = entries.at(at).prev {
 		r.chain = append(r.chain, at)
 	}
 	for i := len(r.chain) - 1; i >= 0; i-- {
-		e := &entries[r.chain[i]]
-		r.set(k.appendValue(prefix, e.value), asideOf(r.b.arena, e.aside))
+		e := entries.at(r.chain[i])
+		r.set(k.appendValue(prefix, e.value), r.b.arena.at(e.aside))
 	}
 }
 
@@ -156,23 +164,28 @@ type posting struct {
 // writeAccounts writes the lists of all accounts. The entries are sorted first: following hundreds of thousands of
 // links costs more, because each is a cache miss.
 func (r *run) writeAccounts() {
-	postings := make([]posting, 0, len(r.b.entries))
-	for i, account := range r.b.owners {
-		if account != 0 {
-			postings = append(postings, posting{account, r.b.entries[i].aside, r.b.entries[i].value})
+	postings := make([]posting, 0, r.b.entries.last)
+	for n, page := range r.b.entries.pages {
+		for i, account := range page.owners[:min(len(page.owners), int(r.b.entries.last)+1-n<<entryBits)] {
+			if account != 0 {
+				postings = append(postings, posting{account, page.entries[i].aside, page.entries[i].value})
+			}
+		}
+		if n%(pauseSteps>>entryBits) == pauseSteps>>entryBits-1 {
+			r.rest()
 		}
 	}
 	key := append(r.key[:0], tagAccount)
-	for i, p := range sortByAccount(postings) {
+	for i, p := range sortByAccount(postings, r.rest) {
 		if i%yieldEvery == 0 {
 			runtime.Gosched()
 		}
-		r.set(be.AppendUint64(be.AppendUint32(key, p.account), p.value), asideOf(r.b.arena, p.aside))
+		r.set(be.AppendUint64(be.AppendUint32(key, p.account), p.value), r.b.arena.at(p.aside))
 	}
 }
 
 // sortByAccount sorts by account number, of equal ones keeps the order, and returns p or a copy.
-func sortByAccount(p []posting) []posting {
+func sortByAccount(p []posting, rest func()) []posting {
 	const digit = 11
 	var all uint32
 	for i := range p {
@@ -182,12 +195,18 @@ func sortByAccount(p []posting) []posting {
 	for shift := 0; all>>shift != 0; shift += digit {
 		var starts [1<<digit + 1]int
 		for i := range p {
+			if i%pauseSteps == pauseSteps-1 {
+				rest()
+			}
 			starts[p[i].account>>shift&(1<<digit-1)+1]++
 		}
 		for d := 1; d < len(starts); d++ {
 			starts[d] += starts[d-1]
 		}
 		for i := range p {
+			if i%pauseSteps == pauseSteps-1 {
+				rest()
+			}
 			at := &starts[p[i].account>>shift&(1<<digit-1)]
 			other[*at] = p[i]
 			*at++

@@ -98,7 +98,7 @@ func (s *scan) statement(f *StatementQuery, page *Statement) error {
 	if page.Opening, err = s.balances(f.Account, from); err != nil {
 		return err
 	}
-	m := merge{scan: s, account: f.Account, now: page.Opening, done: from, end: to}
+	m := merge{scan: s, account: f.Account, now: page.Opening, done: from, end: to, noExpiry: s.v.expired.empty()}
 	m.transfers = s.v.open(accountList(f.Account.Number), from.transfers, to.transfers, false)
 	m.expiries = s.v.open(expiryList(f.Account.Number), from.expiries, to.expiries, false)
 	page.Rows = make([]StatementRow, 0, min(f.Limit, 100))

@@ -31,8 +31,14 @@ func (t *timeline) close() error {
 	return t.its.give(it)
 }
 
+// empty reports whether the view has no marks at all.
+func (t *timeline) empty() bool { return t.end == 1 }
+
 // atMost returns the last mark at or before a timestamp.
 func (t *timeline) atMost(ts uint64) (mark, bool, error) {
+	if t.empty() {
+		return mark{}, false, nil // there is no need to look into every table
+	}
 	for i := len(t.marks) - 1; i >= 0; i-- {
 		marks := t.marks[i]
 		if at := sort.Search(len(marks), func(k int) bool { return marks[k].first > ts }); at > 0 {

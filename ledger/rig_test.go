@@ -134,7 +134,7 @@ func (r *rig) witnessed(k *journal.Block) error {
 		}
 	}
 	c := r.state.Counts()
-	if r.witness.Accounts() != c.Accounts || r.witness.Pending() != c.Pending {
+	if r.witness.Accounts() != c.Accounts || r.witness.Transfers() != c.Transfers || r.witness.Pending() != c.Pending {
 		return fmt.Errorf("block %d: %d accounts and %d reservations, watch counts %d and %d", k.Header.Seq, c.Accounts, c.Pending, r.witness.Accounts(), r.witness.Pending())
 	}
 	return nil

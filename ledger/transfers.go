@@ -90,15 +90,20 @@ func (s *State) createTransfer(t *journal.Transfer, i int, at uint64) (journal.S
 }
 
 // lookUp finds what the journal knows of a transfer's id: the event that created it, that burned it by a transient
-// failure, or (with another id of its own) a void that fenced it.
-func (s *State) lookUp(id money.U128, hash uint64) (Fact, bool) {
+// failure, or that fenced it. It is the earliest of those that name it: a fence that found its pending id burned already
+// names it, too, and may stand beside it where the hashes of its two ids are equal.
+func (s *State) lookUp(id money.U128, hash uint64) (first Fact, found bool) {
+	var at uint64
 	for _, v := range s.entries(hash) {
+		if found && v>>2 > at {
+			continue
+		}
 		f := s.factOrClosed(journal.Position(v >> 2))
 		if f.Asked.ID == id || f.Asked.PendingID == id && f.fenced() {
-			return f, true
+			first, found, at = f, true, v>>2
 		}
 	}
-	return Fact{}, false
+	return first, found
 }
 
 // fenced reports whether the event burned its pending id.

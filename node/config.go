@@ -43,6 +43,8 @@ type Config struct {
 	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
 	Auth      *Auth         `yaml:"auth"`
 	AccessLog AccessLog     `yaml:"access_log"`
+	// Audit is about the transparency log of signed checkpoints.
+	Audit Audit `yaml:"audit"`
 }
 
 // Debug is for whoever looks into the process itself.

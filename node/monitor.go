@@ -149,6 +149,9 @@ func (n *Node) openWatch(ctx context.Context) (*monitor.Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if is, err := IsDemo(n.config.Data); err == nil && is && n.injector == nil {
+		n.injector = newInjector(n)
+	}
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return nil, fmt.Errorf("read random numbers: %w", err)
@@ -163,6 +166,9 @@ func (n *Node) openWatch(ctx context.Context) (*monitor.Monitor, error) {
 	if n.alerts != nil {
 		o.Alerts = n.alerts
 	}
+	if n.injector != nil {
+		o.Log = bentLog{o.Log, n.injector}
+	}
 	return monitor.Open(ctx, o)
 }
 
@@ -170,6 +176,9 @@ func (n *Node) openWatch(ctx context.Context) (*monitor.Monitor, error) {
 func (n *Node) installWatch(c *api.Config) {
 	if m := n.watch.Load(); m != nil {
 		c.Watch = m
+		if n.injector != nil {
+			c.Watch, c.Injector = bentWatch{m, n.injector}, n.injector
+		}
 	}
 	c.WatchFault = n.watchFault
 	if n.speakers != nil {
@@ -181,7 +190,11 @@ func (n *Node) installWatch(c *api.Config) {
 func (n *Node) onBlock(b *journal.Block, events int) {
 	n.feed.OnBlock(b, events)
 	if m := n.watch.Load(); m != nil {
-		m.OnBlock(b.Header.Seq, b.Raw)
+		raw := b.Raw
+		if n.injector != nil {
+			raw = n.injector.block(b.Header.Seq, raw)
+		}
+		m.OnBlock(b.Header.Seq, raw)
 	}
 }
 

@@ -22,7 +22,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sterlingrun/sterling/api"
-	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/auth/speaker"
 	"github.com/sterlingrun/sterling/cell"
@@ -55,6 +54,7 @@ type Node struct {
 	feed     *feed.Feed
 	sinks    *feed.Runners
 	watch    atomic.Pointer[monitor.Monitor] // nil: it does not run
+	injector *injector                       // nil: this is no demonstration
 	speakers *speaker.Store                  // nil: nobody speaks for a source
 	// watchMetrics are there while the watch is enabled, even if it does not run.
 	watchMetrics *watchMetrics
@@ -67,6 +67,7 @@ type Node struct {
 	serving     chan error
 	debug       *debugServer // nil: none
 	jobs        *jobs        // nil: not yet
+	audit       *auditor     // nil: not yet
 
 	fatal chan error // a fault after which the process must end
 	once  sync.Once
@@ -85,6 +86,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 		func(ctx context.Context) error { return n.openCell(ctx, progress) },
 		n.applyErasures,
 		n.startWatch,
+		n.startAudit,
 		n.serve,
 	} {
 		if err := step(ctx); err != nil {
@@ -158,15 +160,12 @@ func (n *Node) serve(ctx context.Context) error {
 	if err := n.openAccess(); err != nil {
 		return err
 	}
-	signer, err := audit.OpenKey(n.config.Data)
-	if err != nil {
-		return err
-	}
 	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
 	n.jobs = newJobs(n)
 	config := api.Config{
-		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: signer,
-		Feed: n.feed, Sinks: n.sinks,
+		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: n.audit.key,
+		Audit: api.Audit{Log: n.audit, Blocks: n.store, Public: n.config.Audit.Public},
+		Feed:  n.feed, Sinks: n.sinks,
 		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry, Keys: n.keys, Subjects: subjects{n.keys, n.copies},
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
@@ -175,6 +174,9 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	n.installWatch(&config)
 	n.access.install(&config)
+	if err := addConsole(&config); err != nil {
+		return err
+	}
 	var principals []ledger.Principal
 	if err := n.cell.Read(ctx, func(s *ledger.State) { principals = s.Principals() }); err != nil {
 		return err
@@ -182,6 +184,7 @@ func (n *Node) serve(ctx context.Context) error {
 	if err := n.access.setPrincipals(principals); err != nil {
 		return fmt.Errorf("the journal's rights of tokens: %w", err)
 	}
+	var err error
 	if n.server, err = api.New(config); err != nil {
 		return err
 	}
@@ -209,7 +212,7 @@ func (n *Node) fail(err error) { n.once.Do(func() { n.fatal <- err }) }
 func (n *Node) Stop(ctx context.Context) error {
 	err := n.server.Shutdown(ctx)
 	n.listener = nil // closed by the server
-	err = errors.Join(err, <-n.serving, n.stopFeed())
+	err = errors.Join(err, <-n.serving, n.stopFeed(), n.stopAudit(ctx))
 	n.stopWatch()
 	return errors.Join(err, n.settle(ctx), n.release())
 }
@@ -226,7 +229,7 @@ func (n *Node) settle(ctx context.Context) error {
 
 // release closes what was opened, last first.
 func (n *Node) release() error {
-	errs := []error{n.access.close()}
+	errs := []error{n.access.close(), n.stopAudit(context.Background())}
 	if n.debug != nil {
 		errs = append(errs, n.debug.close())
 	}

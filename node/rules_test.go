@@ -3,7 +3,9 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -71,7 +73,11 @@ func metricNames(t *testing.T) map[string]bool {
 	for d := range descriptions {
 		names[name.FindStringSubmatch(d.String())[1]] = true
 	}
-	if err := n.Stop(context.WithoutCancel(t.Context())); err != nil {
+	response, err := http.Get("http://" + n.Address() + "/healthz") // it serves
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(response.Body.Close(), n.Stop(context.WithoutCancel(t.Context()))); err != nil {
 		t.Fatal(err)
 	}
 	return names

@@ -8,9 +8,11 @@ import (
 
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/store/local"
+	"github.com/sterlingrun/sterling/watch"
 )
 
-// Verify proves a data folder right, offline: nothing else may run on it.
+// Verify proves a data folder right, offline: nothing else may run on it. Two opinions that share no code have to agree:
+// the ledger's replay and watch's own count.
 func Verify(ctx context.Context, folder string, number uint32, progress func(seq, head uint64)) (v cell.Verification, err error) {
 	if _, err := os.Stat(folder); err != nil {
 		return v, fmt.Errorf("data folder: %w", err)
@@ -23,5 +25,5 @@ func Verify(ctx context.Context, folder string, number uint32, progress func(seq
 	if err := store.Verify(ctx, nil); err != nil {
 		return v, err
 	}
-	return cell.Verify(ctx, uint64(number), store, progress)
+	return cell.Verify(ctx, uint64(number), store, watch.NewVerifier(uint64(number)), progress)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/store/local"
+	"github.com/sterlingrun/sterling/watch"
 )
 
 // red plays seeds until one goes red with the fault planted; the same seed must be green without it.
@@ -54,7 +55,7 @@ func TestPlantedAppendWithoutThePredecessorCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.landLate()
-		_, err := cell.Verify(context.Background(), cellID, l, nil)
+		_, err := cell.Verify(context.Background(), cellID, l, watch.NewVerifier(cellID), nil)
 		if red := err != nil && strings.Contains(err.Error(), "follows a block with hash"); red != planted {
 			t.Errorf("planted: %v; verify says %v", planted, err)
 		}

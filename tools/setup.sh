@@ -7,6 +7,8 @@
 #   tools/setup.sh race         the same, and a C compiler for the race detector
 #   tools/setup.sh sdk          the same as build, and Node and Python with gRPC for the clients in sdk/
 #   tools/setup.sh sdk-generate the same as sdk, and protoc with its Python plugin
+#   tools/setup.sh console      Node with npm, where they can be installed: without them there is no console
+#   tools/setup.sh browser      Chromium, where it can be installed: without it, the console's browser tests are skipped
 source "$(dirname "$0")/env.sh"
 
 need_go=1.26
@@ -27,7 +29,7 @@ want_sdk() {
 		missing+=(python3-grpcio python3-protobuf)
 }
 case "${1:-build}" in
-build | test) ;;
+build | test | console | browser) ;;
 sdk) want_sdk ;;
 sdk-generate)
 	want_sdk
@@ -35,7 +37,7 @@ sdk-generate)
 	want grpc_python_plugin protobuf-compiler-grpc
 	;;
 race) want "$(go env CC)" gcc && [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev) ;;
-*) die "unknown purpose \"$1\"; want build, test, race, sdk or sdk-generate" ;;
+*) die "unknown purpose \"$1\"; want build, test, race, sdk, sdk-generate, console or browser" ;;
 esac
 
 can_install() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }
@@ -51,11 +53,25 @@ if [ ${#missing[@]} -gt 0 ]; then
 		die "missing: ${missing[*]}. Install with: sudo apt-get install ${missing[*]} (or your system's packages of those names)"
 	install_all "${missing[@]}" || die "apt-get could not install ${missing[*]}"
 fi
-[ "${1:-build}" = test ] || exit 0
 
 missing=()
-want hledger hledger
-want bean-check beancount
+case "${1:-build}" in
+test)
+	want hledger hledger
+	want bean-check beancount
+	without="the tests that need them are skipped"
+	;;
+console)
+	want node nodejs
+	want npm npm
+	without="the console is not built"
+	;;
+browser)
+	[ -n "${CHROMIUM:-}" ] || want chromium chromium
+	without="the console's browser tests are skipped"
+	;;
+*) exit 0 ;;
+esac
 if [ ${#missing[@]} -gt 0 ] && { ! can_install || ! install_all "${missing[@]}"; }; then
-	say "without ${missing[*]}, the tests that need them are skipped. Install with: sudo apt-get install ${missing[*]}"
+	say "without ${missing[*]}, $without. Install with: sudo apt-get install ${missing[*]}"
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The gate: lint, the architecture test, every other test at its sample size, and the clients in sdk/. Under 12 minutes
-# on 2 cores from empty caches. Full counts: tools/soak.sh.
+# The gate: lint, the architecture test, every other test at its sample size, the clients in sdk/, and the console in a
+# browser. Under 12 minutes on 2 cores from empty caches. Full counts: tools/soak.sh.
 source "$(dirname "$0")/env.sh"
 
 tools/setup.sh test
@@ -11,3 +11,4 @@ say "tests"
 # -count=1: a cached result is no evidence for tests that start processes and write files.
 go test -count=1 -timeout "${TIMEOUT:-10m}" ./...
 tools/sdk.sh test
+tools/console.sh test

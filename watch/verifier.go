@@ -62,6 +62,9 @@ func (v *Verifier) Pending() uint64 { return v.model.Pending() }
 // Accounts is how many accounts there are.
 func (v *Verifier) Accounts() uint64 { return v.model.Accounts() }
 
+// Transfers is how many transfers were created.
+func (v *Verifier) Transfers() uint64 { return v.model.Transfers() }
+
 // Balances returns the sums of the account with this id in minor units: debits posted, credits posted, debits pending,
 // credits pending. All are given as their low and their high half. ok is false where nobody created the account.
 func (v *Verifier) Balances(id [2]uint64) (asset uint32, sums [4][2]uint64, ok bool) {
@@ -74,3 +77,6 @@ func (v *Verifier) Balances(id [2]uint64) (asset uint32, sums [4][2]uint64, ok b
 
 // Totals returns what all accounts of each asset add up to.
 func (v *Verifier) Totals() []AssetTotal { return v.model.Totals() }
+
+// AssetName returns the name of an asset such as "CNY/2"; empty where there is none.
+func (v *Verifier) AssetName(number uint32) string { return v.model.AssetName(number) }

@@ -29,8 +29,9 @@ const (
 
 func newDemo() *cobra.Command {
 	var (
-		f ledgerFlags
-		d = demo.Config{Accounts: 1000, Rate: 100, Duration: time.Minute}
+		f      ledgerFlags
+		inject string
+		d      = demo.Config{Accounts: 1000, Rate: 100, Duration: time.Minute}
 	)
 	c := &cobra.Command{
 		Use: "demo", Short: "Run a bank with customers, merchants and a sale in the evening", Args: cobra.NoArgs,
@@ -41,13 +42,27 @@ usual load. Every transfer goes through the API.
 
 Accounts have the same ids in every run and are made once. Transfers have ids made
 from the seed: with the same --seed and the other flags alike, a second run finds
-them all and moves nothing.`,
+them all and moves nothing.
+
+Where the server's watch has the bank's flows (sterling up --demo on a new folder), the
+bank's witnesses tell it what was ordered, and what card schemes and other banks say. Only
+one bank can do so at a time. Then --inject makes faults, for real: money moves that nobody
+ordered, an order is not carried out, a card scheme pays twice. Only a demonstration's
+folder takes that.`,
 		Example: `  sterling demo
   sterling demo --rate 2000 --accounts 100000 --duration 5m
-  sterling demo --seed 7 --duration 10s   # and the same again: all of it exists`,
-		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c, &f, d) },
+  sterling demo --seed 7 --duration 10s   # and the same again: all of it exists
+  sterling demo --inject list
+  sterling demo --inject duplicate_post,missing_post`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if inject != "" {
+				return runInject(c, &f, inject)
+			}
+			return runDemo(c, &f, d)
+		},
 	}
 	flags := c.Flags()
+	flags.StringVar(&inject, "inject", "", "make faults of these classes in a demonstration whose bank is at work, and follow them until the watch has found them; list: what there is")
 	flags.StringVar(&f.server, "server", node.DefaultConfig().Listen, "address of the server, host:port")
 	flags.StringVar(&f.data, "data", node.DefaultConfig().Data, "data folder, where the admin token is looked for")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token (default: "+tokenEnv+", or else "+auth.AdminFile+" in the data folder)")
@@ -78,7 +93,15 @@ func runDemo(c *cobra.Command, f *ledgerFlags, d demo.Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Client.Close()) }()
+	if d.Witnesses, err = f.dial(token.token); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Witnesses.Close()) }()
 	line := newStatusLine(c.ErrOrStderr())
+	d.Warn = func(why string) {
+		line.clear()
+		c.PrintErrln("warning: " + why)
+	}
 	d.Progress = func(s demo.Status) { line.show(func() string { return demoProgress(s) }) }
 	summary, err := demo.Run(c.Context(), d)
 	line.clear()
@@ -124,20 +147,26 @@ func gentleDemo(ctx context.Context, w io.Writer, address string, config node.Co
 	if err != nil {
 		return fmt.Errorf("read the admin token: %w", err)
 	}
-	ledger, err := client.Dial(address, strings.TrimSpace(string(token)), client.WithPlaintext()) // it does not leave the process
-	if err != nil {
-		return err
+	var ends [2]*client.Client // of the bank, and of its witnesses
+	for i := range ends {
+		c, err := client.Dial(address, strings.TrimSpace(string(token)), client.WithPlaintext()) // it does not leave the process
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.Close()) }()
+		ends[i] = c
 	}
-	defer func() { err = errors.Join(err, ledger.Close()) }()
 	_, _ = fmt.Fprintf(w, `
 A demo bank with %d customers is at work, a day in %v. Look at:
   %[3]s ledger statement%[4]s %[5]s   a customer
   %[3]s ledger accounts%[4]s %[6]s %[7]s   a merchant, and the bank's fees
+  %[3]s watch status%[4]s --follow   through when all of its money is proven safe
+  %[3]s demo%[4]s --inject duplicate_post   what happens when it is not (--inject list: what else can go wrong)
   curl -s http://%[8]s/metrics | grep ^sterling_
 `, gentleAccounts, gentleDay, program(), clientFlags(config, address),
 		demo.AccountID(demo.Customer, 0), demo.AccountID(demo.Merchant, 0), demo.AccountID(demo.Fees, 0), address)
 	summary, err := demo.Run(ctx, demo.Config{
-		Client: ledger, Seed: demo.SeedOf(time.Now().String()), Accounts: gentleAccounts, Rate: gentleRate, Day: gentleDay,
+		Client: ends[0], Witnesses: ends[1], Warn: func(why string) { logger.Warn(why) }, Seed: demo.SeedOf(time.Now().String()), Accounts: gentleAccounts, Rate: gentleRate, Day: gentleDay,
 	})
 	if summary != nil {
 		logger.Info("the demo bank has closed", "created", summary.Created, "refused", summary.Refused)

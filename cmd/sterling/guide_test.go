@@ -18,7 +18,7 @@ const prelude = `sterling() {
 	case "$*" in
 	"token propose"*) command sterling "$@" --server "$ADDRESS" ;;
 	"watch check"*) command sterling "$@" ;;
-	ledger* | books* | export* | backup* | watch*) command sterling "$@" --server "$ADDRESS" ;;
+	audit* | ledger* | books* | export* | backup* | watch*) command sterling "$@" --server "$ADDRESS" ;;
 	up*) shift; exec sterling up --listen "$ADDRESS" "$@" ;;
 	*) command sterling "$@" ;;
 	esac
@@ -59,6 +59,12 @@ func TestAccessGuide(t *testing.T) {
 func TestSettlementGuide(t *testing.T) {
 	t.Parallel()
 	runGuide(t, "settlement.md", 15)
+}
+
+// TestAuditGuide runs every command of docs/guides/audit.md.
+func TestAuditGuide(t *testing.T) {
+	t.Parallel()
+	runGuide(t, "audit.md", 7)
 }
 
 // TestWatchGuide runs every command of docs/guides/watch.md.

@@ -20,6 +20,8 @@ const (
 	exitFailed  = 1 // what was asked for did not happen
 	exitUsage   = 2 // the command line, the configuration or the input is wrong; nothing was done
 	exitRefused = 3 // events were refused: the answer says which and why
+	// exitUnproven: what was verified is not what was signed.
+	exitUnproven = 4
 )
 
 // exitError carries an exit code.
@@ -76,7 +78,7 @@ acknowledged, exactly once, provable afterwards.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newUp(), newLedger(), newBooks(), newFeed(), newWatch(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newVersion())
+	root.AddCommand(newUp(), newLedger(), newBooks(), newAudit(), newFeed(), newWatch(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newVersion())
 	strict(root)
 	return root
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/console"
 	"github.com/sterlingrun/sterling/node"
 )
 
@@ -35,7 +37,7 @@ JSON over HTTP on one port). The first start makes the data folder and an admin
 token in it. It runs until it is interrupted.`,
 		Example: `  sterling up
   sterling up --data /var/lib/sterling --listen 127.0.0.1:7600
-  sterling up --demo            # and a bank with customers on it`,
+  sterling up --demo            # and a bank with customers on it, all of whose money is proven`,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c, &f) },
 	}
 	c.Flags().StringVar(&f.config, "config", "", "YAML file; flags override it")
@@ -44,7 +46,7 @@ token in it. It runs until it is interrupted.`,
 	c.Flags().BoolVar(&f.exposed, "exposed", false, "allow an address that other machines reach")
 	c.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error")
 	c.Flags().StringVar(&f.format, "log-format", "", "text or json")
-	c.Flags().BoolVar(&f.demo, "demo", false, "run the demo bank on it, gently and without end")
+	c.Flags().BoolVar(&f.demo, "demo", false, "run the demo bank on it, gently and without end; a new folder becomes a demonstration's")
 	return c
 }
 
@@ -74,9 +76,14 @@ func up(c *cobra.Command, f *upFlags) error {
 		return err
 	}
 	logger := newLogger(c.ErrOrStderr(), config.Log)
+	audit.RouteDriverLog(logger)
 	if f.demo {
-		if _, err := node.MarkDemo(config.Data); err != nil {
+		is, err := node.MarkDemo(config.Data)
+		if err != nil {
 			return err
+		}
+		if is && len(config.Watch.StopLoss.Rules) == 0 {
+			config.Watch.StopLoss = node.DemoStopLoss()
 		}
 	}
 	n, err := node.Start(c.Context(), config, logger, recoveryBar(c.ErrOrStderr()))
@@ -137,14 +144,23 @@ func greet(w io.Writer, n *node.Node, config node.Config) {
 	}
 	_, _ = fmt.Fprintf(w, `Sterling is ready on %[6]s://%[1]s
 
-  admin token   %[2]s
+  console       %[6]s://%[3]s/%[7]s
+  admin token   %[2]s (the console asks for it)
   health        curl %[6]s://%[3]s/readyz
 
 Try next, in another terminal:
   %[4]s ledger create-accounts%[5]s --asset CNY/2 --code 1 1 2
   %[4]s ledger transfer%[5]s --from 1 --to 2 --amount "12.34 CNY" --code 1
   %[4]s ledger accounts%[5]s 1 2
-`, n.Address(), token, n.Address(), program(), clientFlags(config, n.Address()), scheme)
+`, n.Address(), token, n.Address(), program(), clientFlags(config, n.Address()), scheme, unbuilt())
+}
+
+// unbuilt says so where this program came without the console's pages.
+func unbuilt() string {
+	if console.Built() {
+		return ""
+	}
+	return " (not built: make console, then make build)"
 }
 
 // clientFlags are what a command needs to find this server, where the defaults won't do.

@@ -21,7 +21,8 @@ func newVerify() *cobra.Command {
 		Use: "verify", Short: "Prove a data folder right, offline", Args: cobra.NoArgs,
 		Long: `Reads the whole journal and checks all that can be known from it: every checksum,
 the chain of hashes, every outcome (by validating each request again), and every
-balance (by adding up the recorded movements a second time). Nothing may run on
+balance (against a second count, which reads the same bytes and shares no code
+with the ledger). Where the two differ it names the accounts. Nothing may run on
 the folder meanwhile.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {

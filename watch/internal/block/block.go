@@ -70,7 +70,7 @@ func (b *Block) Decode(raw []byte) error {
 		return err
 	}
 	rest := raw[HeaderSize:]
-	if want := b.size(); uint64(len(rest)) != want { //nolint:gosec // a length
+	if want := b.size(); uint64(len(rest)) != want {
 		return b.fault(Size, "%d bytes after the header, it counts %d", len(rest), want)
 	}
 	if sha256.Sum256(rest) != b.Body {
@@ -196,14 +196,14 @@ func (b *Block) checkAttachments() error {
 		switch {
 		case event < next || event >= b.Events:
 			return b.fault(Attachments, "attachment %d is of event %d", i, event)
-		case offset != end || length == 0 || end+padded > uint64(len(b.data)): //nolint:gosec // a length
+		case offset != end || length == 0 || end+padded > uint64(len(b.data)):
 			return b.fault(Attachments, "attachment %d has %d bytes at %d", i, length, offset)
 		case !zero(e[12:]) || !zero(b.data[offset+length:end+padded]):
 			return b.fault(Attachments, "attachment %d is not padded with zeros", i)
 		}
 		next, end = event+1, end+padded
 	}
-	if end != uint64(len(b.data)) { //nolint:gosec // a length
+	if end != uint64(len(b.data)) {
 		return b.fault(Attachments, "the attachments have %d bytes, the header says %d", end, len(b.data))
 	}
 	return nil

@@ -194,7 +194,11 @@ func plain(s []byte, also string) bool {
 func LegID(transaction count.ID, i int) count.ID {
 	b := binary.LittleEndian.AppendUint32(append(make([]byte, 0, 20), transaction[:]...), uint32(i)) //nolint:gosec // ≤ MaxEvents
 	sum := sha256.Sum256(b)
-	return count.ID(sum[:16])
+	id := count.ID(sum[:16])
+	if id.IsZero() || id.Amount() == count.Max() {
+		return count.ID{1}
+	}
+	return id
 }
 
 // CheckLegs reports whether the n legs after a head have the ids and the digest that the head gives them.
@@ -211,7 +215,7 @@ func (b *Block) CheckLegs(head, n int) bool {
 		}
 		if a := b.Attachment(head + 1 + i); a != nil {
 			le := binary.LittleEndian
-			entry := le.AppendUint16(make([]byte, 0, 4), uint16(i))     //nolint:gosec // ≤ MaxEvents
+			entry := le.AppendUint16(make([]byte, 0, 4), uint16(i))
 			_, _ = digest.Write(le.AppendUint16(entry, uint16(len(a)))) //nolint:gosec // ≤ maxDetails
 			_, _ = digest.Write(a)
 		}
@@ -234,7 +238,7 @@ func (b *Block) PayloadHash(first, n int) (sum [32]byte) {
 	_, _ = h.Write(b.EventBytes(first, n))
 	for i := range n {
 		if a := b.Attachment(first + i); a != nil {
-			word = le.AppendUint32(word[:0], uint32(i))           //nolint:gosec // ≤ MaxEvents
+			word = le.AppendUint32(word[:0], uint32(i))
 			_, _ = h.Write(le.AppendUint32(word, uint32(len(a)))) //nolint:gosec // ≤ MaxBlock
 			_, _ = h.Write(a)
 		}

@@ -91,6 +91,14 @@ func (m *Model) balances(n uint32) Balances {
 // Accounts is how many accounts there are.
 func (m *Model) Accounts() uint64 { return uint64(m.accounts.n) }
 
+// Transfers is how many transfers were created.
+func (m *Model) Transfers() (n uint64) {
+	for i := range m.totals {
+		n += m.totals[i].transfers
+	}
+	return n
+}
+
 // VisitAccounts calls f with all accounts, in the order of their creation.
 func (m *Model) VisitAccounts(f func(Balances)) {
 	for n := range m.accounts.n {

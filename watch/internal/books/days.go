@@ -37,10 +37,10 @@ func (b *daybook) closed(date uint32) bool { return b.through != 0 && date <= b.
 func (b *daybook) dayOf(ns uint64) uint32 {
 	if ns < b.from || ns >= b.to {
 		offset := int64(b.zone) * 60 * second
-		local := max(0, int64(ns)+offset)                    //nolint:gosec // ns < 2^63
-		b.today = uint32(local / day)                        //nolint:gosec // 63 bits of ns
-		b.from = uint64(max(0, int64(b.today)*day-offset))   //nolint:gosec // not negative
-		b.to = uint64(max(0, (int64(b.today)+1)*day-offset)) //nolint:gosec // not negative
+		local := max(0, int64(ns)+offset) //nolint:gosec // ns < 2^63
+		b.today = uint32(local / day)     //nolint:gosec // 63 bits of ns
+		b.from = uint64(max(0, int64(b.today)*day-offset))
+		b.to = uint64(max(0, (int64(b.today)+1)*day-offset))
 	}
 	return b.today
 }

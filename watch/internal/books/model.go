@@ -13,14 +13,14 @@ type Options struct {
 	// HashKey spreads ids in memory. A runner gives a random one, so that nobody can choose ids that slow it down.
 	HashKey uint64
 	// Window is how many of the youngest transfer ids are remembered at least, to find one that is created twice; 0:
-	// 1<<19; KeepAll: every id there ever was, 23 to 35 bytes each.
+	// 1<<18; KeepAll: every id there ever was, 23 to 35 bytes each.
 	Window int
 }
 
 // KeepAll as a window keeps all ids.
 const KeepAll = -1
 
-const defaultWindow = 1 << 19
+const defaultWindow = 1 << 18
 
 // maxFindings bounds what one block can have wrong; the rest is counted in one finding more.
 const maxFindings = 1000

@@ -72,6 +72,12 @@ func plantedTransfers() []planted {
 		{"another time than its own", open, func(d *draft) {
 			d.outcomes = []journal.Outcome{{Status: journal.Created, Timestamp: 5, Amount: money.From(50)}}
 		}, "clock_jump", nil},
+		{"imported with a time before the last", func(r *rig) {
+			r.clock += 10 * second
+			t := plain(201, 1, 2, 5)
+			t.Flags, t.Timestamp = journal.TransferImported, r.clock-second
+			r.send(t)
+		}, func(d *draft) { d.transfer(0, 0).Timestamp = 5 }, "clock_jump", nil},
 		{"on a closed account", func(r *rig) {
 			t := reserve(200, 1, 2, 0, 0)
 			t.Flags |= journal.TransferClosingDebit
@@ -164,6 +170,14 @@ func plantedControls() []planted {
 		{"a trial balance with another sum", closed, func(d *draft) { trialByte(d, 8+4*24)[0]++ }, "lost_update", []string{"unbalanced"}},
 		{"a trial balance out of balance", closed, func(d *draft) { trialByte(d, 8+4*24)[0]++ }, "unbalanced", []string{"lost_update"}},
 		{"a trial balance without its lines", closed, func(d *draft) { d.attached = nil }, "lost_update", nil},
+		{"a trial balance with another late sum", func(r *rig) {
+			closed(r)
+			lateBooking(r)
+			for day := range uint64(2) { // the next close tells of it, and the one after does not
+				r.clock += dayNs
+				r.must(journal.KindDayClose, 1, journal.Bytes([]journal.DayClose{{ID: money.From(810 + day), Date: journal.Date(1002 + day)}}))
+			}
+		}, func(d *draft) { trialByte(d, 8+2*24)[0]++ }, "lost_update", []string{"unbalanced"}},
 		{"booked on a closed day", func(r *rig) {
 			closed(r)
 			t := plain(201, 1, 2, 1)
@@ -194,6 +208,19 @@ func plantedControls() []planted {
 		}, "tampered_history", nil},
 		{"a transaction without legs", transaction, func(d *draft) { d.requests[0].events = d.requests[0].events[:journal.RecordSize] }, "tampered_history", nil},
 	}
+}
+
+// lateBooking has a transfer booked on a closed day, as a second person approves.
+func lateBooking(r *rig) {
+	t := plain(400, 1, 2, 5)
+	t.Flags = journal.TransferAttached
+	inner, dated := journal.Bytes([]journal.Transfer{t}), (&journal.Details{BookingDate: 1001}).Append(nil)
+	p := journal.Proposal{ID: money.From(600), Inner: journal.KindTransfers}
+	r.must(journal.KindProposal, 1, journal.Bytes([]journal.Proposal{p}), journal.Attachment{
+		Data: (&journal.Details{Payload: ledger.EncodePayload(inner, []journal.Attachment{{Data: dated}})}).Append(nil),
+	})
+	v := journal.Decision{ID: money.From(601), Proposal: p.ID, Verdict: journal.Approve, Inner: p.Inner}
+	r.must(journal.KindDecision, 2, slices.Concat(journal.Bytes([]journal.Decision{v}), inner), journal.Attachment{Event: 1, Data: dated})
 }
 
 // trialByte is the place of an offset in the first line of the trial balance that is attached.

@@ -218,7 +218,7 @@ func (m *Model) release(r *reservation, amount count.Amount) {
 func (m *Model) expire(k *block.Block) {
 	for i := range int(k.Expiries) {
 		id, amount := k.Expiry(i)
-		m.now.index, m.now.time = i, k.Time+uint64(i) //nolint:gosec // not negative
+		m.now.index, m.now.time = i, k.Time+uint64(i)
 		m.move = Movement{Seq: m.seq, Index: i, Time: m.now.time, Reservation: id, Amount: amount, Phase: Expire}
 		place, slot := m.held.find(&id, m.o.HashKey)
 		if place == 0 {

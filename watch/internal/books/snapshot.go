@@ -106,10 +106,10 @@ func (m *Model) codeGroups(c *coder) {
 		}
 	})
 	for i := range m.totals {
-		m.totalNo[m.totals[i].asset] = uint32(i) //nolint:gosec // ≤ many
+		m.totalNo[m.totals[i].asset] = uint32(i)
 	}
 	for i := range m.groups {
-		m.groupNo[m.groups[i].groupKey] = uint32(i) //nolint:gosec // ≤ many
+		m.groupNo[m.groups[i].groupKey] = uint32(i)
 	}
 }
 
@@ -127,7 +127,7 @@ func codeList[T any](c *coder, list *[]T, most int, each func(*T)) {
 func (m *Model) codeAccounts(c *coder) {
 	n := c.length(int(m.accounts.n), many)
 	for i := 0; i < n && c.err == nil; i++ {
-		number := uint32(i + 1) //nolint:gosec // ≤ many
+		number := uint32(i + 1)
 		if c.reading() {
 			number = m.accounts.extend()
 		}

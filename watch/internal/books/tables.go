@@ -24,7 +24,7 @@ type table struct {
 
 const firstSlots = 1 << 10
 
-func (t *table) home(h uint32) int { return int(uint64(h) * uint64(len(t.slots)) >> 32) } //nolint:gosec // < len
+func (t *table) home(h uint32) int { return int(uint64(h) * uint64(len(t.slots)) >> 32) }
 
 func (t *table) insert(hash uint64, number uint32) {
 	if 10*(t.n+1) > 7*len(t.slots) {
@@ -35,7 +35,7 @@ func (t *table) insert(hash uint64, number uint32) {
 }
 
 func (t *table) put(entry uint64) {
-	at := t.home(uint32(entry >> 32)) //nolint:gosec // the upper half
+	at := t.home(uint32(entry >> 32))
 	for t.slots[at] != 0 {
 		if at++; at == len(t.slots) {
 			at = 0
@@ -59,7 +59,7 @@ func (t *table) first(hash uint64) (number uint32, at int) {
 	if len(t.slots) == 0 {
 		return 0, 0
 	}
-	return t.from(t.home(uint32(hash>>32)), hash) //nolint:gosec // the upper half
+	return t.from(t.home(uint32(hash>>32)), hash)
 }
 
 func (t *table) next(at int, hash uint64) (uint32, int) {
@@ -96,7 +96,7 @@ func (t *table) remove(hole int) {
 			t.slots[hole] = 0
 			return
 		}
-		home := t.home(uint32(e >> 32)) //nolint:gosec // the upper half
+		home := t.home(uint32(e >> 32))
 		if hole <= at && (home <= hole || home > at) || hole > at && home <= hole && home > at {
 			t.slots[hole] = e
 			hole = at

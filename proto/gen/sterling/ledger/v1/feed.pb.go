@@ -652,8 +652,11 @@ type SubscribeRequest struct {
 	//	*SubscribeRequest_FromBeginning
 	//	*SubscribeRequest_FromTimestamp
 	//	*SubscribeRequest_FromNow
-	Start         isSubscribeRequest_Start `protobuf_oneof:"start"`
-	Filter        *EventFilter             `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	Start  isSubscribeRequest_Start `protobuf_oneof:"start"`
+	Filter *EventFilter             `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Send transfers as records of 128 bytes, in runs: for consumers of many. The
+	// events are the same. A server that is older than this field sends messages.
+	Packed        bool `protobuf:"varint,6,opt,name=packed,proto3" json:"packed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -738,6 +741,13 @@ func (x *SubscribeRequest) GetFilter() *EventFilter {
 	return nil
 }
 
+func (x *SubscribeRequest) GetPacked() bool {
+	if x != nil {
+		return x.Packed
+	}
+	return false
+}
+
 type isSubscribeRequest_Start interface {
 	isSubscribeRequest_Start()
 }
@@ -771,12 +781,108 @@ func (*SubscribeRequest_FromTimestamp) isSubscribeRequest_Start() {}
 
 func (*SubscribeRequest_FromNow) isSubscribeRequest_Start() {}
 
+// TransferRun is consecutive EVENT_KIND_TRANSFER_CREATED events of one journal
+// block that one token asked for. It says all that their messages would.
+type TransferRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sequence number of the journal block; the cell is that of resume_after.
+	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Time of the journal block, nanoseconds since 1970 UTC.
+	BlockTime uint64 `protobuf:"varint,2,opt,name=block_time,json=blockTime,proto3" json:"block_time,omitempty"`
+	// Id of the token, 16 bytes.
+	Actor []byte `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// 2 bytes per transfer: index of its position, u16 little-endian, ascending.
+	Indexes []byte `protobuf:"bytes,4,opt,name=indexes,proto3" json:"indexes,omitempty"`
+	// Transfer records of 128 bytes, little-endian, as in docs/formats.md, in the
+	// order of indexes. Accounts, asset, code and amount are filled in as in the
+	// message; the timestamp is the event's; the asset is its catalogue number.
+	Records []byte `protobuf:"bytes,5,opt,name=records,proto3" json:"records,omitempty"`
+	// The assets of the records, once each.
+	Assets        []*Asset `protobuf:"bytes,6,rep,name=assets,proto3" json:"assets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferRun) Reset() {
+	*x = TransferRun{}
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferRun) ProtoMessage() {}
+
+func (x *TransferRun) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferRun.ProtoReflect.Descriptor instead.
+func (*TransferRun) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TransferRun) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *TransferRun) GetBlockTime() uint64 {
+	if x != nil {
+		return x.BlockTime
+	}
+	return 0
+}
+
+func (x *TransferRun) GetActor() []byte {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *TransferRun) GetIndexes() []byte {
+	if x != nil {
+		return x.Indexes
+	}
+	return nil
+}
+
+func (x *TransferRun) GetRecords() []byte {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *TransferRun) GetAssets() []*Asset {
+	if x != nil {
+		return x.Assets
+	}
+	return nil
+}
+
 // SubscribeResponse is a run of events, about 256 KiB at most. Where nothing
 // matches, an empty one comes about once a second, so that the consumer's
 // position moves on.
 type SubscribeResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Events []*FeedEvent           `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ascending by position. In the packed form: those that are not in runs, which
+	// are all but transfers, and transfers with an attachment.
+	Events []*FeedEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// Everything up to here was sent, or does not match. Keep it together with
 	// what the events did, and resume after it.
 	ResumeAfter *FeedPosition `protobuf:"bytes,2,opt,name=resume_after,json=resumeAfter,proto3" json:"resume_after,omitempty"`
@@ -784,14 +890,17 @@ type SubscribeResponse struct {
 	// first.
 	BlockTime uint64 `protobuf:"varint,3,opt,name=block_time,json=blockTime,proto3" json:"block_time,omitempty"`
 	// Sequence number of the last durable block: how far there is to go.
-	Head          uint64 `protobuf:"varint,4,opt,name=head,proto3" json:"head,omitempty"`
+	Head uint64 `protobuf:"varint,4,opt,name=head,proto3" json:"head,omitempty"`
+	// In the packed form, ascending by position. The order of all that happened is
+	// that of the positions in events and runs together.
+	Runs          []*TransferRun `protobuf:"bytes,5,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[6]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +912,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[6]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +925,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{6}
+	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SubscribeResponse) GetEvents() []*FeedEvent {
@@ -845,6 +954,13 @@ func (x *SubscribeResponse) GetHead() uint64 {
 		return x.Head
 	}
 	return 0
+}
+
+func (x *SubscribeResponse) GetRuns() []*TransferRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
 }
 
 var File_sterling_ledger_v1_feed_proto protoreflect.FileDescriptor
@@ -894,20 +1010,30 @@ const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"accountIds\x12\x16\n" +
 	"\x06assets\x18\x02 \x03(\tR\x06assets\x12%\n" +
 	"\x0etransfer_codes\x18\x03 \x03(\rR\rtransferCodes\x123\n" +
-	"\x05kinds\x18\x04 \x03(\x0e2\x1d.sterling.ledger.v1.EventKindR\x05kinds\"\xfd\x01\n" +
+	"\x05kinds\x18\x04 \x03(\x0e2\x1d.sterling.ledger.v1.EventKindR\x05kinds\"\x95\x02\n" +
 	"\x10SubscribeRequest\x128\n" +
 	"\x05after\x18\x01 \x01(\v2 .sterling.ledger.v1.FeedPositionH\x00R\x05after\x12'\n" +
 	"\x0efrom_beginning\x18\x02 \x01(\bH\x00R\rfromBeginning\x12'\n" +
 	"\x0efrom_timestamp\x18\x03 \x01(\x04H\x00R\rfromTimestamp\x12\x1b\n" +
 	"\bfrom_now\x18\x04 \x01(\bH\x00R\afromNow\x127\n" +
-	"\x06filter\x18\x05 \x01(\v2\x1f.sterling.ledger.v1.EventFilterR\x06filterB\a\n" +
-	"\x05start\"\xc2\x01\n" +
+	"\x06filter\x18\x05 \x01(\v2\x1f.sterling.ledger.v1.EventFilterR\x06filter\x12\x16\n" +
+	"\x06packed\x18\x06 \x01(\bR\x06packedB\a\n" +
+	"\x05start\"\xbb\x01\n" +
+	"\vTransferRun\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
+	"\n" +
+	"block_time\x18\x02 \x01(\x04R\tblockTime\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\fR\x05actor\x12\x18\n" +
+	"\aindexes\x18\x04 \x01(\fR\aindexes\x12\x18\n" +
+	"\arecords\x18\x05 \x01(\fR\arecords\x121\n" +
+	"\x06assets\x18\x06 \x03(\v2\x19.sterling.ledger.v1.AssetR\x06assets\"\xf7\x01\n" +
 	"\x11SubscribeResponse\x125\n" +
 	"\x06events\x18\x01 \x03(\v2\x1d.sterling.ledger.v1.FeedEventR\x06events\x12C\n" +
 	"\fresume_after\x18\x02 \x01(\v2 .sterling.ledger.v1.FeedPositionR\vresumeAfter\x12\x1d\n" +
 	"\n" +
 	"block_time\x18\x03 \x01(\x04R\tblockTime\x12\x12\n" +
-	"\x04head\x18\x04 \x01(\x04R\x04head*\x8d\x02\n" +
+	"\x04head\x18\x04 \x01(\x04R\x04head\x123\n" +
+	"\x04runs\x18\x05 \x03(\v2\x1f.sterling.ledger.v1.TransferRunR\x04runs*\x8d\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aEVENT_KIND_ACCOUNT_CREATED\x10\x01\x12\x1f\n" +
@@ -934,7 +1060,7 @@ func file_sterling_ledger_v1_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_sterling_ledger_v1_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sterling_ledger_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_sterling_ledger_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_sterling_ledger_v1_feed_proto_goTypes = []any{
 	(EventKind)(0),             // 0: sterling.ledger.v1.EventKind
 	(*FeedPosition)(nil),       // 1: sterling.ledger.v1.FeedPosition
@@ -943,35 +1069,38 @@ var file_sterling_ledger_v1_feed_proto_goTypes = []any{
 	(*Unfrozen)(nil),           // 4: sterling.ledger.v1.Unfrozen
 	(*EventFilter)(nil),        // 5: sterling.ledger.v1.EventFilter
 	(*SubscribeRequest)(nil),   // 6: sterling.ledger.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),  // 7: sterling.ledger.v1.SubscribeResponse
-	(*Account)(nil),            // 8: sterling.ledger.v1.Account
-	(*Transfer)(nil),           // 9: sterling.ledger.v1.Transfer
-	(*FrozenState)(nil),        // 10: sterling.ledger.v1.FrozenState
-	(*VelocityLimit)(nil),      // 11: sterling.ledger.v1.VelocityLimit
-	(*Asset)(nil),              // 12: sterling.ledger.v1.Asset
+	(*TransferRun)(nil),        // 7: sterling.ledger.v1.TransferRun
+	(*SubscribeResponse)(nil),  // 8: sterling.ledger.v1.SubscribeResponse
+	(*Account)(nil),            // 9: sterling.ledger.v1.Account
+	(*Transfer)(nil),           // 10: sterling.ledger.v1.Transfer
+	(*FrozenState)(nil),        // 11: sterling.ledger.v1.FrozenState
+	(*VelocityLimit)(nil),      // 12: sterling.ledger.v1.VelocityLimit
+	(*Asset)(nil),              // 13: sterling.ledger.v1.Asset
 }
 var file_sterling_ledger_v1_feed_proto_depIdxs = []int32{
 	1,  // 0: sterling.ledger.v1.FeedEvent.position:type_name -> sterling.ledger.v1.FeedPosition
 	0,  // 1: sterling.ledger.v1.FeedEvent.kind:type_name -> sterling.ledger.v1.EventKind
-	8,  // 2: sterling.ledger.v1.FeedEvent.account:type_name -> sterling.ledger.v1.Account
-	9,  // 3: sterling.ledger.v1.FeedEvent.transfer:type_name -> sterling.ledger.v1.Transfer
+	9,  // 2: sterling.ledger.v1.FeedEvent.account:type_name -> sterling.ledger.v1.Account
+	10, // 3: sterling.ledger.v1.FeedEvent.transfer:type_name -> sterling.ledger.v1.Transfer
 	3,  // 4: sterling.ledger.v1.FeedEvent.expired:type_name -> sterling.ledger.v1.ReservationExpired
-	10, // 5: sterling.ledger.v1.FeedEvent.freeze:type_name -> sterling.ledger.v1.FrozenState
+	11, // 5: sterling.ledger.v1.FeedEvent.freeze:type_name -> sterling.ledger.v1.FrozenState
 	4,  // 6: sterling.ledger.v1.FeedEvent.unfreeze:type_name -> sterling.ledger.v1.Unfrozen
-	11, // 7: sterling.ledger.v1.FeedEvent.limit:type_name -> sterling.ledger.v1.VelocityLimit
-	12, // 8: sterling.ledger.v1.FeedEvent.asset:type_name -> sterling.ledger.v1.Asset
+	12, // 7: sterling.ledger.v1.FeedEvent.limit:type_name -> sterling.ledger.v1.VelocityLimit
+	13, // 8: sterling.ledger.v1.FeedEvent.asset:type_name -> sterling.ledger.v1.Asset
 	0,  // 9: sterling.ledger.v1.EventFilter.kinds:type_name -> sterling.ledger.v1.EventKind
 	1,  // 10: sterling.ledger.v1.SubscribeRequest.after:type_name -> sterling.ledger.v1.FeedPosition
 	5,  // 11: sterling.ledger.v1.SubscribeRequest.filter:type_name -> sterling.ledger.v1.EventFilter
-	2,  // 12: sterling.ledger.v1.SubscribeResponse.events:type_name -> sterling.ledger.v1.FeedEvent
-	1,  // 13: sterling.ledger.v1.SubscribeResponse.resume_after:type_name -> sterling.ledger.v1.FeedPosition
-	6,  // 14: sterling.ledger.v1.FeedService.Subscribe:input_type -> sterling.ledger.v1.SubscribeRequest
-	7,  // 15: sterling.ledger.v1.FeedService.Subscribe:output_type -> sterling.ledger.v1.SubscribeResponse
-	15, // [15:16] is the sub-list for method output_type
-	14, // [14:15] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	13, // 12: sterling.ledger.v1.TransferRun.assets:type_name -> sterling.ledger.v1.Asset
+	2,  // 13: sterling.ledger.v1.SubscribeResponse.events:type_name -> sterling.ledger.v1.FeedEvent
+	1,  // 14: sterling.ledger.v1.SubscribeResponse.resume_after:type_name -> sterling.ledger.v1.FeedPosition
+	7,  // 15: sterling.ledger.v1.SubscribeResponse.runs:type_name -> sterling.ledger.v1.TransferRun
+	6,  // 16: sterling.ledger.v1.FeedService.Subscribe:input_type -> sterling.ledger.v1.SubscribeRequest
+	8,  // 17: sterling.ledger.v1.FeedService.Subscribe:output_type -> sterling.ledger.v1.SubscribeResponse
+	17, // [17:18] is the sub-list for method output_type
+	16, // [16:17] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_sterling_ledger_v1_feed_proto_init() }
@@ -1002,7 +1131,7 @@ func file_sterling_ledger_v1_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_ledger_v1_feed_proto_rawDesc), len(file_sterling_ledger_v1_feed_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

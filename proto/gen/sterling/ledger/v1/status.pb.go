@@ -650,6 +650,8 @@ const (
 	ErrorReason_ERROR_REASON_NO_REPAIR ErrorReason = 47
 	// Faults are made in the folder of a demonstration only.
 	ErrorReason_ERROR_REASON_NOT_DEMO ErrorReason = 48
+	// The transparency log of signed checkpoints can't be read; payments go on.
+	ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE ErrorReason = 50
 )
 
 // Enum value maps for ErrorReason.
@@ -683,6 +685,7 @@ var (
 		46: "ERROR_REASON_BREAK_ENDED",
 		47: "ERROR_REASON_NO_REPAIR",
 		48: "ERROR_REASON_NOT_DEMO",
+		50: "ERROR_REASON_AUDIT_UNAVAILABLE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":       0,
@@ -713,6 +716,7 @@ var (
 		"ERROR_REASON_BREAK_ENDED":       46,
 		"ERROR_REASON_NO_REPAIR":         47,
 		"ERROR_REASON_NOT_DEMO":          48,
+		"ERROR_REASON_AUDIT_UNAVAILABLE": 50,
 	}
 )
 
@@ -953,7 +957,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
-	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xdd\x06\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\x81\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -983,7 +987,8 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1aERROR_REASON_SOURCE_REPEAT\x10-\x12\x1c\n" +
 	"\x18ERROR_REASON_BREAK_ENDED\x10.\x12\x1a\n" +
 	"\x16ERROR_REASON_NO_REPAIR\x10/\x12\x19\n" +
-	"\x15ERROR_REASON_NOT_DEMO\x100BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x15ERROR_REASON_NOT_DEMO\x100\x12\"\n" +
+	"\x1eERROR_REASON_AUDIT_UNAVAILABLE\x102BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

@@ -32,14 +32,16 @@ type SignedCheckpoint struct {
 	Entry     []byte `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	Signature []byte `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
 	// The same, read.
-	Cell          uint64          `protobuf:"varint,4,opt,name=cell,proto3" json:"cell,omitempty"`
-	Seq           uint64          `protobuf:"varint,5,opt,name=seq,proto3" json:"seq,omitempty"`
-	BlockHash     []byte          `protobuf:"bytes,6,opt,name=block_hash,json=blockHash,proto3" json:"block_hash,omitempty"`
-	Time          uint64          `protobuf:"varint,7,opt,name=time,proto3" json:"time,omitempty"`
-	SafeThrough   uint64          `protobuf:"varint,8,opt,name=safe_through,json=safeThrough,proto3" json:"safe_through,omitempty"`
-	Totals        []*AssetTotals  `protobuf:"bytes,9,rep,name=totals,proto3" json:"totals,omitempty"`
-	Sources       []*SourceDigest `protobuf:"bytes,10,rep,name=sources,proto3" json:"sources,omitempty"`
-	Events        uint64          `protobuf:"varint,11,opt,name=events,proto3" json:"events,omitempty"`
+	Cell        uint64          `protobuf:"varint,4,opt,name=cell,proto3" json:"cell,omitempty"`
+	Seq         uint64          `protobuf:"varint,5,opt,name=seq,proto3" json:"seq,omitempty"`
+	BlockHash   []byte          `protobuf:"bytes,6,opt,name=block_hash,json=blockHash,proto3" json:"block_hash,omitempty"`
+	Time        uint64          `protobuf:"varint,7,opt,name=time,proto3" json:"time,omitempty"`
+	SafeThrough uint64          `protobuf:"varint,8,opt,name=safe_through,json=safeThrough,proto3" json:"safe_through,omitempty"`
+	Totals      []*AssetTotals  `protobuf:"bytes,9,rep,name=totals,proto3" json:"totals,omitempty"`
+	Sources     []*SourceDigest `protobuf:"bytes,10,rep,name=sources,proto3" json:"sources,omitempty"`
+	Events      uint64          `protobuf:"varint,11,opt,name=events,proto3" json:"events,omitempty"`
+	// When it was stated, by the ledger's clock, nanoseconds since 1970 UTC.
+	Made          uint64 `protobuf:"varint,12,opt,name=made,proto3" json:"made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,6 +149,13 @@ func (x *SignedCheckpoint) GetSources() []*SourceDigest {
 func (x *SignedCheckpoint) GetEvents() uint64 {
 	if x != nil {
 		return x.Events
+	}
+	return 0
+}
+
+func (x *SignedCheckpoint) GetMade() uint64 {
+	if x != nil {
+		return x.Made
 	}
 	return 0
 }
@@ -354,7 +363,9 @@ type GetAuditStatusResponse struct {
 	Note      []byte `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
 	PublicKey []byte `protobuf:"bytes,4,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	// Why no new entries are made; empty: they are.
-	Failure       string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure string `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	// When the newest entry was made, nanoseconds since 1970 UTC; 0: there is none.
+	LastMade      uint64 `protobuf:"varint,6,opt,name=last_made,json=lastMade,proto3" json:"last_made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -424,11 +435,118 @@ func (x *GetAuditStatusResponse) GetFailure() string {
 	return ""
 }
 
+func (x *GetAuditStatusResponse) GetLastMade() uint64 {
+	if x != nil {
+		return x.LastMade
+	}
+	return 0
+}
+
+type GetBlocksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sequence number of the first block, from 1.
+	FromSeq       uint64 `protobuf:"varint,1,opt,name=from_seq,json=fromSeq,proto3" json:"from_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBlocksRequest) Reset() {
+	*x = GetBlocksRequest{}
+	mi := &file_sterling_watch_v1_audit_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBlocksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBlocksRequest) ProtoMessage() {}
+
+func (x *GetBlocksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_watch_v1_audit_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBlocksRequest.ProtoReflect.Descriptor instead.
+func (*GetBlocksRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_watch_v1_audit_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetBlocksRequest) GetFromSeq() uint64 {
+	if x != nil {
+		return x.FromSeq
+	}
+	return 0
+}
+
+type GetBlocksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Consecutive from from_seq on, whole (docs/formats.md, "Block"): at least one
+	// if there is one, up to 1 MiB of them otherwise.
+	Blocks [][]byte `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
+	// The last durable block.
+	Head          uint64 `protobuf:"varint,2,opt,name=head,proto3" json:"head,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBlocksResponse) Reset() {
+	*x = GetBlocksResponse{}
+	mi := &file_sterling_watch_v1_audit_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBlocksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBlocksResponse) ProtoMessage() {}
+
+func (x *GetBlocksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_watch_v1_audit_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBlocksResponse.ProtoReflect.Descriptor instead.
+func (*GetBlocksResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_watch_v1_audit_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetBlocksResponse) GetBlocks() [][]byte {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+func (x *GetBlocksResponse) GetHead() uint64 {
+	if x != nil {
+		return x.Head
+	}
+	return 0
+}
+
 var File_sterling_watch_v1_audit_proto protoreflect.FileDescriptor
 
 const file_sterling_watch_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsterling/watch/v1/audit.proto\x12\x11sterling.watch.v1\x1a\x1dsterling/watch/v1/watch.proto\"\xe3\x02\n" +
+	"\x1dsterling/watch/v1/audit.proto\x12\x11sterling.watch.v1\x1a\x1dsterling/watch/v1/watch.proto\"\xf7\x02\n" +
 	"\x10SignedCheckpoint\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05entry\x18\x02 \x01(\fR\x05entry\x12\x1c\n" +
@@ -442,7 +560,8 @@ const file_sterling_watch_v1_audit_proto_rawDesc = "" +
 	"\x06totals\x18\t \x03(\v2\x1e.sterling.watch.v1.AssetTotalsR\x06totals\x129\n" +
 	"\asources\x18\n" +
 	" \x03(\v2\x1f.sterling.watch.v1.SourceDigestR\asources\x12\x16\n" +
-	"\x06events\x18\v \x01(\x04R\x06events\"_\n" +
+	"\x06events\x18\v \x01(\x04R\x06events\x12\x12\n" +
+	"\x04made\x18\f \x01(\x04R\x04made\"_\n" +
 	"\fSourceDigest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1f\n" +
 	"\vthrough_seq\x18\x02 \x01(\x04R\n" +
@@ -453,17 +572,24 @@ const file_sterling_watch_v1_audit_proto_rawDesc = "" +
 	"\x06before\x18\x02 \x01(\x04R\x06before\"`\n" +
 	"\x17ListCheckpointsResponse\x12E\n" +
 	"\vcheckpoints\x18\x01 \x03(\v2#.sterling.watch.v1.SignedCheckpointR\vcheckpoints\"\x17\n" +
-	"\x15GetAuditStatusRequest\"\x8d\x01\n" +
+	"\x15GetAuditStatusRequest\"\xaa\x01\n" +
 	"\x16GetAuditStatusResponse\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\fR\x04root\x12\x12\n" +
 	"\x04note\x18\x03 \x01(\fR\x04note\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x04 \x01(\fR\tpublicKey\x12\x18\n" +
-	"\afailure\x18\x05 \x01(\tR\afailure2\xdf\x01\n" +
+	"\afailure\x18\x05 \x01(\tR\afailure\x12\x1b\n" +
+	"\tlast_made\x18\x06 \x01(\x04R\blastMade\"-\n" +
+	"\x10GetBlocksRequest\x12\x19\n" +
+	"\bfrom_seq\x18\x01 \x01(\x04R\afromSeq\"?\n" +
+	"\x11GetBlocksResponse\x12\x16\n" +
+	"\x06blocks\x18\x01 \x03(\fR\x06blocks\x12\x12\n" +
+	"\x04head\x18\x02 \x01(\x04R\x04head2\xb7\x02\n" +
 	"\fAuditService\x12h\n" +
 	"\x0fListCheckpoints\x12).sterling.watch.v1.ListCheckpointsRequest\x1a*.sterling.watch.v1.ListCheckpointsResponse\x12e\n" +
-	"\x0eGetAuditStatus\x12(.sterling.watch.v1.GetAuditStatusRequest\x1a).sterling.watch.v1.GetAuditStatusResponseBEZCgithub.com/sterlingrun/sterling/proto/gen/sterling/watch/v1;watchv1b\x06proto3"
+	"\x0eGetAuditStatus\x12(.sterling.watch.v1.GetAuditStatusRequest\x1a).sterling.watch.v1.GetAuditStatusResponse\x12V\n" +
+	"\tGetBlocks\x12#.sterling.watch.v1.GetBlocksRequest\x1a$.sterling.watch.v1.GetBlocksResponseBEZCgithub.com/sterlingrun/sterling/proto/gen/sterling/watch/v1;watchv1b\x06proto3"
 
 var (
 	file_sterling_watch_v1_audit_proto_rawDescOnce sync.Once
@@ -477,7 +603,7 @@ func file_sterling_watch_v1_audit_proto_rawDescGZIP() []byte {
 	return file_sterling_watch_v1_audit_proto_rawDescData
 }
 
-var file_sterling_watch_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_sterling_watch_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_sterling_watch_v1_audit_proto_goTypes = []any{
 	(*SignedCheckpoint)(nil),        // 0: sterling.watch.v1.SignedCheckpoint
 	(*SourceDigest)(nil),            // 1: sterling.watch.v1.SourceDigest
@@ -485,18 +611,22 @@ var file_sterling_watch_v1_audit_proto_goTypes = []any{
 	(*ListCheckpointsResponse)(nil), // 3: sterling.watch.v1.ListCheckpointsResponse
 	(*GetAuditStatusRequest)(nil),   // 4: sterling.watch.v1.GetAuditStatusRequest
 	(*GetAuditStatusResponse)(nil),  // 5: sterling.watch.v1.GetAuditStatusResponse
-	(*AssetTotals)(nil),             // 6: sterling.watch.v1.AssetTotals
+	(*GetBlocksRequest)(nil),        // 6: sterling.watch.v1.GetBlocksRequest
+	(*GetBlocksResponse)(nil),       // 7: sterling.watch.v1.GetBlocksResponse
+	(*AssetTotals)(nil),             // 8: sterling.watch.v1.AssetTotals
 }
 var file_sterling_watch_v1_audit_proto_depIdxs = []int32{
-	6, // 0: sterling.watch.v1.SignedCheckpoint.totals:type_name -> sterling.watch.v1.AssetTotals
+	8, // 0: sterling.watch.v1.SignedCheckpoint.totals:type_name -> sterling.watch.v1.AssetTotals
 	1, // 1: sterling.watch.v1.SignedCheckpoint.sources:type_name -> sterling.watch.v1.SourceDigest
 	0, // 2: sterling.watch.v1.ListCheckpointsResponse.checkpoints:type_name -> sterling.watch.v1.SignedCheckpoint
 	2, // 3: sterling.watch.v1.AuditService.ListCheckpoints:input_type -> sterling.watch.v1.ListCheckpointsRequest
 	4, // 4: sterling.watch.v1.AuditService.GetAuditStatus:input_type -> sterling.watch.v1.GetAuditStatusRequest
-	3, // 5: sterling.watch.v1.AuditService.ListCheckpoints:output_type -> sterling.watch.v1.ListCheckpointsResponse
-	5, // 6: sterling.watch.v1.AuditService.GetAuditStatus:output_type -> sterling.watch.v1.GetAuditStatusResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
+	6, // 5: sterling.watch.v1.AuditService.GetBlocks:input_type -> sterling.watch.v1.GetBlocksRequest
+	3, // 6: sterling.watch.v1.AuditService.ListCheckpoints:output_type -> sterling.watch.v1.ListCheckpointsResponse
+	5, // 7: sterling.watch.v1.AuditService.GetAuditStatus:output_type -> sterling.watch.v1.GetAuditStatusResponse
+	7, // 8: sterling.watch.v1.AuditService.GetBlocks:output_type -> sterling.watch.v1.GetBlocksResponse
+	6, // [6:9] is the sub-list for method output_type
+	3, // [3:6] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name
 	3, // [3:3] is the sub-list for extension extendee
 	0, // [0:3] is the sub-list for field type_name
@@ -514,7 +644,7 @@ func file_sterling_watch_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_watch_v1_audit_proto_rawDesc), len(file_sterling_watch_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

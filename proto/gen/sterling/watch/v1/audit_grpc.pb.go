@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	AuditService_ListCheckpoints_FullMethodName = "/sterling.watch.v1.AuditService/ListCheckpoints"
 	AuditService_GetAuditStatus_FullMethodName  = "/sterling.watch.v1.AuditService/GetAuditStatus"
+	AuditService_GetBlocks_FullMethodName       = "/sterling.watch.v1.AuditService/GetBlocks"
 )
 
 // AuditServiceClient is the client API for AuditService service.
@@ -31,12 +32,16 @@ const (
 //
 // AuditService tells what the ledger has signed about itself. The log itself is
 // served as files below /audit/log/ (C2SP tlog-tiles), the public key at
-// /audit/key.
+// /audit/key, both by GET.
 type AuditServiceClient interface {
 	// ListCheckpoints returns signed checkpoints, newest first. Role: reader.
 	ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error)
 	// GetAuditStatus tells how the log is. Role: reader.
 	GetAuditStatus(ctx context.Context, in *GetAuditStatusRequest, opts ...grpc.CallOption) (*GetAuditStatusResponse, error)
+	// GetBlocks returns blocks of the journal as they stand there, so that an
+	// auditor can check their chain of hashes against the signed checkpoints.
+	// Role: auditor.
+	GetBlocks(ctx context.Context, in *GetBlocksRequest, opts ...grpc.CallOption) (*GetBlocksResponse, error)
 }
 
 type auditServiceClient struct {
@@ -67,18 +72,32 @@ func (c *auditServiceClient) GetAuditStatus(ctx context.Context, in *GetAuditSta
 	return out, nil
 }
 
+func (c *auditServiceClient) GetBlocks(ctx context.Context, in *GetBlocksRequest, opts ...grpc.CallOption) (*GetBlocksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetBlocksResponse)
+	err := c.cc.Invoke(ctx, AuditService_GetBlocks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuditServiceServer is the server API for AuditService service.
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
 //
 // AuditService tells what the ledger has signed about itself. The log itself is
 // served as files below /audit/log/ (C2SP tlog-tiles), the public key at
-// /audit/key.
+// /audit/key, both by GET.
 type AuditServiceServer interface {
 	// ListCheckpoints returns signed checkpoints, newest first. Role: reader.
 	ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error)
 	// GetAuditStatus tells how the log is. Role: reader.
 	GetAuditStatus(context.Context, *GetAuditStatusRequest) (*GetAuditStatusResponse, error)
+	// GetBlocks returns blocks of the journal as they stand there, so that an
+	// auditor can check their chain of hashes against the signed checkpoints.
+	// Role: auditor.
+	GetBlocks(context.Context, *GetBlocksRequest) (*GetBlocksResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }
 
@@ -94,6 +113,9 @@ func (UnimplementedAuditServiceServer) ListCheckpoints(context.Context, *ListChe
 }
 func (UnimplementedAuditServiceServer) GetAuditStatus(context.Context, *GetAuditStatusRequest) (*GetAuditStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAuditStatus not implemented")
+}
+func (UnimplementedAuditServiceServer) GetBlocks(context.Context, *GetBlocksRequest) (*GetBlocksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetBlocks not implemented")
 }
 func (UnimplementedAuditServiceServer) mustEmbedUnimplementedAuditServiceServer() {}
 func (UnimplementedAuditServiceServer) testEmbeddedByValue()                      {}
@@ -152,6 +174,24 @@ func _AuditService_GetAuditStatus_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuditService_GetBlocks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetBlocksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).GetBlocks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_GetBlocks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).GetBlocks(ctx, req.(*GetBlocksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuditService_ServiceDesc is the grpc.ServiceDesc for AuditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -166,6 +206,10 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetAuditStatus",
 			Handler:    _AuditService_GetAuditStatus_Handler,
+		},
+		{
+			MethodName: "GetBlocks",
+			Handler:    _AuditService_GetBlocks_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -41,6 +41,8 @@ const (
 	// AuditServiceGetAuditStatusProcedure is the fully-qualified name of the AuditService's
 	// GetAuditStatus RPC.
 	AuditServiceGetAuditStatusProcedure = "/sterling.watch.v1.AuditService/GetAuditStatus"
+	// AuditServiceGetBlocksProcedure is the fully-qualified name of the AuditService's GetBlocks RPC.
+	AuditServiceGetBlocksProcedure = "/sterling.watch.v1.AuditService/GetBlocks"
 )
 
 // AuditServiceClient is a client for the sterling.watch.v1.AuditService service.
@@ -49,6 +51,10 @@ type AuditServiceClient interface {
 	ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error)
 	// GetAuditStatus tells how the log is. Role: reader.
 	GetAuditStatus(context.Context, *connect.Request[v1.GetAuditStatusRequest]) (*connect.Response[v1.GetAuditStatusResponse], error)
+	// GetBlocks returns blocks of the journal as they stand there, so that an
+	// auditor can check their chain of hashes against the signed checkpoints.
+	// Role: auditor.
+	GetBlocks(context.Context, *connect.Request[v1.GetBlocksRequest]) (*connect.Response[v1.GetBlocksResponse], error)
 }
 
 // NewAuditServiceClient constructs a client for the sterling.watch.v1.AuditService service. By
@@ -74,6 +80,12 @@ func NewAuditServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(auditServiceMethods.ByName("GetAuditStatus")),
 			connect.WithClientOptions(opts...),
 		),
+		getBlocks: connect.NewClient[v1.GetBlocksRequest, v1.GetBlocksResponse](
+			httpClient,
+			baseURL+AuditServiceGetBlocksProcedure,
+			connect.WithSchema(auditServiceMethods.ByName("GetBlocks")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -81,6 +93,7 @@ func NewAuditServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 type auditServiceClient struct {
 	listCheckpoints *connect.Client[v1.ListCheckpointsRequest, v1.ListCheckpointsResponse]
 	getAuditStatus  *connect.Client[v1.GetAuditStatusRequest, v1.GetAuditStatusResponse]
+	getBlocks       *connect.Client[v1.GetBlocksRequest, v1.GetBlocksResponse]
 }
 
 // ListCheckpoints calls sterling.watch.v1.AuditService.ListCheckpoints.
@@ -93,12 +106,21 @@ func (c *auditServiceClient) GetAuditStatus(ctx context.Context, req *connect.Re
 	return c.getAuditStatus.CallUnary(ctx, req)
 }
 
+// GetBlocks calls sterling.watch.v1.AuditService.GetBlocks.
+func (c *auditServiceClient) GetBlocks(ctx context.Context, req *connect.Request[v1.GetBlocksRequest]) (*connect.Response[v1.GetBlocksResponse], error) {
+	return c.getBlocks.CallUnary(ctx, req)
+}
+
 // AuditServiceHandler is an implementation of the sterling.watch.v1.AuditService service.
 type AuditServiceHandler interface {
 	// ListCheckpoints returns signed checkpoints, newest first. Role: reader.
 	ListCheckpoints(context.Context, *connect.Request[v1.ListCheckpointsRequest]) (*connect.Response[v1.ListCheckpointsResponse], error)
 	// GetAuditStatus tells how the log is. Role: reader.
 	GetAuditStatus(context.Context, *connect.Request[v1.GetAuditStatusRequest]) (*connect.Response[v1.GetAuditStatusResponse], error)
+	// GetBlocks returns blocks of the journal as they stand there, so that an
+	// auditor can check their chain of hashes against the signed checkpoints.
+	// Role: auditor.
+	GetBlocks(context.Context, *connect.Request[v1.GetBlocksRequest]) (*connect.Response[v1.GetBlocksResponse], error)
 }
 
 // NewAuditServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -120,12 +142,20 @@ func NewAuditServiceHandler(svc AuditServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(auditServiceMethods.ByName("GetAuditStatus")),
 		connect.WithHandlerOptions(opts...),
 	)
+	auditServiceGetBlocksHandler := connect.NewUnaryHandler(
+		AuditServiceGetBlocksProcedure,
+		svc.GetBlocks,
+		connect.WithSchema(auditServiceMethods.ByName("GetBlocks")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/sterling.watch.v1.AuditService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AuditServiceListCheckpointsProcedure:
 			auditServiceListCheckpointsHandler.ServeHTTP(w, r)
 		case AuditServiceGetAuditStatusProcedure:
 			auditServiceGetAuditStatusHandler.ServeHTTP(w, r)
+		case AuditServiceGetBlocksProcedure:
+			auditServiceGetBlocksHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -141,4 +171,8 @@ func (UnimplementedAuditServiceHandler) ListCheckpoints(context.Context, *connec
 
 func (UnimplementedAuditServiceHandler) GetAuditStatus(context.Context, *connect.Request[v1.GetAuditStatusRequest]) (*connect.Response[v1.GetAuditStatusResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.watch.v1.AuditService.GetAuditStatus is not implemented"))
+}
+
+func (UnimplementedAuditServiceHandler) GetBlocks(context.Context, *connect.Request[v1.GetBlocksRequest]) (*connect.Response[v1.GetBlocksResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.watch.v1.AuditService.GetBlocks is not implemented"))
 }

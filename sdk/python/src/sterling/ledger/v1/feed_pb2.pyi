@@ -89,30 +89,50 @@ class ReservationExpired(_message.Message):
     def __init__(self, pending_id: _Optional[str] = ..., amount: _Optional[str] = ..., debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ["after", "filter", "from_beginning", "from_now", "from_timestamp"]
+    __slots__ = ["after", "filter", "from_beginning", "from_now", "from_timestamp", "packed"]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     FROM_BEGINNING_FIELD_NUMBER: _ClassVar[int]
     FROM_NOW_FIELD_NUMBER: _ClassVar[int]
     FROM_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    PACKED_FIELD_NUMBER: _ClassVar[int]
     after: FeedPosition
     filter: EventFilter
     from_beginning: bool
     from_now: bool
     from_timestamp: int
-    def __init__(self, after: _Optional[_Union[FeedPosition, _Mapping]] = ..., from_beginning: bool = ..., from_timestamp: _Optional[int] = ..., from_now: bool = ..., filter: _Optional[_Union[EventFilter, _Mapping]] = ...) -> None: ...
+    packed: bool
+    def __init__(self, after: _Optional[_Union[FeedPosition, _Mapping]] = ..., from_beginning: bool = ..., from_timestamp: _Optional[int] = ..., from_now: bool = ..., filter: _Optional[_Union[EventFilter, _Mapping]] = ..., packed: bool = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
-    __slots__ = ["block_time", "events", "head", "resume_after"]
+    __slots__ = ["block_time", "events", "head", "resume_after", "runs"]
     BLOCK_TIME_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
     RESUME_AFTER_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
     block_time: int
     events: _containers.RepeatedCompositeFieldContainer[FeedEvent]
     head: int
     resume_after: FeedPosition
-    def __init__(self, events: _Optional[_Iterable[_Union[FeedEvent, _Mapping]]] = ..., resume_after: _Optional[_Union[FeedPosition, _Mapping]] = ..., block_time: _Optional[int] = ..., head: _Optional[int] = ...) -> None: ...
+    runs: _containers.RepeatedCompositeFieldContainer[TransferRun]
+    def __init__(self, events: _Optional[_Iterable[_Union[FeedEvent, _Mapping]]] = ..., resume_after: _Optional[_Union[FeedPosition, _Mapping]] = ..., block_time: _Optional[int] = ..., head: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[TransferRun, _Mapping]]] = ...) -> None: ...
+
+class TransferRun(_message.Message):
+    __slots__ = ["actor", "assets", "block_time", "indexes", "records", "seq"]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ASSETS_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_TIME_FIELD_NUMBER: _ClassVar[int]
+    INDEXES_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    actor: bytes
+    assets: _containers.RepeatedCompositeFieldContainer[_ledger_pb2.Asset]
+    block_time: int
+    indexes: bytes
+    records: bytes
+    seq: int
+    def __init__(self, seq: _Optional[int] = ..., block_time: _Optional[int] = ..., actor: _Optional[bytes] = ..., indexes: _Optional[bytes] = ..., records: _Optional[bytes] = ..., assets: _Optional[_Iterable[_Union[_ledger_pb2.Asset, _Mapping]]] = ...) -> None: ...
 
 class Unfrozen(_message.Message):
     __slots__ = ["freeze_id", "id", "reason"]

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 from sterling.watch.v1 import watch_pb2 as sterling_dot_watch_dot_v1_dot_watch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsterling/watch/v1/audit.proto\x12\x11sterling.watch.v1\x1a\x1dsterling/watch/v1/watch.proto\"\xe3\x02\n\x10SignedCheckpoint\x12\x14\n\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n\x05\x65ntry\x18\x02 \x01(\x0cR\x05\x65ntry\x12\x1c\n\tsignature\x18\x03 \x01(\x0cR\tsignature\x12\x12\n\x04\x63\x65ll\x18\x04 \x01(\x04R\x04\x63\x65ll\x12\x10\n\x03seq\x18\x05 \x01(\x04R\x03seq\x12\x1d\n\nblock_hash\x18\x06 \x01(\x0cR\tblockHash\x12\x12\n\x04time\x18\x07 \x01(\x04R\x04time\x12!\n\x0csafe_through\x18\x08 \x01(\x04R\x0bsafeThrough\x12\x36\n\x06totals\x18\t \x03(\x0b\x32\x1e.sterling.watch.v1.AssetTotalsR\x06totals\x12\x39\n\x07sources\x18\n \x03(\x0b\x32\x1f.sterling.watch.v1.SourceDigestR\x07sources\x12\x16\n\x06\x65vents\x18\x0b \x01(\x04R\x06\x65vents\"_\n\x0cSourceDigest\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x1f\n\x0bthrough_seq\x18\x02 \x01(\x04R\nthroughSeq\x12\x16\n\x06\x64igest\x18\x03 \x01(\x0cR\x06\x64igest\"F\n\x16ListCheckpointsRequest\x12\x14\n\x05limit\x18\x01 \x01(\rR\x05limit\x12\x16\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04R\x06\x62\x65\x66ore\"`\n\x17ListCheckpointsResponse\x12\x45\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32#.sterling.watch.v1.SignedCheckpointR\x0b\x63heckpoints\"\x17\n\x15GetAuditStatusRequest\"\x8d\x01\n\x16GetAuditStatusResponse\x12\x12\n\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n\x04root\x18\x02 \x01(\x0cR\x04root\x12\x12\n\x04note\x18\x03 \x01(\x0cR\x04note\x12\x1d\n\npublic_key\x18\x04 \x01(\x0cR\tpublicKey\x12\x18\n\x07\x66\x61ilure\x18\x05 \x01(\tR\x07\x66\x61ilure2\xdf\x01\n\x0c\x41uditService\x12h\n\x0fListCheckpoints\x12).sterling.watch.v1.ListCheckpointsRequest\x1a*.sterling.watch.v1.ListCheckpointsResponse\x12\x65\n\x0eGetAuditStatus\x12(.sterling.watch.v1.GetAuditStatusRequest\x1a).sterling.watch.v1.GetAuditStatusResponseBEZCgithub.com/sterlingrun/sterling/proto/gen/sterling/watch/v1;watchv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsterling/watch/v1/audit.proto\x12\x11sterling.watch.v1\x1a\x1dsterling/watch/v1/watch.proto\"\xf7\x02\n\x10SignedCheckpoint\x12\x14\n\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n\x05\x65ntry\x18\x02 \x01(\x0cR\x05\x65ntry\x12\x1c\n\tsignature\x18\x03 \x01(\x0cR\tsignature\x12\x12\n\x04\x63\x65ll\x18\x04 \x01(\x04R\x04\x63\x65ll\x12\x10\n\x03seq\x18\x05 \x01(\x04R\x03seq\x12\x1d\n\nblock_hash\x18\x06 \x01(\x0cR\tblockHash\x12\x12\n\x04time\x18\x07 \x01(\x04R\x04time\x12!\n\x0csafe_through\x18\x08 \x01(\x04R\x0bsafeThrough\x12\x36\n\x06totals\x18\t \x03(\x0b\x32\x1e.sterling.watch.v1.AssetTotalsR\x06totals\x12\x39\n\x07sources\x18\n \x03(\x0b\x32\x1f.sterling.watch.v1.SourceDigestR\x07sources\x12\x16\n\x06\x65vents\x18\x0b \x01(\x04R\x06\x65vents\x12\x12\n\x04made\x18\x0c \x01(\x04R\x04made\"_\n\x0cSourceDigest\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x1f\n\x0bthrough_seq\x18\x02 \x01(\x04R\nthroughSeq\x12\x16\n\x06\x64igest\x18\x03 \x01(\x0cR\x06\x64igest\"F\n\x16ListCheckpointsRequest\x12\x14\n\x05limit\x18\x01 \x01(\rR\x05limit\x12\x16\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04R\x06\x62\x65\x66ore\"`\n\x17ListCheckpointsResponse\x12\x45\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32#.sterling.watch.v1.SignedCheckpointR\x0b\x63heckpoints\"\x17\n\x15GetAuditStatusRequest\"\xaa\x01\n\x16GetAuditStatusResponse\x12\x12\n\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n\x04root\x18\x02 \x01(\x0cR\x04root\x12\x12\n\x04note\x18\x03 \x01(\x0cR\x04note\x12\x1d\n\npublic_key\x18\x04 \x01(\x0cR\tpublicKey\x12\x18\n\x07\x66\x61ilure\x18\x05 \x01(\tR\x07\x66\x61ilure\x12\x1b\n\tlast_made\x18\x06 \x01(\x04R\x08lastMade\"-\n\x10GetBlocksRequest\x12\x19\n\x08\x66rom_seq\x18\x01 \x01(\x04R\x07\x66romSeq\"?\n\x11GetBlocksResponse\x12\x16\n\x06\x62locks\x18\x01 \x03(\x0cR\x06\x62locks\x12\x12\n\x04head\x18\x02 \x01(\x04R\x04head2\xb7\x02\n\x0c\x41uditService\x12h\n\x0fListCheckpoints\x12).sterling.watch.v1.ListCheckpointsRequest\x1a*.sterling.watch.v1.ListCheckpointsResponse\x12\x65\n\x0eGetAuditStatus\x12(.sterling.watch.v1.GetAuditStatusRequest\x1a).sterling.watch.v1.GetAuditStatusResponse\x12V\n\tGetBlocks\x12#.sterling.watch.v1.GetBlocksRequest\x1a$.sterling.watch.v1.GetBlocksResponseBEZCgithub.com/sterlingrun/sterling/proto/gen/sterling/watch/v1;watchv1b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sterling.watch.v1.audit_pb2', globals())
@@ -23,17 +23,21 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'ZCgithub.com/sterlingrun/sterling/proto/gen/sterling/watch/v1;watchv1'
   _SIGNEDCHECKPOINT._serialized_start=84
-  _SIGNEDCHECKPOINT._serialized_end=439
-  _SOURCEDIGEST._serialized_start=441
-  _SOURCEDIGEST._serialized_end=536
-  _LISTCHECKPOINTSREQUEST._serialized_start=538
-  _LISTCHECKPOINTSREQUEST._serialized_end=608
-  _LISTCHECKPOINTSRESPONSE._serialized_start=610
-  _LISTCHECKPOINTSRESPONSE._serialized_end=706
-  _GETAUDITSTATUSREQUEST._serialized_start=708
-  _GETAUDITSTATUSREQUEST._serialized_end=731
-  _GETAUDITSTATUSRESPONSE._serialized_start=734
-  _GETAUDITSTATUSRESPONSE._serialized_end=875
-  _AUDITSERVICE._serialized_start=878
-  _AUDITSERVICE._serialized_end=1101
+  _SIGNEDCHECKPOINT._serialized_end=459
+  _SOURCEDIGEST._serialized_start=461
+  _SOURCEDIGEST._serialized_end=556
+  _LISTCHECKPOINTSREQUEST._serialized_start=558
+  _LISTCHECKPOINTSREQUEST._serialized_end=628
+  _LISTCHECKPOINTSRESPONSE._serialized_start=630
+  _LISTCHECKPOINTSRESPONSE._serialized_end=726
+  _GETAUDITSTATUSREQUEST._serialized_start=728
+  _GETAUDITSTATUSREQUEST._serialized_end=751
+  _GETAUDITSTATUSRESPONSE._serialized_start=754
+  _GETAUDITSTATUSRESPONSE._serialized_end=924
+  _GETBLOCKSREQUEST._serialized_start=926
+  _GETBLOCKSREQUEST._serialized_end=971
+  _GETBLOCKSRESPONSE._serialized_start=973
+  _GETBLOCKSRESPONSE._serialized_end=1036
+  _AUDITSERVICE._serialized_start=1039
+  _AUDITSERVICE._serialized_end=1350
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,7 @@ from sterling.watch.v1 import audit_pb2 as sterling_dot_watch_dot_v1_dot_audit__
 class AuditServiceStub(object):
     """AuditService tells what the ledger has signed about itself. The log itself is
     served as files below /audit/log/ (C2SP tlog-tiles), the public key at
-    /audit/key.
+    /audit/key, both by GET.
     """
 
     def __init__(self, channel):
@@ -27,12 +27,17 @@ class AuditServiceStub(object):
                 request_serializer=sterling_dot_watch_dot_v1_dot_audit__pb2.GetAuditStatusRequest.SerializeToString,
                 response_deserializer=sterling_dot_watch_dot_v1_dot_audit__pb2.GetAuditStatusResponse.FromString,
                 )
+        self.GetBlocks = channel.unary_unary(
+                '/sterling.watch.v1.AuditService/GetBlocks',
+                request_serializer=sterling_dot_watch_dot_v1_dot_audit__pb2.GetBlocksRequest.SerializeToString,
+                response_deserializer=sterling_dot_watch_dot_v1_dot_audit__pb2.GetBlocksResponse.FromString,
+                )
 
 
 class AuditServiceServicer(object):
     """AuditService tells what the ledger has signed about itself. The log itself is
     served as files below /audit/log/ (C2SP tlog-tiles), the public key at
-    /audit/key.
+    /audit/key, both by GET.
     """
 
     def ListCheckpoints(self, request, context):
@@ -44,6 +49,15 @@ class AuditServiceServicer(object):
 
     def GetAuditStatus(self, request, context):
         """GetAuditStatus tells how the log is. Role: reader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBlocks(self, request, context):
+        """GetBlocks returns blocks of the journal as they stand there, so that an
+        auditor can check their chain of hashes against the signed checkpoints.
+        Role: auditor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,6 +76,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=sterling_dot_watch_dot_v1_dot_audit__pb2.GetAuditStatusRequest.FromString,
                     response_serializer=sterling_dot_watch_dot_v1_dot_audit__pb2.GetAuditStatusResponse.SerializeToString,
             ),
+            'GetBlocks': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBlocks,
+                    request_deserializer=sterling_dot_watch_dot_v1_dot_audit__pb2.GetBlocksRequest.FromString,
+                    response_serializer=sterling_dot_watch_dot_v1_dot_audit__pb2.GetBlocksResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sterling.watch.v1.AuditService', rpc_method_handlers)
@@ -72,7 +91,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 class AuditService(object):
     """AuditService tells what the ledger has signed about itself. The log itself is
     served as files below /audit/log/ (C2SP tlog-tiles), the public key at
-    /audit/key.
+    /audit/key, both by GET.
     """
 
     @staticmethod
@@ -106,5 +125,22 @@ class AuditService(object):
         return grpc.experimental.unary_unary(request, target, '/sterling.watch.v1.AuditService/GetAuditStatus',
             sterling_dot_watch_dot_v1_dot_audit__pb2.GetAuditStatusRequest.SerializeToString,
             sterling_dot_watch_dot_v1_dot_audit__pb2.GetAuditStatusResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetBlocks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sterling.watch.v1.AuditService/GetBlocks',
+            sterling_dot_watch_dot_v1_dot_audit__pb2.GetBlocksRequest.SerializeToString,
+            sterling_dot_watch_dot_v1_dot_audit__pb2.GetBlocksResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sterling/ledger/v1/feed.proto.
  */
 export const file_sterling_ledger_v1_feed: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zdGVybGluZy9sZWRnZXIvdjEvZmVlZC5wcm90bxISc3RlcmxpbmcubGVkZ2VyLnYxIjgKDEZlZWRQb3NpdGlvbhIMCgRjZWxsGAEgASgEEgsKA3NlcRgCIAEoBBINCgVpbmRleBgDIAEoDSLFBAoJRmVlZEV2ZW50EjIKCHBvc2l0aW9uGAEgASgLMiAuc3RlcmxpbmcubGVkZ2VyLnYxLkZlZWRQb3NpdGlvbhISCgpibG9ja190aW1lGAIgASgEEhEKCXRpbWVzdGFtcBgDIAEoBBINCgVhY3RvchgEIAEoCRIrCgRraW5kGAUgASgOMh0uc3RlcmxpbmcubGVkZ2VyLnYxLkV2ZW50S2luZBIRCglraW5kX25hbWUYBiABKAkSLgoHYWNjb3VudBgHIAEoCzIbLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NvdW50SAASMAoIdHJhbnNmZXIYCCABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuVHJhbnNmZXJIABI5CgdleHBpcmVkGAkgASgLMiYuc3RlcmxpbmcubGVkZ2VyLnYxLlJlc2VydmF0aW9uRXhwaXJlZEgAEjEKBmZyZWV6ZRgKIAEoCzIfLnN0ZXJsaW5nLmxlZGdlci52MS5Gcm96ZW5TdGF0ZUgAEjAKCHVuZnJlZXplGAsgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlVuZnJvemVuSAASMgoFbGltaXQYDCABKAsyIS5zdGVybGluZy5sZWRnZXIudjEuVmVsb2NpdHlMaW1pdEgAEioKBWFzc2V0GA0gASgLMhkuc3RlcmxpbmcubGVkZ2VyLnYxLkFzc2V0SAASEAoGcmVjb3JkGA4gASgMSAASEgoKYXR0YWNobWVudBgPIAEoDEIGCgRib2R5IooBChJSZXNlcnZhdGlvbkV4cGlyZWQSEgoKcGVuZGluZ19pZBgBIAEoCRIOCgZhbW91bnQYAiABKAkSGAoQZGViaXRfYWNjb3VudF9pZBgDIAEoCRIZChFjcmVkaXRfYWNjb3VudF9pZBgEIAEoCRINCgVhc3NldBgFIAEoCRIMCgRjb2RlGAYgASgNIjkKCFVuZnJvemVuEgoKAmlkGAEgASgJEhEKCWZyZWV6ZV9pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkieAoLRXZlbnRGaWx0ZXISEwoLYWNjb3VudF9pZHMYASADKAkSDgoGYXNzZXRzGAIgAygJEhYKDnRyYW5zZmVyX2NvZGVzGAMgAygNEiwKBWtpbmRzGAQgAygOMh0uc3RlcmxpbmcubGVkZ2VyLnYxLkV2ZW50S2luZCLHAQoQU3Vic2NyaWJlUmVxdWVzdBIxCgVhZnRlchgBIAEoCzIgLnN0ZXJsaW5nLmxlZGdlci52MS5GZWVkUG9zaXRpb25IABIYCg5mcm9tX2JlZ2lubmluZxgCIAEoCEgAEhgKDmZyb21fdGltZXN0YW1wGAMgASgESAASEgoIZnJvbV9ub3cYBCABKAhIABIvCgZmaWx0ZXIYBSABKAsyHy5zdGVybGluZy5sZWRnZXIudjEuRXZlbnRGaWx0ZXJCBwoFc3RhcnQinAEKEVN1YnNjcmliZVJlc3BvbnNlEi0KBmV2ZW50cxgBIAMoCzIdLnN0ZXJsaW5nLmxlZGdlci52MS5GZWVkRXZlbnQSNgoMcmVzdW1lX2FmdGVyGAIgASgLMiAuc3RlcmxpbmcubGVkZ2VyLnYxLkZlZWRQb3NpdGlvbhISCgpibG9ja190aW1lGAMgASgEEgwKBGhlYWQYBCABKAQqjQIKCUV2ZW50S2luZBIaChZFVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASHgoaRVZFTlRfS0lORF9BQ0NPVU5UX0NSRUFURUQQARIfChtFVkVOVF9LSU5EX1RSQU5TRkVSX0NSRUFURUQQAhIiCh5FVkVOVF9LSU5EX1JFU0VSVkFUSU9OX0VYUElSRUQQAxIVChFFVkVOVF9LSU5EX0ZST1pFThAEEhcKE0VWRU5UX0tJTkRfVU5GUk9aRU4QBRIYChRFVkVOVF9LSU5EX0xJTUlUX1NFVBAGEh8KG0VWRU5UX0tJTkRfQVNTRVRfUkVHSVNURVJFRBAHEhQKEEVWRU5UX0tJTkRfT1RIRVIQZDJpCgtGZWVkU2VydmljZRJaCglTdWJzY3JpYmUSJC5zdGVybGluZy5sZWRnZXIudjEuU3Vic2NyaWJlUmVxdWVzdBolLnN0ZXJsaW5nLmxlZGdlci52MS5TdWJzY3JpYmVSZXNwb25zZTABQkdaRWdpdGh1Yi5jb20vc3RlcmxpbmdydW4vc3RlcmxpbmcvcHJvdG8vZ2VuL3N0ZXJsaW5nL2xlZGdlci92MTtsZWRnZXJ2MWIGcHJvdG8z", [file_sterling_ledger_v1_ledger]);
+  fileDesc("Ch1zdGVybGluZy9sZWRnZXIvdjEvZmVlZC5wcm90bxISc3RlcmxpbmcubGVkZ2VyLnYxIjgKDEZlZWRQb3NpdGlvbhIMCgRjZWxsGAEgASgEEgsKA3NlcRgCIAEoBBINCgVpbmRleBgDIAEoDSLFBAoJRmVlZEV2ZW50EjIKCHBvc2l0aW9uGAEgASgLMiAuc3RlcmxpbmcubGVkZ2VyLnYxLkZlZWRQb3NpdGlvbhISCgpibG9ja190aW1lGAIgASgEEhEKCXRpbWVzdGFtcBgDIAEoBBINCgVhY3RvchgEIAEoCRIrCgRraW5kGAUgASgOMh0uc3RlcmxpbmcubGVkZ2VyLnYxLkV2ZW50S2luZBIRCglraW5kX25hbWUYBiABKAkSLgoHYWNjb3VudBgHIAEoCzIbLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NvdW50SAASMAoIdHJhbnNmZXIYCCABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuVHJhbnNmZXJIABI5CgdleHBpcmVkGAkgASgLMiYuc3RlcmxpbmcubGVkZ2VyLnYxLlJlc2VydmF0aW9uRXhwaXJlZEgAEjEKBmZyZWV6ZRgKIAEoCzIfLnN0ZXJsaW5nLmxlZGdlci52MS5Gcm96ZW5TdGF0ZUgAEjAKCHVuZnJlZXplGAsgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlVuZnJvemVuSAASMgoFbGltaXQYDCABKAsyIS5zdGVybGluZy5sZWRnZXIudjEuVmVsb2NpdHlMaW1pdEgAEioKBWFzc2V0GA0gASgLMhkuc3RlcmxpbmcubGVkZ2VyLnYxLkFzc2V0SAASEAoGcmVjb3JkGA4gASgMSAASEgoKYXR0YWNobWVudBgPIAEoDEIGCgRib2R5IooBChJSZXNlcnZhdGlvbkV4cGlyZWQSEgoKcGVuZGluZ19pZBgBIAEoCRIOCgZhbW91bnQYAiABKAkSGAoQZGViaXRfYWNjb3VudF9pZBgDIAEoCRIZChFjcmVkaXRfYWNjb3VudF9pZBgEIAEoCRINCgVhc3NldBgFIAEoCRIMCgRjb2RlGAYgASgNIjkKCFVuZnJvemVuEgoKAmlkGAEgASgJEhEKCWZyZWV6ZV9pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkieAoLRXZlbnRGaWx0ZXISEwoLYWNjb3VudF9pZHMYASADKAkSDgoGYXNzZXRzGAIgAygJEhYKDnRyYW5zZmVyX2NvZGVzGAMgAygNEiwKBWtpbmRzGAQgAygOMh0uc3RlcmxpbmcubGVkZ2VyLnYxLkV2ZW50S2luZCLXAQoQU3Vic2NyaWJlUmVxdWVzdBIxCgVhZnRlchgBIAEoCzIgLnN0ZXJsaW5nLmxlZGdlci52MS5GZWVkUG9zaXRpb25IABIYCg5mcm9tX2JlZ2lubmluZxgCIAEoCEgAEhgKDmZyb21fdGltZXN0YW1wGAMgASgESAASEgoIZnJvbV9ub3cYBCABKAhIABIvCgZmaWx0ZXIYBSABKAsyHy5zdGVybGluZy5sZWRnZXIudjEuRXZlbnRGaWx0ZXISDgoGcGFja2VkGAYgASgIQgcKBXN0YXJ0IooBCgtUcmFuc2ZlclJ1bhILCgNzZXEYASABKAQSEgoKYmxvY2tfdGltZRgCIAEoBBINCgVhY3RvchgDIAEoDBIPCgdpbmRleGVzGAQgASgMEg8KB3JlY29yZHMYBSABKAwSKQoGYXNzZXRzGAYgAygLMhkuc3RlcmxpbmcubGVkZ2VyLnYxLkFzc2V0IssBChFTdWJzY3JpYmVSZXNwb25zZRItCgZldmVudHMYASADKAsyHS5zdGVybGluZy5sZWRnZXIudjEuRmVlZEV2ZW50EjYKDHJlc3VtZV9hZnRlchgCIAEoCzIgLnN0ZXJsaW5nLmxlZGdlci52MS5GZWVkUG9zaXRpb24SEgoKYmxvY2tfdGltZRgDIAEoBBIMCgRoZWFkGAQgASgEEi0KBHJ1bnMYBSADKAsyHy5zdGVybGluZy5sZWRnZXIudjEuVHJhbnNmZXJSdW4qjQIKCUV2ZW50S2luZBIaChZFVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASHgoaRVZFTlRfS0lORF9BQ0NPVU5UX0NSRUFURUQQARIfChtFVkVOVF9LSU5EX1RSQU5TRkVSX0NSRUFURUQQAhIiCh5FVkVOVF9LSU5EX1JFU0VSVkFUSU9OX0VYUElSRUQQAxIVChFFVkVOVF9LSU5EX0ZST1pFThAEEhcKE0VWRU5UX0tJTkRfVU5GUk9aRU4QBRIYChRFVkVOVF9LSU5EX0xJTUlUX1NFVBAGEh8KG0VWRU5UX0tJTkRfQVNTRVRfUkVHSVNURVJFRBAHEhQKEEVWRU5UX0tJTkRfT1RIRVIQZDJpCgtGZWVkU2VydmljZRJaCglTdWJzY3JpYmUSJC5zdGVybGluZy5sZWRnZXIudjEuU3Vic2NyaWJlUmVxdWVzdBolLnN0ZXJsaW5nLmxlZGdlci52MS5TdWJzY3JpYmVSZXNwb25zZTABQkdaRWdpdGh1Yi5jb20vc3RlcmxpbmdydW4vc3RlcmxpbmcvcHJvdG8vZ2VuL3N0ZXJsaW5nL2xlZGdlci92MTtsZWRnZXJ2MWIGcHJvdG8z", [file_sterling_ledger_v1_ledger]);
 
 /**
  * FeedPosition names one event of the feed for ever. Positions of a cell order
@@ -352,6 +352,14 @@ export type SubscribeRequest = Message<"sterling.ledger.v1.SubscribeRequest"> & 
    * @generated from field: sterling.ledger.v1.EventFilter filter = 5;
    */
   filter?: EventFilter;
+
+  /**
+   * Send transfers as records of 128 bytes, in runs: for consumers of many. The
+   * events are the same. A server that is older than this field sends messages.
+   *
+   * @generated from field: bool packed = 6;
+   */
+  packed: boolean;
 };
 
 /**
@@ -362,6 +370,65 @@ export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*
   messageDesc(file_sterling_ledger_v1_feed, 5);
 
 /**
+ * TransferRun is consecutive EVENT_KIND_TRANSFER_CREATED events of one journal
+ * block that one token asked for. It says all that their messages would.
+ *
+ * @generated from message sterling.ledger.v1.TransferRun
+ */
+export type TransferRun = Message<"sterling.ledger.v1.TransferRun"> & {
+  /**
+   * Sequence number of the journal block; the cell is that of resume_after.
+   *
+   * @generated from field: uint64 seq = 1;
+   */
+  seq: bigint;
+
+  /**
+   * Time of the journal block, nanoseconds since 1970 UTC.
+   *
+   * @generated from field: uint64 block_time = 2;
+   */
+  blockTime: bigint;
+
+  /**
+   * Id of the token, 16 bytes.
+   *
+   * @generated from field: bytes actor = 3;
+   */
+  actor: Uint8Array;
+
+  /**
+   * 2 bytes per transfer: index of its position, u16 little-endian, ascending.
+   *
+   * @generated from field: bytes indexes = 4;
+   */
+  indexes: Uint8Array;
+
+  /**
+   * Transfer records of 128 bytes, little-endian, as in docs/formats.md, in the
+   * order of indexes. Accounts, asset, code and amount are filled in as in the
+   * message; the timestamp is the event's; the asset is its catalogue number.
+   *
+   * @generated from field: bytes records = 5;
+   */
+  records: Uint8Array;
+
+  /**
+   * The assets of the records, once each.
+   *
+   * @generated from field: repeated sterling.ledger.v1.Asset assets = 6;
+   */
+  assets: Asset[];
+};
+
+/**
+ * Describes the message sterling.ledger.v1.TransferRun.
+ * Use `create(TransferRunSchema)` to create a new message.
+ */
+export const TransferRunSchema: GenMessage<TransferRun> = /*@__PURE__*/
+  messageDesc(file_sterling_ledger_v1_feed, 6);
+
+/**
  * SubscribeResponse is a run of events, about 256 KiB at most. Where nothing
  * matches, an empty one comes about once a second, so that the consumer's
  * position moves on.
@@ -370,6 +437,9 @@ export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*
  */
 export type SubscribeResponse = Message<"sterling.ledger.v1.SubscribeResponse"> & {
   /**
+   * Ascending by position. In the packed form: those that are not in runs, which
+   * are all but transfers, and transfers with an attachment.
+   *
    * @generated from field: repeated sterling.ledger.v1.FeedEvent events = 1;
    */
   events: FeedEvent[];
@@ -396,6 +466,14 @@ export type SubscribeResponse = Message<"sterling.ledger.v1.SubscribeResponse"> 
    * @generated from field: uint64 head = 4;
    */
   head: bigint;
+
+  /**
+   * In the packed form, ascending by position. The order of all that happened is
+   * that of the positions in events and runs together.
+   *
+   * @generated from field: repeated sterling.ledger.v1.TransferRun runs = 5;
+   */
+  runs: TransferRun[];
 };
 
 /**
@@ -403,7 +481,7 @@ export type SubscribeResponse = Message<"sterling.ledger.v1.SubscribeResponse"> 
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_feed, 6);
+  messageDesc(file_sterling_ledger_v1_feed, 7);
 
 /**
  * EventKind says what happened.

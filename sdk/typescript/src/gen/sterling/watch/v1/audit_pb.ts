@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sterling/watch/v1/audit.proto.
  */
 export const file_sterling_watch_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zdGVybGluZy93YXRjaC92MS9hdWRpdC5wcm90bxIRc3Rlcmxpbmcud2F0Y2gudjEiiAIKEFNpZ25lZENoZWNrcG9pbnQSDQoFaW5kZXgYASABKAQSDQoFZW50cnkYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEgwKBGNlbGwYBCABKAQSCwoDc2VxGAUgASgEEhIKCmJsb2NrX2hhc2gYBiABKAwSDAoEdGltZRgHIAEoBBIUCgxzYWZlX3Rocm91Z2gYCCABKAQSLgoGdG90YWxzGAkgAygLMh4uc3Rlcmxpbmcud2F0Y2gudjEuQXNzZXRUb3RhbHMSMAoHc291cmNlcxgKIAMoCzIfLnN0ZXJsaW5nLndhdGNoLnYxLlNvdXJjZURpZ2VzdBIOCgZldmVudHMYCyABKAQiQwoMU291cmNlRGlnZXN0Eg4KBnNvdXJjZRgBIAEoCRITCgt0aHJvdWdoX3NlcRgCIAEoBBIOCgZkaWdlc3QYAyABKAwiNwoWTGlzdENoZWNrcG9pbnRzUmVxdWVzdBINCgVsaW1pdBgBIAEoDRIOCgZiZWZvcmUYAiABKAQiUwoXTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USOAoLY2hlY2twb2ludHMYASADKAsyIy5zdGVybGluZy53YXRjaC52MS5TaWduZWRDaGVja3BvaW50IhcKFUdldEF1ZGl0U3RhdHVzUmVxdWVzdCJnChZHZXRBdWRpdFN0YXR1c1Jlc3BvbnNlEgwKBHNpemUYASABKAQSDAoEcm9vdBgCIAEoDBIMCgRub3RlGAMgASgMEhIKCnB1YmxpY19rZXkYBCABKAwSDwoHZmFpbHVyZRgFIAEoCTLfAQoMQXVkaXRTZXJ2aWNlEmgKD0xpc3RDaGVja3BvaW50cxIpLnN0ZXJsaW5nLndhdGNoLnYxLkxpc3RDaGVja3BvaW50c1JlcXVlc3QaKi5zdGVybGluZy53YXRjaC52MS5MaXN0Q2hlY2twb2ludHNSZXNwb25zZRJlCg5HZXRBdWRpdFN0YXR1cxIoLnN0ZXJsaW5nLndhdGNoLnYxLkdldEF1ZGl0U3RhdHVzUmVxdWVzdBopLnN0ZXJsaW5nLndhdGNoLnYxLkdldEF1ZGl0U3RhdHVzUmVzcG9uc2VCRVpDZ2l0aHViLmNvbS9zdGVybGluZ3J1bi9zdGVybGluZy9wcm90by9nZW4vc3Rlcmxpbmcvd2F0Y2gvdjE7d2F0Y2h2MWIGcHJvdG8z", [file_sterling_watch_v1_watch]);
+  fileDesc("Ch1zdGVybGluZy93YXRjaC92MS9hdWRpdC5wcm90bxIRc3Rlcmxpbmcud2F0Y2gudjEilgIKEFNpZ25lZENoZWNrcG9pbnQSDQoFaW5kZXgYASABKAQSDQoFZW50cnkYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEgwKBGNlbGwYBCABKAQSCwoDc2VxGAUgASgEEhIKCmJsb2NrX2hhc2gYBiABKAwSDAoEdGltZRgHIAEoBBIUCgxzYWZlX3Rocm91Z2gYCCABKAQSLgoGdG90YWxzGAkgAygLMh4uc3Rlcmxpbmcud2F0Y2gudjEuQXNzZXRUb3RhbHMSMAoHc291cmNlcxgKIAMoCzIfLnN0ZXJsaW5nLndhdGNoLnYxLlNvdXJjZURpZ2VzdBIOCgZldmVudHMYCyABKAQSDAoEbWFkZRgMIAEoBCJDCgxTb3VyY2VEaWdlc3QSDgoGc291cmNlGAEgASgJEhMKC3Rocm91Z2hfc2VxGAIgASgEEg4KBmRpZ2VzdBgDIAEoDCI3ChZMaXN0Q2hlY2twb2ludHNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg4KBmJlZm9yZRgCIAEoBCJTChdMaXN0Q2hlY2twb2ludHNSZXNwb25zZRI4CgtjaGVja3BvaW50cxgBIAMoCzIjLnN0ZXJsaW5nLndhdGNoLnYxLlNpZ25lZENoZWNrcG9pbnQiFwoVR2V0QXVkaXRTdGF0dXNSZXF1ZXN0InoKFkdldEF1ZGl0U3RhdHVzUmVzcG9uc2USDAoEc2l6ZRgBIAEoBBIMCgRyb290GAIgASgMEgwKBG5vdGUYAyABKAwSEgoKcHVibGljX2tleRgEIAEoDBIPCgdmYWlsdXJlGAUgASgJEhEKCWxhc3RfbWFkZRgGIAEoBCIkChBHZXRCbG9ja3NSZXF1ZXN0EhAKCGZyb21fc2VxGAEgASgEIjEKEUdldEJsb2Nrc1Jlc3BvbnNlEg4KBmJsb2NrcxgBIAMoDBIMCgRoZWFkGAIgASgEMrcCCgxBdWRpdFNlcnZpY2USaAoPTGlzdENoZWNrcG9pbnRzEikuc3Rlcmxpbmcud2F0Y2gudjEuTGlzdENoZWNrcG9pbnRzUmVxdWVzdBoqLnN0ZXJsaW5nLndhdGNoLnYxLkxpc3RDaGVja3BvaW50c1Jlc3BvbnNlEmUKDkdldEF1ZGl0U3RhdHVzEiguc3Rlcmxpbmcud2F0Y2gudjEuR2V0QXVkaXRTdGF0dXNSZXF1ZXN0Gikuc3Rlcmxpbmcud2F0Y2gudjEuR2V0QXVkaXRTdGF0dXNSZXNwb25zZRJWCglHZXRCbG9ja3MSIy5zdGVybGluZy53YXRjaC52MS5HZXRCbG9ja3NSZXF1ZXN0GiQuc3Rlcmxpbmcud2F0Y2gudjEuR2V0QmxvY2tzUmVzcG9uc2VCRVpDZ2l0aHViLmNvbS9zdGVybGluZ3J1bi9zdGVybGluZy9wcm90by9nZW4vc3Rlcmxpbmcvd2F0Y2gvdjE7d2F0Y2h2MWIGcHJvdG8z", [file_sterling_watch_v1_watch]);
 
 /**
  * SignedCheckpoint is an entry of the log.
@@ -82,6 +82,13 @@ export type SignedCheckpoint = Message<"sterling.watch.v1.SignedCheckpoint"> & {
    * @generated from field: uint64 events = 11;
    */
   events: bigint;
+
+  /**
+   * When it was stated, by the ledger's clock, nanoseconds since 1970 UTC.
+   *
+   * @generated from field: uint64 made = 12;
+   */
+  made: bigint;
 };
 
 /**
@@ -208,6 +215,13 @@ export type GetAuditStatusResponse = Message<"sterling.watch.v1.GetAuditStatusRe
    * @generated from field: string failure = 5;
    */
   failure: string;
+
+  /**
+   * When the newest entry was made, nanoseconds since 1970 UTC; 0: there is none.
+   *
+   * @generated from field: uint64 last_made = 6;
+   */
+  lastMade: bigint;
 };
 
 /**
@@ -218,9 +232,55 @@ export const GetAuditStatusResponseSchema: GenMessage<GetAuditStatusResponse> = 
   messageDesc(file_sterling_watch_v1_audit, 5);
 
 /**
+ * @generated from message sterling.watch.v1.GetBlocksRequest
+ */
+export type GetBlocksRequest = Message<"sterling.watch.v1.GetBlocksRequest"> & {
+  /**
+   * Sequence number of the first block, from 1.
+   *
+   * @generated from field: uint64 from_seq = 1;
+   */
+  fromSeq: bigint;
+};
+
+/**
+ * Describes the message sterling.watch.v1.GetBlocksRequest.
+ * Use `create(GetBlocksRequestSchema)` to create a new message.
+ */
+export const GetBlocksRequestSchema: GenMessage<GetBlocksRequest> = /*@__PURE__*/
+  messageDesc(file_sterling_watch_v1_audit, 6);
+
+/**
+ * @generated from message sterling.watch.v1.GetBlocksResponse
+ */
+export type GetBlocksResponse = Message<"sterling.watch.v1.GetBlocksResponse"> & {
+  /**
+   * Consecutive from from_seq on, whole (docs/formats.md, "Block"): at least one
+   * if there is one, up to 1 MiB of them otherwise.
+   *
+   * @generated from field: repeated bytes blocks = 1;
+   */
+  blocks: Uint8Array[];
+
+  /**
+   * The last durable block.
+   *
+   * @generated from field: uint64 head = 2;
+   */
+  head: bigint;
+};
+
+/**
+ * Describes the message sterling.watch.v1.GetBlocksResponse.
+ * Use `create(GetBlocksResponseSchema)` to create a new message.
+ */
+export const GetBlocksResponseSchema: GenMessage<GetBlocksResponse> = /*@__PURE__*/
+  messageDesc(file_sterling_watch_v1_audit, 7);
+
+/**
  * AuditService tells what the ledger has signed about itself. The log itself is
  * served as files below /audit/log/ (C2SP tlog-tiles), the public key at
- * /audit/key.
+ * /audit/key, both by GET.
  *
  * @generated from service sterling.watch.v1.AuditService
  */
@@ -244,6 +304,18 @@ export const AuditService: GenService<{
     methodKind: "unary";
     input: typeof GetAuditStatusRequestSchema;
     output: typeof GetAuditStatusResponseSchema;
+  },
+  /**
+   * GetBlocks returns blocks of the journal as they stand there, so that an
+   * auditor can check their chain of hashes against the signed checkpoints.
+   * Role: auditor.
+   *
+   * @generated from rpc sterling.watch.v1.AuditService.GetBlocks
+   */
+  getBlocks: {
+    methodKind: "unary";
+    input: typeof GetBlocksRequestSchema;
+    output: typeof GetBlocksResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sterling_watch_v1_audit, 0);

@@ -72,7 +72,7 @@ type CaseResult struct {
 	Faults []string `json:"faults,omitempty"` // what is not as expected
 }
 
-// ErrWatch are faults that were not found, false alarms, or a number that misses what was asked.
+// ErrWatch are faults that were not found, or false alarms.
 var ErrWatch = errors.New("the watch missed something")
 
 // watchBench is one run.

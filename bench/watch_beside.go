@@ -67,6 +67,9 @@ func (b *watchBench) besideOnce(ctx context.Context, folder, more string) (m *me
 	if err := one.createAccounts(ctx, s); err != nil {
 		return nil, 0, err
 	}
+	if err := s.awaitWatch(ctx); err != nil {
+		return nil, 0, err
+	}
 	err = one.with(ctx, s, wireForm(clients, 1), func(l *load) error {
 		asking, stop := context.WithCancel(ctx)
 		var group sync.WaitGroup
@@ -78,6 +81,24 @@ func (b *watchBench) besideOnce(ctx context.Context, folder, more string) (m *me
 		return errors.Join(err, asked)
 	})
 	return m, lag, err
+}
+
+// awaitWatch waits until the watch, where there is one, has taken what there is.
+func (s *server) awaitWatch(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTime, errors.New("the watch does not catch up"))
+	defer cancel()
+	for {
+		values, err := s.metrics(ctx)
+		if err != nil {
+			return err
+		}
+		if up, watched := values["sterling_watch_up"]; !watched || up == 1 && values["sterling_watch_lag_blocks"] == 0 {
+			return nil
+		}
+		if err := wait(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // worstLag asks for the watch's lag until ctx ends. A server without a watch has none.

@@ -28,6 +28,9 @@ type live struct {
 	frozen  int
 }
 
+// betweenFaults keeps the breaks of one moment of the watch, a tenth of a second, few: a page of the newest has them all.
+const betweenFaults = 20 * time.Millisecond
+
 // freezeTime books wrong amounts into a real cell, one after the other, and waits for each one's freeze.
 func freezeTime(ctx context.Context, b *watchBench) (measures []Measure, err error) {
 	l := &live{}
@@ -54,6 +57,9 @@ func freezeTime(ctx context.Context, b *watchBench) (measures []Measure, err err
 			return nil, fmt.Errorf("fault %d: %w", i, err)
 		}
 		alarm.Record(took)
+		if err := wait(ctx, betweenFaults); err != nil {
+			return nil, err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

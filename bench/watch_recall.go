@@ -148,8 +148,8 @@ func honest(ctx context.Context, b *watchBench) ([]Measure, error) {
 	}, nil
 }
 
-// eventsOfStory is about how many events a story has.
-const eventsOfStory = 4.5
+// eventsOfStory is how many events a story has, at least: the setting up and heartbeats come on top.
+const eventsOfStory = 3.9
 
 // soak plays a long clean stream to an engine that is restored from its snapshot now and then.
 func soak(ctx context.Context, b *watchBench) ([]Measure, error) {

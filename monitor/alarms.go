@@ -153,7 +153,7 @@ func (a *alarms) look(v *view) (alerts []watch.Alert) {
 		Name: watch.AlertBehind, Severity: watch.Warning, Since: now,
 		Summary: "the watch is behind the journal", Description: "payments go on; what they did is not proven yet",
 	}
-	late := now > v.blockTime+uint64(behindLong) && v.lag > 0
+	late := now > v.since+uint64(behindLong) && v.lag > 0
 	alerts = follow(alerts, &a.behind, late, behind, now)
 	for i := range v.sources {
 		src := &v.sources[i]

@@ -17,8 +17,8 @@ type view struct {
 	sources   []watch.SourceState
 	statement watch.Statement
 	seq       uint64
-	blockTime uint64 // ns, of block seq
 	lag       uint64 // durable blocks that were not taken
+	since     uint64 // ns: while there are such, from when on the watch may be behind; see session.behindSince
 	at        uint64 // ns, when it was made
 }
 
@@ -27,7 +27,18 @@ func (s *session) makeView() *view {
 	lag := head - min(head, s.meta.Seq)
 	sources := s.engine.Sources()
 	s.align(sources)
-	return &view{s.engine.Proof(), sources, s.engine.Statement(), s.meta.Seq, s.blockTime, lag, s.m.opts.Clock.Wall()}
+	now := s.m.opts.Clock.Wall()
+	return &view{s.engine.Proof(), sources, s.engine.Statement(), s.meta.Seq, lag, s.behindSince(lag, now), now}
+}
+
+// behindSince is the time of the oldest thing that the watch may not have seen: of its last block, or, where the ledger
+// was idle after that, of the last moment at which there was nothing to take. Before the first block it is when the
+// session began.
+func (s *session) behindSince(lag, now uint64) uint64 {
+	if lag == 0 || s.level == 0 && s.blockTime == 0 {
+		s.level = now
+	}
+	return max(s.blockTime, s.level)
 }
 
 // Observe takes observations of a source, numbered from firstSeq on, and returns once they are durable. It takes the
@@ -216,7 +227,7 @@ type Stats struct {
 	Up          bool   // it runs
 	SafeThrough uint64 // ns since 1970
 	Seq, Head   uint64 // last block that was taken, and the ledger's
-	LagNs       uint64 // age of the newest block that was taken, while there are others
+	LagNs       uint64 // while there are blocks to take: age of the last that was taken, or since when there are any
 	Events      uint64 // movements and observations
 	OpenKeys    uint64
 	OpenBreaks  map[watch.Class]uint64 // in state Open
@@ -230,8 +241,8 @@ func (m *Monitor) Stats() Stats {
 		Up: m.session.Load() != nil, SafeThrough: v.proof.Through, Seq: v.seq, Head: m.opts.Ledger.Head(), Events: v.proof.Events,
 		OpenKeys: v.proof.Keys, Sources: v.sources, OpenBreaks: m.alarms.open(),
 	}
-	if now := m.opts.Clock.Wall(); s.Head > s.Seq && now > v.blockTime {
-		s.LagNs = now - v.blockTime
+	if now := m.opts.Clock.Wall(); s.Head > s.Seq && now > v.since {
+		s.LagNs = now - v.since
 	}
 	return s
 }

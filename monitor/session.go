@@ -29,6 +29,7 @@ type session struct {
 	key      []byte         // scratch
 
 	blockTime uint64 // ns, of the last block
+	level     uint64 // ns, when there was nothing left to take; 0: not yet
 	head      uint64 // of the last tick
 	horizon   uint64 // of the last tick, ns
 	believed  moment // the newest

@@ -258,6 +258,9 @@ func (e *Engine) take(flow uint16, m *Movement, asset uint32) {
 	if key.IsZero() {
 		key = m.Transfer // no key at all: what nothing can be joined with stands alone
 	}
+	if f.forgets(m.Time) {
+		return
+	}
 	i := e.open(flow, key)
 	one := fact{
 		kind: factKind(m.Phase), id: m.Transfer, debit: m.Debit, credit: m.Credit, ref: m.Reservation, amount: m.Amount,

@@ -67,6 +67,42 @@ func TestCleanStoriesAreSilent(t *testing.T) {
 	}
 }
 
+// A ledger that was at work before its flows were declared: what began before is not judged, whatever comes of it later.
+func TestSince(t *testing.T) {
+	list := demoFlows(t)
+	for i, f := range list {
+		text := f.Definition() + "since: " + time.Unix(0, int64(start+3600*second)).UTC().Format(time.RFC3339) + "\n" //nolint:gosec // G115: a time of today
+		one, err := Parse(f.Name, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list[i] = one
+	}
+	r := newRig(t, Options{Flows: list})
+	r.block(move(5, 1, 1, 100, alice, bob)) // nobody ordered it, an hour before
+	r.pass(59 * time.Minute)
+	r.block(move(5, 1, 2, 100, alice, bob)) // a minute before: in reach of a case that is judged
+	hold := key(77)
+	m := phase(move(3, 1, 3, 500, alice, shop), books.Reserve, ID{})
+	m.Transfer = hold
+	r.block(m)
+	r.pass(58 * time.Second)
+	r.say("orders", order("payment", 4, 100, alice, bob))
+	r.pass(4 * time.Second)
+	r.block(move(5, 1, 4, 100, alice, bob), move(5, 1, 4, 100, alice, bob)) // ordered before, and booked twice
+	r.pass(2 * time.Minute)
+	r.block(phase(move(3, 1, 3, 500, alice, shop), books.Capture, hold), move(3, 2, 3, 3, shop, feesAccount)) // its end, after
+	r.restart(Options{})
+	r.pass(2 * time.Minute)
+	r.want()
+	if p := r.e.Proof(); p.Through != r.now || p.Keys != 0 {
+		t.Errorf("proof %+v, now %d", p, r.now)
+	}
+	r.block(move(5, 1, 5, 100, alice, bob))
+	r.pass(time.Minute)
+	r.want("unordered_effect payment 5")
+}
+
 // Each class, by the story that has it, and the time after which it must be open.
 func TestEveryClassIsFoundOnce(t *testing.T) {
 	const dead = 6 * time.Second // the order's deadline and a bit

@@ -19,6 +19,7 @@ type Flow struct {
 	order   *owed
 	receipt *owed
 	settle  uint64 // ns: reservations end by then; 0: no bound
+	since   uint64 // ns: cases that began before are not judged; 0: all are
 	legs    []leg  // the first that is no fee is the main one
 	main    int
 	refunds string // name of the flow whose payments are paid back; empty: none
@@ -114,6 +115,9 @@ func (f *Flow) Interpreted() []string { return f.cel }
 
 // defaultSilence is how long a source may say nothing.
 const defaultSilence = uint64(10 * time.Second)
+
+// forgets reports whether something that happened then is so old that no case that is judged can have it.
+func (f *Flow) forgets(moment uint64) bool { return f.since != 0 && moment+f.longest() < f.since }
 
 // longest is how long a case may take from its order on.
 func (f *Flow) longest() uint64 {

@@ -69,7 +69,7 @@ func (p *parser) parse(text []byte) *Flow {
 	}
 	root := document.Content[0]
 	p.flow = &Flow{text: string(text), digest: sha256.Sum256(text), silence: map[string]uint64{}}
-	fields := p.mapping(root, "flow", "flow", "title", "transfers", "key", "order", "receipt", "settle", "legs", "refund_of", "rules", "sources")
+	fields := p.mapping(root, "flow", "flow", "title", "transfers", "key", "order", "receipt", "settle", "since", "legs", "refund_of", "rules", "sources")
 	p.head(root, fields)
 	p.witnesses(fields)
 	p.languages(fields["legs"])
@@ -141,6 +141,19 @@ func (p *parser) duration(n *yaml.Node, what string) uint64 {
 	return uint64(d)
 }
 
+// moment returns a time in ns since 1970.
+func (p *parser) moment(n *yaml.Node, what string) uint64 {
+	if n == nil || p.err != nil {
+		return 0
+	}
+	t, err := time.Parse(time.RFC3339, p.scalar(n, what, 64))
+	if err != nil || t.Year() < 1970 || t.Year() > 2261 {
+		p.fail(n, "%s: %q: want a time such as 2026-11-22T09:00:00Z", what, n.Value)
+		return 0
+	}
+	return uint64(t.UnixNano()) //nolint:gosec // G115: from 1970 on
+}
+
 func (p *parser) sequence(n *yaml.Node, what string, most int) []*yaml.Node {
 	switch {
 	case n == nil || p.err != nil:
@@ -187,6 +200,7 @@ func (p *parser) head(root *yaml.Node, fields map[string]*yaml.Node) {
 	}
 	f.refunds = p.name(fields["refund_of"], "refund_of")
 	f.settle = p.duration(p.mapping(fields["settle"], "settle", "deadline")["deadline"], "settle.deadline")
+	f.since = p.moment(fields["since"], "since")
 	keys := map[string]keyField{"user_data_128": keyUserData128, "user_data_64": keyUserData64, "id": keyTransfer, "reservation": keyReservation}
 	text := p.scalar(fields["key"], "key", 32)
 	by, ok := keys[text]

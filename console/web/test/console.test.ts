@@ -166,7 +166,7 @@ describe.skipIf(!browserPath)("the console", () => {
     });
 
     test("by booking day, and a statement's pages", async () => {
-      const page = await signedIn(new FakeWatch().calm(), "/accounts/9101000000001");
+      const page = await signedIn(new FakeWatch().calm(), "/accounts/8800301000000001");
       await page.getByTestId("transfers").waitFor();
       await picture(page, "account-latest");
       await page.getByText("By time").click();

@@ -9,9 +9,9 @@ const second = 1_000_000_000n;
 const nowNs = () => BigInt(Date.now()) * 1_000_000n;
 
 /** Accounts of the demo bank. */
-export const customer = "8901000000001";
-export const merchant = "9001000000001";
-export const fees = "9101000000001";
+export const customer = "8800101000000001";
+export const merchant = "8800201000000001";
+export const fees = "8800301000000001";
 
 export const ids = {
   duplicate: "3f9a1c5e7b2d40688e11aa2290ccd1f0",

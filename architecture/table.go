@@ -69,6 +69,7 @@ var table = []tree{
 
 	{path: "architecture", rank: 0}, // this package: looks at the others, imports none
 	{path: "clock", rank: 0},
+	{path: "durable", rank: 0}, // small files replaced as a whole
 	{path: "fault", rank: 0},
 	{path: "flows", rank: 0}, // flow files of the demo bank and their schema, as texts; watch parses them
 	{path: "ident", rank: 0},

@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/sterlingrun/sterling/durable"
 )
 
 // KeyFile is the name of the key's file in a data folder: PKCS #8 in PEM, mode 0600.
@@ -32,7 +34,7 @@ func OpenKey(dir string) (*Key, error) {
 	path := filepath.Join(dir, KeyFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeKey(dir, path)
+		return makeKey(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
@@ -59,7 +61,7 @@ func OpenKey(dir string) (*Key, error) {
 	return &Key{private}, nil
 }
 
-func makeKey(dir, path string) (*Key, error) {
+func makeKey(path string) (*Key, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
@@ -68,30 +70,10 @@ func makeKey(dir, path string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	if err := writeDurably(dir, path, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: encoded})); err != nil {
-		return nil, fmt.Errorf("%w: write %s: %w", ErrKey, path, err)
+	if err := durable.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: encoded})); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	return &Key{private}, nil
-}
-
-// writeDurably writes a file under another name first, so that a crash leaves none or a whole one.
-func writeDurably(dir, path string, data []byte) error {
-	file, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Sign signs a statement. The same statement always gets the same signature.

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sterlingrun/sterling/durable"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
@@ -98,7 +99,7 @@ func (d *deadLetters) put(v *Delivery, attempts int, reason error, now uint64) e
 	if bytes > d.limit || !known && len(d.list) >= maxDeadLetters {
 		return errDeadFull
 	}
-	if err := writeFile(d.path(v.ID), content); err != nil {
+	if err := durable.WriteFile(d.path(v.ID), content); err != nil {
 		return err
 	}
 	if !known {
@@ -205,7 +206,7 @@ func (d *deadLetters) remove(id string) error {
 	}
 	d.bytes -= int64(d.list[at].GetBytes()) //nolint:gosec // a file's size
 	d.list = append(d.list[:at], d.list[at+1:]...)
-	return syncFolder(d.dir)
+	return durable.SyncFolder(d.dir)
 }
 
 func (d *deadLetters) size() (n int, bytes int64) {

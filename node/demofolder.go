@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/sterlingrun/sterling/durable"
 )
 
 // demoFile marks a data folder as a demonstration's. What would be a crime elsewhere, such as money that moves without
@@ -40,11 +42,10 @@ func MarkDemo(data string) (demo bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("mark the data folder: %w", err)
 	}
-	path := filepath.Join(data, demoFile)
-	if err := os.WriteFile(path, append(mark, '\n'), 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(data, demoFile), append(mark, '\n')); err != nil {
 		return false, fmt.Errorf("mark the data folder: %w", err)
 	}
-	return true, errors.Join(syncPath(path), syncPath(data))
+	return true, nil
 }
 
 // IsDemo tells whether a folder is a demonstration's. ErrMark where the mark is there and says something else.

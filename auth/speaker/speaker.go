@@ -20,6 +20,7 @@ import (
 	"sync"
 
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/durable"
 )
 
 // File is the name of the file in the data folder. It has mode 0600.
@@ -31,7 +32,6 @@ const MaxSources = 10_000
 const (
 	fileVersion = 1
 	maxFile     = 16 << 20
-	filePerm    = 0o600
 )
 
 // ErrFull is a store with [MaxSources] sources.
@@ -175,33 +175,9 @@ func (s *Store) write(next map[string]Speaker) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(s.dir, File)
-	if err := writeFile(path+".new", append(data, '\n')); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := durable.WriteFile(filepath.Join(s.dir, File), append(data, '\n')); err != nil {
 		return err
 	}
 	s.bound = next
-	return syncDir(s.dir)
-}
-
-func writeFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, filePerm)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }

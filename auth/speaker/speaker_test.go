@@ -102,7 +102,7 @@ const two = `{"source":"a","id":"00000000000000000000000000000001","name":"x"}`
 func TestWhatCantBeWrittenIsNotBound(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	if err := os.Mkdir(filepath.Join(dir, speaker.File+".new"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, speaker.File, "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Bind("orders", principal(1)); err == nil {

@@ -10,12 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sterlingrun/sterling/audit"
+	"github.com/sterlingrun/sterling/durable"
 	"github.com/sterlingrun/sterling/node"
 )
 
@@ -196,16 +196,8 @@ func (v *auditVerifyFlags) writeSince(s *audit.State) error {
 	if err != nil {
 		return fmt.Errorf("--since: %w", err)
 	}
-	file, err := os.CreateTemp(filepath.Dir(v.since), filepath.Base(v.since)+".*")
-	if err != nil {
+	if err := durable.WriteFile(v.since, b); err != nil {
 		return fmt.Errorf("--since: %w", err)
-	}
-	_, err = file.Write(b)
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(file.Name(), v.since)
-	}
-	if err != nil {
-		return fmt.Errorf("--since: %w", errors.Join(err, os.Remove(file.Name())))
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sterlingrun/sterling/client"
+	"github.com/sterlingrun/sterling/durable"
 	bank "github.com/sterlingrun/sterling/importer/statement"
 	watchv1 "github.com/sterlingrun/sterling/proto/gen/sterling/watch/v1"
 )
@@ -237,17 +238,8 @@ func (m *imported) save(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("note what is imported: %w", err)
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".import-*")
-	if err != nil {
+	if err := durable.WriteFile(path, append(b, '\n')); err != nil {
 		return fmt.Errorf("note what is imported: %w", err)
-	}
-	_, err = file.Write(append(b, '\n'))
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("note what is imported: %w", err), os.Remove(file.Name()))
 	}
 	return nil
 }

@@ -33,11 +33,16 @@ type scripted struct {
 	requests []*ledgerv1.CreateTransfersRequest
 	tokens   []string
 	short    bool // answer one result too few
+	hang     bool // answer nothing once errors is used up
 }
 
 func (s *scripted) CreateTransfers(ctx context.Context, r *ledgerv1.CreateTransfersRequest) (*ledgerv1.CreateTransfersResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.hang && len(s.errors) == 0 {
+		<-ctx.Done()
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
 	s.requests = append(s.requests, r)
 	s.tokens = append(s.tokens, strings.Join(metadata.ValueFromIncomingContext(ctx, "authorization"), ","))
 	if len(s.errors) > 0 {
@@ -151,6 +156,16 @@ func TestGivesUpAtTheDeadline(t *testing.T) {
 	_, err = dial(t, serve(t, s), client.WithPatience(50*time.Millisecond)).CreateTransfers(context.Background(), payment())
 	if err == nil {
 		t.Error("little patience without a deadline: no error")
+	}
+}
+
+func TestTheDeadlineDoesNotHideTheCause(t *testing.T) {
+	s := &scripted{errors: []error{status.Error(codes.Unavailable, "connection refused")}, hang: true}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := dial(t, serve(t, s)).CreateTransfers(ctx, payment())
+	if !errors.Is(err, context.DeadlineExceeded) || status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "gave up after 2 attempts") {
+		t.Fatalf("err = %v, want why the first attempt did not succeed, and the deadline", err)
 	}
 }
 

@@ -69,6 +69,7 @@ func repeat[Req, Resp any](ctx context.Context, c *Client, t *trail, what string
 // next connection.
 func again[Resp any](ctx context.Context, c *Client, t *trail, what string, call func(context.Context) (Resp, error)) (Resp, error) {
 	pause := c.policy.first
+	var last error // of the attempt before
 	for {
 		response, err := once(ctx, c, t.limit, call)
 		t.attempts++
@@ -78,8 +79,12 @@ func again[Resp any](ctx context.Context, c *Client, t *trail, what string, call
 		t.unsure = t.unsure || !surelyRefused(err)
 		err = fmt.Errorf("%s: %w", what, err)
 		if ctx.Err() != nil {
+			if last != nil { // an attempt that was cut off says less than why there had to be another
+				err = last
+			}
 			return response, gaveUp(ctx, err, t.attempts)
 		}
+		last = err
 		if c.policy.patience == 0 || !passing(err) {
 			return response, err
 		}

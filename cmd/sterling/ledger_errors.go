@@ -46,12 +46,14 @@ func (s *session) explain(err error) error {
 
 // explainTransport explains an error that is not the API's: no server, no answer, or not a Sterling.
 func (s *session) explainTransport(st *status.Status) error {
+	late := st.Code() == codes.DeadlineExceeded
 	switch {
-	case st.Code() == codes.Unavailable && strings.Contains(st.Message(), "connection refused"):
+	// Cut off by the deadline while it dialled, gRPC adds why it had not succeeded before.
+	case (late || st.Code() == codes.Unavailable) && strings.Contains(st.Message(), "connection refused"):
 		return fmt.Errorf("nothing listens on %s: is `sterling up` running? another address is given with --server", s.flags.server)
 	case st.Code() == codes.Unavailable:
 		return fmt.Errorf("no connection to %s: %s; if the call writes, its outcome is unknown: run it again with the same ids", s.flags.server, st.Message())
-	case st.Code() == codes.DeadlineExceeded:
+	case late:
 		return fmt.Errorf("%s did not answer within %v (--deadline); if the call writes, its outcome is unknown: run it again with the same ids", s.flags.server, s.flags.deadline)
 	case st.Code() == codes.Canceled:
 		return errors.New("interrupted; if the call writes, its outcome is unknown: run it again with the same ids")

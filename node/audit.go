@@ -148,6 +148,8 @@ func (a *auditor) tell(err error) {
 	a.mu.Unlock()
 	switch {
 	case failure == before:
+	case errors.Is(err, errNothingYet): // at every start
+		a.logger.Info("no checkpoint is signed yet", "because", err)
 	case failure != "":
 		a.logger.Error("no checkpoint is signed into the transparency log; payments go on, and it is tried again", "error", err)
 	default:
@@ -288,6 +290,8 @@ func (a *auditor) collectors() []prometheus.Collector {
 	}
 }
 
+var errNothingYet = errors.New("the watch has recomputed no block yet")
+
 // statement is what watch states, by its own count, of the last block that it has recomputed. Without a watch it is the
 // journal's head alone: the chain is still signed, and no sum is claimed that nobody has checked.
 func (n *Node) statement(ctx context.Context) (audit.Statement, error) {
@@ -297,7 +301,7 @@ func (n *Node) statement(ctx context.Context) (audit.Statement, error) {
 	}
 	w := m.Statement()
 	if w.Seq == 0 {
-		return audit.Statement{}, errors.New("the watch has recomputed no block yet")
+		return audit.Statement{}, errNothingYet
 	}
 	assets := n.cell.Assets()
 	return statedByWatch(&w, func(number uint32) string {

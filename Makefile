@@ -29,7 +29,6 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 proto: sdk ## regenerate proto/gen and the clients in sdk/ from the .proto files
 	@tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go protoc-gen-openapi
 	@tools/proto.sh
-	@tools/console.sh generate
 
 sdk: ## regenerate the TypeScript and Python clients only
 	@tools/sdk.sh generate

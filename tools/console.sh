@@ -5,8 +5,8 @@
 #   tools/console.sh require    the same, and fail where it can't be done
 #   tools/console.sh test       build, type-check, and run the unit and browser tests; screenshots in
 #                               console/web/artifacts
-#   tools/console.sh generate   the messages in console/web/src/gen, from proto/
-#   tools/console.sh check      the same, and fail if the committed code differs
+#
+# Its messages are those of the TypeScript client (console/web/src/gen links to them): tools/sdk.sh makes them.
 source "$(dirname "$0")/env.sh"
 
 web=console/web
@@ -15,7 +15,7 @@ stamp=$dist/.stamp
 
 # What the build is made of: every source that git would know, and the packages it pins.
 content() {
-	(cd $web && find . \( -name node_modules -o -name artifacts -o -name .build \) -prune -o -type f ! -name '*.test.ts' ! -path './test/*' -print0 |
+	(cd $web && find -L . \( -name node_modules -o -name artifacts -o -name .build \) -prune -o -type f ! -name '*.test.ts' ! -path './test/*' -print0 |
 		LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum | cut -d ' ' -f 1
 }
 
@@ -48,22 +48,9 @@ build() {
 	printf '%s\n' "$want" >$stamp
 }
 
-generate() {
-	tools/install.sh buf
-	install_node_modules || die "npm ci failed in $web"
-	rm -rf $web/src/gen
-	(cd proto && PATH="$STERLING_ROOT/$web/node_modules/.bin:$PATH" "$tools_bin/buf" generate --template ../$web/buf.gen.yaml)
-}
-
 case "${1:-build}" in
 build) build || say "WITHOUT THE CONSOLE: the program serves a page that says so instead" ;;
 require) build || die "the console could not be built" ;;
-generate) generate ;;
-check)
-	generate
-	[ -z "$(git status --porcelain -- $web/src/gen)" ] ||
-		die "console/web/src/gen differs from proto/sterling: run tools/console.sh generate and commit the result"
-	;;
 test)
 	build || {
 		say "the console's tests are SKIPPED: it could not be built"
@@ -86,5 +73,5 @@ test)
 	(cd $web && STERLING_BIN="$STERLING_ROOT/bin/sterling" timeout "${TIMEOUT:-600}" node node_modules/vitest/vitest.mjs run --project browser >&2) ||
 		die "the console's browser tests failed; screenshots are in $web/artifacts"
 	;;
-*) die "unknown command \"$1\"; want build, require, test, generate or check" ;;
+*) die "unknown command \"$1\"; want build, require or test" ;;
 esac

@@ -19,7 +19,6 @@ if [ -d proto ]; then
 	tools/install.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-connect-go protoc-gen-openapi
 	tools/proto.sh check
 	tools/sdk.sh check
-	tools/console.sh check
 fi
 
 tools/install.sh govulncheck

@@ -29,6 +29,8 @@ const api = process.env["STERLING_SERVER"] ?? "http://127.0.0.1:7600";
 
 export default defineConfig({
   plugins: [react(), compress()],
+  // src/gen is the TypeScript client's, a link: what it imports is found from here.
+  resolve: { preserveSymlinks: true },
   // `npm run dev` serves the pages itself and sends calls to a running server.
   server: { proxy: { "^/(sterling\\.|audit/)": api } },
   build: {

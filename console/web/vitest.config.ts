@@ -1,10 +1,13 @@
 import { defineConfig } from "vitest/config";
 
+const resolve = { preserveSymlinks: true }; // as in vite.config.ts
+
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["src/**/*.test.ts"], environment: "node" } },
+      { resolve, test: { name: "unit", include: ["src/**/*.test.ts"], environment: "node" } },
       {
+        resolve,
         test: {
           name: "browser",
           include: ["test/**/*.test.ts"],

@@ -182,7 +182,8 @@ function KeysHelp({ open, close }: { open: boolean; close: () => void }) {
     ["?", "This list"],
   ];
   return (
-    <Modal open={open} onCancel={close} footer={null} title="Keys" width={380}>
+    // The focus stays where it is when it closes: by then it may be in the search already, and would be taken from it.
+    <Modal open={open} onCancel={close} footer={null} title="Keys" width={380} focusable={{ focusTriggerAfterClose: false }}>
       <table className="keys">
         <tbody>
           {keys.map(([key, what]) => (

@@ -49,7 +49,6 @@ func (l *lineage) check(s *Statement) error {
 	}{
 		{"seq", s.Seq, l.last.Seq},
 		{"time", s.Time, l.last.Time},
-		{"safe-through", s.SafeThrough, l.last.SafeThrough},
 		{"made", s.Made, l.last.Made},
 	} {
 		if f.now < f.then {

@@ -138,7 +138,6 @@ func TestAppendRefusesWhatContradicts(t *testing.T) {
 	for name, change := range map[string]func(*audit.Statement){
 		"seq":          func(s *audit.Statement) { s.Seq = 1 },
 		"time":         func(s *audit.Statement) { s.Time = 1_999 },
-		"safe through": func(s *audit.Statement) { s.SafeThrough = 1_799 },
 		"made":         func(s *audit.Statement) { s.Made = 2_001 },
 		"another hash": func(s *audit.Statement) { *s = stated(2); s.Hash[0]++ },
 		"source":       func(s *audit.Statement) { s.Sources[0].ThroughSeq = 1 },

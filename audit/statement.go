@@ -25,11 +25,14 @@ var ErrStatement = errors.New("statement")
 
 // Statement is what a ledger states about itself at a moment.
 type Statement struct {
-	Cell        uint64
-	Seq         uint64   // last block that it is about
-	Hash        [32]byte // of that block: with it the statement names the whole journal up to there
-	Time        uint64   // of that block, ns since 1970 UTC
-	SafeThrough uint64   // everything up to here is proven safe, ns since 1970 UTC; 0: nothing is yet
+	Cell uint64
+	Seq  uint64   // last block that it is about
+	Hash [32]byte // of that block: with it the statement names the whole journal up to there
+	Time uint64   // of that block, ns since 1970 UTC
+	// SafeThrough: everything up to here was proven safe by what was known when it was made, ns since 1970 UTC; 0:
+	// nothing was yet. It is the one number that may be taken back: a fault may come to light late, and a flow may join
+	// whose witness is behind. That it was taken back stays in the log.
+	SafeThrough uint64
 	Made        uint64   // when it was stated, ns since 1970 UTC
 	Events      uint64   // movements and observations so far
 	Totals      []Total  // ascending by asset

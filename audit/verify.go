@@ -54,6 +54,17 @@ type Report struct {
 	State *State     `json:"-"`              // for the next verification
 	Block uint64     `json:"seq,omitempty"`  // of Last
 	Hash  string     `json:"hash,omitempty"` // of that block
+
+	Withdrawals uint64      `json:"withdrawals"`               // statements verified now whose SafeThrough is before an earlier one's
+	Withdrawn   *Withdrawal `json:"last_withdrawal,omitempty"` // the last of them
+}
+
+// Withdrawal is a proof that was taken back: a break came to light late, or a flow joined whose witness is behind.
+type Withdrawal struct {
+	Entry uint64 `json:"entry"`
+	Made  uint64 `json:"made"` // ns since 1970 UTC
+	From  uint64 `json:"from"` // what had been safe through, ns since 1970 UTC
+	To    uint64 `json:"to"`
 }
 
 // VerifyLog proves a log by nothing but a public key: the checkpoint is signed, it goes on from the one seen before, every
@@ -105,6 +116,8 @@ type verification struct {
 	lineage         lineage
 	reader          *reader
 	first           *Statement
+	withdrawals     uint64
+	withdrawn       *Withdrawal
 }
 
 // checkGrowth compares the checkpoint with the one of the last time, as far as their sizes and roots go.
@@ -201,6 +214,10 @@ func (v *verification) statement(index uint64, raw []byte) error {
 	if s.Cell != v.checkpoint.Cell {
 		return &ProofError{"chain", where, fmt.Errorf("it is of cell %d, the log is of cell %d", s.Cell, v.checkpoint.Cell)}
 	}
+	if before := v.lineage.last.SafeThrough; s.SafeThrough < before {
+		v.withdrawals++
+		v.withdrawn = &Withdrawal{Entry: index, Made: s.Made, From: before, To: s.SafeThrough}
+	}
 	if err := v.lineage.take(&s); err != nil {
 		return &ProofError{"chain", where, err}
 	}
@@ -230,7 +247,7 @@ func missing(proof, where string, err error) error {
 
 func (v *verification) report() *Report {
 	c := v.checkpoint
-	r := &Report{Cell: c.Cell, Size: c.Size, Root: fmt.Sprintf("%x", c.Root), From: v.old.Size, First: v.first, State: &State{c, v.lineage}}
+	r := &Report{Cell: c.Cell, Size: c.Size, Root: fmt.Sprintf("%x", c.Root), From: v.old.Size, First: v.first, State: &State{c, v.lineage}, Withdrawals: v.withdrawals, Withdrawn: v.withdrawn}
 	if v.lineage.heard {
 		last := v.lineage.last
 		r.Last, r.Block, r.Hash = &last, last.Seq, fmt.Sprintf("%x", last.Hash)

@@ -281,3 +281,27 @@ func BenchmarkVerifyLog(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*size/b.Elapsed().Seconds(), "entries/s")
 }
+
+// TestAProofMayBeTakenBack: a break that comes to light late takes back what was proven. The ledger must be able to say so,
+// and who verifies is told.
+func TestAProofMayBeTakenBack(t *testing.T) {
+	key, dir := newKey(t), t.TempDir()
+	l := open(t, key, dir)
+	add(t, l, 1, 4)
+	s := stated(5)
+	s.SafeThrough = 1_700
+	if _, err := l.Append(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	r, err := verify(t, key, audit.Folder{Dir: dir}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := audit.Withdrawal{Entry: 4, Made: 5_005, From: 3_600, To: 1_700}
+	if r.Withdrawals != 1 || r.Withdrawn == nil || *r.Withdrawn != want || r.Last.SafeThrough != 1_700 {
+		t.Errorf("%d withdrawals, the last %+v, want one: %+v", r.Withdrawals, r.Withdrawn, want)
+	}
+	if r, err := verify(t, key, audit.Folder{Dir: dir}, r.State); err != nil || r.Withdrawals != 0 || r.Withdrawn != nil {
+		t.Errorf("nothing new: %+v, %v", r, err)
+	}
+}

@@ -69,7 +69,7 @@ func repeat[Req, Resp any](ctx context.Context, c *Client, t *trail, what string
 // next connection.
 func again[Resp any](ctx context.Context, c *Client, t *trail, what string, call func(context.Context) (Resp, error)) (Resp, error) {
 	pause := c.policy.first
-	var last error // of the attempt before
+	var cause error // of the last attempt that was not merely cut off: that says less than why there had to be another
 	for {
 		response, err := once(ctx, c, t.limit, call)
 		t.attempts++
@@ -78,33 +78,40 @@ func again[Resp any](ctx context.Context, c *Client, t *trail, what string, call
 		}
 		t.unsure = t.unsure || !surelyRefused(err)
 		err = fmt.Errorf("%s: %w", what, err)
-		if ctx.Err() != nil {
-			if last != nil { // an attempt that was cut off says less than why there had to be another
-				err = last
-			}
-			return response, gaveUp(ctx, err, t.attempts)
+		if cause == nil || status.Code(err) != codes.DeadlineExceeded {
+			cause = err
 		}
-		last = err
+		if ctx.Err() != nil {
+			return response, gaveUp(ctx, cause, t.attempts)
+		}
 		if c.policy.patience == 0 || !passing(err) {
 			return response, err
 		}
 		if !wait(ctx, pause, err) {
-			return response, gaveUp(ctx, err, t.attempts)
+			return response, gaveUp(ctx, cause, t.attempts)
 		}
 		pause = min(2*pause, c.policy.longest)
 	}
 }
 
+// lastPause is the shortest pause: what is left of a deadline after it is too little for an attempt.
+const lastPause = 5 * time.Millisecond
+
 // wait pauses before the next attempt, as long as the server asked for in err if it
-// did. It is false where ctx ends before, at once if its deadline says so.
+// did, else at most half of what is left. It is false where ctx ends before, at once
+// if its deadline says so.
 func wait(ctx context.Context, pause time.Duration, err error) bool {
 	// Half of the pause is random, so that clients cut off together do not come
 	// back together.
 	pause = pause/2 + rand.N(pause/2+1) //nolint:gosec // spreads load, hides nothing
 	pause += retryAfter(err)
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < pause {
-		pause = time.Until(deadline)
+		pause = time.Until(deadline) / 2
 		if retryAfter(err) > 0 { // known not to help
+			return false
+		}
+		if pause < lastPause {
+			<-ctx.Done()
 			return false
 		}
 	}

@@ -72,10 +72,10 @@ func TestBadConfigs(t *testing.T) {
 		"watch: {flow: x}": "field flow not found",
 		"watch: {stop_loss: {rules: [{freeze: everything}]}}": "watch.stop_loss.rules[0].freeze: want account, flow, cell or none",
 		"watch: {stop_loss: {accounts_per_minute: -1}}":       "watch.stop_loss.accounts_per_minute: want 0 or more",
-		"queue_events: 8189":               "queue_events: want 8,190 to",
-		"queue_events: 67108865":           "queue_events: want 8,190 to",
-		"cell: 0\nlog: {format: xml}":      "cell: want 1 or more\nlog.format: want text or json",
-		strings.Repeat("a: {", 200) + "\n": "configuration",
+		"queue_events: 8189":                                  "queue_events: want 8,190 to",
+		"queue_events: 67108865":                              "queue_events: want 8,190 to",
+		"cell: 0\nlog: {format: xml}":                         "cell: want 1 or more\nlog.format: want text or json",
+		strings.Repeat("a: {", 200) + "\n":                    "configuration",
 	} {
 		c, err := node.ParseConfig([]byte(text))
 		if err == nil {

@@ -250,6 +250,9 @@ func (v *auditVerifyFlags) print(c *cobra.Command, t audit.Trusted, r *node.Audi
 	}
 	s.printf("  made             %s\n  through block    %d, %x\n  of               %s\n  safe through     %s\n",
 		stamp(r.Last.Made), r.Last.Seq, r.Last.Hash, stamp(r.Last.Time), safeThrough(r.Last.SafeThrough))
+	if w := r.Withdrawn; w != nil {
+		s.printf("  taken back       %d times, last by entry %d at %s: safe through %s, which was %s\n", r.Withdrawals, w.Entry, stamp(w.Made), safeThrough(w.To), safeThrough(w.From))
+	}
 	for i := range r.Last.Totals {
 		t := &r.Last.Totals[i]
 		s.printf("  %-16s debits = credits = %s posted, %s pending\n", t.Asset, decimal(t.DebitsPosted.String(), t.Asset), decimal(t.DebitsPending.String(), t.Asset))

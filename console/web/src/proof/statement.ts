@@ -90,11 +90,10 @@ export function unbalanced(s: Statement): string[] {
   return s.totals.filter((t) => t.debitsPosted !== t.creditsPosted || t.debitsPending !== t.creditsPending).map((t) => t.asset);
 }
 
-/** What went back from one statement to a later one; empty where nothing did. */
+/** What went back from one statement to a later one and must not; empty where nothing did. Safe-through may: a break can come to light late. */
 export function wentBack(before: Statement, after: Statement): string {
   if (after.seq < before.seq) return "block";
   if (after.time < before.time) return "time";
-  if (after.safeThrough < before.safeThrough) return "safe-through";
   if (after.seq === before.seq && after.hash !== before.hash) return "block hash";
   for (const s of before.sources) {
     const later = after.sources.find((o) => o.name === s.name);

@@ -41,14 +41,14 @@ type Options struct {
 	Follower    Follower  // nil: none
 	Clock       clock.Clock
 	Logger      *slog.Logger
-	Incarnation [16]byte  // random for every start: the blocks of two writers never have the same hash
+	Incarnation [16]byte // random for every start: the blocks of two writers never have the same hash
 	// Shared: other nodes can append to the log, too. A read is then answered only once a block that was begun after it
 	// is durable, since nothing else tells that this node still leads; and the last block does not stay without a
 	// successor for long, since only that tells the others that it was acknowledged.
-	Shared bool
-	HashKey     [2]uint64 // random; used until a snapshot brings its own
-	Alloc       ledger.Alloc
-	Yield       func() // called every quarter of a millisecond or so while a large request is decided; nil: never
+	Shared  bool
+	HashKey [2]uint64 // random; used until a snapshot brings its own
+	Alloc   ledger.Alloc
+	Yield   func() // called every quarter of a millisecond or so while a large request is decided; nil: never
 
 	Generation     int                                     // ids that stay in memory before they are written out; 0: ledger.DefaultGeneration
 	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 6 million
@@ -80,7 +80,7 @@ type Cell struct {
 	trailing      bool              // the last block that was begun has something in it; owned by the sequencer
 	trailUntil    uint64            // clock.Mono: when such a block gets a successor at the latest
 	tail          []tailBlock       // recovered, and not confirmed yet
-	epoch         uint64
+	epoch         atomic.Uint64
 	leftBehind    bool     // the follower found no space before the cell stopped; owned by follow
 	followed      progress // last block that is durable and that the follower has
 	durable       atomic.Uint64
@@ -211,7 +211,7 @@ func (c *Cell) poke() {
 func (c *Cell) ID() uint64 { return c.opts.ID }
 
 // Epoch counts the takeovers of the journal, this one included.
-func (c *Cell) Epoch() uint64 { return c.epoch }
+func (c *Cell) Epoch() uint64 { return c.epoch.Load() }
 
 // Head is the sequence number of the last durable block.
 func (c *Cell) Head() uint64 { return c.durable.Load() }

@@ -26,6 +26,7 @@ type logHead struct {
 	seq   uint64
 	hash  journal.Hash
 	acked uint64 // up to here the last block itself says that all was acknowledged
+	epoch uint64 // of the last block
 }
 
 func (c *Cell) logHead(ctx context.Context) (h logHead, err error) {
@@ -42,7 +43,7 @@ func (c *Cell) logHead(ctx context.Context) (h logHead, err error) {
 	if header.Hash() != h.hash || header.Acked >= h.seq {
 		return h, fmt.Errorf("%w: the log says that block %d has hash %v; its header has %v and acknowledges block %d", ErrDamaged, h.seq, h.hash, header.Hash(), header.Acked)
 	}
-	h.acked = header.Acked
+	h.acked, h.epoch = header.Acked, header.Epoch
 	return h, nil
 }
 
@@ -161,7 +162,7 @@ func (c *Cell) replay(ctx context.Context, through, head uint64, confirmed bool)
 	scratch := journal.NewBuilder()
 	fx := new(ledger.Effects)
 	for seq := c.seq + 1; seq <= through; seq++ {
-		k, err := reader.next()
+		k, err := reader.next(ctx)
 		if err != nil {
 			return fmt.Errorf("read block %d: %w", seq, err)
 		}
@@ -172,7 +173,8 @@ func (c *Cell) replay(ctx context.Context, through, head uint64, confirmed bool)
 		if err != nil {
 			return fmt.Errorf("replay: %w", err)
 		}
-		c.head, c.epoch, c.seq = k.Hash, k.Header.Epoch, seq
+		c.head, c.seq = k.Hash, seq
+		c.epoch.Store(k.Header.Epoch)
 		c.durable.Store(seq)
 		c.snapshot.replayed += uint64(k.Header.Events)
 		if err := c.settleAll(); err != nil {
@@ -204,7 +206,8 @@ func (c *Cell) prevHash(ctx context.Context, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	c.head, c.epoch = h.Hash(), h.Epoch
+	c.head = h.Hash()
+	c.epoch.Store(h.Epoch)
 	c.durable.Store(seq)
 	return nil
 }
@@ -218,8 +221,8 @@ func (c *Cell) checkLink(k *journal.Block, seq uint64) error {
 		return fmt.Errorf("%w: block %d is of cell %d, this is cell %d", ErrDamaged, seq, h.Cell, c.opts.ID)
 	case h.Prev != c.head:
 		return fmt.Errorf("%w: block %d follows a block with hash %v, the one before it has %v", ErrDamaged, seq, h.Prev, c.head)
-	case h.Epoch < c.epoch || h.Epoch > c.epoch && h.Kind != journal.BlockEpoch:
-		return fmt.Errorf("%w: block %d of kind %d has epoch %d after epoch %d", ErrDamaged, seq, h.Kind, h.Epoch, c.epoch)
+	case h.Epoch < c.epoch.Load() || h.Epoch > c.epoch.Load() && h.Kind != journal.BlockEpoch:
+		return fmt.Errorf("%w: block %d of kind %d has epoch %d after epoch %d", ErrDamaged, seq, h.Kind, h.Epoch, c.epoch.Load())
 	}
 	return nil
 }

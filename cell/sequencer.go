@@ -248,7 +248,7 @@ func (c *Cell) finish(b *batch) {
 	if b.isBlock = c.state.EndUnsealed(barrier); b.isBlock {
 		c.seq++
 		c.stats.countBlock(events)
-		b.header = journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: c.opts.ID, Seq: c.seq, Epoch: c.epoch, Incarnation: c.opts.Incarnation, Time: b.header.Time}
+		b.header = journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: c.opts.ID, Seq: c.seq, Epoch: c.epoch.Load(), Incarnation: c.opts.Incarnation, Time: b.header.Time}
 		if c.seq%journal.DigestInterval == 0 {
 			b.header.StateDigest = c.state.Digest()
 		}

@@ -22,7 +22,7 @@ func (c *Cell) takeOver(ctx context.Context, believed uint64) error {
 			c.opts.Logger.Error("taking over, with writes held", "error", err)
 		}
 	}
-	c.epoch++
+	c.epoch.Add(1)
 	kind := journal.BlockEpoch
 	for range maxDoubts {
 		doubt, err := c.appendOwn(ctx, kind)
@@ -48,7 +48,7 @@ func (c *Cell) appendOwn(ctx context.Context, kind journal.BlockKind) (doubt boo
 	c.state.Begin(builder, fx, c.seq, at)
 	c.state.Expire() // as in every block: a replay does it again
 	h := journal.Header{
-		Rules: ledger.Rules, Kind: kind, Cell: c.opts.ID, Seq: c.seq, Epoch: c.epoch, Incarnation: c.opts.Incarnation,
+		Rules: ledger.Rules, Kind: kind, Cell: c.opts.ID, Seq: c.seq, Epoch: c.epoch.Load(), Incarnation: c.opts.Incarnation,
 		Time: at, Prev: c.head, Acked: c.seq - 1 - uint64(len(c.tail)),
 	}
 	if c.seq%journal.DigestInterval == 0 {

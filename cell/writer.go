@@ -181,4 +181,3 @@ func (c *Cell) feed(f Follower, b *batch) error {
 		}
 	}
 }
-

@@ -18,10 +18,13 @@ import (
 const (
 	insertColumns = `INSERT INTO sterling_block (cell, seq, hash, prev, epoch, kind, time, acknowledged, size, body)
 SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM DUAL`
+	// insertWritable refuses a server that turned read-only meanwhile, of which a superuser would not hear.
+	insertWritable = `
+WHERE @@global.read_only IN ('0', 'OFF')`
 	// insertFence is the fence: a unique key alone would let a deposed leader's late block n+1 in after another's n.
 	insertFence = `
-WHERE ? = 1 OR EXISTS (SELECT 1 FROM sterling_block AS p WHERE p.cell = ? AND p.seq = ? AND p.hash = ?)`
-	insertSQL = insertColumns + insertFence
+AND (? = 1 OR EXISTS (SELECT 1 FROM sterling_block AS p WHERE p.cell = ? AND p.seq = ? AND p.hash = ?))`
+	insertSQL = insertColumns + insertWritable + insertFence
 
 	// lookSQL tells why nothing was inserted: what stands in the block's place and before it.
 	lookSQL = `SELECT seq, hash FROM sterling_block WHERE cell = ? AND seq IN (?, ?)`
@@ -125,7 +128,7 @@ func (w *writer) append(ctx context.Context, b *journal.Block) (verdict, err err
 	case before == nil:
 		return nil, fmt.Errorf("block %d is not there (yet)", b.Header.Seq-1)
 	}
-	return nil, errors.New("its place was free and its predecessor there, and still it was not inserted")
+	return nil, errors.New("its place is free and its predecessor there, and still it was not inserted: the server may have turned read-only")
 }
 
 func (w *writer) insertBlock(ctx context.Context, b *journal.Block) (bool, error) {

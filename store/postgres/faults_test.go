@@ -1,0 +1,336 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/cell/celltest"
+	"github.com/sterlingrun/sterling/engines"
+	"github.com/sterlingrun/sterling/engines/enginestest"
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/store/postgres"
+	"github.com/sterlingrun/sterling/store/storetest"
+)
+
+var rival = celltest.Writer{Cell: 1, Epoch: 2, Incarnation: 0xb2}
+
+// server starts a server of the test's own, for what would disturb others.
+func server(t *testing.T, settings map[string]string) *engines.Postgres {
+	t.Helper()
+	p, err := engines.StartPostgres(t.Context(), engines.Options{Settings: settings})
+	enginestest.Check(t, err)
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func brief(o *postgres.Options) { o.Timeout = 300 * time.Millisecond }
+
+// until asks until the answer is yes; the test's time-out bounds it.
+func until(t *testing.T, dsn, query string, args ...any) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	for range 20_000 {
+		var yes bool
+		if err := c.QueryRow(t.Context(), query, args...).Scan(&yes); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		if yes {
+			return
+		}
+	}
+	t.Fatalf("never: %s", query)
+}
+
+// TestPlantedFence removes the predecessor check: the cases of the suite that a unique key alone can't keep go red.
+func TestPlantedFence(t *testing.T) {
+	dsn := enginestest.Postgres(t).DSN()
+	red := map[string]bool{"another predecessor conflicts": true, "a gap is refused": true, "a deposed leader's late appends conflict": true}
+	for _, c := range celltest.LogCases() {
+		if strings.Contains(c.Name, "contenders") || strings.Contains(c.Name, "survives") {
+			continue
+		}
+		dsn := freshSchema(t, dsn)
+		a, b := open(t, dsn, postgres.Unfenced), open(t, dsn, postgres.Unfenced)
+		if err := c.Run(t.Context(), celltest.LogHarness{Log: a, Other: b}); (err != nil) != red[c.Name] {
+			t.Errorf("%s: %v; without the predecessor check it has to fail: %v", c.Name, err, red[c.Name])
+		}
+	}
+}
+
+// TestLateAppendOfADeposedLeader: a leader's block 4 is under way, held up in the network, when another leader takes
+// number 3. It arrives, and is free to be inserted by its key alone.
+func TestLateAppendOfADeposedLeader(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*postgres.Options)
+		enters bool
+	}{
+		"fenced":              {func(*postgres.Options) {}, false},
+		"planted: not fenced": {postgres.Unfenced, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := enginestest.Postgres(t)
+			proxy, far := through(t, db, "deposed")
+			old := open(t, far, brief, c.change)
+			blocks := leader.Chain(0, journal.Hash{}, 4, 2)
+			appendAll(t, old, blocks[:2])
+			proxy.Cut()
+			wantError(t, old.Append(t.Context(), blocks[3]), cell.ErrOutcomeUnknown)
+			next := open(t, db.DSN())
+			epoch := rival.Block(3, blocks[1].Hash, 0)
+			appendAll(t, next, []*journal.Block{epoch})
+			if err := old.Close(); err != nil {
+				t.Fatal(err)
+			}
+			proxy.Heal() // now it arrives, and then the end of its connection
+			until(t, db.DSN(), "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'deposed'")
+			_, err := next.Read(t.Context(), 4, nil)
+			if entered := err == nil; entered != c.enters {
+				t.Fatalf("block 4 of the deposed leader is there: %v, error %v", entered, err)
+			}
+		})
+	}
+}
+
+// through returns a proxy to the database, and the DSN through it under an application's name.
+func through(t *testing.T, db *engines.Postgres, application string) (*engines.Proxy, string) {
+	t.Helper()
+	u, err := url.Parse(db.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := engines.NewProxy(net.JoinHostPort("127.0.0.1", fmt.Sprint(db.Port())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = proxy.Close() })
+	u.Host = proxy.Addr()
+	q := u.Query()
+	q.Set("application_name", application)
+	u.RawQuery = q.Encode()
+	return proxy, u.String()
+}
+
+// TestAppendIsNeverCancelled: an append whose context ends is left to the server. It waits for a table lock; once that
+// is gone it is there, though nobody waits for it any more. The same bytes again are no second block.
+func TestAppendIsNeverCancelled(t *testing.T) {
+	dsn := fresh(t)
+	s := open(t, dsn)
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks[:1])
+	c, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	for _, statement := range []string{"BEGIN", "LOCK TABLE sterling_block IN SHARE ROW EXCLUSIVE MODE"} {
+		if _, err := c.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error)
+	go func() { result <- s.Append(ctx, blocks[1]) }()
+	until(t, dsn, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'sterling_block'::regclass")
+	cancel()
+	wantError(t, <-result, cell.ErrOutcomeUnknown)
+	if _, err := c.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, dsn, "SELECT count(*) = 2 FROM sterling_block")
+	appendAll(t, s, blocks)
+	wantHead(t, s, blocks[1])
+}
+
+// TestLockTimeout: the own bytes' commit is still under way elsewhere; the append gives up, and comes through later.
+func TestLockTimeout(t *testing.T) {
+	dsn := fresh(t)
+	s := open(t, dsn)
+	b := leader.Block(1, journal.Hash{}, 1)
+	c, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	for _, statement := range []string{"BEGIN", "LOCK TABLE sterling_block IN SHARE ROW EXCLUSIVE MODE"} {
+		if _, err := c.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = s.Append(t.Context(), b)
+	wantError(t, err, cell.ErrOutcomeUnknown)
+	if !strings.Contains(err.Error(), "55P03") {
+		t.Errorf("the server did not give up by itself: %v", err)
+	}
+	if _, err := c.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, s, []*journal.Block{b})
+}
+
+// TestServerCrashes kills the whole server under load.
+func TestServerCrashes(t *testing.T) {
+	p := server(t, nil)
+	s := open(t, p.DSN(), func(o *postgres.Options) { o.Timeout = 10 * time.Second })
+	storetest.Crashes(t, s, 3, func() error { return errors.Join(p.Kill(), p.Restart(t.Context())) })
+}
+
+// TestServerStops: a server that answers nothing makes an unknown outcome in time, and the same bytes come through when
+// it goes on.
+func TestServerStops(t *testing.T) {
+	p := server(t, nil)
+	s := open(t, p.DSN(), brief)
+	blocks := leader.Chain(0, journal.Hash{}, 3, 1)
+	appendAll(t, s, blocks[:1])
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the connection that hangs, and one that can't be made
+		wantError(t, s.Append(t.Context(), blocks[1]), cell.ErrOutcomeUnknown)
+	}
+	if _, _, err := s.Head(t.Context()); err == nil {
+		t.Error("a stopped server answers")
+	}
+	if err := p.Continue(); err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, s, blocks[1:])
+	wantHead(t, s, blocks[2])
+}
+
+// TestWarningAtCommit: a commit waits for a standby that isn't there, an administrator cancels it, and the server says
+// COMMIT, with a warning. That is no acknowledgement.
+func TestWarningAtCommit(t *testing.T) {
+	p := server(t, nil)
+	s := open(t, p.DSN(), func(o *postgres.Options) { o.Timeout = 20 * time.Second })
+	blocks := leader.Chain(0, journal.Hash{}, 3, 1)
+	appendAll(t, s, blocks[:1])
+	run(t, p.DSN(), "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+	run(t, p.DSN(), "SELECT pg_reload_conf()")
+	result := make(chan error)
+	go func() { result <- s.Append(t.Context(), blocks[1]) }()
+	waiting := "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+	until(t, p.DSN(), "SELECT count(*) = 1 "+waiting)
+	run(t, p.DSN(), "SELECT pg_cancel_backend(pid) "+waiting)
+	err := <-result
+	wantError(t, err, cell.ErrOutcomeUnknown)
+	if !strings.Contains(err.Error(), "WARNING") {
+		t.Errorf("the error does not tell the warning: %v", err)
+	}
+	r, err := s.Check(t.Context())
+	if err != nil || r.Fit() || r.Failover {
+		t.Errorf("without the standby that commits wait for: %+v, error %v", r, err)
+	}
+	run(t, p.DSN(), "ALTER SYSTEM RESET synchronous_standby_names")
+	run(t, p.DSN(), "SELECT pg_reload_conf()")
+	until(t, p.DSN(), "SELECT setting = '' FROM pg_settings WHERE name = 'synchronous_standby_names'")
+	appendAll(t, s, blocks[1:])
+	wantHead(t, s, blocks[2])
+}
+
+// TestReadOnlyServer: what takes no writes is no place to append to, nor to recover from.
+func TestReadOnlyServer(t *testing.T) {
+	db := enginestest.Postgres(t)
+	s := open(t, db.DSN())
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks[:1])
+	name := ask[string](t, db.DSN(), "SELECT current_database()")
+	run(t, db.DSN(), "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
+	run(t, db.DSN(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", name)
+	for range 2 {
+		wantError(t, s.Append(t.Context(), blocks[1]), cell.ErrOutcomeUnknown)
+	}
+	for range 5 { // more than connections that were there before
+		if _, _, err := s.Head(t.Context()); err == nil {
+			t.Fatal("a server that takes no writes gave a head")
+		}
+	}
+	if _, err := postgres.Open(t.Context(), postgres.Options{DSN: db.DSN(), Cell: 1}); err == nil {
+		t.Fatal("a server that takes no writes was opened")
+	}
+	run(t, enginestest.Postgres(t).DSN(), "ALTER DATABASE "+name+" RESET default_transaction_read_only")
+	appendAll(t, s, blocks[1:])
+}
+
+// TestRefused: what the engine says of the statement itself, by a trigger that says it.
+func TestRefused(t *testing.T) {
+	dsn := fresh(t)
+	s := open(t, dsn)
+	b := leader.Block(1, journal.Hash{}, 1)
+	for code, want := range map[string]error{
+		"53100": cell.ErrFull,
+		"40001": cell.ErrOutcomeUnknown, "40P01": cell.ErrOutcomeUnknown, "57P01": cell.ErrOutcomeUnknown,
+		"25006": cell.ErrOutcomeUnknown, "XX000": cell.ErrOutcomeUnknown,
+		"42501": nil, "23514": nil, "22001": nil,
+	} {
+		run(t, dsn, fmt.Sprintf(`CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '%s'; END $$`, code))
+		run(t, dsn, "CREATE TRIGGER refuse BEFORE INSERT ON sterling_block EXECUTE FUNCTION refuse()")
+		err := s.Append(t.Context(), b)
+		for _, e := range []error{cell.ErrFull, cell.ErrOutcomeUnknown, cell.ErrConflict} {
+			if err == nil || errors.Is(err, e) != (e == want) {
+				t.Errorf("%s: got error %v, want %v", code, err, want)
+			}
+		}
+		run(t, dsn, "DROP TRIGGER refuse ON sterling_block")
+	}
+	appendAll(t, s, []*journal.Block{b})
+}
+
+// TestSession: whatever the defaults of the role are, an append's session is fit.
+func TestSession(t *testing.T) {
+	dsn := enginestest.Postgres(t).DSN()
+	name := ask[string](t, dsn, "SELECT current_database()")
+	for setting, value := range map[string]string{
+		"synchronous_commit": "off", "statement_timeout": "1", "client_min_messages": "error",
+		"default_transaction_isolation": "serializable", "lock_timeout": "1",
+	} {
+		run(t, dsn, "ALTER DATABASE "+name+" SET "+setting+" = '"+value+"'")
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("statement_timeout", "10000") // of reads and migrations, which are the caller's to bound
+	u.RawQuery = q.Encode()
+	s := open(t, u.String())
+	appendAll(t, s, leader.Chain(0, journal.Hash{}, 3, journal.MaxEvents))
+	r, err := s.Check(t.Context())
+	if err != nil || !r.Fit() || r.Failover {
+		t.Fatalf("%+v, error %v, %v", r, err, r.Err())
+	}
+}
+
+// TestUnfit: a server that may forget is found out.
+func TestUnfit(t *testing.T) {
+	p := server(t, map[string]string{"fsync": "off", "full_page_writes": "off"})
+	r, err := open(t, p.DSN()).Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Fit() || r.Engine != postgres.PostgreSQL || !strings.Contains(r.Version, "PostgreSQL") {
+		t.Errorf("%+v", r)
+	}
+	for _, name := range []string{"fsync is off", "full_page_writes is off"} {
+		if !strings.Contains(r.Err().Error(), name) {
+			t.Errorf("the report does not say that %s: %v", name, r.Err())
+		}
+	}
+}

@@ -14,10 +14,10 @@ var (
 	ErrOverloaded = errors.New("the cell's queue is full")
 )
 
-// ErrNotLeader: another node leads the cell; nothing was done.
+// ErrNotLeader says that another node leads the cell; nothing was done.
 var ErrNotLeader = errors.New("this node does not lead the cell")
 
-// ErrDeposed: the node led, and leads no more.
+// ErrDeposed says that the node led, and leads no more.
 var ErrDeposed = errors.New("another node leads the cell")
 
 // NotLeaderError says who leads. It is ErrNotLeader.

@@ -305,7 +305,7 @@ func (m *Member) hold(c *Cell, holder [16]byte) (drained chan error) {
 			heard = now
 		case err == nil:
 			c.fail(fmt.Errorf("%w: %s has the lease", ErrDeposed, l.Address))
-		case now-heard > 2*uint64(m.opts.TTL):
+		case now-heard > 2*uint64(m.opts.TTL): //nolint:gosec // positive
 			c.fail(fmt.Errorf("%w: the lease could not be renewed for %v: %w", ErrDeposed, time.Duration(now-heard).Round(time.Millisecond), err)) //nolint:gosec // short
 		default:
 			m.opts.Logger.Warn("the lease is not renewed; it is tried again", "cell", m.opts.ID, "error", err)

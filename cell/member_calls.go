@@ -85,6 +85,11 @@ func (m *Member) AccountsByNumber(ctx context.Context, numbers []uint32) ([]jour
 	return led(m, func(c *Cell) ([]journal.Account, error) { return c.AccountsByNumber(ctx, numbers) })
 }
 
+// Fresh is [Cell.Fresh].
+func (m *Member) Fresh(ctx context.Context) (uint64, error) {
+	return led(m, func(c *Cell) (uint64, error) { return c.Fresh(ctx) })
+}
+
 // Sync is [Cell.Sync].
 func (m *Member) Sync(ctx context.Context) (uint64, error) {
 	return led(m, func(c *Cell) (uint64, error) { return c.Sync(ctx) })

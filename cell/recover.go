@@ -94,6 +94,9 @@ func (c *Cell) confirmTail() error {
 				return fmt.Errorf("index block %d: %w", t.block.Header.Seq, err)
 			}
 		}
+		if c.opts.Shared && c.opts.OnBlock != nil {
+			c.opts.OnBlock(t.block, int(t.block.Header.Events))
+		}
 	}
 	c.tail = c.tail[:0]
 	return nil

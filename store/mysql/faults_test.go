@@ -44,15 +44,37 @@ func until(t *testing.T, dsn, query string, args ...any) {
 	db := connect(t, dsn)
 	defer db.Close()
 	for range 20_000 {
-		var yes int
+		var yes sql.NullInt64
 		if err := db.QueryRowContext(t.Context(), query, args...).Scan(&yes); err != nil {
 			t.Fatalf("%s: %v", query, err)
 		}
-		if yes == 1 {
+		if yes.Int64 == 1 {
 			return
 		}
 	}
 	t.Fatalf("never: %s", query)
+}
+
+// breakAll ends the sessions of all others in the database.
+func breakAll(t *testing.T, dsn string) {
+	t.Helper()
+	db := connect(t, dsn)
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = db.ExecContext(t.Context(), fmt.Sprintf("KILL %d", id)) // it may have ended by itself
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestPlantedFence removes the predecessor check: the cases of the suite that a unique key alone can't keep go red.
@@ -125,8 +147,8 @@ func through(t *testing.T, db *engines.MariaDB) (*engines.Proxy, string) {
 func TestRowLock(t *testing.T) {
 	for _, end := range []string{"COMMIT", "ROLLBACK"} {
 		t.Run(end, func(t *testing.T) {
-			dsn := fresh(t)
-			s, second := open(t, dsn), open(t, fresh(t))
+			dsn := enginestest.MariaDB(t).DSN()
+			s, second := open(t, dsn), open(t, enginestest.MariaDB(t).DSN())
 			blocks := leader.Chain(0, journal.Hash{}, 3, 1)
 			appendAll(t, s, blocks[:1])
 			appendAll(t, second, blocks[:2])
@@ -165,7 +187,7 @@ func insertCopy(t *testing.T, tx *sql.Tx, b *journal.Block) {
 
 // TestAppendThatNobodyWaitsFor: its context ends while it waits for a lock. The same bytes again settle it.
 func TestAppendThatNobodyWaitsFor(t *testing.T) {
-	dsn := fresh(t)
+	dsn := enginestest.MariaDB(t).DSN()
 	s := open(t, dsn)
 	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
 	appendAll(t, s, blocks[:1])
@@ -270,7 +292,7 @@ func TestSecondServer(t *testing.T) {
 
 // TestRefused: what the engine says of the statement itself, by a trigger that says it.
 func TestRefused(t *testing.T) {
-	dsn := fresh(t)
+	dsn := enginestest.MariaDB(t).DSN()
 	s := open(t, dsn)
 	b := leader.Block(1, journal.Hash{}, 1)
 	for number, want := range map[int]error{

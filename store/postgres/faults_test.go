@@ -47,15 +47,21 @@ func until(t *testing.T, dsn, query string, args ...any) {
 	}
 	defer c.Close(context.Background())
 	for range 20_000 {
-		var yes bool
+		var yes *bool
 		if err := c.QueryRow(t.Context(), query, args...).Scan(&yes); err != nil {
 			t.Fatalf("%s: %v", query, err)
 		}
-		if yes {
+		if yes != nil && *yes {
 			return
 		}
 	}
 	t.Fatalf("never: %s", query)
+}
+
+// breakAll ends the sessions of all others in the database.
+func breakAll(t *testing.T, dsn string) {
+	t.Helper()
+	run(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 }
 
 // TestPlantedFence removes the predecessor check: the cases of the suite that a unique key alone can't keep go red.
@@ -130,7 +136,7 @@ func through(t *testing.T, db *engines.Postgres, application string) (*engines.P
 // TestAppendIsNeverCancelled: an append whose context ends is left to the server. It waits for a table lock; once that
 // is gone it is there, though nobody waits for it any more. The same bytes again are no second block.
 func TestAppendIsNeverCancelled(t *testing.T) {
-	dsn := fresh(t)
+	dsn := enginestest.Postgres(t).DSN()
 	s := open(t, dsn)
 	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
 	appendAll(t, s, blocks[:1])
@@ -160,7 +166,7 @@ func TestAppendIsNeverCancelled(t *testing.T) {
 
 // TestLockTimeout: the own bytes' commit is still under way elsewhere; the append gives up, and comes through later.
 func TestLockTimeout(t *testing.T) {
-	dsn := fresh(t)
+	dsn := enginestest.Postgres(t).DSN()
 	s := open(t, dsn)
 	b := leader.Block(1, journal.Hash{}, 1)
 	c, err := pgx.Connect(t.Context(), dsn)
@@ -270,7 +276,7 @@ func TestReadOnlyServer(t *testing.T) {
 
 // TestRefused: what the engine says of the statement itself, by a trigger that says it.
 func TestRefused(t *testing.T) {
-	dsn := fresh(t)
+	dsn := enginestest.Postgres(t).DSN()
 	s := open(t, dsn)
 	b := leader.Block(1, journal.Hash{}, 1)
 	for code, want := range map[string]error{

@@ -304,7 +304,7 @@ func TestRefused(t *testing.T) {
 		run(t, dsn, fmt.Sprintf("CREATE TRIGGER refuse BEFORE INSERT ON sterling_block FOR EACH ROW SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = %d, MESSAGE_TEXT = 'planted'", number))
 		err := s.Append(t.Context(), b)
 		for _, e := range []error{cell.ErrFull, cell.ErrOutcomeUnknown, cell.ErrConflict} {
-			if err == nil || errors.Is(err, e) != (e == want) {
+			if err == nil || errors.Is(err, e) != errors.Is(want, e) {
 				t.Errorf("%d: got error %v, want %v", number, err, want)
 			}
 		}

@@ -38,14 +38,21 @@ func server(t *testing.T, settings map[string]string) *engines.Postgres {
 
 func brief(o *postgres.Options) { o.Timeout = 300 * time.Millisecond }
 
-// until asks until the answer is yes; the test's time-out bounds it.
-func until(t *testing.T, dsn, query string, args ...any) {
+// connect returns a connection that is closed when the test ends.
+func connect(t *testing.T, dsn string) *pgx.Conn {
 	t.Helper()
 	c, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(context.Background())
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+// until asks until the answer is yes; the test's time-out bounds it.
+func until(t *testing.T, dsn, query string, args ...any) {
+	t.Helper()
+	c := connect(t, dsn)
 	for range 20_000 {
 		var yes *bool
 		if err := c.QueryRow(t.Context(), query, args...).Scan(&yes); err != nil {
@@ -140,11 +147,7 @@ func TestAppendIsNeverCancelled(t *testing.T) {
 	s := open(t, dsn)
 	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
 	appendAll(t, s, blocks[:1])
-	c, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
+	c := connect(t, dsn)
 	for _, statement := range []string{"BEGIN", "LOCK TABLE sterling_block IN SHARE ROW EXCLUSIVE MODE"} {
 		if _, err := c.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -169,17 +172,13 @@ func TestLockTimeout(t *testing.T) {
 	dsn := enginestest.Postgres(t).DSN()
 	s := open(t, dsn)
 	b := leader.Block(1, journal.Hash{}, 1)
-	c, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
+	c := connect(t, dsn)
 	for _, statement := range []string{"BEGIN", "LOCK TABLE sterling_block IN SHARE ROW EXCLUSIVE MODE"} {
 		if _, err := c.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	err = s.Append(t.Context(), b)
+	err := s.Append(t.Context(), b)
 	wantError(t, err, cell.ErrOutcomeUnknown)
 	if !strings.Contains(err.Error(), "55P03") {
 		t.Errorf("the server did not give up by itself: %v", err)
@@ -290,7 +289,7 @@ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '%s'; END $$`, code))
 		run(t, dsn, "CREATE TRIGGER refuse BEFORE INSERT ON sterling_block EXECUTE FUNCTION refuse()")
 		err := s.Append(t.Context(), b)
 		for _, e := range []error{cell.ErrFull, cell.ErrOutcomeUnknown, cell.ErrConflict} {
-			if err == nil || errors.Is(err, e) != (e == want) {
+			if err == nil || errors.Is(err, e) != errors.Is(want, e) {
 				t.Errorf("%s: got error %v, want %v", code, err, want)
 			}
 		}

@@ -256,15 +256,18 @@ func (t *PostgresTrio) Start(ctx context.Context, i int) error {
 }
 
 // Cut separates node i from clients, from the Supervisor and from the other nodes: nothing passes in either direction.
-func (t *PostgresTrio) Cut(i int) {
+// It never fails; the error is there for code that cuts any trio.
+func (t *PostgresTrio) Cut(i int) error {
 	t.log.Info("cut off", "node", nodeName(i))
 	t.each(i, (*Proxy).Cut)
+	return nil
 }
 
-// Heal ends Cut. A node that was replaced as the primary meanwhile is attached again by the Supervisor.
-func (t *PostgresTrio) Heal(i int) {
+// Heal ends Cut. A node that was replaced as the primary meanwhile is attached again by the Supervisor. It never fails.
+func (t *PostgresTrio) Heal(i int) error {
 	t.log.Info("heal", "node", nodeName(i))
 	t.each(i, (*Proxy).Heal)
+	return nil
 }
 
 // CutBetween separates nodes i and j from each other only: clients and the Supervisor reach both. Heal of either ends it.

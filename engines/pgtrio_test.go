@@ -75,6 +75,13 @@ func (w *writer) checkPostgres(t *testing.T, trio *engines.PostgresTrio) {
 	w.check(t, there)
 }
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func settled(t *testing.T, trio *engines.PostgresTrio) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -113,17 +120,13 @@ func TestPostgresTrioPrimaryKilled(t *testing.T) {
 		}
 		trio.CutBetween(old, behind)
 		w.more(t, 200, failOverWithin)
-		if err := trio.Kill(old); err != nil {
-			t.Fatal(err)
-		}
+		must(t, trio.Kill(old))
 		lead(t, trio, w, old, "killed the primary")
 		if trio.Primary() != ahead {
 			t.Fatalf("node %d was promoted, though node %d had more", trio.Primary(), ahead)
 		}
-		trio.Heal(behind)
-		if err := trio.Start(t.Context(), old); err != nil {
-			t.Fatal(err)
-		}
+		must(t, trio.Heal(behind))
+		must(t, trio.Start(t.Context(), old))
 		settled(t, trio)
 	}
 	w.checkPostgres(t, trio)
@@ -135,19 +138,15 @@ func TestPostgresTrioPrimaryCutOffAndStopped(t *testing.T) {
 	w.more(t, 200, failOverWithin)
 
 	old := trio.Primary()
-	trio.Cut(old)
+	must(t, trio.Cut(old))
 	lead(t, trio, w, old, "cut the primary off")
-	trio.Heal(old)
+	must(t, trio.Heal(old))
 	settled(t, trio)
 
 	old = trio.Primary()
-	if err := trio.Stop(old); err != nil {
-		t.Fatal(err)
-	}
+	must(t, trio.Stop(old))
 	lead(t, trio, w, old, "stopped the primary")
-	if err := trio.Continue(old); err != nil {
-		t.Fatal(err)
-	}
+	must(t, trio.Continue(old))
 	settled(t, trio)
 	w.more(t, 200, failOverWithin)
 	w.checkPostgres(t, trio)
@@ -159,22 +158,18 @@ func TestPostgresTrioWaitsForBothStandbys(t *testing.T) {
 	w.more(t, 200, failOverWithin)
 	primary := trio.Primary()
 	standby := (primary + 1) % 3
-	if err := trio.Kill(standby); err != nil {
-		t.Fatal(err)
-	}
+	must(t, trio.Kill(standby))
 	w.more(t, 200, failOverWithin) // one standby is enough to go on
-	trio.Cut(primary)
+	must(t, trio.Cut(primary))
 	quiet, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 	defer cancel()
 	_ = trio.Settled(quiet)
 	if trio.Promotions() != 0 {
 		t.Fatal("a standby was promoted, though the other could have had more")
 	}
-	if err := trio.Start(t.Context(), standby); err != nil {
-		t.Fatal(err)
-	}
+	must(t, trio.Start(t.Context(), standby))
 	lead(t, trio, w, primary, "the second standby is back")
-	trio.Heal(primary)
+	must(t, trio.Heal(primary))
 	settled(t, trio)
 	w.checkPostgres(t, trio)
 }

@@ -245,7 +245,7 @@ func detach(ctx context.Context, n *postgresNode) (standing, error) {
 		if last == -1 || last != before {
 			return errors.New("it still moves")
 		}
-		at.position = uint64(max(replayed, 0)) //nolint:gosec // not negative
+		at.position = uint64(max(replayed, 0))
 		return nil
 	})
 	return at, wrap(err, "detach "+nodeName(n.index))

@@ -39,7 +39,7 @@ func server(t *testing.T, settings map[string]string) *engines.Postgres {
 func brief(o *postgres.Options) { o.Timeout = 300 * time.Millisecond }
 
 // connect returns a connection that is closed when the test ends.
-func connect(t *testing.T, dsn string) *pgx.Conn {
+func connect(t testing.TB, dsn string) *pgx.Conn {
 	t.Helper()
 	c, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
@@ -134,10 +134,7 @@ func through(t *testing.T, db *engines.Postgres, application string) (*engines.P
 	}
 	t.Cleanup(func() { _ = proxy.Close() })
 	u.Host = proxy.Addr()
-	q := u.Query()
-	q.Set("application_name", application)
-	u.RawQuery = q.Encode()
-	return proxy, u.String()
+	return proxy, with(u.String(), "application_name", application)
 }
 
 // TestAppendIsNeverCancelled: an append whose context ends is left to the server. It waits for a table lock; once that
@@ -308,14 +305,7 @@ func TestSession(t *testing.T) {
 	} {
 		run(t, dsn, "ALTER DATABASE "+name+" SET "+setting+" = '"+value+"'")
 	}
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	q.Set("statement_timeout", "10000") // of reads and migrations, which are the caller's to bound
-	u.RawQuery = q.Encode()
-	s := open(t, u.String())
+	s := open(t, with(dsn, "statement_timeout", "10000")) // of reads and migrations, which are the caller's to bound
 	appendAll(t, s, leader.Chain(0, journal.Hash{}, 3, journal.MaxEvents))
 	r, err := s.Check(t.Context())
 	if err != nil || !r.Fit() || r.Failover {

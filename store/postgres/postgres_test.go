@@ -43,14 +43,16 @@ func freshSchema(t testing.TB, dsn string) string {
 	name := fmt.Sprintf("sterling_test_%d_%d", os.Getpid(), schemas.Add(1))
 	run(t, dsn, "CREATE SCHEMA "+name)
 	t.Cleanup(func() { run(t, dsn, "DROP SCHEMA "+name+" CASCADE") })
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
+	return with(dsn, "search_path", name)
+}
+
+// with adds a parameter to a DSN, which may name several hosts.
+func with(dsn, name, value string) string {
+	separator := "?"
+	if strings.Contains(dsn, "?") {
+		separator = "&"
 	}
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return dsn + separator + name + "=" + url.QueryEscape(value)
 }
 
 // run executes one statement on a connection of its own.
@@ -61,7 +63,7 @@ func run(t testing.TB, dsn, statement string, args ...any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(ctx)
+	defer func() { _ = c.Close(ctx) }()
 	if _, err := c.Exec(ctx, statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
@@ -70,11 +72,7 @@ func run(t testing.TB, dsn, statement string, args ...any) {
 // ask returns the one value that a query gives.
 func ask[V any](t testing.TB, dsn, query string, args ...any) (v V) {
 	t.Helper()
-	c, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
+	c := connect(t, dsn)
 	if err := c.QueryRow(t.Context(), query, args...).Scan(&v); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}

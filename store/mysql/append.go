@@ -202,6 +202,7 @@ const (
 	diskFull      = 1021
 	tableFull     = 1114
 	fromEngine    = 1030 // with the operating system's number in its text
+	anyError      = 1105
 	packetTooLong = 1153
 	rowTooLong    = 1118 // also: too large for the redo log
 )
@@ -225,6 +226,10 @@ func judge(err error) error {
 	case fromEngine:
 		if strings.Contains(err.Error(), "error 28 ") {
 			return fmt.Errorf("%w: %w", cell.ErrFull, err)
+		}
+	case anyError: // MariaDB's number for this one, among others
+		if strings.Contains(err.Error(), "max_allowed_packet") {
+			return err
 		}
 	case packetTooLong, rowTooLong,
 		1044, 1142, 1143, // access denied

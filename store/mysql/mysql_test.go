@@ -246,6 +246,25 @@ func TestRace(t *testing.T) {
 	}
 }
 
+// TestRaceWithBrokenConnections is a race in which the server breaks all connections now and then: some outcomes are
+// unknown.
+func TestRaceWithBrokenConnections(t *testing.T) {
+	dsn := enginestest.MariaDB(t).DSN() // it ends all sessions of the database
+	logs := make([]cell.Log, 6)
+	for i := range logs {
+		logs[i] = open(t, dsn)
+	}
+	result := make(chan error)
+	go func() { result <- storetest.Race(t.Context(), logs, 60, 2) }()
+	for seq := 10; seq <= 90; seq += 40 {
+		until(t, dsn, fmt.Sprintf("SELECT MAX(seq) >= %d FROM sterling_block", seq))
+		breakAll(t, dsn)
+	}
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestSchemaOfANewerProgram: what a newer program made is not touched.
 func TestSchemaOfANewerProgram(t *testing.T) {
 	dsn := fresh(t)

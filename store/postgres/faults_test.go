@@ -38,24 +38,37 @@ func server(t *testing.T, settings map[string]string) *engines.Postgres {
 
 func brief(o *postgres.Options) { o.Timeout = 300 * time.Millisecond }
 
-// until asks until the answer is yes; the test's time-out bounds it.
-func until(t *testing.T, dsn, query string, args ...any) {
+// connect returns a connection that is closed when the test ends.
+func connect(t testing.TB, dsn string) *pgx.Conn {
 	t.Helper()
 	c, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(context.Background())
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+// until asks until the answer is yes; the test's time-out bounds it.
+func until(t *testing.T, dsn, query string, args ...any) {
+	t.Helper()
+	c := connect(t, dsn)
 	for range 20_000 {
-		var yes bool
+		var yes *bool
 		if err := c.QueryRow(t.Context(), query, args...).Scan(&yes); err != nil {
 			t.Fatalf("%s: %v", query, err)
 		}
-		if yes {
+		if yes != nil && *yes {
 			return
 		}
 	}
 	t.Fatalf("never: %s", query)
+}
+
+// breakAll ends the sessions of all others in the database.
+func breakAll(t *testing.T, dsn string) {
+	t.Helper()
+	run(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 }
 
 // TestPlantedFence removes the predecessor check: the cases of the suite that a unique key alone can't keep go red.
@@ -121,24 +134,17 @@ func through(t *testing.T, db *engines.Postgres, application string) (*engines.P
 	}
 	t.Cleanup(func() { _ = proxy.Close() })
 	u.Host = proxy.Addr()
-	q := u.Query()
-	q.Set("application_name", application)
-	u.RawQuery = q.Encode()
-	return proxy, u.String()
+	return proxy, with(u.String(), "application_name", application)
 }
 
 // TestAppendIsNeverCancelled: an append whose context ends is left to the server. It waits for a table lock; once that
 // is gone it is there, though nobody waits for it any more. The same bytes again are no second block.
 func TestAppendIsNeverCancelled(t *testing.T) {
-	dsn := fresh(t)
+	dsn := enginestest.Postgres(t).DSN()
 	s := open(t, dsn)
 	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
 	appendAll(t, s, blocks[:1])
-	c, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
+	c := connect(t, dsn)
 	for _, statement := range []string{"BEGIN", "LOCK TABLE sterling_block IN SHARE ROW EXCLUSIVE MODE"} {
 		if _, err := c.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -160,20 +166,16 @@ func TestAppendIsNeverCancelled(t *testing.T) {
 
 // TestLockTimeout: the own bytes' commit is still under way elsewhere; the append gives up, and comes through later.
 func TestLockTimeout(t *testing.T) {
-	dsn := fresh(t)
+	dsn := enginestest.Postgres(t).DSN()
 	s := open(t, dsn)
 	b := leader.Block(1, journal.Hash{}, 1)
-	c, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
+	c := connect(t, dsn)
 	for _, statement := range []string{"BEGIN", "LOCK TABLE sterling_block IN SHARE ROW EXCLUSIVE MODE"} {
 		if _, err := c.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	err = s.Append(t.Context(), b)
+	err := s.Append(t.Context(), b)
 	wantError(t, err, cell.ErrOutcomeUnknown)
 	if !strings.Contains(err.Error(), "55P03") {
 		t.Errorf("the server did not give up by itself: %v", err)
@@ -270,7 +272,7 @@ func TestReadOnlyServer(t *testing.T) {
 
 // TestRefused: what the engine says of the statement itself, by a trigger that says it.
 func TestRefused(t *testing.T) {
-	dsn := fresh(t)
+	dsn := enginestest.Postgres(t).DSN()
 	s := open(t, dsn)
 	b := leader.Block(1, journal.Hash{}, 1)
 	for code, want := range map[string]error{
@@ -284,7 +286,7 @@ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '%s'; END $$`, code))
 		run(t, dsn, "CREATE TRIGGER refuse BEFORE INSERT ON sterling_block EXECUTE FUNCTION refuse()")
 		err := s.Append(t.Context(), b)
 		for _, e := range []error{cell.ErrFull, cell.ErrOutcomeUnknown, cell.ErrConflict} {
-			if err == nil || errors.Is(err, e) != (e == want) {
+			if err == nil || errors.Is(err, e) != errors.Is(want, e) {
 				t.Errorf("%s: got error %v, want %v", code, err, want)
 			}
 		}
@@ -303,14 +305,7 @@ func TestSession(t *testing.T) {
 	} {
 		run(t, dsn, "ALTER DATABASE "+name+" SET "+setting+" = '"+value+"'")
 	}
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	q.Set("statement_timeout", "10000") // of reads and migrations, which are the caller's to bound
-	u.RawQuery = q.Encode()
-	s := open(t, u.String())
+	s := open(t, with(dsn, "statement_timeout", "10000")) // of reads and migrations, which are the caller's to bound
 	appendAll(t, s, leader.Chain(0, journal.Hash{}, 3, journal.MaxEvents))
 	r, err := s.Check(t.Context())
 	if err != nil || !r.Fit() || r.Failover {

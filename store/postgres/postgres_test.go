@@ -43,14 +43,16 @@ func freshSchema(t testing.TB, dsn string) string {
 	name := fmt.Sprintf("sterling_test_%d_%d", os.Getpid(), schemas.Add(1))
 	run(t, dsn, "CREATE SCHEMA "+name)
 	t.Cleanup(func() { run(t, dsn, "DROP SCHEMA "+name+" CASCADE") })
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
+	return with(dsn, "search_path", name)
+}
+
+// with adds a parameter to a DSN, which may name several hosts.
+func with(dsn, name, value string) string {
+	separator := "?"
+	if strings.Contains(dsn, "?") {
+		separator = "&"
 	}
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return dsn + separator + name + "=" + url.QueryEscape(value)
 }
 
 // run executes one statement on a connection of its own.
@@ -61,7 +63,7 @@ func run(t testing.TB, dsn, statement string, args ...any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(ctx)
+	defer func() { _ = c.Close(ctx) }()
 	if _, err := c.Exec(ctx, statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
@@ -70,11 +72,7 @@ func run(t testing.TB, dsn, statement string, args ...any) {
 // ask returns the one value that a query gives.
 func ask[V any](t testing.TB, dsn, query string, args ...any) (v V) {
 	t.Helper()
-	c, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
+	c := connect(t, dsn)
 	if err := c.QueryRow(t.Context(), query, args...).Scan(&v); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
@@ -245,6 +243,25 @@ func TestRace(t *testing.T) {
 		logs[i] = open(t, dsn)
 	}
 	if err := storetest.Race(t.Context(), logs, 25, 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRaceWithBrokenConnections is a race in which the server breaks all connections now and then: some outcomes are
+// unknown.
+func TestRaceWithBrokenConnections(t *testing.T) {
+	dsn := enginestest.Postgres(t).DSN() // it ends all sessions of the database
+	logs := make([]cell.Log, 6)
+	for i := range logs {
+		logs[i] = open(t, dsn)
+	}
+	result := make(chan error)
+	go func() { result <- storetest.Race(t.Context(), logs, 60, 2) }()
+	for seq := 10; seq <= 90; seq += 40 {
+		until(t, dsn, fmt.Sprintf("SELECT MAX(seq) >= %d FROM sterling_block", seq))
+		breakAll(t, dsn)
+	}
+	if err := <-result; err != nil {
 		t.Fatal(err)
 	}
 }

@@ -70,7 +70,7 @@ func Contention(t *testing.T, stores []cell.Leases, rounds int) {
 	holding := make(chan struct{}, 1) // full while somebody holds the lease
 	failures := make(chan error, len(stores))
 	for i, s := range stores {
-		go func() { failures <- contend(t, s, [16]byte{byte(i + 1)}, rounds, holding) }()
+		go func() { failures <- contend(t, s, [16]byte{byte(i + 1)}, rounds, holding) }() //nolint:gosec // a few stores
 	}
 	for range stores {
 		if err := <-failures; err != nil {

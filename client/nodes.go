@@ -1,0 +1,136 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+)
+
+// nodes are the servers of one ledger. Calls go to the one that is believed to lead; where it says that another does,
+// nothing was done, and the call goes there.
+type nodes struct {
+	list []*server
+	at   atomic.Uint32 // index of the one that is believed to lead
+}
+
+// server is one node, over one or more connections.
+type server struct {
+	address string
+	conns   []*grpc.ClientConn
+	next    atomic.Uint32
+}
+
+// attemptOfMany bounds one attempt of a write where there are other nodes to try.
+const attemptOfMany = 3 * time.Second
+
+// splitAddresses takes a list of host:port apart.
+func splitAddresses(list string) []string {
+	var out []string
+	for part := range strings.SplitSeq(list, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// dial opens the connections to every node; they connect when they are first used.
+func (n *nodes) dial(addresses []string, connections int, options []grpc.DialOption) error {
+	if len(addresses) > 1 {
+		options = append(options, grpc.WithChainUnaryInterceptor(n.unary), grpc.WithChainStreamInterceptor(n.stream))
+	}
+	for _, address := range addresses {
+		s := &server{address: address}
+		n.list = append(n.list, s)
+		for range connections {
+			conn, err := grpc.NewClient(address, options...)
+			if err != nil {
+				return fmt.Errorf("dial %s: %w", address, err)
+			}
+			s.conns = append(s.conns, conn)
+		}
+	}
+	return nil
+}
+
+func (n *nodes) close() (err error) {
+	for _, s := range n.list {
+		for _, conn := range s.conns {
+			err = errors.Join(err, conn.Close())
+		}
+	}
+	return err
+}
+
+// conn returns one of the connections to the node that is believed to lead.
+func (n *nodes) conn() *grpc.ClientConn { return n.list[n.at.Load()].conn() }
+
+func (s *server) conn() *grpc.ClientConn { return s.conns[int(s.next.Add(1))%len(s.conns)] }
+
+// unary makes a call, and makes it again elsewhere where the answer is that another node leads.
+func (n *nodes) unary(ctx context.Context, method string, request, reply any, _ *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	for hops := 1; ; hops++ {
+		at := n.at.Load()
+		err := invoke(ctx, method, request, reply, n.list[at].conn(), options...)
+		if err == nil {
+			return nil
+		}
+		if elsewhere := n.heard(at, err); !elsewhere || hops > len(n.list) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// stream has the next stream go elsewhere where this one's end says so.
+func (n *nodes) stream(ctx context.Context, d *grpc.StreamDesc, _ *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	at := n.at.Load()
+	s, err := open(ctx, d, n.list[at].conn(), method, options...)
+	if err != nil {
+		n.heard(at, err)
+		return nil, err
+	}
+	return &heardStream{s, n, at}, nil
+}
+
+type heardStream struct {
+	grpc.ClientStream
+	nodes *nodes
+	at    uint32
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *heardStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil {
+		s.nodes.heard(s.at, err)
+	}
+	return err
+}
+
+// heard learns from the error of node at. It reports whether nothing was done because that node does not lead.
+func (n *nodes) heard(at uint32, err error) (elsewhere bool) {
+	next := (at + 1) % uint32(len(n.list)) //nolint:gosec // few
+	if d := detail[*ledgerv1.ErrorDetail](err); d.GetReason() == ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER {
+		for i, s := range n.list {
+			if s.address == d.GetLeader() {
+				next = uint32(i) //nolint:gosec // few
+			}
+		}
+		n.at.CompareAndSwap(at, next)
+		return true
+	}
+	switch status.Code(err) { //nolint:exhaustive // the others are answers
+	case codes.Unavailable, codes.DeadlineExceeded:
+		n.at.CompareAndSwap(at, next)
+	}
+	return false
+}

@@ -27,10 +27,15 @@ type server struct {
 	address string
 	conns   []*grpc.ClientConn
 	next    atomic.Uint32
+	silent  atomic.Int64 // until then (ns since 1970) it is believed not to answer
 }
 
-// attemptOfMany bounds one attempt of a write where there are other nodes to try.
-const attemptOfMany = 3 * time.Second
+const (
+	// attemptOfMany bounds one attempt of a write where there are other nodes to try.
+	attemptOfMany = 2 * time.Second
+	// silence is how long a node that did not answer is passed by, even if others still believe that it leads.
+	silence = time.Second
+)
 
 // splitAddresses takes a list of host:port apart.
 func splitAddresses(list string) []string {
@@ -118,10 +123,10 @@ func (s *heardStream) RecvMsg(m any) error {
 
 // heard learns from the error of node at. It reports whether nothing was done because that node does not lead.
 func (n *nodes) heard(at uint32, err error) (elsewhere bool) {
-	next := (at + 1) % uint32(len(n.list)) //nolint:gosec // few
+	next := n.after(at)
 	if d := detail[*ledgerv1.ErrorDetail](err); d.GetReason() == ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER {
 		for i, s := range n.list {
-			if s.address == d.GetLeader() {
+			if s.address == d.GetLeader() && s.answers() {
 				next = uint32(i) //nolint:gosec // few
 			}
 		}
@@ -130,7 +135,21 @@ func (n *nodes) heard(at uint32, err error) (elsewhere bool) {
 	}
 	switch status.Code(err) { //nolint:exhaustive // the others are answers
 	case codes.Unavailable, codes.DeadlineExceeded:
+		n.list[at].silent.Store(time.Now().Add(silence).UnixNano())
 		n.at.CompareAndSwap(at, next)
 	}
 	return false
 }
+
+// after is the next node that answers, or else the next one.
+func (n *nodes) after(at uint32) uint32 {
+	count := uint32(len(n.list)) //nolint:gosec // few
+	for i := uint32(1); i < count; i++ {
+		if next := (at + i) % count; n.list[next].answers() {
+			return next
+		}
+	}
+	return (at + 1) % count
+}
+
+func (s *server) answers() bool { return time.Now().UnixNano() >= s.silent.Load() }

@@ -48,14 +48,8 @@ func TestStateWithoutAJournal(t *testing.T) {
 
 func TestStateRefusesAJournal(t *testing.T) {
 	fs := vfs.NewMem()
-	l, err := local.Open("data", options(fs))
-	if err != nil {
-		t.Fatal(err)
-	}
-	appendAll(t, l, chain(3))
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	l, _ := aged(t, fs)
+	closeStore(t, l)
 	if _, err := local.OpenState("data", local.Options{FS: fs, Cell: 7}); !errors.Is(err, local.ErrHasJournal) {
 		t.Errorf("%v, want ErrHasJournal", err)
 	}

@@ -136,6 +136,7 @@ func galeraSettings(i int, provider string, ports []int, portsPerNode int, o Opt
 		"wsrep_provider_options":    strings.Join(options, ";"),
 		"wsrep_sync_wait":           "7", // reads, changes and inserts wait for what was acknowledged anywhere
 		"innodb_autoinc_lock_mode":  "2", // Galera wants it
+		"wsrep_slave_threads":       "4", // a node that was away catches up while the others go on
 	}
 	maps.Copy(all, o.Settings)
 	return all
@@ -340,6 +341,9 @@ func (t *GaleraTrio) preparePeers(ctx context.Context, n *galeraNode, mine posit
 			theirs, err := other.recover(ctx)
 			if err != nil {
 				return false, err
+			}
+			if theirs.history != mine.history {
+				return false, fmt.Errorf("it is at %v, %s at %v: these are two clusters", mine, nodeName(other.index), theirs)
 			}
 			if theirs.seqno > mine.seqno {
 				ahead = nodeName(other.index)

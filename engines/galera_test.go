@@ -88,7 +88,7 @@ func galeraSettled(t *testing.T, trio *engines.GaleraTrio) {
 	t.Logf("full strength again after %v", time.Since(began))
 }
 
-func TestGaleraTrioNodeKilledAndCutOff(t *testing.T) {
+func TestGaleraTrio(t *testing.T) {
 	trio := galeraTrio(t, engines.Options{SuspectTimeout: 2 * time.Second})
 	w := galeraWriter(t, trio)
 	w.more(t, 200, failOverWithin)
@@ -105,24 +105,7 @@ func TestGaleraTrioNodeKilledAndCutOff(t *testing.T) {
 	must(t, trio.Heal(1))
 	galeraSettled(t, trio)
 	w.more(t, 200, failOverWithin)
-	w.checkGalera(t, trio)
-}
 
-// survive waits until the writes have gone on for two seconds after their longest pause.
-func (w *writer) survive(t *testing.T, what string) {
-	t.Helper()
-	began := time.Now()
-	longest := time.Duration(0)
-	for time.Since(began) < longest+5*time.Second {
-		longest = max(longest, w.more(t, 50, failOverWithin))
-	}
-	t.Logf("%s: nothing was acknowledged for %v", what, longest)
-}
-
-func TestGaleraTrioAllKilled(t *testing.T) {
-	trio := galeraTrio(t, engines.Options{})
-	w := galeraWriter(t, trio)
-	w.more(t, 200, failOverWithin)
 	// The first ends earlier than the others, so it has less.
 	must(t, trio.Kill(0))
 	w.more(t, 200, failOverWithin)
@@ -141,4 +124,15 @@ func TestGaleraTrioAllKilled(t *testing.T) {
 	must(t, trio.Start(t.Context(), 0))
 	galeraSettled(t, trio)
 	w.checkGalera(t, trio)
+}
+
+// survive waits until the writes have gone on for two seconds after their longest pause.
+func (w *writer) survive(t *testing.T, what string) {
+	t.Helper()
+	began := time.Now()
+	longest := time.Duration(0)
+	for time.Since(began) < longest+5*time.Second {
+		longest = max(longest, w.more(t, 50, failOverWithin))
+	}
+	t.Logf("%s: nothing was acknowledged for %v", what, longest)
 }

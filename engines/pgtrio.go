@@ -210,7 +210,7 @@ func (n *postgresNode) tell(ctx context.Context, statement string) error {
 }
 
 // DSN is the address of all three nodes, for pgx: it connects to the one that takes writes. A host that hangs is given
-// up after two seconds.
+// up after a second; so connecting takes up to three.
 func (t *PostgresTrio) DSN() string {
 	var hosts []string
 	for _, n := range t.nodes {
@@ -218,7 +218,7 @@ func (t *PostgresTrio) DSN() string {
 	}
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(superuser, t.nodes[0].password), Host: strings.Join(hosts, ","), Path: "/" + firstDatabase,
-		RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=2",
+		RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=1",
 	}
 	return u.String()
 }

@@ -161,7 +161,7 @@ func TestPostgresTrioWaitsForBothStandbys(t *testing.T) {
 	must(t, trio.Kill(standby))
 	w.more(t, 200, failOverWithin) // one standby is enough to go on
 	must(t, trio.Cut(primary))
-	quiet, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	quiet, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_ = trio.Settled(quiet)
 	if trio.Promotions() != 0 {

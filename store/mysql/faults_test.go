@@ -290,6 +290,22 @@ func TestSecondServer(t *testing.T) {
 	wantHead(t, s, blocks[1])
 }
 
+// TestServerThatHangs: of several servers one takes connections and never answers; the other is used within the time of
+// one append.
+func TestServerThatHangs(t *testing.T) {
+	db := enginestest.MariaDB(t)
+	hung, _ := through(t, db)
+	hung.Cut()
+	c, err := driver.ParseDSN(db.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, fmt.Sprintf("mysql://%s:%s@%s,%s/%s", c.User, c.Passwd, hung.Addr(), c.Addr, c.DBName))
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks)
+	wantHead(t, s, blocks[1])
+}
+
 // TestRefused: what the engine says of the statement itself, by a trigger that says it.
 func TestRefused(t *testing.T) {
 	dsn := enginestest.MariaDB(t).DSN()

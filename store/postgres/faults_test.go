@@ -216,21 +216,46 @@ func TestServerStops(t *testing.T) {
 	wantHead(t, s, blocks[2])
 }
 
+// TestHostThatHangs: of several hosts one takes connections and never answers; the other is used within the time of one
+// append.
+func TestHostThatHangs(t *testing.T) {
+	db := enginestest.Postgres(t)
+	hung, _ := through(t, db, "hung")
+	hung.Cut()
+	real := net.JoinHostPort("127.0.0.1", fmt.Sprint(db.Port()))
+	s := open(t, strings.Replace(db.DSN(), real, hung.Addr()+","+real, 1))
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks)
+	wantHead(t, s, blocks[1])
+}
+
 // TestWarningAtCommit: a commit waits for a standby that isn't there, an administrator cancels it, and the server says
 // COMMIT, with a warning. That is no acknowledgement.
 func TestWarningAtCommit(t *testing.T) {
 	p := server(t, nil)
 	s := open(t, p.DSN(), func(o *postgres.Options) { o.Timeout = 20 * time.Second })
-	blocks := leader.Chain(0, journal.Hash{}, 3, 1)
-	appendAll(t, s, blocks[:1])
+	type outcome struct {
+		b   *journal.Block
+		err error
+	}
+	result := make(chan outcome)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { // until the server has taken note of its new settings
+		for b := leader.Block(1, journal.Hash{}, 1); ; b = leader.Block(b.Header.Seq+1, b.Hash, 1) {
+			if err := s.Append(ctx, b); err != nil {
+				result <- outcome{b, err}
+				return
+			}
+		}
+	}()
 	run(t, p.DSN(), "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	run(t, p.DSN(), "SELECT pg_reload_conf()")
-	result := make(chan error)
-	go func() { result <- s.Append(t.Context(), blocks[1]) }()
 	waiting := "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 	until(t, p.DSN(), "SELECT count(*) = 1 "+waiting)
 	run(t, p.DSN(), "SELECT pg_cancel_backend(pid) "+waiting)
-	err := <-result
+	doubtful := <-result
+	err := doubtful.err
 	wantError(t, err, cell.ErrOutcomeUnknown)
 	if !strings.Contains(err.Error(), "WARNING") {
 		t.Errorf("the error does not tell the warning: %v", err)
@@ -242,8 +267,9 @@ func TestWarningAtCommit(t *testing.T) {
 	run(t, p.DSN(), "ALTER SYSTEM RESET synchronous_standby_names")
 	run(t, p.DSN(), "SELECT pg_reload_conf()")
 	until(t, p.DSN(), "SELECT setting = '' FROM pg_settings WHERE name = 'synchronous_standby_names'")
-	appendAll(t, s, blocks[1:])
-	wantHead(t, s, blocks[2])
+	next := leader.Block(doubtful.b.Header.Seq+1, doubtful.b.Hash, 1)
+	appendAll(t, s, []*journal.Block{doubtful.b, next})
+	wantHead(t, s, next)
 }
 
 // TestReadOnlyServer: what takes no writes is no place to append to, nor to recover from.

@@ -114,6 +114,9 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return nil, failed
 }
 
+// server is the one that the next connection begins with: after Connect, the one that it connected to.
+func (c *connector) server() string { return c.servers[int(c.first.Load())%len(c.servers)] }
+
 // avoid makes the next connection begin with another server, if there are several.
 func (c *connector) avoid() { c.first.Add(1) }
 

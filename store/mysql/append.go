@@ -76,6 +76,7 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 			return unknown(fmt.Errorf("connect: %w", err))
 		}
 		s.writer = w
+		s.log.Info("connected for appends", "server", s.toAppend.server())
 	}
 	verdict, err := s.writer.append(ctx, b)
 	if err == nil {
@@ -139,6 +140,7 @@ func (w *writer) insertBlock(ctx context.Context, b *journal.Block) (bool, error
 		seq, cellKey, seq-1, prev,
 	)
 	result, err := w.insert.(driver.StmtExecContext).ExecContext(ctx, args[:w.insert.NumInput()])
+	clear(w.args) // the block is its maker's
 	if err != nil {
 		return false, err
 	}

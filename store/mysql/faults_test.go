@@ -38,12 +38,12 @@ func server(t *testing.T, settings map[string]string) *engines.MariaDB {
 
 func brief(o *mysql.Options) { o.Timeout = 300 * time.Millisecond }
 
-// until asks until the answer is 1; the count bounds it.
+// until asks until the answer is 1; for half a minute.
 func until(t *testing.T, dsn, query string, args ...any) {
 	t.Helper()
 	db := connect(t, dsn)
 	defer db.Close()
-	for range 20_000 {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		var yes sql.NullInt64
 		if err := db.QueryRowContext(t.Context(), query, args...).Scan(&yes); err != nil {
 			t.Fatalf("%s: %v", query, err)
@@ -79,6 +79,7 @@ func breakAll(t *testing.T, dsn string) {
 
 // TestPlantedFence removes the predecessor check: the cases of the suite that a unique key alone can't keep go red.
 func TestPlantedFence(t *testing.T) {
+	t.Parallel()
 	red := map[string]bool{"another predecessor conflicts": true, "a gap is refused": true, "a deposed leader's late appends conflict": true}
 	for _, c := range celltest.LogCases() {
 		if strings.Contains(c.Name, "contenders") || strings.Contains(c.Name, "survives") {
@@ -95,6 +96,7 @@ func TestPlantedFence(t *testing.T) {
 // TestLateAppendOfADeposedLeader: a leader's block 4 is under way, held up in the network, when another leader takes
 // number 3. It arrives, and is free to be inserted by its key alone.
 func TestLateAppendOfADeposedLeader(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*mysql.Options)
 		enters bool
@@ -145,6 +147,7 @@ func through(t *testing.T, db *engines.MariaDB) (*engines.Proxy, string) {
 // TestRowLock: another connection is still inserting the own bytes. The append waits, gives up with nothing written,
 // and comes through later, whatever became of the other.
 func TestRowLock(t *testing.T) {
+	t.Parallel()
 	for _, end := range []string{"COMMIT", "ROLLBACK"} {
 		t.Run(end, func(t *testing.T) {
 			dsn := enginestest.MariaDB(t).DSN()
@@ -201,7 +204,7 @@ func TestAppendThatNobodyWaitsFor(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error)
 	go func() { result <- s.Append(ctx, blocks[1]) }()
-	until(t, dsn, "SELECT COUNT(*) > 0 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
+	until(t, dsn, "SELECT COUNT(*) > 0 FROM information_schema.processlist WHERE db = DATABASE() AND command = 'Execute' AND info LIKE 'INSERT INTO sterling_block%'")
 	cancel()
 	wantError(t, <-result, cell.ErrOutcomeUnknown)
 	if err := tx.Rollback(); err != nil {
@@ -213,6 +216,7 @@ func TestAppendThatNobodyWaitsFor(t *testing.T) {
 
 // TestServerCrashes kills the whole server under load.
 func TestServerCrashes(t *testing.T) {
+	t.Parallel()
 	m := server(t, nil)
 	s := open(t, m.DSN(), func(o *mysql.Options) { o.Timeout = 10 * time.Second })
 	storetest.Crashes(t, s, 3, func() error { return errors.Join(m.Kill(), m.Restart(t.Context())) })
@@ -221,6 +225,7 @@ func TestServerCrashes(t *testing.T) {
 // TestServerStops: a server that answers nothing makes an unknown outcome in time, and the same bytes come through when
 // it goes on.
 func TestServerStops(t *testing.T) {
+	t.Parallel()
 	m := server(t, nil)
 	s := open(t, m.DSN(), brief)
 	blocks := leader.Chain(0, journal.Hash{}, 3, 1)
@@ -244,6 +249,7 @@ func TestServerStops(t *testing.T) {
 // TestServerTurnsReadOnly under open connections, of a superuser: what takes no writes is no place to append to, nor
 // to recover from.
 func TestServerTurnsReadOnly(t *testing.T) {
+	t.Parallel()
 	m := server(t, nil)
 	s := open(t, m.DSN())
 	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
@@ -267,6 +273,7 @@ func TestServerTurnsReadOnly(t *testing.T) {
 
 // TestSecondServer: of several servers the one that takes writes is used, and found again.
 func TestSecondServer(t *testing.T) {
+	t.Parallel()
 	m := server(t, nil)
 	c, err := driver.ParseDSN(m.DSN())
 	if err != nil {
@@ -287,6 +294,23 @@ func TestSecondServer(t *testing.T) {
 	}
 	wantError(t, s.Append(t.Context(), blocks[1]), cell.ErrOutcomeUnknown)
 	appendAll(t, s, blocks[1:])
+	wantHead(t, s, blocks[1])
+}
+
+// TestServerThatHangs: of several servers one takes connections and never answers; the other is used within the time of
+// one append.
+func TestServerThatHangs(t *testing.T) {
+	t.Parallel()
+	db := enginestest.MariaDB(t)
+	hung, _ := through(t, db)
+	hung.Cut()
+	c, err := driver.ParseDSN(db.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, fmt.Sprintf("mysql://%s:%s@%s,%s/%s", c.User, c.Passwd, hung.Addr(), c.Addr, c.DBName))
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks)
 	wantHead(t, s, blocks[1])
 }
 
@@ -315,6 +339,7 @@ func TestRefused(t *testing.T) {
 
 // TestSession: whatever the server's defaults are, our sessions are fit.
 func TestSession(t *testing.T) {
+	t.Parallel()
 	m := server(t, nil)
 	run(t, m.DSN(), `SET GLOBAL sql_mode = '', GLOBAL tx_isolation = 'SERIALIZABLE', GLOBAL time_zone = '+05:30', GLOBAL autocommit = 0,
 GLOBAL character_set_server = latin1, GLOBAL collation_connection = latin1_german2_ci`)
@@ -332,6 +357,7 @@ GLOBAL character_set_server = latin1, GLOBAL collation_connection = latin1_germa
 
 // TestUnfit: a server that may forget is found out.
 func TestUnfit(t *testing.T) {
+	t.Parallel()
 	m := server(t, map[string]string{
 		"innodb_flush_log_at_trx_commit": "2", "innodb_doublewrite": "OFF", "log_bin": "ON", "sync_binlog": "0",
 		"max_allowed_packet": "3M", "innodb_log_file_size": "8M",
@@ -352,6 +378,7 @@ func TestUnfit(t *testing.T) {
 
 // TestTooLargeForTheServer: a block that the server does not take is refused for good, not again and again.
 func TestTooLargeForTheServer(t *testing.T) {
+	t.Parallel()
 	m := server(t, map[string]string{"max_allowed_packet": "1M"})
 	s := open(t, m.DSN())
 	err := s.Append(t.Context(), leader.Block(1, journal.Hash{}, journal.MaxEvents))

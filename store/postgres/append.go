@@ -48,6 +48,7 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 			return unknown(fmt.Errorf("connect: %w", err))
 		}
 		s.writer = w
+		s.log.Info("connected for appends", "server", w.wire.RemoteAddr().String())
 	}
 	var verdict error
 	err := s.writer.during(ctx, func() (err error) {

@@ -41,6 +41,15 @@ func TestTrio(t *testing.T) {
 	if err != nil || !r.Fit() || !r.Failover {
 		t.Errorf("%+v, error %v, %v", r, err, r.Err())
 	}
+	for i := range 3 { // a standby is no place to append to, nor to recover from
+		standby, err := postgres.Open(t.Context(), postgres.Options{DSN: trio.NodeDSN(i), Cell: 1})
+		if err == nil {
+			err = standby.Close()
+		}
+		if isPrimary := i == trio.Primary(); (err == nil) != isPrimary {
+			t.Errorf("node %d, the primary: %v, opened with error %v", i, isPrimary, err)
+		}
+	}
 	storetest.Crashes(t, s, 3, func() error {
 		i, promoted := trio.Primary(), trio.Promotions()
 		if err := trio.Kill(i); err != nil {

@@ -49,11 +49,11 @@ func connect(t testing.TB, dsn string) *pgx.Conn {
 	return c
 }
 
-// until asks until the answer is yes; the test's time-out bounds it.
+// until asks until the answer is yes; for half a minute.
 func until(t *testing.T, dsn, query string, args ...any) {
 	t.Helper()
 	c := connect(t, dsn)
-	for range 20_000 {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		var yes *bool
 		if err := c.QueryRow(t.Context(), query, args...).Scan(&yes); err != nil {
 			t.Fatalf("%s: %v", query, err)
@@ -73,6 +73,7 @@ func breakAll(t *testing.T, dsn string) {
 
 // TestPlantedFence removes the predecessor check: the cases of the suite that a unique key alone can't keep go red.
 func TestPlantedFence(t *testing.T) {
+	t.Parallel()
 	dsn := enginestest.Postgres(t).DSN()
 	red := map[string]bool{"another predecessor conflicts": true, "a gap is refused": true, "a deposed leader's late appends conflict": true}
 	for _, c := range celltest.LogCases() {
@@ -90,6 +91,7 @@ func TestPlantedFence(t *testing.T) {
 // TestLateAppendOfADeposedLeader: a leader's block 4 is under way, held up in the network, when another leader takes
 // number 3. It arrives, and is free to be inserted by its key alone.
 func TestLateAppendOfADeposedLeader(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*postgres.Options)
 		enters bool
@@ -166,6 +168,7 @@ func TestAppendIsNeverCancelled(t *testing.T) {
 
 // TestLockTimeout: the own bytes' commit is still under way elsewhere; the append gives up, and comes through later.
 func TestLockTimeout(t *testing.T) {
+	t.Parallel()
 	dsn := enginestest.Postgres(t).DSN()
 	s := open(t, dsn)
 	b := leader.Block(1, journal.Hash{}, 1)
@@ -188,6 +191,7 @@ func TestLockTimeout(t *testing.T) {
 
 // TestServerCrashes kills the whole server under load.
 func TestServerCrashes(t *testing.T) {
+	t.Parallel()
 	p := server(t, nil)
 	s := open(t, p.DSN(), func(o *postgres.Options) { o.Timeout = 10 * time.Second })
 	storetest.Crashes(t, s, 3, func() error { return errors.Join(p.Kill(), p.Restart(t.Context())) })
@@ -196,6 +200,7 @@ func TestServerCrashes(t *testing.T) {
 // TestServerStops: a server that answers nothing makes an unknown outcome in time, and the same bytes come through when
 // it goes on.
 func TestServerStops(t *testing.T) {
+	t.Parallel()
 	p := server(t, nil)
 	s := open(t, p.DSN(), brief)
 	blocks := leader.Chain(0, journal.Hash{}, 3, 1)
@@ -216,21 +221,48 @@ func TestServerStops(t *testing.T) {
 	wantHead(t, s, blocks[2])
 }
 
+// TestHostThatHangs: of several hosts one takes connections and never answers; the other is used within the time of one
+// append.
+func TestHostThatHangs(t *testing.T) {
+	t.Parallel()
+	db := enginestest.Postgres(t)
+	hung, _ := through(t, db, "hung")
+	hung.Cut()
+	real := net.JoinHostPort("127.0.0.1", fmt.Sprint(db.Port()))
+	s := open(t, strings.Replace(db.DSN(), real, hung.Addr()+","+real, 1), func(o *postgres.Options) { o.Timeout = 2 * time.Second })
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks)
+	wantHead(t, s, blocks[1])
+}
+
 // TestWarningAtCommit: a commit waits for a standby that isn't there, an administrator cancels it, and the server says
 // COMMIT, with a warning. That is no acknowledgement.
 func TestWarningAtCommit(t *testing.T) {
+	t.Parallel()
 	p := server(t, nil)
 	s := open(t, p.DSN(), func(o *postgres.Options) { o.Timeout = 20 * time.Second })
-	blocks := leader.Chain(0, journal.Hash{}, 3, 1)
-	appendAll(t, s, blocks[:1])
+	type outcome struct {
+		b   *journal.Block
+		err error
+	}
+	result := make(chan outcome)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { // until the server has taken note of its new settings
+		for b := leader.Block(1, journal.Hash{}, 1); ; b = leader.Block(b.Header.Seq+1, b.Hash, 1) {
+			if err := s.Append(ctx, b); err != nil {
+				result <- outcome{b, err}
+				return
+			}
+		}
+	}()
 	run(t, p.DSN(), "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	run(t, p.DSN(), "SELECT pg_reload_conf()")
-	result := make(chan error)
-	go func() { result <- s.Append(t.Context(), blocks[1]) }()
 	waiting := "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 	until(t, p.DSN(), "SELECT count(*) = 1 "+waiting)
 	run(t, p.DSN(), "SELECT pg_cancel_backend(pid) "+waiting)
-	err := <-result
+	doubtful := <-result
+	err := doubtful.err
 	wantError(t, err, cell.ErrOutcomeUnknown)
 	if !strings.Contains(err.Error(), "WARNING") {
 		t.Errorf("the error does not tell the warning: %v", err)
@@ -242,8 +274,9 @@ func TestWarningAtCommit(t *testing.T) {
 	run(t, p.DSN(), "ALTER SYSTEM RESET synchronous_standby_names")
 	run(t, p.DSN(), "SELECT pg_reload_conf()")
 	until(t, p.DSN(), "SELECT setting = '' FROM pg_settings WHERE name = 'synchronous_standby_names'")
-	appendAll(t, s, blocks[1:])
-	wantHead(t, s, blocks[2])
+	next := leader.Block(doubtful.b.Header.Seq+1, doubtful.b.Hash, 1)
+	appendAll(t, s, []*journal.Block{doubtful.b, next})
+	wantHead(t, s, next)
 }
 
 // TestReadOnlyServer: what takes no writes is no place to append to, nor to recover from.
@@ -315,6 +348,7 @@ func TestSession(t *testing.T) {
 
 // TestUnfit: a server that may forget is found out.
 func TestUnfit(t *testing.T) {
+	t.Parallel()
 	p := server(t, map[string]string{"fsync": "off", "full_page_writes": "off"})
 	r, err := open(t, p.DSN()).Check(t.Context())
 	if err != nil {

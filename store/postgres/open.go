@@ -58,6 +58,7 @@ const (
 	defaultTimeout = 5 * time.Second
 	defaultReaders = 4
 	maxReaders     = 64
+	maxConnect     = 2 * time.Second
 )
 
 // Open connects to the server, brings the schema to this program's version, and returns the journal of one cell. It
@@ -74,9 +75,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "sterling"
 	}
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = o.Timeout
-	}
+	c.ConnectTimeout = connectTimeout(c.ConnectTimeout, o.Timeout, 1+len(c.Fallbacks))
 	c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // a standby is no place to recover from
 	if err := migrate(ctx, c.Copy(), o.Logger); err != nil {
 		return nil, fmt.Errorf("open the journal in PostgreSQL: %w", err)
@@ -118,6 +117,15 @@ func (o *Options) complete() error {
 		o.insert = insertSQL
 	}
 	return nil
+}
+
+// connectTimeout bounds the connecting to each of several hosts, so that one that hangs leaves time for the others.
+func connectTimeout(asked, whole time.Duration, hosts int) time.Duration {
+	limit := min(whole/time.Duration(hosts+1), maxConnect)
+	if asked > 0 {
+		limit = min(limit, asked)
+	}
+	return limit
 }
 
 // Close ends the store's connections. It waits for an append under way, at most as long as an append may take. The

@@ -122,6 +122,7 @@ func wantError(t testing.TB, err, want error) {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	celltest.Logs(t, func(t *testing.T) celltest.LogHarness {
 		dsn := fresh(t)
 		a, b := open(t, dsn), open(t, dsn)
@@ -185,6 +186,7 @@ func TestReadFrom(t *testing.T) {
 
 // TestDamage alters a stored row in every column: no read may return it.
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	dsn := fresh(t)
 	s := open(t, dsn)
 	blocks := leader.Chain(0, journal.Hash{}, 3, 5)
@@ -237,6 +239,7 @@ func TestLeaseContention(t *testing.T) {
 
 // TestRace is a race of 16 writers, each with connections of its own.
 func TestRace(t *testing.T) {
+	t.Parallel()
 	dsn := fresh(t)
 	logs := make([]cell.Log, 16)
 	for i := range logs {

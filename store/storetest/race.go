@@ -66,7 +66,7 @@ func (r *race) run(ctx context.Context, log cell.Log, w celltest.Writer, rounds 
 		if err != nil {
 			return err
 		}
-		b := r.choose(w.Block(seq+1, hash, 1), random)
+		b := r.choose(w, seq, hash, random)
 		for try := range 3 {
 			again, err := r.append(ctx, log, b, int(w.Incarnation))
 			if err != nil {
@@ -80,12 +80,16 @@ func (r *race) run(ctx context.Context, log cell.Log, w celltest.Writer, rounds 
 	return nil
 }
 
-// choose returns the block just made, or now and then one that somebody made before.
-func (r *race) choose(b *journal.Block, random *rand.Rand) *journal.Block {
+// choose returns a block on the head, or now and then one in the head's own place, or one that somebody made before.
+func (r *race) choose(w celltest.Writer, seq uint64, head journal.Hash, random *rand.Rand) *journal.Block {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.recent) > 0 && random.IntN(4) == 0 {
-		return r.recent[len(r.recent)-1-random.IntN(min(8, len(r.recent)))]
+	b := w.Block(seq+1, head, 1)
+	switch taken := r.made[head]; {
+	case taken != nil && random.IntN(8) == 0:
+		b = w.Block(seq, taken.Header.Prev, 2)
+	case len(r.recent) > 0 && random.IntN(4) == 0:
+		b = r.recent[len(r.recent)-1-random.IntN(min(8, len(r.recent)))]
 	}
 	if r.made[b.Hash] == nil {
 		r.made[b.Hash] = b

@@ -112,6 +112,7 @@ func (s *mariadbServer) configure(settings map[string]string) error {
 		"pid_file":                       s.home.path("pid"),
 		"skip_name_resolve":              "1",
 		"max_connections":                "200",
+		"max_connect_errors":             "1000000", // broken connections are what this is for; a host must not be blocked for them
 		"character_set_server":           "utf8mb4",
 		"default_time_zone":              "+00:00",
 		"innodb_buffer_pool_size":        "128M",

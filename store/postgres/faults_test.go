@@ -235,6 +235,44 @@ func TestHostThatHangs(t *testing.T) {
 	wantHead(t, s, blocks[1])
 }
 
+// TestHostIsCutOff: the host that a store talks to falls silent. One append and one read run into it; the next ones are
+// made to the other host, whatever connections were open.
+func TestHostIsCutOff(t *testing.T) {
+	t.Parallel()
+	db := enginestest.Postgres(t)
+	first, _ := through(t, db, "first")
+	real := net.JoinHostPort("127.0.0.1", fmt.Sprint(db.Port()))
+	s := open(t, strings.Replace(db.DSN(), real, first.Addr()+","+real, 1), func(o *postgres.Options) { o.Timeout = 2 * time.Second })
+	blocks := leader.Chain(0, journal.Hash{}, 3, 1)
+	appendAll(t, s, blocks[:1])
+	manyReads(t, s, blocks[0])
+	first.Cut()
+	if _, _, err := s.Head(t.Context()); err == nil {
+		t.Fatal("a silent host gave a head")
+	}
+	wantHead(t, s, blocks[0])
+	wantError(t, s.Append(t.Context(), blocks[1]), cell.ErrOutcomeUnknown)
+	appendAll(t, s, blocks[1:])
+	wantHead(t, s, blocks[2])
+}
+
+// manyReads makes a store open all the connections for reads that it may have.
+func manyReads(t *testing.T, s *postgres.Store, b *journal.Block) {
+	t.Helper()
+	results := make(chan error)
+	for range 32 {
+		go func() {
+			_, err := s.Read(t.Context(), b.Header.Seq, nil)
+			results <- err
+		}()
+	}
+	for range 32 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestWarningAtCommit: a commit waits for a standby that isn't there, an administrator cancels it, and the server says
 // COMMIT, with a warning. That is no acknowledgement.
 func TestWarningAtCommit(t *testing.T) {

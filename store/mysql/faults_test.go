@@ -36,7 +36,7 @@ func server(t *testing.T, settings map[string]string) *engines.MariaDB {
 	return m
 }
 
-func brief(o *mysql.Options) { o.Timeout = 300 * time.Millisecond }
+func brief(o *mysql.Options) { o.Timeout = 2 * time.Second }
 
 // until asks until the answer is 1; for half a minute.
 func until(t *testing.T, dsn, query string, args ...any) {

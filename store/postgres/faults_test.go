@@ -36,7 +36,7 @@ func server(t *testing.T, settings map[string]string) *engines.Postgres {
 	return p
 }
 
-func brief(o *postgres.Options) { o.Timeout = 300 * time.Millisecond }
+func brief(o *postgres.Options) { o.Timeout = 2 * time.Second }
 
 // connect returns a connection that is closed when the test ends.
 func connect(t testing.TB, dsn string) *pgx.Conn {
@@ -369,12 +369,12 @@ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '%s'; END $$`, code))
 // TestSession: whatever the defaults of the role are, an append's session is fit.
 func TestSession(t *testing.T) {
 	dsn := enginestest.Postgres(t).DSN()
-	name := ask[string](t, dsn, "SELECT current_database()")
+	name, other := ask[string](t, dsn, "SELECT current_database()"), enginestest.Postgres(t).DSN()
 	for setting, value := range map[string]string{
 		"synchronous_commit": "off", "statement_timeout": "1", "client_min_messages": "error",
 		"default_transaction_isolation": "serializable", "lock_timeout": "1",
 	} {
-		run(t, dsn, "ALTER DATABASE "+name+" SET "+setting+" = '"+value+"'")
+		run(t, other, "ALTER DATABASE "+name+" SET "+setting+" = '"+value+"'")
 	}
 	s := open(t, with(dsn, "statement_timeout", "10000")) // of reads and migrations, which are the caller's to bound
 	appendAll(t, s, leader.Chain(0, journal.Hash{}, 3, journal.MaxEvents))

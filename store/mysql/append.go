@@ -84,11 +84,11 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 	}
 	s.writer.drop()
 	s.writer = nil
-	if ctx.Err() != nil {
-		return unknown(errors.Join(context.Cause(ctx), err))
-	}
 	s.toAppend.avoid()
-	return judge(err)
+	if ctx.Err() != nil {
+		return unknown(errors.Join(context.Cause(ctx), s.renew(err)))
+	}
+	return judge(s.renew(err))
 }
 
 func (s *Store) connectWriter(ctx context.Context) (w *writer, err error) {

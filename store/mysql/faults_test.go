@@ -36,7 +36,7 @@ func server(t *testing.T, settings map[string]string) *engines.MariaDB {
 	return m
 }
 
-func brief(o *mysql.Options) { o.Timeout = 300 * time.Millisecond }
+func brief(o *mysql.Options) { o.Timeout = 2 * time.Second }
 
 // until asks until the answer is 1; for half a minute.
 func until(t *testing.T, dsn, query string, args ...any) {
@@ -312,6 +312,48 @@ func TestServerThatHangs(t *testing.T) {
 	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
 	appendAll(t, s, blocks)
 	wantHead(t, s, blocks[1])
+}
+
+// TestServerIsCutOff: the server that a store talks to falls silent. One append and one read run into it; the next ones
+// are made to the other server, whatever connections were open.
+func TestServerIsCutOff(t *testing.T) {
+	t.Parallel()
+	db := enginestest.MariaDB(t)
+	first, _ := through(t, db)
+	c, err := driver.ParseDSN(db.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, fmt.Sprintf("mysql://%s:%s@%s,%s/%s", c.User, c.Passwd, first.Addr(), c.Addr, c.DBName),
+		func(o *mysql.Options) { o.Timeout = 2 * time.Second })
+	blocks := leader.Chain(0, journal.Hash{}, 3, 1)
+	appendAll(t, s, blocks[:1])
+	manyReads(t, s, blocks[0])
+	first.Cut()
+	if _, _, err := s.Head(t.Context()); err == nil {
+		t.Fatal("a silent server gave a head")
+	}
+	wantHead(t, s, blocks[0])
+	wantError(t, s.Append(t.Context(), blocks[1]), cell.ErrOutcomeUnknown)
+	appendAll(t, s, blocks[1:])
+	wantHead(t, s, blocks[2])
+}
+
+// manyReads makes a store open all the connections for reads that it may have.
+func manyReads(t *testing.T, s *mysql.Store, b *journal.Block) {
+	t.Helper()
+	results := make(chan error)
+	for range 32 {
+		go func() {
+			_, err := s.Read(t.Context(), b.Header.Seq, nil)
+			results <- err
+		}()
+	}
+	for range 32 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestRefused: what the engine says of the statement itself, by a trigger that says it.

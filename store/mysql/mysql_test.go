@@ -302,3 +302,33 @@ func TestOpenAtOnce(t *testing.T) {
 		t.Errorf("%d migrations are noted, want 1", n)
 	}
 }
+
+// TestLeastPrivileges: once the schema is there, a user needs no more than the documentation says.
+func TestLeastPrivileges(t *testing.T) {
+	dsn := enginestest.MariaDB(t).DSN()
+	open(t, dsn)
+	user := fmt.Sprintf("'clerk_%d'@'%%'", databases.Add(1))
+	for _, statement := range []string{
+		"CREATE USER " + user + " IDENTIFIED BY 'pw'",
+		"GRANT SELECT ON sterling_store_version TO " + user,
+		"GRANT SELECT, INSERT ON sterling_block TO " + user,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON sterling_lease TO " + user,
+	} {
+		run(t, dsn, statement)
+	}
+	t.Cleanup(func() { run(t, dsn, "DROP USER "+user) })
+	c, err := driver.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.User, c.Passwd = strings.Split(user, "'")[1], "pw"
+	s := open(t, c.FormatDSN())
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks)
+	appendAll(t, s, blocks[1:])
+	wantHead(t, s, blocks[1])
+	storetest.Leases(t, s, s)
+	if r, err := s.Check(t.Context()); err != nil || !r.Fit() {
+		t.Errorf("%+v, error %v", r, err)
+	}
+}

@@ -60,7 +60,7 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 	}
 	s.writer.drop()
 	s.writer = nil
-	return judge(err)
+	return judge(s.doubt(err))
 }
 
 // append tries once. An error is a doubt about the connection or the statement; the verdict is the engine's.

@@ -36,7 +36,7 @@ func server(t *testing.T, settings map[string]string) *engines.Postgres {
 	return p
 }
 
-func brief(o *postgres.Options) { o.Timeout = 300 * time.Millisecond }
+func brief(o *postgres.Options) { o.Timeout = 2 * time.Second }
 
 // connect returns a connection that is closed when the test ends.
 func connect(t testing.TB, dsn string) *pgx.Conn {
@@ -235,6 +235,44 @@ func TestHostThatHangs(t *testing.T) {
 	wantHead(t, s, blocks[1])
 }
 
+// TestHostIsCutOff: the host that a store talks to falls silent. One append and one read run into it; the next ones are
+// made to the other host, whatever connections were open.
+func TestHostIsCutOff(t *testing.T) {
+	t.Parallel()
+	db := enginestest.Postgres(t)
+	first, _ := through(t, db, "first")
+	real := net.JoinHostPort("127.0.0.1", fmt.Sprint(db.Port()))
+	s := open(t, strings.Replace(db.DSN(), real, first.Addr()+","+real, 1), func(o *postgres.Options) { o.Timeout = 2 * time.Second })
+	blocks := leader.Chain(0, journal.Hash{}, 3, 1)
+	appendAll(t, s, blocks[:1])
+	manyReads(t, s, blocks[0])
+	first.Cut()
+	if _, _, err := s.Head(t.Context()); err == nil {
+		t.Fatal("a silent host gave a head")
+	}
+	wantHead(t, s, blocks[0])
+	wantError(t, s.Append(t.Context(), blocks[1]), cell.ErrOutcomeUnknown)
+	appendAll(t, s, blocks[1:])
+	wantHead(t, s, blocks[2])
+}
+
+// manyReads makes a store open all the connections for reads that it may have.
+func manyReads(t *testing.T, s *postgres.Store, b *journal.Block) {
+	t.Helper()
+	results := make(chan error)
+	for range 32 {
+		go func() {
+			_, err := s.Read(t.Context(), b.Header.Seq, nil)
+			results <- err
+		}()
+	}
+	for range 32 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestWarningAtCommit: a commit waits for a standby that isn't there, an administrator cancels it, and the server says
 // COMMIT, with a warning. That is no acknowledgement.
 func TestWarningAtCommit(t *testing.T) {
@@ -331,12 +369,12 @@ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '%s'; END $$`, code))
 // TestSession: whatever the defaults of the role are, an append's session is fit.
 func TestSession(t *testing.T) {
 	dsn := enginestest.Postgres(t).DSN()
-	name := ask[string](t, dsn, "SELECT current_database()")
+	name, other := ask[string](t, dsn, "SELECT current_database()"), enginestest.Postgres(t).DSN()
 	for setting, value := range map[string]string{
 		"synchronous_commit": "off", "statement_timeout": "1", "client_min_messages": "error",
 		"default_transaction_isolation": "serializable", "lock_timeout": "1",
 	} {
-		run(t, dsn, "ALTER DATABASE "+name+" SET "+setting+" = '"+value+"'")
+		run(t, other, "ALTER DATABASE "+name+" SET "+setting+" = '"+value+"'")
 	}
 	s := open(t, with(dsn, "statement_timeout", "10000")) // of reads and migrations, which are the caller's to bound
 	appendAll(t, s, leader.Chain(0, journal.Hash{}, 3, journal.MaxEvents))

@@ -303,3 +303,33 @@ func TestOpenAtOnce(t *testing.T) {
 		t.Errorf("%d migrations are noted, want 2", n)
 	}
 }
+
+// TestLeastPrivileges: once the schema is there, a user needs no more than the documentation says.
+func TestLeastPrivileges(t *testing.T) {
+	dsn := enginestest.Postgres(t).DSN()
+	open(t, dsn)
+	role := fmt.Sprintf("clerk_%d", schemas.Add(1))
+	for _, statement := range []string{
+		"CREATE ROLE " + role + " LOGIN PASSWORD 'pw'",
+		"GRANT SELECT ON sterling_store_version TO " + role,
+		"GRANT SELECT, INSERT ON sterling_block TO " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON sterling_lease TO " + role,
+	} {
+		run(t, dsn, statement)
+	}
+	t.Cleanup(func() { run(t, dsn, "DROP OWNED BY "+role); run(t, dsn, "DROP ROLE "+role) })
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, "pw")
+	s := open(t, u.String())
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks)
+	appendAll(t, s, blocks[1:])
+	wantHead(t, s, blocks[1])
+	storetest.Leases(t, s, s)
+	if r, err := s.Check(t.Context()); err != nil || !r.Fit() {
+		t.Errorf("%+v, error %v", r, err)
+	}
+}

@@ -34,7 +34,7 @@ func (s *Store) Head(ctx context.Context) (uint64, journal.Hash, error) {
 	case errors.Is(err, pgx.ErrNoRows):
 		return 0, journal.Hash{}, nil
 	case err != nil:
-		return 0, journal.Hash{}, fmt.Errorf("read the head of cell %d: %w", s.cell, err)
+		return 0, journal.Hash{}, fmt.Errorf("read the head of cell %d: %w", s.cell, s.doubt(err))
 	case seq <= 0 || len(hash) != len(journal.Hash{}):
 		return 0, journal.Hash{}, fmt.Errorf("read the head of cell %d: %w", s.cell, s.damaged(seq, "a hash of %d bytes", len(hash)))
 	}
@@ -51,7 +51,7 @@ func (s *Store) Read(ctx context.Context, seq uint64, dst []byte) ([]byte, error
 	}
 	rows, err := s.readers.Query(ctx, readSQL, key(s.cell), key(seq))
 	if err != nil {
-		return nil, blockError("read", seq, err)
+		return nil, blockError("read", seq, s.doubt(err))
 	}
 	dst = dst[:0]
 	found := false
@@ -65,7 +65,7 @@ func (s *Store) Read(ctx context.Context, seq uint64, dst []byte) ([]byte, error
 	}
 	switch {
 	case rows.Err() != nil:
-		return nil, blockError("read", seq, rows.Err())
+		return nil, blockError("read", seq, s.doubt(rows.Err()))
 	case !found:
 		return nil, blockError("read", seq, cell.ErrNotFound)
 	}
@@ -85,7 +85,7 @@ func (s *Store) ReadAt(ctx context.Context, seq uint64, p []byte, offset int) er
 	}
 	rows, err := s.readers.Query(ctx, partSQL, key(s.cell), key(seq), offset+1, len(p))
 	if err != nil {
-		return blockError("read bytes of", seq, err)
+		return blockError("read bytes of", seq, s.doubt(err))
 	}
 	err = cell.ErrNotFound
 	for rows.Next() {
@@ -107,7 +107,7 @@ func (s *Store) ReadAt(ctx context.Context, seq uint64, p []byte, offset int) er
 	}
 	rows.Close()
 	if rows.Err() != nil {
-		err = rows.Err()
+		err = s.doubt(rows.Err())
 	}
 	if err != nil {
 		return blockError("read bytes of", seq, err)
@@ -139,7 +139,7 @@ func (s *Store) span(ctx context.Context, seq uint64, maxBlocks, maxBytes int) (
 	defer cancel()
 	rows, err := s.readers.Query(ctx, sizeSQL, key(s.cell), key(seq), maxBlocks)
 	if err != nil {
-		return 0, err
+		return 0, s.doubt(err)
 	}
 	last = seq - 1
 	total, ended := int64(0), false
@@ -155,13 +155,13 @@ func (s *Store) span(ctx context.Context, seq uint64, maxBlocks, maxBytes int) (
 			last++
 		}
 	}
-	return last, rows.Err()
+	return last, s.doubt(rows.Err())
 }
 
 func (s *Store) readSpan(ctx context.Context, seq, last uint64, fn func(seq uint64, raw []byte) error) error {
 	rows, err := s.readers.Query(ctx, spanSQL, key(s.cell), key(seq), key(last))
 	if err != nil {
-		return err
+		return s.doubt(err)
 	}
 	defer rows.Close()
 	for ; rows.Next(); seq++ {
@@ -176,7 +176,7 @@ func (s *Store) readSpan(ctx context.Context, seq, last uint64, fn func(seq uint
 			return err
 		}
 	}
-	return rows.Err()
+	return s.doubt(rows.Err())
 }
 
 // row reads one block and checks its body against its columns and its hashes. The bytes are valid until the next row.

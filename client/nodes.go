@@ -127,7 +127,7 @@ func (n *nodes) heard(at uint32, err error) (elsewhere bool) {
 	if d := detail[*ledgerv1.ErrorDetail](err); d.GetReason() == ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER {
 		for i, s := range n.list {
 			if s.address == d.GetLeader() && s.answers() {
-				next = uint32(i) //nolint:gosec // few
+				next = uint32(i)
 			}
 		}
 		n.at.CompareAndSwap(at, next)

@@ -89,13 +89,36 @@ func engineOf(dsn string) openLog {
 	switch scheme, _, _ := strings.Cut(dsn, "://"); scheme {
 	case "postgres", "postgresql":
 		return func(ctx context.Context, dsn string, n *Node) (sharedLog, error) {
-			return postgres.Open(ctx, postgres.Options{DSN: dsn, Cell: uint64(n.config.Cell), Logger: n.logger})
+			s, err := postgres.Open(ctx, postgres.Options{DSN: dsn, Cell: uint64(n.config.Cell), Logger: n.logger})
+			if err != nil {
+				return nil, err
+			}
+			r, err := s.Check(ctx)
+			return s, n.checked(err, r.Err(), r.Engine, r.Failover)
 		}
 	case "mysql", "mariadb":
 		return func(ctx context.Context, dsn string, n *Node) (sharedLog, error) {
 			dsn = "mysql" + strings.TrimPrefix(strings.TrimPrefix(dsn, "mariadb"), "mysql")
-			return mysql.Open(ctx, mysql.Options{DSN: dsn, Cell: uint64(n.config.Cell), Logger: n.logger})
+			s, err := mysql.Open(ctx, mysql.Options{DSN: dsn, Cell: uint64(n.config.Cell), Logger: n.logger})
+			if err != nil {
+				return nil, err
+			}
+			r, err := s.Check(ctx)
+			return s, n.checked(err, r.Err(), r.Engine, r.Failover)
 		}
+	}
+	return nil
+}
+
+// checked is what comes of looking at an engine's settings: one that is not fit to hold money gets none.
+func (n *Node) checked(looked, unfit error, engine string, failover bool) error {
+	switch {
+	case looked != nil:
+		return looked
+	case unfit != nil:
+		return fmt.Errorf("the database is not fit to hold money: %w", unfit)
+	case !failover:
+		n.logger.Warn("the database has no second copy that a commit waits for: nodes of this ledger may fail, the database may not", "engine", engine)
 	}
 	return nil
 }
@@ -118,10 +141,13 @@ func (n *Node) openShared(ctx context.Context) error {
 	if n.state, err = local.OpenState(n.config.Data, local.Options{Cell: uint64(n.config.Cell)}); err != nil {
 		return err
 	}
-	if n.shared, err = open(ctx, dsn, n); err != nil {
+	shared, err := open(ctx, dsn, n)
+	if shared != nil {
+		n.shared, n.journal = shared, shared // to be closed, whatever was found
+	}
+	if err != nil {
 		return err
 	}
-	n.journal = n.shared
 	return n.checkIdentity(ctx)
 }
 

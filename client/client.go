@@ -86,6 +86,7 @@ func Dial(address, token string, list ...Option) (*Client, error) {
 	if len(addresses) > 1 {
 		c.policy.attempt = attemptOfMany
 	}
+	c.nodes.patience = o.policy.patience
 	if err := c.nodes.dial(addresses, o.connections, dial); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

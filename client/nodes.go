@@ -20,6 +20,8 @@ import (
 type nodes struct {
 	list []*server
 	at   atomic.Uint32 // index of the one that is believed to lead
+
+	patience time.Duration
 }
 
 // server is one node, over one or more connections.
@@ -81,18 +83,38 @@ func (n *nodes) conn() *grpc.ClientConn { return n.list[n.at.Load()].conn() }
 
 func (s *server) conn() *grpc.ClientConn { return s.conns[int(s.next.Add(1))%len(s.conns)] }
 
-// unary makes a call, and makes it again elsewhere where the answer is that another node leads.
+// unary makes a call, and makes it again elsewhere while it is certain that nothing was done: another node leads, or none
+// does at the moment, or a node can't be reached. It gives up where no node answers at all, and when ctx or the patience
+// ends.
 func (n *nodes) unary(ctx context.Context, method string, request, reply any, _ *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	began, answered := time.Now(), false
 	for hops := 1; ; hops++ {
 		at := n.at.Load()
 		err := invoke(ctx, method, request, reply, n.list[at].conn(), options...)
 		if err == nil {
 			return nil
 		}
-		if elsewhere := n.heard(at, err); !elsewhere || hops > len(n.list) || ctx.Err() != nil {
+		elsewhere := n.heard(at, err)
+		answered = answered || elsewhere
+		if !elsewhere && !notSent(err) || ctx.Err() != nil {
 			return err
 		}
+		if hops%len(n.list) != 0 {
+			continue
+		}
+		if !answered || time.Since(began) >= n.patience || !wait(ctx, nobodyLeads, err) {
+			return err
+		}
+		answered = false
 	}
+}
+
+// nobodyLeads is how long a call waits where every node says that it does not lead: one will in a moment.
+const nobodyLeads = 40 * time.Millisecond
+
+// notSent tells whether a call never left this machine: there was no connection.
+func notSent(err error) bool {
+	return status.Code(err) == codes.Unavailable && strings.Contains(status.Convert(err).Message(), "while dialing")
 }
 
 // stream has the next stream go elsewhere where this one's end says so.

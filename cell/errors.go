@@ -17,6 +17,10 @@ var (
 // ErrNotLeader says that another node leads the cell; nothing was done.
 var ErrNotLeader = errors.New("this node does not lead the cell")
 
+// ErrUnsure says that the journal's answers get lost, one after the other: what was decided is in doubt, and the cell
+// stops. It can be opened again.
+var ErrUnsure = errors.New("the journal's answers get lost")
+
 // ErrDeposed says that the node led, and leads no more.
 var ErrDeposed = errors.New("another node leads the cell")
 

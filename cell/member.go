@@ -271,7 +271,7 @@ func (m *Member) lead(c *Cell) {
 	switch {
 	case err == nil:
 		m.opts.Logger.Info("this node leads no more", "cell", m.opts.ID, "block", c.Head())
-	case errors.Is(err, ErrConflict), errors.Is(err, ErrDeposed):
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrDeposed), errors.Is(err, ErrUnsure):
 		m.opts.Logger.Warn("this node leads no more", "cell", m.opts.ID, "block", c.Head(), "error", err)
 	default:
 		m.opts.Failed(err)

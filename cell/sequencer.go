@@ -161,9 +161,7 @@ func (c *Cell) fill(b *batch) {
 	held := c.guard.check()
 	b.header.Time = max(c.guard.now(), c.state.NextTime())
 	c.state.Begin(b.builder, &b.fx, c.seq+1, b.header.Time)
-	if held == nil {
-		c.state.Expire()
-	}
+	c.state.Expire() // as of the time that is believed, whatever the clock says
 	full := c.room()
 	for i, r := range b.waiting {
 		if r.read != nil {

@@ -34,7 +34,7 @@ func (c *Cell) takeOver(ctx context.Context, believed uint64) error {
 		}
 		kind = journal.BlockNormal // nothing in it: it only follows
 	}
-	return fmt.Errorf("%w: the outcome of %d appends one after the other was unknown at first", ErrOutcomeUnknown, maxDoubts)
+	return fmt.Errorf("%w: the outcome of %d appends one after the other was unknown at first", ErrUnsure, maxDoubts)
 }
 
 // maxDoubts is how many blocks a takeover appends to get one of them in without a doubt.

@@ -42,7 +42,7 @@ func (c *Cell) settle(b *batch, err error) {
 		c.endWrite()
 	case b.doubt || len(c.held) > 0 && !sure:
 		if len(c.held) == maxHeld {
-			err = fmt.Errorf("block %d: the outcome of %d appends one after the other was unknown at first", b.header.Seq, maxHeld)
+			err = fmt.Errorf("append block %d: %w: the outcome of %d appends one after the other was unknown at first", b.header.Seq, ErrUnsure, maxHeld)
 			c.fail(err)
 			c.endWrite()
 			err = errors.Join(ErrOutcomeUnknown, err)

@@ -74,11 +74,7 @@ func newGaleraTrio(o Options) (*GaleraTrio, error) {
 		return nil, err
 	}
 	const portsPerNode = 4 // for clients, the group, and two ways of copying state
-	ports, err := freePorts(portsPerNode * trioSize)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newHome(o.Dir, "galera-trio", owner)
+	h, err := newHome(o.Dir, "galera-trio", owner, portsPerNode*trioSize)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +84,7 @@ func newGaleraTrio(o Options) (*GaleraTrio, error) {
 		member, err := h.below(nodeName(i))
 		server := &mariadbServer{
 			program: program, install: install, home: member, log: t.log.With("node", nodeName(i)),
-			password: password, port: ports[i*portsPerNode],
+			password: password, port: h.ports.numbers[i*portsPerNode],
 		}
 		server.ready = server.synced
 		t.nodes[i] = &galeraNode{MariaDB: &MariaDB{mariadbServer: server, database: firstDatabase}, index: i}
@@ -96,7 +92,7 @@ func newGaleraTrio(o Options) (*GaleraTrio, error) {
 			t.nodes[i].front, err = NewProxy(address(server.port))
 		}
 		if err == nil {
-			err = server.configure(galeraSettings(i, provider, ports, portsPerNode, o))
+			err = server.configure(galeraSettings(i, provider, h.ports.numbers, portsPerNode, o))
 		}
 		if err != nil {
 			return nil, errors.Join(err, t.Close())

@@ -71,15 +71,11 @@ func newMariaDB(o Options) (*MariaDB, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(1)
+	h, err := newHome(o.Dir, "mariadb", owner, 1)
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHome(o.Dir, "mariadb", owner)
-	if err != nil {
-		return nil, err
-	}
-	server := &mariadbServer{program: program, install: install, home: h, log: o.logger(), password: newPassword(), port: ports[0]}
+	server := &mariadbServer{program: program, install: install, home: h, log: o.logger(), password: newPassword(), port: h.ports.numbers[0]}
 	server.ready = server.ping
 	return &MariaDB{mariadbServer: server, database: firstDatabase}, nil
 }

@@ -73,6 +73,30 @@ func FuzzParsePosition(f *testing.F) {
 	})
 }
 
+func TestPortsAreReserved(t *testing.T) {
+	first, err := reservePorts(200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := reservePorts(200) // nobody listens on the first ones, and yet they are taken
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{}
+	for _, port := range append(first.numbers, second.numbers...) {
+		if seen[port] {
+			t.Errorf("port %d was given out twice", port)
+		}
+		seen[port] = true
+	}
+	if err := errors.Join(first.release(), first.release(), second.release()); err != nil {
+		t.Error(err)
+	}
+	if _, err := reservePorts(portCount + 1); err == nil {
+		t.Error("more ports than there are")
+	}
+}
+
 func TestQuoteSetting(t *testing.T) {
 	for value, want := range map[string]string{
 		`plain`: `"plain"`, `a;b#c`: `"a;b#c"`, `a"b`: `"a\"b"`, `a\b`: `"a\\b"`, "a\nb": `"a\nb"`,

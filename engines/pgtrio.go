@@ -66,11 +66,7 @@ func newPostgresTrio(o Options) (*PostgresTrio, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(trioSize)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newHome(o.Dir, "postgres-trio", owner)
+	h, err := newHome(o.Dir, "postgres-trio", owner, trioSize)
 	if err != nil {
 		return nil, err
 	}
@@ -78,17 +74,17 @@ func newPostgresTrio(o Options) (*PostgresTrio, error) {
 	password := newPassword()
 	for i := range t.nodes {
 		member, err := h.below(nodeName(i))
-		server := &postgresServer{programs: programs, home: member, log: t.log.With("node", nodeName(i)), password: password, port: ports[i]}
+		server := &postgresServer{programs: programs, home: member, log: t.log.With("node", nodeName(i)), password: password, port: h.ports.numbers[i]}
 		t.nodes[i] = &postgresNode{Postgres: &Postgres{postgresServer: server, database: firstDatabase}, index: i, settings: trioSettings(i, o.Settings)}
 		if err == nil {
 			err = member.write(".pgpass", fmt.Sprintf("127.0.0.1:*:*:%s:%s\n", superuser, password)) // where libpq looks, in HOME
 		}
 		if err == nil {
-			t.nodes[i].front, err = NewProxy(address(ports[i]))
+			t.nodes[i].front, err = NewProxy(address(h.ports.numbers[i]))
 		}
 		for j := range t.nodes {
 			if err == nil && i != j {
-				t.nodes[i].links[j], err = NewProxy(address(ports[j]))
+				t.nodes[i].links[j], err = NewProxy(address(h.ports.numbers[j]))
 			}
 		}
 		if err != nil {

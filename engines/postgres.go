@@ -74,15 +74,11 @@ func newPostgres(o Options) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(1)
+	h, err := newHome(o.Dir, "postgres", owner, 1)
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHome(o.Dir, "postgres", owner)
-	if err != nil {
-		return nil, err
-	}
-	server := &postgresServer{programs: programs, home: h, log: o.logger(), password: newPassword(), port: ports[0]}
+	server := &postgresServer{programs: programs, home: h, log: o.logger(), password: newPassword(), port: h.ports.numbers[0]}
 	return &Postgres{postgresServer: server, database: "postgres"}, nil
 }
 

@@ -2,6 +2,7 @@ package engines
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -16,6 +17,7 @@ import (
 // use.
 type Proxy struct {
 	port   int
+	ports  *ports // holds it
 	target string
 	clock  clock.Clock
 	ctx    context.Context // until Close
@@ -42,15 +44,15 @@ const (
 
 // NewProxy listens on a free port of 127.0.0.1 and forwards to target ("127.0.0.1:5432"). Close ends it.
 func NewProxy(target string) (*Proxy, error) {
-	ports, err := freePorts(1)
+	reserved, err := reservePorts(1)
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{port: ports[0], target: target, clock: clock.NewSystem(), open: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+	p := &Proxy{port: reserved.numbers[0], ports: reserved, target: target, clock: clock.NewSystem(), open: make(chan struct{}), conns: map[net.Conn]struct{}{}}
 	close(p.open)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.listen(); err != nil {
-		return nil, fmt.Errorf("start a proxy to %s: %w", target, err)
+		return nil, errors.Join(fmt.Errorf("start a proxy to %s: %w", target, err), reserved.release())
 	}
 	return p, nil
 }
@@ -150,7 +152,7 @@ func (p *Proxy) Close() error {
 	}
 	p.mu.Unlock()
 	p.done.Wait()
-	return err
+	return errors.Join(err, p.ports.release())
 }
 
 func (p *Proxy) accept(l net.Listener) {

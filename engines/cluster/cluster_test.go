@@ -15,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sterlingrun/sterling/clock"
-	"github.com/sterlingrun/sterling/engines"
 	"github.com/sterlingrun/sterling/engines/enginestest"
 )
 
@@ -69,15 +68,8 @@ func wantError(t *testing.T, dir, want string, args ...string) {
 	}
 }
 
-func needPostgres(t *testing.T) {
-	t.Helper()
-	p, err := engines.StartPostgres(t.Context(), engines.Options{})
-	enginestest.Check(t, err)
-	_ = p.Close()
-}
-
 func TestPostgresCluster(t *testing.T) {
-	needPostgres(t)
+	enginestest.Postgres(t) // or skip
 	dir := folder(t)
 	dsn := strings.TrimSpace(mustRun(t, dir, "up", "postgres"))
 	s, err := readState(dir)
@@ -182,7 +174,7 @@ func TestStateOfADeadProcess(t *testing.T) {
 }
 
 func TestStartThatFails(t *testing.T) {
-	needPostgres(t)
+	enginestest.Postgres(t) // or skip
 	dir := folder(t)
 	if err := os.Chmod(dir, 0o500); err != nil || os.Geteuid() != 0 {
 		t.Skipf("only as root can a folder be closed to the servers' user alone (%v)", err)

@@ -73,7 +73,7 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 	if s.writer == nil {
 		w, err := s.connectWriter(ctx)
 		if err != nil {
-			return unknown(fmt.Errorf("connect: %w", err))
+			return judge(fmt.Errorf("connect: %w", err))
 		}
 		s.writer = w
 		s.log.Info("connected for appends", "server", s.toAppend.server())

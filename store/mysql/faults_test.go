@@ -339,6 +339,30 @@ func TestServerIsCutOff(t *testing.T) {
 	wantHead(t, s, blocks[2])
 }
 
+// TestSilenceInTheMiddle: the server falls silent between two blocks that are read in bulk. That is found in time, without
+// a time-out of the caller's.
+func TestSilenceInTheMiddle(t *testing.T) {
+	t.Parallel()
+	db := enginestest.MariaDB(t)
+	proxy, far := through(t, db)
+	s, near := open(t, far, brief), open(t, db.DSN())
+	var prev journal.Hash
+	for seq := uint64(1); seq <= 12; seq++ { // more than what can be under way
+		b := storetest.Largest(seq, prev)
+		appendAll(t, near, []*journal.Block{b})
+		prev = b.Hash
+	}
+	blocks := 0
+	err := s.ReadFrom(context.WithoutCancel(t.Context()), 1, 12, 64<<20, func(uint64, []byte) error {
+		proxy.Cut()
+		blocks++
+		return nil
+	})
+	if err == nil || blocks == 0 || blocks == 12 {
+		t.Fatalf("%d blocks, error %v; want a few and an error", blocks, err)
+	}
+}
+
 // manyReads makes a store open all the connections for reads that it may have.
 func manyReads(t *testing.T, s *mysql.Store, b *journal.Block) {
 	t.Helper()
@@ -377,6 +401,23 @@ func TestRefused(t *testing.T) {
 		run(t, dsn, "DROP TRIGGER refuse")
 	}
 	appendAll(t, s, []*journal.Block{b})
+}
+
+// TestNoTable: an append that no repetition helps is not to be repeated, on the open connection or on a new one.
+func TestNoTable(t *testing.T) {
+	dsn := enginestest.MariaDB(t).DSN()
+	s := open(t, dsn)
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks[:1])
+	run(t, dsn, "ALTER TABLE sterling_block RENAME TO elsewhere")
+	for range 2 {
+		err := s.Append(t.Context(), blocks[1])
+		if err == nil || errors.Is(err, cell.ErrOutcomeUnknown) || errors.Is(err, cell.ErrConflict) {
+			t.Fatalf("got error %v, want a refusal", err)
+		}
+	}
+	run(t, dsn, "ALTER TABLE elsewhere RENAME TO sterling_block")
+	appendAll(t, s, blocks[1:])
 }
 
 // TestSession: whatever the server's defaults are, our sessions are fit.

@@ -17,6 +17,7 @@ import (
 	"github.com/sterlingrun/sterling/cell/celltest"
 	"github.com/sterlingrun/sterling/engines/enginestest"
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/store/local"
 	"github.com/sterlingrun/sterling/store/mysql"
 	"github.com/sterlingrun/sterling/store/storetest"
 )
@@ -234,6 +235,22 @@ func TestLeaseContention(t *testing.T) {
 		stores[i] = open(t, dsn)
 	}
 	storetest.Contention(t, stores, 10)
+}
+
+func TestCell(t *testing.T) {
+	dsn := fresh(t)
+	storetest.Cell(t, func() cell.Log { return open(t, dsn) }, func() cell.Snapshots { return snapshots(t) })
+}
+
+// snapshots is an empty place for snapshots: a local disk's.
+func snapshots(t testing.TB) cell.Snapshots {
+	t.Helper()
+	disk, err := local.Open(t.TempDir(), local.Options{Cell: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = disk.Close() })
+	return disk.Snapshots()
 }
 
 // TestRace is a race of 16 writers, each with connections of its own.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
@@ -205,8 +206,15 @@ func (s *Store) span(ctx context.Context, seq uint64, maxBlocks, maxBytes int) (
 	return last, err
 }
 
+// readSpan reads blocks seq to last, which are there. Waiting for one of them is bounded, fn is not.
 func (s *Store) readSpan(ctx context.Context, seq, last uint64, fn func(seq uint64, raw []byte) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(s.timeout, func() { cancel(fmt.Errorf("no answer within %v", s.timeout)) })
+	defer silence.Stop()
 	return s.query(ctx, func(rows *sql.Rows) error {
+		silence.Stop()
+		defer silence.Reset(s.timeout)
 		at, raw, err := s.row(rows)
 		if err != nil {
 			return err

@@ -45,7 +45,7 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 	if s.writer == nil {
 		w, err := connectWriter(ctx, s.config, s.insert)
 		if err != nil {
-			return unknown(fmt.Errorf("connect: %w", err))
+			return judge(fmt.Errorf("connect: %w", err))
 		}
 		s.writer = w
 		s.log.Info("connected for appends", "server", w.wire.RemoteAddr().String())

@@ -62,6 +62,7 @@ func (s *Store) leader(ctx context.Context) (cell.Lease, error) {
 		l = cell.Lease{}
 		err = s.readers.QueryRow(ctx, nowSQL).Scan(&l.Now)
 	}
+	l.Now = l.Now.UTC()
 	switch {
 	case err != nil:
 		return cell.Lease{}, fmt.Errorf("read the lease of cell %d: %w", s.cell, s.doubt(err))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -158,21 +159,28 @@ func (s *Store) span(ctx context.Context, seq uint64, maxBlocks, maxBytes int) (
 	return last, s.doubt(rows.Err())
 }
 
+// readSpan reads blocks seq to last, which are there. Waiting for one of them is bounded, fn is not.
 func (s *Store) readSpan(ctx context.Context, seq, last uint64, fn func(seq uint64, raw []byte) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(s.timeout, func() { cancel(fmt.Errorf("no answer within %v", s.timeout)) })
+	defer silence.Stop()
 	rows, err := s.readers.Query(ctx, spanSQL, key(s.cell), key(seq), key(last))
 	if err != nil {
 		return s.doubt(err)
 	}
 	defer rows.Close()
 	for ; rows.Next(); seq++ {
+		silence.Stop()
 		at, raw, err := s.row(rows)
+		if err == nil && at != seq {
+			err = s.damaged(key(seq), "it was there and is not any more")
+		}
+		if err == nil {
+			err = fn(seq, raw)
+		}
+		silence.Reset(s.timeout)
 		if err != nil {
-			return err
-		}
-		if at != seq {
-			return s.damaged(key(seq), "it was there and is not any more")
-		}
-		if err := fn(seq, raw); err != nil {
 			return err
 		}
 	}

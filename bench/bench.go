@@ -27,7 +27,10 @@ type Config struct {
 	// Server is the address of a server that runs already, and Token a token of a teller there. It is used instead of
 	// Command, and then only the shapes that need no server of their own can be measured.
 	Server, Token string
-	Version       string // of the program, for the report
+	// Store is the database that has the servers' journals, as for sterling up --store; empty: they are in Dir. Each
+	// server gets a cell of its own there, which stays.
+	Store   string
+	Version string // of the program, for the report
 
 	Accounts int           // 2 or more
 	Duration time.Duration // of each measured window; 0: each shape's own
@@ -148,7 +151,7 @@ func (b *bench) progress(elapsed, total time.Duration, transfers uint64) {
 
 // child starts a server on a folder of the shape's own.
 func (b *bench) child(ctx context.Context, snapshots uint64) (*server, time.Duration, error) {
-	return start(ctx, b.Command, childOptions{folder: b.folder(), snapshots: snapshots, profiles: b.Profile > 0})
+	return start(ctx, b.Command, childOptions{folder: b.folder(), snapshots: snapshots, profiles: b.Profile > 0, store: b.Store})
 }
 
 func (b *bench) folder() string { return filepath.Join(b.scratch, b.shape.name) }

@@ -89,8 +89,12 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // WriteText writes the report as tables.
 func (r *Report) WriteText(w io.Writer) error {
 	m := &r.Machine
-	if _, err := fmt.Fprintf(w, "%s · %s · %d cores · %.0f GB · Linux %s · %s · fdatasync 4 KiB p50 %.2f ms, p99 %.2f ms\n%s\n%s accounts\n\n",
-		r.Version, m.Processor, m.Cores, m.MemoryGB, m.Kernel, m.FileSystem, m.SyncP50, m.SyncP99, r.Durability, number(float64(r.Accounts))); err != nil {
+	accounts := ""
+	if r.Accounts > 0 {
+		accounts = number(float64(r.Accounts)) + " accounts\n"
+	}
+	if _, err := fmt.Fprintf(w, "%s · %s · %d cores · %.0f GB · Linux %s · %s · fdatasync 4 KiB p50 %.2f ms, p99 %.2f ms\n%s\n%s\n",
+		r.Version, m.Processor, m.Cores, m.MemoryGB, m.Kernel, m.FileSystem, m.SyncP50, m.SyncP99, r.Durability, accounts); err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -37,6 +38,7 @@ type server struct {
 
 	// The rest is a child's.
 	folder  string // data
+	ready   string // see childOptions
 	debug   string // address of its profiles, "" if none
 	command *exec.Cmd
 	exited  chan error
@@ -48,6 +50,9 @@ type childOptions struct {
 	folder    string
 	snapshots uint64 // events between two; 0: as it comes
 	profiles  bool
+	address   string // to listen on; empty: a free port
+	ready     string // page that answers once it may be used; empty: /leader
+	store     string // database that has the journal; empty: the folder
 	more      string // lines of configuration
 }
 
@@ -69,6 +74,12 @@ func start(ctx context.Context, command []string, o childOptions) (s *server, to
 		return nil, 0, err
 	}
 	s.address = ports[0]
+	if o.address != "" {
+		s.address = o.address
+	}
+	if s.ready = o.ready; s.ready == "" {
+		s.ready = "/leader"
+	}
 	config := fmt.Sprintf("data: %q\nlisten: %q\n", o.folder, s.address) + o.more
 	if o.snapshots > 0 {
 		config += fmt.Sprintf("snapshot_events: %d\n", o.snapshots)
@@ -76,6 +87,11 @@ func start(ctx context.Context, command []string, o childOptions) (s *server, to
 	if o.profiles {
 		s.debug = ports[1]
 		config += fmt.Sprintf("debug:\n  listen: %q\n", s.debug)
+	}
+	if o.store != "" { // a cell of the folder's own; the same one when it is started again
+		cell := fnv.New32a()
+		_, _ = fmt.Fprint(cell, o.folder) // never fails
+		config += fmt.Sprintf("cell: %d\nstore:\n  dsn: %q\n", max(1, cell.Sum32()), o.store)
 	}
 	file := o.folder + ".yaml"
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -117,12 +133,12 @@ func freePorts(n int) (addresses []string, err error) {
 	return addresses, closeAll(listeners)
 }
 
-// awaitReady asks /readyz until it says yes.
+// awaitReady asks its page until it says yes.
 func (s *server) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
 	for {
-		if _, err := s.get(ctx, s.address, "/readyz"); err == nil {
+		if _, err := s.get(ctx, s.address, s.ready); err == nil {
 			return nil
 		}
 		select {

@@ -20,7 +20,7 @@ type MemberOptions struct {
 	Leases         Leases
 	Address        string          // where clients reach this node's API, host:port
 	TTL            time.Duration   // of the lease: after so long without a word of the leader, another takes over; 0: 2 s
-	Poll           time.Duration   // how often a standby looks at journal and lease; 0: 50 ms
+	Poll           time.Duration   // how often a standby looks at journal and lease; 0: 25 ms
 	NewIncarnation func() [16]byte // random
 
 	// Leading is called when this node has taken over, before it answers calls; an error makes it stand down. Standing
@@ -33,7 +33,7 @@ type MemberOptions struct {
 
 const (
 	defaultTTL  = 2 * time.Second
-	defaultPoll = 50 * time.Millisecond
+	defaultPoll = 25 * time.Millisecond
 	restAfter   = 5 * time.Second // a node that was drained does not lead again before, unless nobody else does
 )
 

@@ -26,7 +26,7 @@ type benchFlags struct {
 
 func newBench() *cobra.Command {
 	parent := &cobra.Command{Use: "bench", Short: "Measure"}
-	parent.AddCommand(newBenchLedger(), newBenchWatch())
+	parent.AddCommand(newBenchLedger(), newBenchWatch(), newBenchFailover())
 	return parent
 }
 
@@ -54,6 +54,7 @@ docs/benchmarks.md says what each does.`,
 	flags.IntVar(&f.Accounts, "accounts", f.Accounts, "accounts, with random ids")
 	flags.IntVar(&f.Transfers, "transfers", f.Transfers, "transfers in the journal for the shapes start and memory")
 	flags.StringVar(&f.Dir, "dir", "", "folder for the servers' data (default the system's for temporary files)")
+	flags.StringVar(&f.Store, "store", "", "database for the servers' journals, as for sterling up --store (default: --dir); what is written stays there")
 	flags.StringVar(&f.Server, "server", "", "measure the server at this address instead; it keeps the accounts and transfers")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with a token for --server")
 	flags.BoolVar(&f.json, "json", false, "write the report as JSON")

@@ -239,10 +239,12 @@ func (p *Projector) reset(ctx context.Context, why string, seq uint64) error {
 			p.opts.Logger.Info("emptying the read model", "cell", p.opts.Cell, "rows", rows)
 		}
 	})
+	if err == nil || errors.Is(err, ErrMoved) { // somebody else has emptied them, and goes on
+		p.rebuild = false
+	}
 	if err != nil {
 		return fmt.Errorf("empty the tables: %w", err)
 	}
-	p.rebuild = false
 	return nil
 }
 

@@ -28,7 +28,8 @@ type Target interface {
 	// batches wrote.
 	Apply(ctx context.Context, c *Change) error
 	// Reset deletes all rows of a cell, a bounded number in each transaction, so that Position returns Seq 0. Cut short, it
-	// leaves Emptying in the position, and has to be called again. Deleted is told how many rows are gone so far.
+	// leaves Emptying in the position, and has to be called again. Deleted is told how many rows are gone so far. ErrMoved:
+	// somebody else has emptied the tables meanwhile, and perhaps begun to fill them.
 	Reset(ctx context.Context, cell uint64, deleted func(rows int64)) error
 }
 

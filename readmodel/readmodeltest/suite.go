@@ -1,0 +1,329 @@
+package readmodeltest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/readmodel"
+)
+
+// Harness is one empty database of an engine.
+type Harness struct {
+	// Open connects a target to it, with whatever is there. The test closes it.
+	Open func(t testing.TB) Target
+	// DB reads and alters it.
+	DB *sql.DB
+}
+
+// Target is a target that can be made to fail, and can be closed.
+type Target interface {
+	readmodel.Target
+	// Before is told the name of each step of a transaction before it is done, and "done" after its commit; an error is as
+	// if the connection were lost at that moment.
+	Before(func(step string) error)
+	Close() error
+}
+
+// Run runs the suite. Every case gets a database of its own.
+func Run(t *testing.T, open func(t testing.TB) Harness) {
+	for _, c := range []struct {
+		name string
+		run  func(t *testing.T, h Harness)
+	}{
+		{"an empty database stands at block 0", empty},
+		{"random journals with crashes are in the tables once", randomJournals},
+		{"a crash at every step of a transaction", everyStep},
+		{"extreme values", extremes},
+		{"two projectors do not do a block twice", contenders},
+		{"a reset takes one cell only, and goes on after a crash", resets},
+		{"tables that the journal contradicts are built anew", contradicted},
+		{"an older projection is built anew, a newer one refused", versions},
+		{"rows that somebody took away are noticed", altered},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
+	}
+}
+
+// Rounds of the cases with random journals; an engine over a network gets fewer blocks by the same time.
+const (
+	rounds = 6
+	blocks = 40
+)
+
+var errCrash = errors.New("the connection is lost")
+
+// crashes makes a target fail at random steps, every so many on average.
+func crashes(rng *rand.Rand, every int) func(string) error {
+	return func(step string) error {
+		if rng.IntN(every) == 0 {
+			return fmt.Errorf("before %q: %w", step, errCrash)
+		}
+		return nil
+	}
+}
+
+// project runs a projector until the tables have everything.
+func project(t testing.TB, target readmodel.Target, w readmodel.Source, cell uint64, seq int, change func(o *readmodel.Options)) *readmodel.Projector {
+	t.Helper()
+	o := readmodel.Options{Cell: cell, Source: w, Target: target, Clock: &hasty{clock.NewSystem()}, Logger: slog.New(slog.DiscardHandler)}
+	if change != nil {
+		change(&o)
+	}
+	p := readmodel.New(o)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	err := p.Await(ctx, uint64(seq)) //nolint:gosec // not negative
+	cancel()
+	run := <-ended
+	if err != nil {
+		t.Fatalf("%v (%v)", err, run)
+	}
+	return p
+}
+
+// hasty is a clock whose pauses are a thousand times shorter: what is tried again is tried at once.
+type hasty struct{ *clock.System }
+
+// After implements clock.Clock.
+func (h *hasty) After(d time.Duration) (<-chan time.Time, func()) { return h.System.After(d / 1000) }
+
+func check(t testing.TB, w *World, h Harness) {
+	t.Helper()
+	if err := w.Check(t.Context(), h.DB); err != nil {
+		t.Fatalf("cell %d after block %d: %v", w.Cell, len(w.Blocks), err)
+	}
+}
+
+func empty(t *testing.T, h Harness) {
+	target := h.Open(t)
+	defer target.Close()
+	p, err := target.Position(t.Context(), 5)
+	if err != nil || p != (readmodel.Position{Cell: 5}) {
+		t.Fatalf("an empty database stands at %+v: %v", p, err)
+	}
+	err = target.Reset(t.Context(), 5, func(int64) {})
+	if p, _ := target.Position(t.Context(), 5); err != nil || p.Seq != 0 || p.Emptying {
+		t.Fatalf("after a reset of nothing it stands at %+v: %v", p, err)
+	}
+}
+
+// randomJournals projects several cells into one database, in batches of any size, with crashes between anything.
+func randomJournals(t *testing.T, h Harness) {
+	for round := range uint64(rounds) {
+		w := NewWorld(round+1, round)
+		rng := rand.New(rand.NewPCG(round, 9))
+		for len(w.Blocks) < blocks {
+			w.AddBlocks(1+rng.IntN(12), 1+rng.IntN(6))
+			target := h.Open(t)
+			if rng.IntN(4) > 0 {
+				target.Before(crashes(rng, 12))
+			}
+			size := []int{1, 10, 100, 0}[rng.IntN(4)]
+			project(t, target, w, w.Cell, len(w.Blocks), func(o *readmodel.Options) { o.BatchEvents = size })
+			target.Close()
+			check(t, w, h)
+		}
+	}
+}
+
+// everyStep crashes a transaction at its first step, the next at its second, and so on, and each time goes on afterwards.
+func everyStep(t *testing.T, h Harness) {
+	target := h.Open(t)
+	defer target.Close()
+	w := NewWorld(1, 77)
+	failed := map[string]bool{}
+	for range 24 {
+		w.AddBlocks(6, 12)
+		crashed := false
+		target.Before(func(step string) error {
+			if crashed || failed[step] {
+				return nil
+			}
+			crashed, failed[step] = true, true
+			return errCrash
+		})
+		project(t, target, w, w.Cell, len(w.Blocks), nil)
+		check(t, w, h)
+	}
+	for _, step := range []string{"lock", "find", "accounts", "balances", "transfers", "reservations", "metadata", "projected_through", "commit", "done"} {
+		if !failed[step] {
+			t.Errorf("no transaction crashed before %q: %v", step, failed)
+		}
+	}
+}
+
+func extremes(t *testing.T, h Harness) {
+	target := h.Open(t)
+	defer target.Close()
+	w := NewWorld(1<<63-1, 3)
+	w.Extremes()
+	project(t, target, w, w.Cell, len(w.Blocks), nil)
+	check(t, w, h)
+}
+
+// contenders lets two projectors work on the same cell.
+func contenders(t *testing.T, h Harness) {
+	w := NewWorld(1, 5)
+	w.AddBlocks(60, 5)
+	a, b := h.Open(t), h.Open(t)
+	defer a.Close()
+	defer b.Close()
+	one := func(o *readmodel.Options) { o.BatchEvents = 1 }
+	done := make(chan *readmodel.Projector)
+	go func() { done <- project(t, a, w, w.Cell, len(w.Blocks), one) }()
+	p := project(t, b, w, w.Cell, len(w.Blocks), one)
+	q := <-done
+	if n := p.Status().Stats.Blocks + q.Status().Stats.Blocks; n > uint64(len(w.Blocks)) {
+		t.Fatalf("of %d blocks, %d were projected", len(w.Blocks), n)
+	}
+	check(t, w, h)
+}
+
+func resets(t *testing.T, h Harness) {
+	target := h.Open(t)
+	defer target.Close()
+	keep, gone := NewWorld(1, 11), NewWorld(2, 12)
+	for _, w := range []*World{keep, gone} {
+		w.AddBlocks(30, 6)
+		project(t, target, w, w.Cell, len(w.Blocks), nil)
+	}
+	steps := 0
+	target.Before(func(string) error {
+		if steps++; steps == 4 {
+			return errCrash
+		}
+		return nil
+	})
+	if err := target.Reset(t.Context(), gone.Cell, func(int64) {}); !errors.Is(err, errCrash) {
+		t.Fatalf("the reset was to crash, it says %v", err)
+	}
+	target.Before(nil)
+	if p, err := target.Position(t.Context(), gone.Cell); err != nil || !p.Emptying {
+		t.Fatalf("after a crash in a reset the tables stand at %+v: %v", p, err)
+	}
+	p := project(t, target, gone, gone.Cell, len(gone.Blocks), nil)
+	if n := p.Status().Stats.Rebuilds; n != 1 {
+		t.Fatalf("the tables were emptied %d times", n)
+	}
+	check(t, gone, h)
+	check(t, keep, h)
+}
+
+// contradicted gives the tables of one journal to another of the same cell.
+func contradicted(t *testing.T, h Harness) {
+	target := h.Open(t)
+	defer target.Close()
+	old, w := NewWorld(3, 21), NewWorld(3, 22)
+	old.AddBlocks(25, 5)
+	project(t, target, old, 3, len(old.Blocks), nil)
+	w.AddBlocks(10, 5)
+	asked := &counted{World: w, enough: make(chan struct{})}
+	p := readmodel.New(readmodel.Options{Cell: 3, Source: asked, Target: target, Clock: &hasty{clock.NewSystem()}})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	<-asked.enough
+	waiting := p.Status()
+	cancel()
+	<-ended
+	if waiting.State != readmodel.Waiting || waiting.Position.Seq != uint64(len(old.Blocks)) || waiting.Stats.Rebuilds != 0 {
+		t.Fatalf("a journal that is shorter may be a replica's: %+v", waiting)
+	}
+	w.AddBlocks(30, 5)
+	p = project(t, target, w, 3, len(w.Blocks), nil)
+	if n := p.Status().Stats.Rebuilds; n != 1 {
+		t.Fatalf("the tables were emptied %d times", n)
+	}
+	check(t, w, h)
+}
+
+// counted is a source that tells when it was asked for its head several times: the projector is idle then.
+type counted struct {
+	*World
+	times  int
+	enough chan struct{}
+}
+
+// Head implements readmodel.Source.
+func (c *counted) Head(ctx context.Context) (uint64, error) {
+	if c.times++; c.times == 4 {
+		close(c.enough)
+	}
+	return c.World.Head(ctx)
+}
+
+func versions(t *testing.T, h Harness) {
+	target := h.Open(t)
+	defer target.Close()
+	w := NewWorld(1, 31)
+	w.AddBlocks(20, 5)
+	project(t, target, w, 1, len(w.Blocks), nil)
+	alter(t, h, "UPDATE projected_through SET version = 0")
+	p := project(t, target, w, 1, len(w.Blocks), nil)
+	if n := p.Status().Stats.Rebuilds; n != 1 {
+		t.Fatalf("the tables were emptied %d times", n)
+	}
+	check(t, w, h)
+	alter(t, h, "UPDATE projected_through SET version = 2")
+	p = readmodel.New(readmodel.Options{Cell: 1, Source: w, Target: target, Clock: clock.NewSystem()})
+	if err := p.Run(t.Context()); !errors.Is(err, readmodel.ErrNewer) {
+		t.Fatalf("tables of a newer projection: %v", err)
+	}
+	if s := p.Status(); s.State != readmodel.Stopped || s.Failure == "" {
+		t.Fatalf("status %+v", s)
+	}
+}
+
+func altered(t *testing.T, h Harness) {
+	target := h.Open(t)
+	defer target.Close()
+	for i, statement := range []string{"DELETE FROM balances", "DELETE FROM reservations", "UPDATE balances SET debits_posted = debits_pending, debits_pending = '0'"} {
+		w := NewWorld(uint64(i)+1, 41)
+		w.AddBlocks(20, 5)
+		project(t, target, w, w.Cell, len(w.Blocks), nil)
+		alter(t, h, statement)
+		w.AddBlocks(60, 8)
+		p := readmodel.New(readmodel.Options{Cell: w.Cell, Source: w, Target: target, Clock: clock.NewSystem(), BatchEvents: 1})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		err := p.Run(ctx)
+		cancel()
+		if !errors.Is(err, readmodel.ErrTables) {
+			t.Fatalf("after %s: %v; %+v", statement, err, p.Status())
+		}
+		project(t, target, w, w.Cell, len(w.Blocks), func(o *readmodel.Options) { o.Rebuild = true })
+		check(t, w, h)
+	}
+}
+
+func alter(t testing.TB, h Harness, statement string) {
+	t.Helper()
+	if _, err := h.DB.ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Personal reports where in the tables a text stands; it must be nowhere.
+func Personal(ctx context.Context, db *sql.DB, clear string) error {
+	for _, t := range (&World{State: NewWorld(1, 1).State, known: newRecords()}).tables() {
+		rows, err := query(ctx, db, "SELECT "+t.columns+" FROM "+t.name) //nolint:gosec // our own names
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if strings.Contains(strings.Join(r, "\x01"), clear) {
+				return fmt.Errorf("%s has %q in %q", t.name, clear, r)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package postgres_test
+
+import (
+	"database/sql"
+	"errors"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/engines/enginestest"
+	"github.com/sterlingrun/sterling/readmodel"
+	"github.com/sterlingrun/sterling/readmodel/postgres"
+	"github.com/sterlingrun/sterling/readmodel/readmodeltest"
+)
+
+func harness(t testing.TB) readmodeltest.Harness {
+	dsn := enginestest.Postgres(t).DSN()
+	h := readmodeltest.Harness{Open: func(t testing.TB) readmodeltest.Target {
+		target, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, Clock: clock.NewSystem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return target
+	}}
+	h.Open(t).Close() // makes the tables
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	h.DB = db
+	return h
+}
+
+func TestSuite(t *testing.T) { readmodeltest.Run(t, harness) }
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	dsn := enginestest.Postgres(t).DSN()
+	open := func() error {
+		target, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, Clock: clock.NewSystem()})
+		if err == nil {
+			target.Close()
+		}
+		return err
+	}
+	if err := open(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("INSERT INTO readmodel_migrations (version_id, is_applied) VALUES (99, true)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(); !errors.Is(err, readmodel.ErrNewer) {
+		t.Fatalf("a newer schema: %v", err)
+	}
+}
+
+// Several nodes may start at the same time.
+func TestOpenAtTheSameTime(t *testing.T) {
+	dsn := enginestest.Postgres(t).DSN()
+	const nodes = 4
+	ended := make(chan error, nodes)
+	for range nodes {
+		go func() {
+			target, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, Clock: clock.NewSystem()})
+			if err == nil {
+				err = target.Close()
+			}
+			ended <- err
+		}()
+	}
+	for range nodes {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -78,3 +78,5 @@ func TestOpenAtTheSameTime(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkProject(b *testing.B) { readmodeltest.Bench(b, harness) }

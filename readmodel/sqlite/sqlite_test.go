@@ -95,3 +95,5 @@ func escape(path string) string {
 	}
 	return out
 }
+
+func BenchmarkProject(b *testing.B) { readmodeltest.Bench(b, harness) }

@@ -33,6 +33,9 @@ func harness(t testing.TB) readmodeltest.Harness {
 
 func TestSuite(t *testing.T) { readmodeltest.Run(t, harness) }
 
+// TestReports runs the examples of docs/sql.
+func TestReports(t *testing.T) { readmodeltest.Reports(t, harness(t), "../../docs/sql", "mysql") }
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dsn := enginestest.MariaDB(t).DSN()
 	open := func() error {

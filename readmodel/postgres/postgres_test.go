@@ -35,6 +35,9 @@ func harness(t testing.TB) readmodeltest.Harness {
 
 func TestSuite(t *testing.T) { readmodeltest.Run(t, harness) }
 
+// TestReports runs the examples of docs/sql.
+func TestReports(t *testing.T) { readmodeltest.Reports(t, harness(t), "../../docs/sql", "postgres") }
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dsn := enginestest.Postgres(t).DSN()
 	open := func() error {

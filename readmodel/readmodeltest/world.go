@@ -34,6 +34,7 @@ type World struct {
 	opened  uint64 // time of the open block
 	now     uint64
 	epoch   uint64
+	still   bool // time passes by Advance only
 
 	nextID    uint64
 	accounts  map[uint32][]money.U128 // by asset
@@ -90,13 +91,15 @@ func (w *World) begin() {
 	if w.open {
 		return
 	}
-	switch w.rng.IntN(12) {
-	case 0:
-		w.now += dayNs
-	case 1, 2, 3:
-		w.now += w.rng.Uint64N(40) * secondNs
+	if !w.still {
+		switch w.rng.IntN(12) {
+		case 0:
+			w.now += dayNs
+		case 1, 2, 3:
+			w.now += w.rng.Uint64N(40) * secondNs
+		}
+		w.now += 1 + w.rng.Uint64N(1_000_000)
 	}
-	w.now += 1 + w.rng.Uint64N(1_000_000)
 	w.open, w.opened = true, max(w.now, w.State.NextTime())
 	w.State.Begin(w.builder, &w.fx, uint64(len(w.Blocks))+1, w.opened)
 	w.State.Expire()

@@ -36,6 +36,9 @@ func harness(t testing.TB) readmodeltest.Harness {
 
 func TestSuite(t *testing.T) { readmodeltest.Run(t, harness) }
 
+// TestReports runs the examples of docs/sql.
+func TestReports(t *testing.T) { readmodeltest.Reports(t, harness(t), "../../docs/sql", "sqlite") }
+
 func TestFileIsPrivateAndNewerSchemaRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.db")
 	target, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})

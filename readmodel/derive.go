@@ -3,6 +3,7 @@ package readmodel
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -21,45 +22,52 @@ func Needs(blocks []*journal.Block) []money.U128 {
 				ids = append(ids, id)
 			}
 		}
-		events(k, func(p *journal.Part, event int, o *journal.Outcome) error {
-			if p.Kind != journal.KindTransfers {
-				return nil
+		for e := range effective(k) {
+			if e.part.Kind != journal.KindTransfers {
+				continue
 			}
-			t := k.Transfer(event)
+			t := k.Transfer(e.event)
 			switch {
 			case t.Flags.Has(journal.TransferPending):
 				made[t.ID] = true
 			case t.Flags.Has(journal.TransferPost|journal.TransferVoid) && !made[t.PendingID]:
 				ids = append(ids, t.PendingID)
 			}
-			return nil
-		})
+		}
 	}
 	slices.SortFunc(ids, money.U128.Cmp)
 	return slices.Compact(ids)
 }
 
-// events calls fn for every event of the block that took effect, in order.
-func events(k *journal.Block, fn func(p *journal.Part, event int, o *journal.Outcome) error) error {
-	outcomes := k.Outcomes
-	for p := range k.Parts() {
-		for event := p.First; event < p.First+p.Count; event++ {
-			for len(outcomes) > 0 && int(outcomes[0].Event) < event {
-				outcomes = outcomes[1:]
-			}
-			var o *journal.Outcome
-			if len(outcomes) > 0 && int(outcomes[0].Event) == event {
-				o = &outcomes[0]
-			}
-			if o != nil && o.Status != journal.Created {
-				continue
-			}
-			if err := fn(&p, event, o); err != nil {
-				return err
+// effect is an event that took effect.
+type effect struct {
+	part    *journal.Part
+	event   int              // of the block
+	outcome *journal.Outcome // nil: the default
+}
+
+// effective returns all events of the block that took effect, in order.
+func effective(k *journal.Block) iter.Seq[effect] {
+	return func(yield func(effect) bool) {
+		outcomes := k.Outcomes
+		for p := range k.Parts() {
+			for event := p.First; event < p.First+p.Count; event++ {
+				for len(outcomes) > 0 && int(outcomes[0].Event) < event {
+					outcomes = outcomes[1:]
+				}
+				e := effect{part: &p, event: event}
+				if len(outcomes) > 0 && int(outcomes[0].Event) == event {
+					e.outcome = &outcomes[0]
+				}
+				if e.outcome != nil && e.outcome.Status != journal.Created {
+					continue
+				}
+				if !yield(e) {
+					return
+				}
 			}
 		}
 	}
-	return nil
 }
 
 // Derive makes a batch of blocks that follow each other and begin right after from, and of the reservations that Needs
@@ -132,8 +140,10 @@ func (d *deriver) take(k *journal.Block) error {
 			return err
 		}
 	}
-	if err := events(k, d.event); err != nil {
-		return err
+	for e := range effective(k) {
+		if err := d.event(e.part, e.event, e.outcome); err != nil {
+			return err
+		}
 	}
 	to.Seq, to.Hash, to.Time, to.Rules = h.Seq, k.Hash, h.Time, h.Rules
 	return nil

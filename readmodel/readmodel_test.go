@@ -27,7 +27,6 @@ type table struct {
 	failing  error // what the next Apply returns
 	resets   int
 	largest  int // blocks in one batch
-	newer    bool
 	position error
 }
 

@@ -176,7 +176,7 @@ func key(cell uint64) (int64, error) {
 	if cell >= 1<<63 {
 		return 0, fmt.Errorf("cell %d is beyond 2^63 - 1, which the tables have no place for", cell)
 	}
-	return int64(cell), nil
+	return int64(cell), nil //nolint:gosec // checked above
 }
 
 // claim makes sure that there is a row with the cell's position, which can be locked.
@@ -208,7 +208,7 @@ func (t *Target) Reset(ctx context.Context, cell uint64, deleted func(rows int64
 	var rows int64
 	for _, table := range tables() {
 		for n := int64(1); n > 0; {
-			if n, err = t.emptying(ctx, key, table, "DELETE FROM "+table+" WHERE cell = ? LIMIT ?", key, deleteChunk); err != nil { //nolint:gosec // our own names
+			if n, err = t.emptying(ctx, key, table, "DELETE FROM "+table+" WHERE cell = ? LIMIT ?", key, deleteChunk); err != nil {
 				return fmt.Errorf("empty the table %s of cell %d: %w", table, cell, err)
 			}
 			rows += n

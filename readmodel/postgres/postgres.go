@@ -181,7 +181,7 @@ func key(cell uint64) (int64, error) {
 	if cell >= 1<<63 {
 		return 0, fmt.Errorf("cell %d is beyond 2^63 - 1, which the tables have no place for", cell)
 	}
-	return int64(cell), nil
+	return int64(cell), nil //nolint:gosec // checked above
 }
 
 // claim makes sure that there is a row with the cell's position, which can be locked.
@@ -194,10 +194,18 @@ const deleteChunk = 10_000
 // deletions are the statements that empty all tables but projected_through, piece by piece.
 func deletions() (list [][2]string) {
 	for _, t := range [][2]string{
-		{"assets", "number"}, {"accounts", "id"}, {"balances", "account_id"}, {"transfers", "position"}, {"reservations", "id"},
-		{"transactions", "id"}, {"metadata", "owner_id"}, {"freezes", "id"}, {"day_closes", "id"}, {"day_close_lines", "close_id"},
+		{"assets", "number"},
+		{"accounts", "id"},
+		{"balances", "account_id"},
+		{"transfers", "position"},
+		{"reservations", "id"},
+		{"transactions", "id"},
+		{"metadata", "owner_id"},
+		{"freezes", "id"},
+		{"day_closes", "id"},
+		{"day_close_lines", "close_id"},
 	} {
-		list = append(list, [2]string{t[0], "DELETE FROM " + t[0] + " WHERE cell = $1 AND " + t[1] + " IN (SELECT " + t[1] + " FROM " + t[0] + " WHERE cell = $1 LIMIT $2)"}) //nolint:gosec // our own names
+		list = append(list, [2]string{t[0], "DELETE FROM " + t[0] + " WHERE cell = $1 AND " + t[1] + " IN (SELECT " + t[1] + " FROM " + t[0] + " WHERE cell = $1 LIMIT $2)"})
 	}
 	return list
 }

@@ -30,7 +30,7 @@ func Bench(b *testing.B, open func(t testing.TB) Harness) {
 		s := p.Status().Stats
 		b.ReportMetric(float64(s.Rows)/s.Time.Seconds(), "rows/s")
 		b.ReportMetric(float64(s.Transfers)/s.Time.Seconds(), "transfers/s")
-		target.Close()
+		closed(b, target)
 		b.StartTimer()
 	}
 }
@@ -38,11 +38,11 @@ func Bench(b *testing.B, open func(t testing.TB) Harness) {
 // busyWorld is a ledger that was at work.
 func busyWorld() *World {
 	w := NewWorld(1, 99)
-	w.Do(journal.KindAssets, 1, journal.Bytes([]journal.Asset{ledger.AssetRecord(assets[0])}))
+	w.Do(journal.KindAssets, 1, journal.Bytes([]journal.Asset{ledger.AssetRecord(assets()[0])}))
 	for first := 0; first < benchAccounts; first += 5_000 {
 		list := make([]journal.Account, 5_000)
 		for i := range list {
-			list[i] = journal.Account{ID: money.From(uint64(first+i) + 1), Asset: 1, Code: uint16(1 + i%5)} //nolint:gosec // small
+			list[i] = journal.Account{ID: money.From(uint64(first+i) + 1), Asset: 1, Code: uint16(1 + i%5)}
 		}
 		w.Do(journal.KindAccounts, 1, journal.Bytes(list))
 		w.Seal()

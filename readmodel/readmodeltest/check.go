@@ -62,7 +62,7 @@ func texts(values []any) []string {
 func (w *World) Check(ctx context.Context, db *sql.DB) error {
 	where := " WHERE cell = " + strconv.FormatUint(w.Cell, 10)
 	for _, t := range w.tables() {
-		got, err := query(ctx, db, "SELECT "+t.columns+" FROM "+t.name+where) //nolint:gosec // our own names
+		got, err := query(ctx, db, "SELECT "+t.columns+" FROM "+t.name+where)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (w *World) Check(ctx context.Context, db *sql.DB) error {
 }
 
 func (w *World) checkPosition(ctx context.Context, db *sql.DB, where string) error {
-	got, err := query(ctx, db, "SELECT seq, hash, time, head, state FROM projected_through"+where) //nolint:gosec // our own names
+	got, err := query(ctx, db, "SELECT seq, hash, time, head, state FROM projected_through"+where)
 	if err != nil {
 		return err
 	}
@@ -100,15 +100,15 @@ func (w *World) checkPosition(ctx context.Context, db *sql.DB, where string) err
 
 // checkSums adds up all transfers, and holds what comes of it against the balances: an opinion of its own.
 func checkSums(ctx context.Context, db *sql.DB, where string) error {
-	transfers, err := query(ctx, db, "SELECT id, kind, debit_account_id, credit_account_id, amount, released, pending_id FROM transfers"+where) //nolint:gosec // our own names
+	transfers, err := query(ctx, db, "SELECT id, kind, debit_account_id, credit_account_id, amount, released, pending_id FROM transfers"+where)
 	if err != nil {
 		return err
 	}
-	reservations, err := query(ctx, db, "SELECT id, state FROM reservations"+where) //nolint:gosec // our own names
+	reservations, err := query(ctx, db, "SELECT id, state FROM reservations"+where)
 	if err != nil {
 		return err
 	}
-	balances, err := query(ctx, db, "SELECT account_id, debits_pending, debits_posted, credits_pending, credits_posted FROM balances"+where) //nolint:gosec // our own names
+	balances, err := query(ctx, db, "SELECT account_id, debits_pending, debits_posted, credits_pending, credits_posted FROM balances"+where)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func (w *World) Extremes() {
 	w.Do(journal.KindAssets, 255, journal.Bytes([]journal.Asset{ledger.AssetRecord(money.Asset{Code: "A23456789012345", Scale: 18})}))
 	accounts := make([]journal.Account, 6)
 	for i := range accounts {
-		accounts[i] = journal.Account{ID: money.From(uint64(i) + 1), Asset: 1, Code: 65535} //nolint:gosec // small
+		accounts[i] = journal.Account{ID: money.From(uint64(i) + 1), Asset: 1, Code: 65535}
 	}
 	a := &accounts[1]
 	a.ID, a.UserData128, a.UserData64, a.UserData32, a.Flags = most, money.Max(), 1<<64-1, 1<<32-1, journal.AccountAttached
@@ -52,7 +52,7 @@ func (w *World) Extremes() {
 
 	full := make([]journal.Transfer, journal.MaxEvents) // posts of parts: each names the one reservation
 	for i := range full {
-		full[i] = journal.Transfer{ID: money.From(uint64(i) + 1_000_000), PendingID: id(3), Amount: money.From(1), Flags: journal.TransferPost | journal.TransferKeepRemainder} //nolint:gosec // small
+		full[i] = journal.Transfer{ID: money.From(uint64(i) + 1_000_000), PendingID: id(3), Amount: money.From(1), Flags: journal.TransferPost | journal.TransferKeepRemainder}
 	}
 	w.Do(journal.KindTransfers, 255, journal.Bytes(full))
 	w.Seal()

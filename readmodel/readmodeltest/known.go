@@ -39,17 +39,17 @@ func NewKnown() *World {
 	w.Advance(dayNs)                            // 2026-01-03
 	w.pay(18, 202, 191, money.From(50_000), 0)  // a payout that has not left yet
 	w.pay(19, 203, 192, money.From(7), 0)
-	w.pay(22, 201, 301, money.From(60_000), 0)    // more than the merchant has
-	w.hold(31, 101, 301, money.From(1_000), 0)    // the oldest reservation
-	w.hold(32, 102, 203, huge, 0)                 //
-	w.hold(33, 101, 201, money.From(500), 10*60)  // expires
-	w.resolve(34, 31, money.From(400), true)      // 600 are left
-	w.hold(35, 101, 202, money.From(2_000), 0)    //
-	w.resolve(36, 35, money.From(1_500), false)   // 500 are released
-	w.Seal()                                      //
-	w.Advance(40 * dayNs)                         // 2026-02-12
-	w.pay(20, 401, 101, money.From(25), 0)        // fees are paid out
-	w.pay(23, 101, 201, money.From(20_000), 0)    //
+	w.pay(22, 201, 301, money.From(60_000), 0)       // more than the merchant has
+	w.hold(31, 101, 301, money.From(1_000), 0)       // the oldest reservation
+	w.hold(32, 102, 203, huge, 0)                    //
+	w.hold(33, 101, 201, money.From(500), 10*60)     // expires
+	w.resolve(34, 31, money.From(400), true)         // 600 are left
+	w.hold(35, 101, 202, money.From(2_000), 0)       //
+	w.resolve(36, 35, money.From(1_500), false)      // 500 are released
+	w.Seal()                                         //
+	w.Advance(40 * dayNs)                            // 2026-02-12
+	w.pay(20, 401, 101, money.From(25), 0)           // fees are paid out
+	w.pay(23, 101, 201, money.From(20_000), 0)       //
 	w.hold(37, 101, 201, money.From(70), 30*24*3600) // a week and a day old in the end
 	w.Seal()
 	w.Advance(6 * dayNs) // 2026-02-18
@@ -144,7 +144,7 @@ func (w *World) resolve(id, pending uint64, amount money.U128, keep bool) {
 func Reports(t *testing.T, h Harness, docs, engine string) {
 	w := NewKnown()
 	target := h.Open(t)
-	defer target.Close()
+	defer closed(t, target)
 	project(t, target, w, w.Cell, len(w.Blocks), nil)
 	check(t, w, h)
 	expected, err := filepath.Glob(filepath.Join(docs, "expected", "*.csv"))
@@ -154,7 +154,7 @@ func Reports(t *testing.T, h Harness, docs, engine string) {
 	for _, path := range expected {
 		name := strings.TrimSuffix(filepath.Base(path), ".csv")
 		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join(docs, engine, name+".sql")) //nolint:gosec // our own names
+			text, err := os.ReadFile(filepath.Join(docs, engine, name+".sql"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,7 +166,7 @@ func Reports(t *testing.T, h Harness, docs, engine string) {
 			if err := csv.NewWriter(&got).WriteAll(rows); err != nil {
 				t.Fatal(err)
 			}
-			want, err := os.ReadFile(path) //nolint:gosec // our own names
+			want, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -81,7 +81,7 @@ func (w *World) assetRows() (rows [][]string) {
 
 func (w *World) accountRows() (rows [][]string) {
 	for i, r := range w.known.accounts {
-		n := uint32(i + 1) //nolint:gosec // few
+		n := uint32(i + 1)
 		a := w.State.AccountByNumber(n)
 		rows = append(rows, row(a.ID, r.position, a.Timestamp, a.Asset, a.Code, uint16(r.asked.Flags&journal.AccountFlagsKnown),
 			a.Flags.Has(journal.AccountClosed), w.State.Address(n), a.UserData128, a.UserData64, a.UserData32, r.actor))
@@ -91,7 +91,7 @@ func (w *World) accountRows() (rows [][]string) {
 
 func (w *World) balanceRows() (rows [][]string) {
 	for i := range w.known.accounts {
-		a := w.State.AccountByNumber(uint32(i + 1)) //nolint:gosec // few
+		a := w.State.AccountByNumber(uint32(i + 1))
 		rows = append(rows, row(a.ID, a.DebitsPending, a.DebitsPosted, a.CreditsPending, a.CreditsPosted))
 	}
 	return rows

@@ -148,7 +148,7 @@ func key(cell uint64) (int64, error) {
 	if cell >= 1<<63 {
 		return 0, fmt.Errorf("cell %d is beyond 2^63 - 1, which the tables have no place for", cell)
 	}
-	return int64(cell), nil
+	return int64(cell), nil //nolint:gosec // checked above
 }
 
 // deleteChunk is how many keys one transaction of Reset takes.
@@ -157,8 +157,16 @@ const deleteChunk = 10_000
 // tables are all but projected_through, with a key by which to delete them piece by piece.
 func tables() [][2]string {
 	return [][2]string{
-		{"assets", "number"}, {"accounts", "id"}, {"balances", "account_id"}, {"transfers", "position"}, {"reservations", "id"},
-		{"transactions", "id"}, {"metadata", "owner_id"}, {"freezes", "id"}, {"day_closes", "id"}, {"day_close_lines", "close_id"},
+		{"assets", "number"},
+		{"accounts", "id"},
+		{"balances", "account_id"},
+		{"transfers", "position"},
+		{"reservations", "id"},
+		{"transactions", "id"},
+		{"metadata", "owner_id"},
+		{"freezes", "id"},
+		{"day_closes", "id"},
+		{"day_close_lines", "close_id"},
 	}
 }
 
@@ -176,7 +184,7 @@ func (t *Target) Reset(ctx context.Context, cell uint64, deleted func(rows int64
 	}
 	var rows int64
 	for _, table := range tables() {
-		text := "DELETE FROM " + table[0] + " WHERE cell = ?1 AND " + table[1] + " IN (SELECT " + table[1] + " FROM " + table[0] + " WHERE cell = ?1 LIMIT ?2)" //nolint:gosec // our own names
+		text := "DELETE FROM " + table[0] + " WHERE cell = ?1 AND " + table[1] + " IN (SELECT " + table[1] + " FROM " + table[0] + " WHERE cell = ?1 LIMIT ?2)"
 		for n := int64(1); n > 0; {
 			if n, err = t.emptying(ctx, key, table[0], text, key, deleteChunk); err != nil {
 				return fmt.Errorf("empty the table %s of cell %d: %w", table[0], cell, err)

@@ -85,4 +85,3 @@ func (n number) Scan(v any) (err error) {
 	}
 	return nil
 }
-

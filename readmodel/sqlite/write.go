@@ -101,10 +101,11 @@ func (w *writer) findSome(ids []money.U128, found []readmodel.Reservation) ([]re
 	for _, v := range ids {
 		args = append(args, id(v))
 	}
-	rows, err := w.tx.QueryContext(w.ctx, `SELECT r.id, r.remaining, r.state, r.expires, r.ended,
+	const find = `SELECT r.id, r.remaining, r.state, r.expires, r.ended,
 		t.debit_account_id, t.credit_account_id, t.asset, t.code, t.flags, t.user_data_128, t.user_data_64, t.user_data_32
 		FROM reservations r JOIN transfers t ON t.cell = r.cell AND t.id = r.id
-		WHERE r.cell = ? AND r.id IN (?`+strings.Repeat(", ?", len(ids)-1)+`)`, args...) //nolint:gosec // only marks
+		WHERE r.cell = ? AND r.id IN (?`
+	rows, err := w.tx.QueryContext(w.ctx, find+strings.Repeat(", ?", len(ids)-1)+")", args...)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ type Batch struct {
 	Replaced []money.U128
 	Metadata []Metadata
 	Freezes  []Freeze
-	Lifts    []Lift // of freezes that were there
+	Lifts    []Lift // perhaps of freezes of the batch: to be written after them
 	Closes   []DayClose
 }
 
@@ -190,7 +190,6 @@ type Freeze struct {
 	Mode      string     // debit, credit, all
 	Reason    string
 	Actor     journal.Actor
-	Lift      *Lift // nil: it is in force
 }
 
 // Lift ends a freeze.

@@ -95,7 +95,6 @@ type deriver struct {
 	closed   map[money.U128]bool
 	metadata map[money.U128][]Metadata // of accounts, as it is after the batch
 	replaced []money.U128              // their order
-	freezes  map[money.U128]int        // made in the batch: place in batch.Freezes
 
 	transaction money.U128            // whose legs follow; zero: none
 	request     *journal.RequestEntry // of that transaction
@@ -112,7 +111,6 @@ func newDeriver(from Position, found []Reservation) *deriver {
 	d := &deriver{
 		batch: &Batch{From: from, To: from}, reserved: make(map[money.U128]*entry, len(found)), accounts: map[money.U128]int{},
 		changes: map[money.U128]*BalanceChange{}, closed: map[money.U128]bool{}, metadata: map[money.U128][]Metadata{},
-		freezes: map[money.U128]int{},
 	}
 	d.batch.To.Version = Version
 	for i := range found {
@@ -182,7 +180,7 @@ func (d *deriver) event(p *journal.Part, event int, o *journal.Outcome) error {
 		d.freeze(&journal.View[journal.Freeze](raw)[0], pos, time, actor)
 	case journal.KindUnfreeze:
 		u := &journal.View[journal.Unfreeze](raw)[0]
-		d.lift(Lift{u.FreezeID, u.ID, time, text(u.Reason[:]), actor})
+		d.batch.Lifts = append(d.batch.Lifts, Lift{u.FreezeID, u.ID, time, text(u.Reason[:]), actor})
 	case journal.KindDayClose:
 		c := &journal.View[journal.DayClose](raw)[0]
 		lines, err := d.trial(event)
@@ -261,18 +259,9 @@ func (d *deriver) head(p *journal.Part, event int) error {
 func (d *deriver) freeze(f *journal.Freeze, pos journal.Position, time uint64, actor journal.Actor) {
 	selectors := map[journal.Selector]string{journal.SelectAccount: "account", journal.SelectCode: "code", journal.SelectCell: "cell"}
 	modes := map[journal.FreezeMode]string{journal.FreezeDebit: "debit", journal.FreezeCredit: "credit", journal.FreezeAll: "all"}
-	d.freezes[f.ID] = len(d.batch.Freezes)
 	d.batch.Freezes = append(d.batch.Freezes, Freeze{
-		f.ID, pos, time, selectors[f.Selector], f.Account, f.Code, modes[f.Mode], text(f.Reason[:]), actor, nil,
+		f.ID, pos, time, selectors[f.Selector], f.Account, f.Code, modes[f.Mode], text(f.Reason[:]), actor,
 	})
-}
-
-func (d *deriver) lift(l Lift) {
-	if i, here := d.freezes[l.Freeze]; here {
-		d.batch.Freezes[i].Lift = &l
-		return
-	}
-	d.batch.Lifts = append(d.batch.Lifts, l)
 }
 
 // finish nets what the blocks did.

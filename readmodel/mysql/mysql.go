@@ -17,9 +17,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
-	driver "github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 
 	"github.com/sterlingrun/sterling/clock"
@@ -42,7 +42,9 @@ const (
 
 // Options of a target. DSN and Clock are required.
 type Options struct {
-	DSN    string // user:password@tcp(host:port)/database, as go-sql-driver has it; it is never logged
+	// DSN is user:password@tcp(host:port)/database, as go-sql-driver has it, or mysql://user:password@host:port,…/database: of
+	// several servers the first that takes writes is used. It is never logged.
+	DSN    string
 	Clock  clock.Clock
 	Logger *slog.Logger // nil: nothing is logged
 }
@@ -56,44 +58,19 @@ type Target struct {
 // Open connects, makes or migrates the tables, and returns a target. An unknown newer schema is refused with
 // readmodel.ErrNewer.
 func Open(ctx context.Context, opts Options) (*Target, error) {
-	config, err := driver.ParseDSN(opts.DSN)
+	servers, err := newServers(opts.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("open the read model in MySQL: %w", err) // the driver leaves the DSN out
-	}
-	configure(config)
-	connector, err := driver.NewConnector(config)
-	if err != nil {
-		return nil, fmt.Errorf("open the read model in MySQL: %w", err)
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	db := sql.OpenDB(connector)
+	db := sql.OpenDB(servers)
 	db.SetMaxOpenConns(1)
 	if err := migrate(ctx, db, opts); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the read model in MySQL at %s/%s: %w", config.Addr, config.DBName, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open the read model in MySQL at %s: %w", strings.Join(servers.names, ","), err), db.Close())
 	}
 	return &Target{db: db, before: func(string) error { return nil }}, nil
-}
-
-// configure sets what the target relies on, whatever the DSN and the server say.
-func configure(config *driver.Config) {
-	if config.Timeout == 0 {
-		config.Timeout = connectTimeout
-	}
-	if config.ReadTimeout == 0 {
-		config.ReadTimeout = ioTimeout
-	}
-	if config.WriteTimeout == 0 {
-		config.WriteTimeout = ioTimeout
-	}
-	config.ClientFoundRows = true // an UPDATE tells how many rows were there, not how many became others
-	config.ParseTime, config.MultiStatements, config.InterpolateParams = false, false, true
-	if config.Params == nil {
-		config.Params = map[string]string{}
-	}
-	config.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'" // what does not fit is an error
-	config.Params["time_zone"] = "'+00:00'"
 }
 
 // The family has no transactions for the definition of tables. Of two programs that make them at the same time, one fails,
@@ -151,7 +128,12 @@ func (t *Target) Position(ctx context.Context, cell uint64) (readmodel.Position,
 	if err != nil {
 		return readmodel.Position{}, err
 	}
-	return scanPosition(t.db.QueryRowContext(ctx, selectPosition, key), cell)
+	var p readmodel.Position
+	err = t.with(ctx, func(c *sql.Conn) (err error) {
+		p, err = scanPosition(c.QueryRowContext(ctx, selectPosition, key), cell)
+		return err
+	})
+	return p, err
 }
 
 func scanPosition(row *sql.Row, cell uint64) (readmodel.Position, error) {
@@ -202,7 +184,11 @@ func (t *Target) Reset(ctx context.Context, cell uint64, deleted func(rows int64
 	const begin = `INSERT INTO projected_through (cell, seq, hash, time, head, assets, utc_offset, rules, version, state, updated)
 		VALUES (?, 0, REPEAT(X'00', 32), 0, 0, 0, 0, 0, 0, 'emptying', UTC_TIMESTAMP(6))
 		ON DUPLICATE KEY UPDATE seq = 0, hash = VALUES(hash), state = 'emptying', updated = VALUES(updated)`
-	if _, err := t.db.ExecContext(ctx, begin, key); err != nil {
+	err = t.with(ctx, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, begin, key)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("begin to empty the tables of cell %d: %w", cell, err)
 	}
 	var rows int64
@@ -222,30 +208,32 @@ func (t *Target) Reset(ctx context.Context, cell uint64, deleted func(rows int64
 }
 
 // emptying runs a statement while the tables are still being emptied, by us or by others.
-func (t *Target) emptying(ctx context.Context, key int64, step, text string, args ...any) (int64, error) {
+func (t *Target) emptying(ctx context.Context, key int64, step, text string, args ...any) (n int64, err error) {
 	if err := t.before(step); err != nil {
 		return 0, err
 	}
-	tx, err := t.db.BeginTx(ctx, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	var state string
-	err = tx.QueryRowContext(ctx, `SELECT state FROM projected_through WHERE cell = ? FOR UPDATE`, key).Scan(&state)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && state != "emptying" {
-		return 0, readmodel.ErrMoved
-	}
-	if err != nil {
-		return 0, err
-	}
-	done, err := tx.ExecContext(ctx, text, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := done.RowsAffected()
-	if err != nil {
-		return 0, err
-	}
-	return n, tx.Commit()
+	err = t.with(ctx, func(c *sql.Conn) error {
+		tx, err := c.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+		var state string
+		err = tx.QueryRowContext(ctx, `SELECT state FROM projected_through WHERE cell = ? FOR UPDATE`, key).Scan(&state)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && state != "emptying" {
+			return readmodel.ErrMoved
+		}
+		if err != nil {
+			return err
+		}
+		done, err := tx.ExecContext(ctx, text, args...)
+		if err != nil {
+			return err
+		}
+		if n, err = done.RowsAffected(); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	return n, err
 }

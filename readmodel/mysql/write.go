@@ -27,20 +27,25 @@ func (t *Target) Apply(ctx context.Context, c *readmodel.Change) error {
 	if err != nil {
 		return err
 	}
-	w := &writer{ctx: ctx, cell: key, before: t.before}
+	return t.with(ctx, func(conn *sql.Conn) error {
+		return t.apply(ctx, c, conn, &writer{ctx: ctx, cell: key, before: t.before})
+	})
+}
+
+func (t *Target) apply(ctx context.Context, c *readmodel.Change, conn *sql.Conn, w *writer) error {
 	if c.From.Seq == 0 {
 		w.do("claim", func() error {
-			_, err := t.db.ExecContext(ctx, claim, key)
+			_, err := conn.ExecContext(ctx, claim, w.cell)
 			return err
 		})
 	}
-	w.do("begin", func() (err error) { w.tx, err = t.db.BeginTx(ctx, nil); return err })
+	w.do("begin", func() (err error) { w.tx, err = conn.BeginTx(ctx, nil); return err })
 	if w.err != nil {
 		return w.err
 	}
 	defer w.tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
 	w.do("lock", func() error {
-		at, err := scanPosition(w.tx.QueryRowContext(ctx, selectPosition+" FOR UPDATE", key), c.From.Cell)
+		at, err := scanPosition(w.tx.QueryRowContext(ctx, selectPosition+" FOR UPDATE", w.cell), c.From.Cell)
 		if err == nil && !at.Same(&c.From) {
 			return fmt.Errorf("the tables of cell %d stand at block %d, not at %d: %w", at.Cell, at.Seq, c.From.Seq, readmodel.ErrMoved)
 		}
@@ -363,7 +368,7 @@ func (w *writer) metadata(b *readmodel.Batch) {
 }
 
 func (w *writer) freezes(b *readmodel.Batch) {
-	w.insert("freezes", "id, position, timestamp, selector, account_id, code, mode, reason, actor, lifted, lift_id, lift_reason, lift_actor",
+	w.insert("freezes", "id, position, timestamp, selector, account_id, code, mode, reason, actor",
 		len(b.Freezes), func(l *literals, i int) {
 			f := &b.Freezes[i]
 			l.u128(f.ID)
@@ -379,16 +384,6 @@ func (w *writer) freezes(b *readmodel.Batch) {
 			l.text(f.Mode)
 			l.text(f.Reason)
 			l.bytes(f.Actor[:])
-			if f.Lift == nil {
-				for range 4 {
-					l.null()
-				}
-				return
-			}
-			l.uint(f.Lift.Timestamp)
-			l.u128(f.Lift.ID)
-			l.text(f.Lift.Reason)
-			l.bytes(f.Lift.Actor[:])
 		})
 	w.update("freezes", "id", "0 AS lifted, CAST(0 AS DECIMAL(39,0)) AS lift_id, _utf8mb4'' AS reason, X'00' AS actor",
 		"b.lifted = d.lifted, b.lift_id = d.lift_id, b.lift_reason = d.reason, b.lift_actor = d.actor", len(b.Lifts), func(l *literals, i int) {

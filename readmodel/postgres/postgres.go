@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -35,7 +36,9 @@ const connectTimeout = 10 * time.Second
 
 // Options of a target. DSN and Clock are required.
 type Options struct {
-	DSN    string // postgres://user@host:port/database, or key=value pairs; it is never logged
+	// DSN is postgres://user@host:port,…/database, or key=value pairs: of several servers one that takes writes is used. It is
+	// never logged.
+	DSN    string
 	Clock  clock.Clock
 	Logger *slog.Logger // nil: nothing is logged
 }
@@ -57,6 +60,9 @@ func Open(ctx context.Context, opts Options) (*Target, error) {
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
+	}
+	if len(config.Fallbacks) > 0 && config.ValidateConnect == nil { // of several servers, one that takes writes
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "sterling read model"

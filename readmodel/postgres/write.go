@@ -313,7 +313,7 @@ func (w *writer) metadata(b *readmodel.Batch) {
 }
 
 func (w *writer) freezes(b *readmodel.Batch) {
-	w.insert("freezes", "id, position, timestamp, selector, account_id, code, mode, reason, actor, lifted, lift_id, lift_reason, lift_actor",
+	w.insert("freezes", "id, position, timestamp, selector, account_id, code, mode, reason, actor",
 		len(b.Freezes), func(c *copier, i int) {
 			f := &b.Freezes[i]
 			c.u128(f.ID)
@@ -329,16 +329,6 @@ func (w *writer) freezes(b *readmodel.Batch) {
 			c.text(f.Mode)
 			c.text(f.Reason)
 			c.bytes(f.Actor[:])
-			if f.Lift == nil {
-				for range 4 {
-					c.null()
-				}
-				return
-			}
-			c.uint(f.Lift.Timestamp)
-			c.u128(f.Lift.ID)
-			c.text(f.Lift.Reason)
-			c.bytes(f.Lift.Actor[:])
 		})
 	for i := range b.Lifts {
 		l := &b.Lifts[i]

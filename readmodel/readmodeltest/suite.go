@@ -11,7 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/keystore"
+	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/readmodel"
 )
 
@@ -44,6 +49,8 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 		{"extreme values", extremes},
 		{"two projectors do not do a block twice", contenders},
 		{"a reset takes one cell only, and goes on after a crash", resets},
+		{"a reset gives way to who fills the tables again", resetGivesWay},
+		{"personal values stay sealed", personal},
 		{"tables that the journal contradicts are built anew", contradicted},
 		{"an older projection is built anew, a newer one refused", versions},
 		{"rows that somebody took away are noticed", altered},
@@ -226,6 +233,65 @@ func resets(t *testing.T, h Harness) {
 	check(t, keep, h)
 }
 
+// resetGivesWay lets somebody else empty the tables and fill them while one is about to empty them: it must not delete what
+// is there then.
+func resetGivesWay(t *testing.T, h Harness) {
+	a, b := h.Open(t), h.Open(t)
+	defer closed(t, a)
+	defer closed(t, b)
+	w := NewWorld(1, 13)
+	w.AddBlocks(30, 6)
+	project(t, a, w, w.Cell, len(w.Blocks), nil)
+	a.Before(func(step string) error {
+		if step == "transfers" {
+			project(t, b, w, w.Cell, len(w.Blocks), nil)
+		}
+		return nil
+	})
+	if err := a.Reset(t.Context(), w.Cell, func(int64) {}); !errors.Is(err, readmodel.ErrMoved) {
+		t.Fatalf("a reset while somebody else filled the tables: %v", err)
+	}
+	check(t, w, h)
+}
+
+// personal projects a value that a keystore sealed: it must be there as it is, and its text nowhere.
+func personal(t *testing.T, h Harness) {
+	const secret = "Li Hua, 13 Nanjing Road"
+	master, err := keystore.NewMaster([32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keystore.Open(t.Context(), keystore.Options{Dir: "keys", Master: master, Clock: clock.NewFake(1), FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Close() //nolint:errcheck // its folder is memory
+	value := []keystore.Value{{Subject: "person:1", Event: [16]byte{101}, Name: "name", Type: uint8(journal.MetaText), Clear: []byte(secret)}}
+	if err := keys.Seal(t.Context(), value); err != nil {
+		t.Fatal(err)
+	}
+	w := NewWorld(1, 14)
+	d := journal.Details{Metadata: []journal.Meta{journal.PersonalMeta("name", journal.Personal{Subject: "person:1", Sealed: value[0].Sealed})}}
+	account := journal.Account{ID: money.From(101), Asset: 1, Code: 1, Flags: journal.AccountAttached}
+	w.Do(journal.KindAccounts, 1, journal.Bytes([]journal.Account{account}), journal.Attachment{Data: d.Append(nil)})
+	w.Seal()
+	target := h.Open(t)
+	defer closed(t, target)
+	project(t, target, w, w.Cell, len(w.Blocks), nil)
+	check(t, w, h)
+	for _, table := range w.tables() {
+		rows, err := query(t.Context(), h.DB, "SELECT "+table.columns+" FROM "+table.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if strings.Contains(strings.Join(r, "\x01"), secret) {
+				t.Errorf("%s has it in the clear: %q", table.name, r)
+			}
+		}
+	}
+}
+
 // contradicted gives the tables of one journal to another of the same cell.
 func contradicted(t *testing.T, h Harness) {
 	target := h.Open(t)
@@ -319,20 +385,4 @@ func alter(t testing.TB, h Harness, statement string) {
 	if _, err := h.DB.ExecContext(t.Context(), statement); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// Personal reports where in the tables a text stands; it must be nowhere.
-func Personal(ctx context.Context, db *sql.DB, clear string) error {
-	for _, t := range (&World{State: NewWorld(1, 1).State, known: newRecords()}).tables() {
-		rows, err := query(ctx, db, "SELECT "+t.columns+" FROM "+t.name)
-		if err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if strings.Contains(strings.Join(r, "\x01"), clear) {
-				return fmt.Errorf("%s has %q in %q", t.name, clear, r)
-			}
-		}
-	}
-	return nil
 }

@@ -300,18 +300,14 @@ func (w *writer) metadata(b *readmodel.Batch) {
 }
 
 func (w *writer) freezes(b *readmodel.Batch) {
-	w.each("freezes", `INSERT INTO freezes (cell, id, position, timestamp, selector, account_id, code, mode, reason, actor, lifted, lift_id, lift_reason, lift_actor)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, len(b.Freezes), false, func(i int) []any {
+	w.each("freezes", `INSERT INTO freezes (cell, id, position, timestamp, selector, account_id, code, mode, reason, actor)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, len(b.Freezes), false, func(i int) []any {
 		f := &b.Freezes[i]
 		var code any
 		if f.Code != 0 {
 			code = f.Code
 		}
-		args := []any{w.cell, id(f.ID), position(f.Position), ns(f.Timestamp), f.Selector, optional(f.Account), code, f.Mode, f.Reason, actor(&f.Actor)}
-		if f.Lift == nil {
-			return append(args, nil, nil, nil, nil)
-		}
-		return append(args, ns(f.Lift.Timestamp), id(f.Lift.ID), f.Lift.Reason, actor(&f.Lift.Actor))
+		return []any{w.cell, id(f.ID), position(f.Position), ns(f.Timestamp), f.Selector, optional(f.Account), code, f.Mode, f.Reason, actor(&f.Actor)}
 	})
 	w.each("freezes", `UPDATE freezes SET lifted = ?, lift_id = ?, lift_reason = ?, lift_actor = ? WHERE cell = ? AND id = ?`, len(b.Lifts), true, func(i int) []any {
 		l := &b.Lifts[i]

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -22,7 +23,7 @@ type servers struct {
 
 // newServers reads a DSN of go-sql-driver, or a URL mysql://user:password@host:port,host:port/database?parameters, and sets
 // what the target relies on, whatever the DSN and the server say.
-func newServers(dsn string) (*servers, error) {
+func newServers(dsn string, logger *slog.Logger) (*servers, error) {
 	config, names, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err
@@ -38,6 +39,7 @@ func newServers(dsn string) (*servers, error) {
 	}
 	config.ClientFoundRows = true // an UPDATE tells how many rows were there, not how many became others
 	config.ParseTime, config.MultiStatements, config.InterpolateParams = false, false, true
+	config.Logger = driverLog{logger}
 	if config.Params == nil {
 		config.Params = map[string]string{}
 	}
@@ -56,6 +58,14 @@ func newServers(dsn string) (*servers, error) {
 		s.each = append(s.each, connector)
 	}
 	return s, nil
+}
+
+// driverLog is where the driver tells of connections that broke; their errors are returned, too.
+type driverLog struct{ to *slog.Logger }
+
+// Print implements mysql.Logger.
+func (l driverLog) Print(v ...any) {
+	l.to.Debug("mysql", "message", strings.TrimSpace(fmt.Sprintln(v...)))
 }
 
 // parseDSN returns what a DSN says, and its servers. Its errors never tell a password.

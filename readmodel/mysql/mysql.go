@@ -58,12 +58,12 @@ type Target struct {
 // Open connects, makes or migrates the tables, and returns a target. An unknown newer schema is refused with
 // readmodel.ErrNewer.
 func Open(ctx context.Context, opts Options) (*Target, error) {
-	servers, err := newServers(opts.DSN)
-	if err != nil {
-		return nil, fmt.Errorf("open the read model in MySQL: %w", err) // the driver leaves the DSN out
-	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	servers, err := newServers(opts.DSN, opts.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("open the read model in MySQL: %w", err) // the driver leaves the DSN out
 	}
 	db := sql.OpenDB(servers)
 	db.SetMaxOpenConns(1)

@@ -6,14 +6,16 @@ import (
 	"testing"
 
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/engines"
 	"github.com/sterlingrun/sterling/engines/enginestest"
 	"github.com/sterlingrun/sterling/readmodel"
 	"github.com/sterlingrun/sterling/readmodel/mysql"
 	"github.com/sterlingrun/sterling/readmodel/readmodeltest"
 )
 
-func harness(t testing.TB) readmodeltest.Harness {
-	dsn := enginestest.MariaDB(t).DSN()
+func harness(t testing.TB) readmodeltest.Harness { return harnessOf(t, enginestest.MariaDB(t).DSN()) }
+
+func harnessOf(t testing.TB, dsn string) readmodeltest.Harness {
 	h := readmodeltest.Harness{Open: func(t testing.TB) readmodeltest.Target {
 		target, err := mysql.Open(t.Context(), mysql.Options{DSN: dsn, Clock: clock.NewSystem()})
 		if err != nil {
@@ -35,6 +37,17 @@ func TestSuite(t *testing.T) { readmodeltest.Run(t, harness) }
 
 // TestReports runs the examples of docs/sql.
 func TestReports(t *testing.T) { readmodeltest.Reports(t, harness(t), "../../docs/sql", "mysql") }
+
+func TestServerKilled(t *testing.T) {
+	server, err := engines.StartMariaDB(t.Context(), engines.Options{})
+	enginestest.Check(t, err)
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	readmodeltest.ServerKilled(t, harnessOf(t, server.DSN()), server)
+}
 
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dsn := enginestest.MariaDB(t).DSN()

@@ -8,14 +8,16 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/engines"
 	"github.com/sterlingrun/sterling/engines/enginestest"
 	"github.com/sterlingrun/sterling/readmodel"
 	"github.com/sterlingrun/sterling/readmodel/postgres"
 	"github.com/sterlingrun/sterling/readmodel/readmodeltest"
 )
 
-func harness(t testing.TB) readmodeltest.Harness {
-	dsn := enginestest.Postgres(t).DSN()
+func harness(t testing.TB) readmodeltest.Harness { return harnessOf(t, enginestest.Postgres(t).DSN()) }
+
+func harnessOf(t testing.TB, dsn string) readmodeltest.Harness {
 	h := readmodeltest.Harness{Open: func(t testing.TB) readmodeltest.Target {
 		target, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, Clock: clock.NewSystem()})
 		if err != nil {
@@ -37,6 +39,17 @@ func TestSuite(t *testing.T) { readmodeltest.Run(t, harness) }
 
 // TestReports runs the examples of docs/sql.
 func TestReports(t *testing.T) { readmodeltest.Reports(t, harness(t), "../../docs/sql", "postgres") }
+
+func TestServerKilled(t *testing.T) {
+	server, err := engines.StartPostgres(t.Context(), engines.Options{})
+	enginestest.Check(t, err)
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	readmodeltest.ServerKilled(t, harnessOf(t, server.DSN()), server)
+}
 
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dsn := enginestest.Postgres(t).DSN()

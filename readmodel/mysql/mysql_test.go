@@ -3,7 +3,12 @@ package mysql_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
+	"os"
 	"testing"
+	"time"
+
+	driver "github.com/go-sql-driver/mysql"
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/engines"
@@ -13,7 +18,34 @@ import (
 	"github.com/sterlingrun/sterling/readmodel/readmodeltest"
 )
 
-func harness(t testing.TB) readmodeltest.Harness { return harnessOf(t, enginestest.MariaDB(t).DSN()) }
+func harness(t testing.TB) readmodeltest.Harness { return harnessOf(t, fresh(t)) }
+
+// fresh returns the DSN of an empty database: of the test binary's own server, or of STERLING_TEST_DSN, a DSN of
+// go-sql-driver to any engine that speaks MySQL's protocol.
+func fresh(t testing.TB) string {
+	t.Helper()
+	dsn := os.Getenv("STERLING_TEST_DSN")
+	config, err := driver.ParseDSN(dsn)
+	if dsn == "" || err != nil { // none, or one of another engine
+		return enginestest.MariaDB(t).DSN()
+	}
+	config.DBName = fmt.Sprintf("sterling_readmodel_%d_%d", os.Getpid(), time.Now().UnixNano())
+	run(t, dsn, "CREATE DATABASE "+config.DBName)
+	t.Cleanup(func() { run(t, dsn, "DROP DATABASE "+config.DBName) })
+	return config.FormatDSN()
+}
+
+func run(t testing.TB, dsn, statement string) {
+	t.Helper()
+	db, err := sql.Open("mysql", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
 
 func harnessOf(t testing.TB, dsn string) readmodeltest.Harness {
 	h := readmodeltest.Harness{Open: func(t testing.TB) readmodeltest.Target {
@@ -50,7 +82,7 @@ func TestServerKilled(t *testing.T) {
 }
 
 func TestNewerSchemaIsRefused(t *testing.T) {
-	dsn := enginestest.MariaDB(t).DSN()
+	dsn := fresh(t)
 	open := func() error {
 		target, err := mysql.Open(t.Context(), mysql.Options{DSN: dsn, Clock: clock.NewSystem()})
 		if err == nil {
@@ -76,7 +108,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 
 // Several nodes may start at the same time.
 func TestOpenAtTheSameTime(t *testing.T) {
-	dsn := enginestest.MariaDB(t).DSN()
+	dsn := fresh(t)
 	const nodes = 4
 	ended := make(chan error, nodes)
 	for range nodes {

@@ -32,7 +32,12 @@ var migrations embed.FS
 // versionTable is where goose keeps which migrations were applied.
 const versionTable = "readmodel_migrations"
 
-const connectTimeout = 10 * time.Second
+const (
+	connectTimeout = 10 * time.Second
+	// A transaction that takes so long is given up with its connection, which may hang; what became of it, the position
+	// tells.
+	transactionTimeout = 5 * time.Minute
+)
 
 // Options of a target. DSN and Clock are required.
 type Options struct {
@@ -132,7 +137,9 @@ func (t *Target) Close() error {
 }
 
 // with runs fn with the connection. After an error nothing is known of it: it is closed.
-func (t *Target) with(ctx context.Context, fn func(c *pgx.Conn) error) error {
+func (t *Target) with(ctx context.Context, fn func(ctx context.Context, c *pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
+	defer cancel()
 	if t.conn == nil || t.conn.IsClosed() {
 		conn, err := pgx.ConnectConfig(ctx, t.config)
 		if err != nil {
@@ -140,7 +147,7 @@ func (t *Target) with(ctx context.Context, fn func(c *pgx.Conn) error) error {
 		}
 		t.conn = conn
 	}
-	err := fn(t.conn)
+	err := fn(ctx, t.conn)
 	if err != nil {
 		_ = t.Close() // the error is what counts
 	}
@@ -155,7 +162,7 @@ func (t *Target) Position(ctx context.Context, cell uint64) (p readmodel.Positio
 	if err != nil {
 		return p, err
 	}
-	err = t.with(ctx, func(c *pgx.Conn) error {
+	err = t.with(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		if err := t.before("position"); err != nil {
 			return err
 		}
@@ -222,7 +229,7 @@ func (t *Target) Reset(ctx context.Context, cell uint64, deleted func(rows int64
 	if err != nil {
 		return err
 	}
-	err = t.with(ctx, func(c *pgx.Conn) error {
+	err = t.with(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, `INSERT INTO projected_through (cell, seq, hash, time, head, assets, utc_offset, rules, version, state, updated)
 			VALUES ($1, 0, decode(repeat('00', 32), 'hex'), 0, 0, 0, 0, 0, 0, 'emptying', now())
 			ON CONFLICT (cell) DO UPDATE SET seq = 0, hash = excluded.hash, state = 'emptying', updated = now()`, key)
@@ -249,7 +256,7 @@ func (t *Target) Reset(ctx context.Context, cell uint64, deleted func(rows int64
 
 // emptying runs a statement while the tables are still being emptied, by us or by others.
 func (t *Target) emptying(ctx context.Context, key int64, step, text string, args ...any) (n int64, err error) {
-	err = t.with(ctx, func(c *pgx.Conn) error {
+	err = t.with(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		if err := t.before(step); err != nil {
 			return err
 		}

@@ -3,7 +3,11 @@ package postgres_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 
@@ -15,7 +19,37 @@ import (
 	"github.com/sterlingrun/sterling/readmodel/readmodeltest"
 )
 
-func harness(t testing.TB) readmodeltest.Harness { return harnessOf(t, enginestest.Postgres(t).DSN()) }
+func harness(t testing.TB) readmodeltest.Harness { return harnessOf(t, fresh(t)) }
+
+// fresh returns the DSN of an empty schema: of the test binary's own server, or of STERLING_TEST_DSN, which may be any engine
+// that speaks PostgreSQL's protocol.
+func fresh(t testing.TB) string {
+	t.Helper()
+	dsn := os.Getenv("STERLING_TEST_DSN")
+	if !strings.HasPrefix(dsn, "postgres") {
+		return enginestest.Postgres(t).DSN()
+	}
+	name := fmt.Sprintf("sterling_readmodel_%d_%d", os.Getpid(), time.Now().UnixNano())
+	run(t, dsn, "CREATE SCHEMA "+name)
+	t.Cleanup(func() { run(t, dsn, "DROP SCHEMA "+name+" CASCADE") })
+	separator := "?"
+	if strings.Contains(dsn, "?") {
+		separator = "&"
+	}
+	return dsn + separator + "search_path=" + name
+}
+
+func run(t testing.TB, dsn, statement string) {
+	t.Helper()
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
 
 func harnessOf(t testing.TB, dsn string) readmodeltest.Harness {
 	h := readmodeltest.Harness{Open: func(t testing.TB) readmodeltest.Target {
@@ -52,7 +86,7 @@ func TestServerKilled(t *testing.T) {
 }
 
 func TestNewerSchemaIsRefused(t *testing.T) {
-	dsn := enginestest.Postgres(t).DSN()
+	dsn := fresh(t)
 	open := func() error {
 		target, err := postgres.Open(t.Context(), postgres.Options{DSN: dsn, Clock: clock.NewSystem()})
 		if err == nil {
@@ -78,7 +112,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 
 // Several nodes may start at the same time.
 func TestOpenAtTheSameTime(t *testing.T) {
-	dsn := enginestest.Postgres(t).DSN()
+	dsn := fresh(t)
 	const nodes = 4
 	ended := make(chan error, nodes)
 	for range nodes {

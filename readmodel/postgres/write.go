@@ -19,7 +19,7 @@ func (t *Target) Apply(ctx context.Context, c *readmodel.Change) error {
 	if err != nil {
 		return err
 	}
-	return t.with(ctx, func(conn *pgx.Conn) error {
+	return t.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		w := &writer{ctx: ctx, conn: conn, cell: key, before: t.before}
 		if c.From.Seq == 0 {
 			w.do("claim", func() error { return w.exec(claim, key) })

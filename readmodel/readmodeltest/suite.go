@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -59,11 +60,15 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 	}
 }
 
-// Rounds of the cases with random journals; an engine over a network gets fewer blocks by the same time.
-const (
-	rounds = 6
-	blocks = 40
-)
+// blocks of every random journal. STERLING_SOAK=1 plays 60 of them for each engine instead of 6.
+const blocks = 40
+
+func rounds() uint64 {
+	if os.Getenv("STERLING_SOAK") == "1" {
+		return 60
+	}
+	return 6
+}
 
 var errCrash = errors.New("the connection is lost")
 
@@ -133,7 +138,7 @@ func empty(t *testing.T, h Harness) {
 
 // randomJournals projects several cells into one database, in batches of any size, with crashes between anything.
 func randomJournals(t *testing.T, h Harness) {
-	for round := range uint64(rounds) {
+	for round := range rounds() {
 		w := NewWorld(round+1, round)
 		rng := rand.New(rand.NewPCG(round, 9)) //nolint:gosec // a seed that replays
 		for len(w.Blocks) < blocks {
@@ -256,7 +261,7 @@ func resetGivesWay(t *testing.T, h Harness) {
 
 // personal projects a value that a keystore sealed: it must be there as it is, and its text nowhere.
 func personal(t *testing.T, h Harness) {
-	const secret = "Li Hua, 13 Nanjing Road"
+	const clear = "Li Hua, 13 Nanjing Road"
 	master, err := keystore.NewMaster([32]byte{1})
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +271,7 @@ func personal(t *testing.T, h Harness) {
 		t.Fatal(err)
 	}
 	defer keys.Close() //nolint:errcheck // its folder is memory
-	value := []keystore.Value{{Subject: "person:1", Event: [16]byte{101}, Name: "name", Type: uint8(journal.MetaText), Clear: []byte(secret)}}
+	value := []keystore.Value{{Subject: "person:1", Event: [16]byte{101}, Name: "name", Type: uint8(journal.MetaText), Clear: []byte(clear)}}
 	if err := keys.Seal(t.Context(), value); err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +290,7 @@ func personal(t *testing.T, h Harness) {
 			t.Fatal(err)
 		}
 		for _, r := range rows {
-			if strings.Contains(strings.Join(r, "\x01"), secret) {
+			if strings.Contains(strings.Join(r, "\x01"), clear) {
 				t.Errorf("%s has it in the clear: %q", table.name, r)
 			}
 		}

@@ -22,11 +22,13 @@ type Source interface {
 	Read(ctx context.Context, seq uint64, dst []byte) ([]byte, error)
 }
 
-// Options of a projector. Cell, Source, Target and Clock are required.
+// Options of a projector. Cell, Source, Open and Clock are required.
 type Options struct {
 	Cell   uint64
 	Source Source
-	Target Target // the caller closes it after Run has returned
+	// Open connects the target. Run calls it until it succeeds, so that a database that is down keeps nobody else from
+	// starting, and closes the target in the end.
+	Open   func(ctx context.Context) (Target, error)
 	Clock  clock.Clock
 	Logger *slog.Logger // nil: nothing is logged
 
@@ -55,6 +57,7 @@ type Projector struct {
 	wake chan struct{}
 
 	// Owned by Run.
+	target   Target // nil: it is not open
 	pos      Position
 	known    bool // pos is where the tables stand
 	rebuild  bool
@@ -91,7 +94,12 @@ func (p *Projector) Notify() {
 // Run projects until ctx ends, and returns its error then. Whatever may pass (a database that is down, somebody else who
 // projects, a replica that is behind) is tried again for ever, and shown by Status. What needs a person is returned:
 // ErrTables, ErrNewer, ErrJournal.
-func (p *Projector) Run(ctx context.Context) error {
+func (p *Projector) Run(ctx context.Context) (err error) {
+	defer func() {
+		if p.target != nil {
+			err = errors.Join(err, p.target.Close())
+		}
+	}()
 	pause := firstPause
 	for {
 		more, err := p.step(ctx)
@@ -149,6 +157,12 @@ func (p *Projector) idle(ctx context.Context) {
 
 // step does one thing, and reports whether there is more to do at once.
 func (p *Projector) step(ctx context.Context) (more bool, err error) {
+	if p.target == nil {
+		if p.target, err = p.opts.Open(ctx); err != nil {
+			p.target = nil // and not an interface that holds nothing
+			return false, err
+		}
+	}
 	if !p.known {
 		if err := p.begin(ctx); err != nil {
 			return false, err
@@ -178,7 +192,7 @@ func (p *Projector) step(ctx context.Context) (more bool, err error) {
 
 // begin finds out where the tables stand, and whether that is a place of this journal.
 func (p *Projector) begin(ctx context.Context) error {
-	pos, err := p.opts.Target.Position(ctx, p.opts.Cell)
+	pos, err := p.target.Position(ctx, p.opts.Cell)
 	if err != nil {
 		return fmt.Errorf("ask where the tables stand: %w", err)
 	}
@@ -234,7 +248,7 @@ func (p *Projector) reset(ctx context.Context, why string, seq uint64) error {
 	p.opts.Logger.Warn("the read model is built anew", "cell", p.opts.Cell, "why", why, "was_at", seq)
 	p.set(func(s *Status) { s.State, s.Why, s.Stats.Rebuilds = Emptying, why, s.Stats.Rebuilds+1 })
 	p.told = p.opts.Clock.Mono()
-	err := p.opts.Target.Reset(ctx, p.opts.Cell, func(rows int64) {
+	err := p.target.Reset(ctx, p.opts.Cell, func(rows int64) {
 		if p.often() {
 			p.opts.Logger.Info("emptying the read model", "cell", p.opts.Cell, "rows", rows)
 		}
@@ -288,7 +302,7 @@ func (p *Projector) read(ctx context.Context, head uint64) (blocks []*journal.Bl
 func (p *Projector) apply(ctx context.Context, blocks []*journal.Block, head uint64) error {
 	var batch *Batch
 	begun := p.opts.Clock.Mono()
-	err := p.opts.Target.Apply(ctx, &Change{
+	err := p.target.Apply(ctx, &Change{
 		From: p.pos, Pending: Needs(blocks),
 		Complete: func(found []Reservation) (_ *Batch, err error) {
 			batch, err = Derive(p.pos, blocks, found, head)

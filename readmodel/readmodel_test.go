@@ -28,7 +28,20 @@ type table struct {
 	resets   int
 	largest  int // blocks in one batch
 	position error
+	closed   int // how often open fails
 }
+
+func (x *table) connect(context.Context) (readmodel.Target, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed > 0 {
+		x.closed--
+		return nil, errors.New("the database is down")
+	}
+	return x, nil
+}
+
+func (x *table) Close() error { return nil }
 
 func newTable() *table { return &table{open: map[money.U128]readmodel.Reservation{}} }
 
@@ -129,7 +142,7 @@ func TestAcknowledgedOnly(t *testing.T) {
 	w.AddBlocks(20, 4)
 	s, x := &source{World: w}, newTable()
 	s.set(7, nil)
-	p := readmodel.New(readmodel.Options{Cell: 1, Source: s, Target: x, Clock: clock.NewSystem()})
+	p := readmodel.New(readmodel.Options{Cell: 1, Source: s, Open: x.connect, Clock: clock.NewSystem()})
 	start(t, p)
 	await(t, p, 7)
 	if at, _ := x.Position(t.Context(), 1); at.Seq != 7 {
@@ -149,7 +162,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	w.AddBlocks(200, 4)
 	for _, c := range []struct{ events, least, most int }{{1, 1, 40}, {0, len(w.Blocks), len(w.Blocks)}} {
 		x := newTable()
-		p := readmodel.New(readmodel.Options{Cell: 1, Source: w, Target: x, Clock: clock.NewSystem(), BatchEvents: c.events})
+		p := readmodel.New(readmodel.Options{Cell: 1, Source: w, Open: x.connect, Clock: clock.NewSystem(), BatchEvents: c.events})
 		start(t, p)
 		await(t, p, len(w.Blocks))
 		if x.largest < c.least || x.largest > c.most {
@@ -165,7 +178,7 @@ func TestFaultsPass(t *testing.T) {
 	broken := errors.New("the network is down")
 	s, x, c := &source{World: w}, newTable(), clock.NewFake(1)
 	s.set(len(w.Blocks), broken)
-	p := readmodel.New(readmodel.Options{Cell: 1, Source: s, Target: x, Clock: c})
+	p := readmodel.New(readmodel.Options{Cell: 1, Source: s, Open: x.connect, Clock: c})
 	start(t, p)
 	pauses := []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}
 	for i, pause := range pauses {
@@ -190,6 +203,20 @@ func TestFaultsPass(t *testing.T) {
 	await(t, p, len(w.Blocks))
 }
 
+// TestOpenIsTriedAgain: a database that is down at the start is no reason to end.
+func TestOpenIsTriedAgain(t *testing.T) {
+	w := readmodeltest.NewWorld(1, 8)
+	w.AddBlocks(10, 4)
+	x := newTable()
+	x.closed = 2
+	p := readmodel.New(readmodel.Options{Cell: 1, Source: w, Open: x.connect, Clock: clock.NewSystem()})
+	start(t, p)
+	await(t, p, len(w.Blocks))
+	if n := p.Status().Stats.Failures; n != 2 {
+		t.Errorf("%d failures", n)
+	}
+}
+
 // waitFor returns once somebody waits for the clock.
 func waitFor(t *testing.T, c *clock.Fake) {
 	t.Helper()
@@ -211,7 +238,7 @@ func TestWhatNeedsAPersonEndsIt(t *testing.T) {
 	for _, want := range []error{readmodel.ErrTables, readmodel.ErrNewer, readmodel.ErrJournal} {
 		x := newTable()
 		x.failing = fmt.Errorf("planted: %w", want)
-		p := readmodel.New(readmodel.Options{Cell: 1, Source: w, Target: x, Clock: clock.NewSystem()})
+		p := readmodel.New(readmodel.Options{Cell: 1, Source: w, Open: x.connect, Clock: clock.NewSystem()})
 		if err := p.Run(t.Context()); !errors.Is(err, want) {
 			t.Errorf("Run returned %v, not %v", err, want)
 		}
@@ -229,7 +256,7 @@ func TestRebuildOnce(t *testing.T) {
 	x.failing = readmodel.ErrMoved
 	var log strings.Builder
 	p := readmodel.New(readmodel.Options{
-		Cell: 1, Source: w, Target: x, Clock: clock.NewSystem(), Rebuild: true, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Cell: 1, Source: w, Open: x.connect, Clock: clock.NewSystem(), Rebuild: true, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	ended := start(t, p)
 	await(t, p, len(w.Blocks))

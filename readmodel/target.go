@@ -31,6 +31,8 @@ type Target interface {
 	// leaves Emptying in the position, and has to be called again. Deleted is told how many rows are gone so far. ErrMoved:
 	// somebody else has emptied the tables meanwhile, and perhaps begun to fill them.
 	Reset(ctx context.Context, cell uint64, deleted func(rows int64)) error
+	// Close gives up the database.
+	Close() error
 }
 
 // Change is one transaction of a Target.

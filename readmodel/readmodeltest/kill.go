@@ -23,7 +23,7 @@ func ServerKilled(t *testing.T, h Harness, server Server) {
 	w.AddBlocks(110, 5)
 	target := h.Open(t)
 	defer closed(t, target)
-	p := readmodel.New(readmodel.Options{Cell: 1, Source: w, Target: target, Clock: clock.NewSystem(), BatchEvents: 1})
+	p := readmodel.New(readmodel.Options{Cell: 1, Source: w, Open: opened(target), Clock: clock.NewSystem(), BatchEvents: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)

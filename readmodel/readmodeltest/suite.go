@@ -376,11 +376,17 @@ func versions(t *testing.T, h Harness) {
 func altered(t *testing.T, h Harness) {
 	target := h.Open(t)
 	defer closed(t, target)
-	for i, statement := range []string{"DELETE FROM balances", "DELETE FROM reservations", "UPDATE balances SET debits_posted = debits_pending, debits_pending = '0'"} {
+	for i, statement := range []string{
+		"DELETE FROM balances", "DELETE FROM reservations", "UPDATE balances SET debits_posted = debits_pending, debits_pending = '0'",
+		"DELETE FROM accounts", "DELETE FROM freezes",
+	} {
 		w := NewWorld(uint64(i)+1, 41)
 		w.AddBlocks(20, 5)
+		w.Do(journal.KindFreeze, 1, journal.Bytes([]journal.Freeze{{ID: money.From(1), Code: 77, Selector: journal.SelectCode, Mode: journal.FreezeAll}}))
+		w.Seal()
 		project(t, target, w, w.Cell, len(w.Blocks), nil)
 		alter(t, h, statement)
+		w.Do(journal.KindUnfreeze, 2, journal.Bytes([]journal.Unfreeze{{ID: money.From(2), FreezeID: money.From(1)}}))
 		w.AddBlocks(60, 8)
 		p := readmodel.New(readmodel.Options{Cell: w.Cell, Source: w, Open: opened(target), Clock: clock.NewSystem(), BatchEvents: 1})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

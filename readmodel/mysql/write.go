@@ -137,7 +137,7 @@ func (w *writer) update(table, key, columns, set string, n int, each func(l *lit
 	for at := 0; at < n && w.err == nil; {
 		from := at
 		w.sql.buf = w.sql.buf[:0]
-		w.sql.raw("UPDATE " + table + " b JOIN (SELECT CAST(0 AS DECIMAL(39,0)) AS `key`, " + columns + " WHERE FALSE")
+		w.sql.raw("UPDATE " + table + " b JOIN (SELECT CAST(0 AS DECIMAL(39,0)) AS `key`, " + columns + " FROM DUAL WHERE FALSE")
 		for ; at < n && at-from < updateRows; at++ {
 			w.sql.raw(" UNION ALL SELECT ")
 			w.sql.field = false

@@ -39,12 +39,14 @@ func (w *World) Extremes() {
 		transfer(3, money.From(5), money.From(6), most),
 	}
 	list[2].Flags, list[2].Timeout = journal.TransferPending, 1<<32-1
+	w.Seal() // so that their accounts are there before
 	w.Do(journal.KindTransfers, 255, journal.Bytes(list))
 	w.Seal()
 	w.Advance(2 * dayNs)
 	c := journal.DayClose{ID: most, Date: journal.DateOf(w.now, 0) - 1}
 	copy(c.Reason[:], strings.Repeat("r", 64))
 	w.Do(journal.KindDayClose, 255, journal.Bytes([]journal.DayClose{c}))
+	w.Seal()
 	f := journal.Freeze{ID: most, Account: most, Selector: journal.SelectAccount, Mode: journal.FreezeAll}
 	copy(f.Reason[:], strings.Repeat("界", 21))
 	w.Do(journal.KindFreeze, 255, journal.Bytes([]journal.Freeze{f}))

@@ -193,10 +193,12 @@ func everyStep(t *testing.T, h Harness) {
 func extremes(t *testing.T, h Harness) {
 	target := h.Open(t)
 	defer closed(t, target)
-	w := NewWorld(1<<63-1, 3)
-	w.Extremes()
-	project(t, target, w, w.Cell, len(w.Blocks), nil)
-	check(t, w, h)
+	for cell, size := range map[uint64]int{1<<63 - 1: 1, 1: 0} { // as changes of what is there, and as new rows
+		w := NewWorld(cell, 3)
+		w.Extremes()
+		project(t, target, w, w.Cell, len(w.Blocks), func(o *readmodel.Options) { o.BatchEvents = size })
+		check(t, w, h)
+	}
 }
 
 // contenders lets two projectors work on the same cell.

@@ -128,3 +128,5 @@ func TestOpenAtTheSameTime(t *testing.T) {
 }
 
 func BenchmarkProject(b *testing.B) { readmodeltest.Bench(b, harness) }
+
+func BenchmarkLive(b *testing.B) { readmodeltest.BenchLive(b, harness) }

@@ -142,7 +142,7 @@ func (c *copier) send(ctx context.Context, conn *pgx.Conn, table, columns string
 	return readmodel.CheckFound(table, done.RowsAffected(), c.rows)
 }
 
-// kinds of what a statement takes as arrays of texts.
+// decimals makes the numbers of a list an array of texts, for statements that take arrays.
 func decimals[T any](list []T, value func(i int) fmt.Stringer) []string {
 	texts := make([]string, len(list))
 	for i := range list {

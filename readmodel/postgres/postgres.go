@@ -69,6 +69,7 @@ func Open(ctx context.Context, opts Options) (*Target, error) {
 	if len(config.Fallbacks) > 0 && config.ValidateConnect == nil { // of several servers, one that takes writes
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
+	config.RuntimeParams["client_encoding"] = "UTF8"
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "sterling read model"
 	}
@@ -107,6 +108,13 @@ func migrateOnce(ctx context.Context, config *pgx.ConnConfig, logger *slog.Logge
 	}
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
+	var encoding string
+	if err := db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+		return fmt.Errorf("ask for the encoding of its texts: %w", err)
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the database has the encoding %s, which can't hold every text: create one with ENCODING 'UTF8'", encoding)
+	}
 	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(versionTable), goose.WithSlog(logger), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return err

@@ -1,9 +1,13 @@
 package readmodeltest
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
@@ -78,3 +82,52 @@ func busyWorld() *World {
 }
 
 var _ readmodel.Source = (*World)(nil)
+
+// BenchLive measures how long a block of 100 transfers takes from its acknowledgement until it can be read in the tables.
+func BenchLive(b *testing.B, open func(t testing.TB) Harness) {
+	w := NewWorld(1, 98)
+	accounts := []journal.Account{{ID: money.From(1), Asset: 1, Code: 1}, {ID: money.From(2), Asset: 1, Code: 1}}
+	w.Do(journal.KindAccounts, 1, journal.Bytes(accounts))
+	w.Seal()
+	next := uint64(10)
+	for range 2_000 {
+		list := make([]journal.Transfer, 100)
+		for i := range list {
+			next++
+			list[i] = journal.Transfer{ID: money.From(next), Debit: money.From(1), Credit: money.From(2), Amount: money.From(1), Asset: 1, Code: 1}
+		}
+		w.Do(journal.KindTransfers, 1, journal.Bytes(list))
+		w.Seal()
+	}
+	target := open(b).Open(b)
+	defer closed(b, target)
+	s := &released{World: w}
+	s.head.Store(1)
+	p := readmodel.New(readmodel.Options{Cell: w.Cell, Source: s, Open: opened(target), Clock: clock.NewSystem()})
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	for b.Loop() {
+		seq := s.head.Add(1)
+		if seq > uint64(len(w.Blocks)) {
+			b.Fatal("the journal is at its end")
+		}
+		p.Notify()
+		if err := p.Await(ctx, seq); err != nil {
+			b.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		b.Error(err)
+	}
+}
+
+// released is a world whose blocks are acknowledged one by one.
+type released struct {
+	*World
+	head atomic.Uint64
+}
+
+// Head implements readmodel.Source.
+func (r *released) Head(context.Context) (uint64, error) { return r.head.Load(), nil }

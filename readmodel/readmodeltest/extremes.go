@@ -16,6 +16,8 @@ func (w *World) Extremes() {
 	for i := range accounts {
 		accounts[i] = journal.Account{ID: money.From(uint64(i) + 1), Asset: 1, Code: 65535}
 	}
+	accounts[0].Asset = 1<<32 - 2 // nobody registered it
+	accounts = append(accounts, journal.Account{ID: money.From(7), Asset: 1, Code: 65535})
 	a := &accounts[1]
 	a.ID, a.UserData128, a.UserData64, a.UserData32, a.Flags = most, money.Max(), 1<<64-1, 1<<32-1, journal.AccountAttached
 	d := journal.Details{Address: strings.Repeat("a", journal.MaxAddress)}
@@ -34,7 +36,7 @@ func (w *World) Extremes() {
 		}
 	}
 	list := []journal.Transfer{
-		transfer(1, money.From(1), most, money.Max()),
+		transfer(1, money.From(7), most, money.Max()),
 		transfer(2, money.From(3), money.From(4), money.Max()),
 		transfer(3, money.From(5), money.From(6), most),
 	}

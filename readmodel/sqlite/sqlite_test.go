@@ -100,3 +100,5 @@ func escape(path string) string {
 }
 
 func BenchmarkProject(b *testing.B) { readmodeltest.Bench(b, harness) }
+
+func BenchmarkLive(b *testing.B) { readmodeltest.BenchLive(b, harness) }

@@ -17,7 +17,7 @@ CREATE TABLE projected_through (
 
 CREATE TABLE assets (
     cell              BIGINT         NOT NULL,
-    number            INTEGER        NOT NULL,
+    number            BIGINT         NOT NULL,
     code              TEXT           NOT NULL,
     scale             INTEGER        NOT NULL,
     position          BIGINT         NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE accounts (
     id                NUMERIC(39, 0) NOT NULL,
     position          BIGINT         NOT NULL,
     timestamp         BIGINT         NOT NULL,
-    asset             INTEGER        NOT NULL,
+    asset             BIGINT         NOT NULL,
     code              INTEGER        NOT NULL,
     flags             INTEGER        NOT NULL,
     closed            BOOLEAN        NOT NULL,
@@ -65,7 +65,7 @@ CREATE TABLE transfers (
     credit_account_id NUMERIC(39, 0) NOT NULL,
     amount            NUMERIC(39, 0) NOT NULL CHECK (amount >= 0),
     released          NUMERIC(39, 0) NOT NULL CHECK (released >= 0),
-    asset             INTEGER        NOT NULL,
+    asset             BIGINT         NOT NULL,
     code              INTEGER        NOT NULL,
     flags             INTEGER        NOT NULL,
     timeout           BIGINT         NOT NULL,
@@ -154,7 +154,7 @@ CREATE TABLE day_closes (
 CREATE TABLE day_close_lines (
     cell              BIGINT         NOT NULL,
     close_id          NUMERIC(39, 0) NOT NULL,
-    asset             INTEGER        NOT NULL,
+    asset             BIGINT         NOT NULL,
     code              INTEGER        NOT NULL,
     opening_debits    NUMERIC(58, 0) NOT NULL,
     opening_credits   NUMERIC(58, 0) NOT NULL,

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -67,5 +68,7 @@ func TestBesideACell(t *testing.T) {
 		t.Errorf("the cell is at block %d; %+v", c.Head(), s)
 	}
 	cancel()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }

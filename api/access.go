@@ -137,6 +137,11 @@ func (s *Server) admit(m *method, v *visitor) (auth.Principal, error) {
 	if p.Scope != nil && !m.scoped {
 		return p, scopeRefused("", "token "+quoted(p.Name)+" has a scope, and "+m.name+" takes one without: it is not about single accounts")
 	}
+	if s.config.Leads != nil && !m.anywhere {
+		if err := s.config.Leads(); err != nil {
+			return p, err
+		}
+	}
 	if p.Limiter != nil {
 		if wait, ok := p.Limiter.Call(now); !ok {
 			return p, rateLimited("the token's calls per second are used up", wait)

@@ -25,7 +25,26 @@ func (s *Server) status(ctx context.Context, _ auth.Principal, _ *ledgerv1.Statu
 	if n.DiskFull {
 		response.Disk = ledgerv1.DiskState_DISK_STATE_FULL
 	}
+	response.Role, response.Leader = roleOf(&n), n.Leader
+	response.Takeovers, response.StoodDown = n.Takeovers, n.StoodDown
 	return response, nil
+}
+
+func roleOf(n *NodeStatus) ledgerv1.CellRole {
+	switch {
+	case !n.Shared:
+		return ledgerv1.CellRole_CELL_ROLE_ALONE
+	case n.Leads:
+		return ledgerv1.CellRole_CELL_ROLE_LEADER
+	}
+	return ledgerv1.CellRole_CELL_ROLE_STANDBY
+}
+
+func (s *Server) drain(ctx context.Context, p auth.Principal, _ *ledgerv1.DrainRequest) (*ledgerv1.DrainResponse, error) {
+	if err := s.config.Node.Drain(ctx, p); err != nil {
+		return nil, err
+	}
+	return &ledgerv1.DrainResponse{}, nil
 }
 
 func (s *Server) acceptClock(ctx context.Context, p auth.Principal, _ *ledgerv1.AcceptClockRequest) (*ledgerv1.AcceptClockResponse, error) {

@@ -17,6 +17,7 @@ type method struct {
 	path       string // /sterling.ledger.v1.LedgerService/CreateTransfers
 	name       string // CreateTransfers
 	permission auth.Permission
+	anywhere   bool // a node that does not lead its cell answers, too
 	scoped     bool // callers with a scope may call it: it heeds the scope
 	metrics    methodMetrics
 	hot        *hot

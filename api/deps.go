@@ -31,6 +31,8 @@ type Reader interface {
 	Freezes(ctx context.Context, inForce bool) ([]ledger.Freeze, error)
 	Assets() *ledger.Catalogue
 	Head() uint64 // sequence number of the last durable block
+	// Fresh is Head, with all in it that any node had acknowledged before the call.
+	Fresh(ctx context.Context) (uint64, error)
 	// Read calls fn with the state between two requests, and returns once
 	// everything it saw is durable.
 	Read(ctx context.Context, fn func(*ledger.State)) error
@@ -87,12 +89,19 @@ type NodeStatus struct {
 	ClockHeld   bool   // writes wait for AcceptClock
 	DiskFull    bool   // writes are refused
 	Version     string
+	Shared      bool   // several nodes may lead the cell
+	Leads       bool   // this one does
+	Leader      string // host:port; empty: nobody is known to
+	Takeovers   uint64 // by this node, since it started
+	StoodDown   uint64
 }
 
 // Node is what operators see and steer.
 type Node interface {
 	Status(ctx context.Context) (NodeStatus, error)
 	AcceptClock(ctx context.Context, by auth.Principal) error
+	// Drain stands down for another node; cell.ErrNotLeader where the node does not lead, or there is no other.
+	Drain(ctx context.Context, by auth.Principal) error
 	// RebuildIndex begins to build the index anew; index.ErrBuilding where that is going on already.
 	RebuildIndex(ctx context.Context, by auth.Principal) error
 }

@@ -30,6 +30,7 @@ type fault struct {
 	message string
 	// retryAfter is when the same call will be taken, zero if that can't be told.
 	retryAfter time.Duration
+	leader     string // host:port of the node that takes the call
 }
 
 func (f *fault) Error() string { return f.message }
@@ -71,6 +72,9 @@ func classify(err error) (f *fault, known bool) {
 	}
 	if e := (*codec.Error)(nil); errors.As(err, &e) {
 		return malformed(e.Field, e.Reason), true
+	}
+	if e := (*cell.NotLeaderError)(nil); errors.As(err, &e) {
+		return &fault{code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER, message: e.Error() + "; nothing was done", leader: e.Leader}, true
 	}
 	if errors.Is(err, index.ErrFilter) {
 		return malformed("filter", err.Error()), true
@@ -140,7 +144,7 @@ func causes() []cause {
 }
 
 func (f *fault) detail() *ledgerv1.ErrorDetail {
-	return &ledgerv1.ErrorDetail{Reason: f.reason, Field: f.field}
+	return &ledgerv1.ErrorDetail{Reason: f.reason, Field: f.field, Leader: f.leader}
 }
 
 func (f *fault) retryInfo() *errdetails.RetryInfo {

@@ -79,6 +79,10 @@ func (n *node) AcceptClock(context.Context, auth.Principal) error {
 	return nil
 }
 
+func (n *node) Drain(context.Context, auth.Principal) error {
+	return &cell.NotLeaderError{Leader: "10.0.0.7:7600"}
+}
+
 func (n *node) RebuildIndex(context.Context, auth.Principal) error {
 	if n.building.Load() {
 		return &index.BuildingError{Build: index.BuildStatus{Running: true, Done: 1, Total: 4}}
@@ -184,7 +188,7 @@ func (b *bank) post(method, token, body string, headers ...string) (int, string)
 
 func (b *bank) try(method, token, body string, headers ...string) (int, string, error) {
 	service := "LedgerService"
-	if method == "Status" || method == "AcceptClock" {
+	if method == "Status" || method == "AcceptClock" || method == "Drain" {
 		service = "AdminService"
 	}
 	switch method {

@@ -18,7 +18,10 @@ const defaultRows = 100
 // reach waits until the index has the position asked for, or else everything that
 // was durable when the query came, and returns the position of the answer.
 func (s *Server) reach(ctx context.Context, asked *ledgerv1.Position) (*ledgerv1.Position, error) {
-	head := s.config.Cell.Head()
+	head, err := s.config.Cell.Fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
 	seq := head
 	if asked != nil {
 		seq = asked.GetSeq()

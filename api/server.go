@@ -52,10 +52,13 @@ type Config struct {
 	WatchFault error                          // shown to callers; it has no secrets
 	Speakers   Speakers                       // nil: nobody can speak for a source
 	Injector   WatchInjector                  // nil: this is no demonstration
-	Clock      clock.Clock
-	Limits     Limits
-	Logger     *slog.Logger
-	Registry   prometheus.Registerer
+	// Leads is asked before each call on a node that may not lead its cell; nil: it always does. Its error, such as
+	// cell.ErrNotLeader, refuses the call.
+	Leads    func() error
+	Clock    clock.Clock
+	Limits   Limits
+	Logger   *slog.Logger
+	Registry prometheus.Registerer
 	// Subjects are those of personal metadata. Nil: the server keeps no keys.
 	Subjects Subjects
 	// Handlers are served without a token under their exact paths, on the same

@@ -69,10 +69,14 @@ func readOne(ctx context.Context, log Log, seq uint64, buf []byte) (*journal.Blo
 	return journal.Decode(b)
 }
 
-func (r *blockReader) next() (*journal.Block, error) {
-	b := <-r.blocks[r.count%readers]
-	r.count++
-	return b.block, b.err
+func (r *blockReader) next(ctx context.Context) (*journal.Block, error) {
+	select {
+	case b := <-r.blocks[r.count%readers]:
+		r.count++
+		return b.block, b.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // recycle gives a block's buffer back.

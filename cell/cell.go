@@ -41,10 +41,14 @@ type Options struct {
 	Follower    Follower  // nil: none
 	Clock       clock.Clock
 	Logger      *slog.Logger
-	Incarnation [16]byte  // random for every start: the blocks of two writers never have the same hash
-	HashKey     [2]uint64 // random; used until a snapshot brings its own
-	Alloc       ledger.Alloc
-	Yield       func() // called every quarter of a millisecond or so while a large request is decided; nil: never
+	Incarnation [16]byte // random for every start: the blocks of two writers never have the same hash
+	// Shared: other nodes can append to the log, too. A read is then answered only once a block that was begun after it
+	// is durable, since nothing else tells that this node still leads; and the last block does not stay without a
+	// successor for long, since only that tells the others that it was acknowledged.
+	Shared  bool
+	HashKey [2]uint64 // random; used until a snapshot brings its own
+	Alloc   ledger.Alloc
+	Yield   func() // called every quarter of a millisecond or so while a large request is decided; nil: never
 
 	Generation     int                                     // ids that stay in memory before they are written out; 0: ledger.DefaultGeneration
 	SnapshotEvents uint64                                  // take a snapshot after so many events; 0: 6 million
@@ -71,7 +75,12 @@ type Cell struct {
 	needs         []ledger.Need     // scratch
 	pendingAssets *ledger.Catalogue // as of the last block that was begun
 	head          journal.Hash      // of the last appended block; owned by the writer
-	epoch         uint64
+	held          []*batch          // appended in doubt, or after one; owned by the writer
+	doubt         atomic.Bool       // there are held batches: a block has to follow
+	trailing      bool              // the last block that was begun has something in it; owned by the sequencer
+	trailUntil    uint64            // clock.Mono: when such a block gets a successor at the latest
+	tail          []tailBlock       // recovered, and not confirmed yet
+	epoch         atomic.Uint64
 	leftBehind    bool     // the follower found no space before the cell stopped; owned by follow
 	followed      progress // last block that is durable and that the follower has
 	durable       atomic.Uint64
@@ -97,6 +106,7 @@ type batch struct {
 	fx      ledger.Effects
 	header  journal.Header
 	isBlock bool
+	doubt   bool // at some try its outcome was unknown
 	waiting []*Request
 	block   *journal.Block
 	assets  *ledger.Catalogue // to be published when the block is durable; nil: no change
@@ -111,16 +121,32 @@ func Open(ctx context.Context, opts Options) (*Cell, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.run()
+	return c, nil
+}
+
+// run starts a cell that has taken its journal over.
+func (c *Cell) run() {
 	c.stats.counts.Store(new(c.state.Counts())) // an idle cell tells what it recovered
 	c.running.Add(3)
 	go c.sequence()
 	go c.write()
 	go c.follow()
-	return c, nil
 }
 
 // recovered returns a cell that has taken its journal over and that nothing drives yet.
 func recovered(ctx context.Context, opts Options) (*Cell, error) {
+	c := newCell(opts)
+	if err := c.recover(ctx); err != nil {
+		return nil, fmt.Errorf("recover cell %d: %w", opts.ID, err)
+	}
+	if err := c.takeOver(ctx, 0); err != nil {
+		return nil, fmt.Errorf("take over cell %d: %w", opts.ID, err)
+	}
+	return c, nil
+}
+
+func newCell(opts Options) *Cell {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -131,7 +157,7 @@ func recovered(ctx context.Context, opts Options) (*Cell, error) {
 		opts.QueueLimit = 256 * journal.MaxEvents
 	}
 	c := &Cell{
-		opts: opts, free: make(chan *batch, batches), toLog: make(chan *batch, 1), toIndex: make(chan *batch, 8),
+		opts: opts, free: make(chan *batch, batches), toLog: make(chan *batch, 1), toIndex: make(chan *batch, batches),
 		wake: make(chan struct{}, 1), guard: clockGuard{clock: opts.Clock}, eager: eagerEvents,
 	}
 	c.snapshot.start, c.snapshot.piece = c.goSnapshot, snapshotPiece
@@ -140,14 +166,7 @@ func recovered(ctx context.Context, opts Options) (*Cell, error) {
 	for range batches {
 		c.free <- &batch{builder: journal.NewBuilder()}
 	}
-	if err := c.recover(ctx); err != nil {
-		return nil, fmt.Errorf("recover cell %d: %w", opts.ID, err)
-	}
-	if err := c.takeOver(ctx); err != nil {
-		return nil, fmt.Errorf("take over cell %d: %w", opts.ID, err)
-	}
-	c.ctx, c.stop = context.WithCancel(context.Background())
-	return c, nil
+	return c
 }
 
 // Close finishes what is queued, then stops. Requests that come later get ErrStopped.
@@ -192,7 +211,7 @@ func (c *Cell) poke() {
 func (c *Cell) ID() uint64 { return c.opts.ID }
 
 // Epoch counts the takeovers of the journal, this one included.
-func (c *Cell) Epoch() uint64 { return c.epoch }
+func (c *Cell) Epoch() uint64 { return c.epoch.Load() }
 
 // Head is the sequence number of the last durable block.
 func (c *Cell) Head() uint64 { return c.durable.Load() }

@@ -52,6 +52,13 @@ func (g *clockGuard) now() uint64 {
 	return g.clock.Wall()
 }
 
+// believe takes another clock's time for the wall time: this machine's is held against it from now on.
+func (g *clockGuard) believe(wall uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.wall, g.mono, g.held, g.started = wall, g.clock.Mono(), 0, true
+}
+
 // accept believes the wall clock from now on.
 func (g *clockGuard) accept() {
 	g.mu.Lock()

@@ -13,3 +13,29 @@ var (
 	// ErrOverloaded: the queue is full; nothing was done.
 	ErrOverloaded = errors.New("the cell's queue is full")
 )
+
+// ErrNotLeader says that another node leads the cell; nothing was done.
+var ErrNotLeader = errors.New("this node does not lead the cell")
+
+// ErrUnsure says that the journal's answers get lost, one after the other: what was decided is in doubt, and the cell
+// stops. It can be opened again.
+var ErrUnsure = errors.New("the journal's answers get lost")
+
+// ErrDeposed says that the node led, and leads no more.
+var ErrDeposed = errors.New("another node leads the cell")
+
+// NotLeaderError says who leads. It is ErrNotLeader.
+type NotLeaderError struct {
+	Leader string // host:port of its API; empty: nobody is known to lead at the moment
+}
+
+// Error implements error.
+func (e *NotLeaderError) Error() string {
+	if e.Leader == "" {
+		return ErrNotLeader.Error() + ", and nobody does at the moment: try again"
+	}
+	return ErrNotLeader.Error() + ": " + e.Leader + " does"
+}
+
+// Is makes it ErrNotLeader.
+func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }

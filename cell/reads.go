@@ -116,6 +116,14 @@ func (c *Cell) Freezes(ctx context.Context, inForce bool) ([]ledger.Freeze, erro
 	return list, err
 }
 
+// Fresh returns the last durable block: with everything that any node had acknowledged before the call.
+func (c *Cell) Fresh(ctx context.Context) (uint64, error) {
+	if c.opts.Shared { // only a block that is appended now tells that nobody else leads
+		return c.Sync(ctx)
+	}
+	return c.Head(), nil
+}
+
 // Sync returns the last durable block, once everything sent before is durable.
 func (c *Cell) Sync(ctx context.Context) (uint64, error) {
 	r := &Request{read: func(*ledger.State) {}}

@@ -9,27 +9,96 @@ import (
 	"github.com/sterlingrun/sterling/ledger"
 )
 
-// recover builds the state from the newest usable snapshot and the blocks after it.
+// recover builds the state from the newest usable snapshot and the blocks after it, all that the journal has.
 func (c *Cell) recover(ctx context.Context) error {
-	head, hash, err := c.opts.Log.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("find the journal's head: %w", err)
-	}
-	if f := c.opts.Follower; f != nil && f.Applied() > head {
-		return fmt.Errorf("%w: the index knows block %d, but the journal ends at block %d", ErrDamaged, f.Applied(), head)
-	}
-	seq, err := c.restore(head)
+	head, err := c.logHead(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.replay(ctx, seq, head); err != nil {
+	if err := c.load(ctx, head); err != nil {
 		return err
 	}
-	if c.head != hash && head > 0 {
-		return fmt.Errorf("%w: block %d has hash %v, the log says %v", ErrDamaged, head, c.head, hash)
+	return c.catchUp(ctx, head)
+}
+
+// logHead is where a log ends, and what of it is confirmed.
+type logHead struct {
+	seq   uint64
+	hash  journal.Hash
+	acked uint64 // up to here the last block itself says that all was acknowledged
+	epoch uint64 // of the last block
+}
+
+func (c *Cell) logHead(ctx context.Context) (h logHead, err error) {
+	if h.seq, h.hash, err = c.opts.Log.Head(ctx); err != nil {
+		return h, fmt.Errorf("find the journal's head: %w", err)
 	}
-	c.seq = head
-	c.durable.Store(head)
+	if h.seq == 0 {
+		return h, nil
+	}
+	header, err := c.readHeader(ctx, h.seq)
+	if err != nil {
+		return h, err
+	}
+	if header.Hash() != h.hash || header.Acked >= h.seq {
+		return h, fmt.Errorf("%w: the log says that block %d has hash %v; its header has %v and acknowledges block %d", ErrDamaged, h.seq, h.hash, header.Hash(), header.Acked)
+	}
+	h.acked, h.epoch = header.Acked, header.Epoch
+	return h, nil
+}
+
+// load restores the newest usable snapshot and replays what is confirmed.
+func (c *Cell) load(ctx context.Context, head logHead) error {
+	if f := c.opts.Follower; f != nil && f.Applied() > head.seq {
+		return fmt.Errorf("%w: the index knows block %d, but the journal ends at block %d", ErrDamaged, f.Applied(), head.seq)
+	}
+	seq, err := c.restore(head.seq)
+	if err != nil {
+		return err
+	}
+	if err := c.prevHash(ctx, seq); err != nil {
+		return err
+	}
+	if err := c.settleAll(); err != nil {
+		return err
+	}
+	c.seq = seq
+	return c.replay(ctx, head.acked, head.seq, true)
+}
+
+// catchUp replays the rest of the journal, which no block has confirmed yet: the follower gets it with the epoch block.
+func (c *Cell) catchUp(ctx context.Context, head logHead) error {
+	if err := c.replay(ctx, head.acked, head.seq, true); err != nil {
+		return err
+	}
+	if err := c.replay(ctx, head.seq, head.seq, false); err != nil {
+		return err
+	}
+	if c.head != head.hash && head.seq > 0 {
+		return fmt.Errorf("%w: block %d has hash %v, the log says %v", ErrDamaged, head.seq, c.head, head.hash)
+	}
+	return nil
+}
+
+// tailBlock is a block that was recovered, or appended by a takeover, before anything has confirmed it.
+type tailBlock struct {
+	block *journal.Block
+	fx    *ledger.Effects
+}
+
+// confirmTail gives the follower what a takeover has confirmed.
+func (c *Cell) confirmTail() error {
+	for _, t := range c.tail {
+		if f := c.opts.Follower; f != nil {
+			if err := f.Add(t.block, t.fx); err != nil {
+				return fmt.Errorf("index block %d: %w", t.block.Header.Seq, err)
+			}
+		}
+		if c.opts.Shared && c.opts.OnBlock != nil {
+			c.opts.OnBlock(t.block, int(t.block.Header.Events))
+		}
+	}
+	c.tail = c.tail[:0]
 	return nil
 }
 
@@ -50,7 +119,7 @@ func (c *Cell) restore(head uint64) (seq uint64, err error) {
 		if f := c.opts.Follower; f != nil && f.Applied() < seq && !catchesUp(f) {
 			continue
 		}
-		state, err := c.load(seq)
+		state, err := c.loadSnapshot(seq)
 		if err == nil {
 			c.state = state
 			c.opts.Logger.Info("snapshot loaded", "cell", c.opts.ID, "seq", seq)
@@ -64,7 +133,7 @@ func (c *Cell) restore(head uint64) (seq uint64, err error) {
 	return 0, nil
 }
 
-func (c *Cell) load(seq uint64) (*ledger.State, error) {
+func (c *Cell) loadSnapshot(seq uint64) (*ledger.State, error) {
 	r, err := c.opts.Snapshots.Open(seq)
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot %d: %w", seq, err)
@@ -82,45 +151,48 @@ func (c *Cell) load(seq uint64) (*ledger.State, error) {
 	return state, nil
 }
 
-// replay validates the blocks after seq again, up to head, while the next ones are being read and decoded.
-func (c *Cell) replay(ctx context.Context, seq, head uint64) error {
+// replay validates the blocks after c.seq again, up to through, while the next ones are being read and decoded. Blocks
+// that are confirmed go to the follower; others are kept for when they are. head is the journal's, for who watches.
+func (c *Cell) replay(ctx context.Context, through, head uint64, confirmed bool) error {
+	if c.seq >= through {
+		return nil
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if err := c.prevHash(ctx, seq); err != nil {
-		return err
-	}
-	reader := startReader(ctx, c.opts.Log, seq+1, head)
+	reader := startReader(ctx, c.opts.Log, c.seq+1, through)
 	defer reader.wait()
 	defer stop()
-	if err := c.settleAll(); err != nil {
-		return err
-	}
 	scratch := journal.NewBuilder()
-	var fx ledger.Effects
-	for seq++; seq <= head; seq++ {
-		k, err := reader.next()
+	fx := new(ledger.Effects)
+	for seq := c.seq + 1; seq <= through; seq++ {
+		k, err := reader.next(ctx)
 		if err != nil {
 			return fmt.Errorf("read block %d: %w", seq, err)
 		}
 		if err := c.checkLink(k, seq); err != nil {
 			return err
 		}
-		err = c.state.Replay(k, scratch, &fx, func(needs []ledger.Need) (ledger.Facts, error) { return c.fetch(ctx, needs) })
+		err = c.state.Replay(k, scratch, fx, func(needs []ledger.Need) (ledger.Facts, error) { return c.fetch(ctx, needs) })
 		if err != nil {
 			return fmt.Errorf("replay: %w", err)
 		}
-		c.head, c.epoch = k.Hash, k.Header.Epoch
+		c.head, c.seq = k.Hash, seq
+		c.epoch.Store(k.Header.Epoch)
 		c.durable.Store(seq)
 		c.snapshot.replayed += uint64(k.Header.Events)
 		if err := c.settleAll(); err != nil {
 			return err
 		}
-		if f := c.opts.Follower; f != nil {
-			if err := f.Add(k, &fx); err != nil {
-				return fmt.Errorf("index block %d: %w", seq, err)
+		c.tail = append(c.tail, tailBlock{k, fx})
+		if confirmed {
+			if err := c.confirmTail(); err != nil {
+				return err
 			}
+			reader.recycle(k)
+		} else { // it is kept, with all that it was made of
+			scratch, fx = journal.NewBuilder(), new(ledger.Effects)
+			reader.buffers <- nil
 		}
-		reader.recycle(k)
 		if c.opts.Progress != nil && (seq == head || seq%64 == 0) {
 			c.opts.Progress(seq, head)
 		}
@@ -133,15 +205,12 @@ func (c *Cell) prevHash(ctx context.Context, seq uint64) error {
 	if seq == 0 {
 		return nil
 	}
-	var b [journal.HeaderSize]byte
-	if err := c.opts.Log.ReadAt(ctx, seq, b[:], 0); err != nil {
-		return fmt.Errorf("read the header of block %d: %w", seq, err)
-	}
-	h, err := journal.DecodeHeader(b[:])
+	h, err := c.readHeader(ctx, seq)
 	if err != nil {
-		return fmt.Errorf("block %d: %w", seq, err)
+		return err
 	}
-	c.head, c.epoch = h.Hash(), h.Epoch
+	c.head = h.Hash()
+	c.epoch.Store(h.Epoch)
 	c.durable.Store(seq)
 	return nil
 }
@@ -155,8 +224,8 @@ func (c *Cell) checkLink(k *journal.Block, seq uint64) error {
 		return fmt.Errorf("%w: block %d is of cell %d, this is cell %d", ErrDamaged, seq, h.Cell, c.opts.ID)
 	case h.Prev != c.head:
 		return fmt.Errorf("%w: block %d follows a block with hash %v, the one before it has %v", ErrDamaged, seq, h.Prev, c.head)
-	case h.Epoch < c.epoch || h.Epoch > c.epoch && h.Kind != journal.BlockEpoch:
-		return fmt.Errorf("%w: block %d of kind %d has epoch %d after epoch %d", ErrDamaged, seq, h.Kind, h.Epoch, c.epoch)
+	case h.Epoch < c.epoch.Load() || h.Epoch > c.epoch.Load() && h.Kind != journal.BlockEpoch:
+		return fmt.Errorf("%w: block %d of kind %d has epoch %d after epoch %d", ErrDamaged, seq, h.Kind, h.Epoch, c.epoch.Load())
 	}
 	return nil
 }

@@ -68,6 +68,8 @@ func (c *Cell) turn() turn {
 	requests, events, closed := c.queue.waiting()
 	busy := int(c.inHand.Load())
 	switch {
+	case busy == 0 && c.doubt.Load(): // what is in doubt needs a successor before anything else can go on
+		return turnBlock
 	case requests > 0 && c.idsBehind():
 	case requests > 0 && (busy == 0 || busy == 1 && events >= c.eager):
 		return turnBlock
@@ -92,13 +94,25 @@ func (c *Cell) awaitWork() bool {
 			continue
 		}
 		if !c.sleep() {
-			return true // a reservation expires
+			return true // a reservation expires, or the last block gets its successor
 		}
 	}
 }
 
 // heldPause is how long the sequencer waits before it looks again at a clock that is not believed.
 const heldPause = time.Second
+
+// trailingPause is how long the last block of a shared log stays without a successor where nothing else is to be
+// written: with it, the other nodes see that it was acknowledged.
+const trailingPause = 20 * time.Millisecond
+
+// untilDue returns how long it is until a block is due that nobody asks for; ok is false where none will be.
+func (c *Cell) untilDue() (d time.Duration, ok bool) {
+	if c.opts.Shared && c.trailing && c.inHand.Load() == 0 {
+		return time.Duration(c.trailUntil - min(c.trailUntil, c.opts.Clock.Mono())), true //nolint:gosec // short
+	}
+	return c.untilExpiry()
+}
 
 // untilExpiry returns how long it is until a reservation expires; ok is false where that makes no block.
 func (c *Cell) untilExpiry() (d time.Duration, ok bool) {
@@ -117,9 +131,9 @@ func (c *Cell) untilExpiry() (d time.Duration, ok bool) {
 	return time.Duration(min(due-now, longest)), true
 }
 
-// sleep waits for something to do; it returns false if that is a reservation that is due.
+// sleep waits for something to do; it returns false if that is a block that is due.
 func (c *Cell) sleep() bool {
-	d, ok := c.untilExpiry()
+	d, ok := c.untilDue()
 	if !ok {
 		<-c.wake
 		return true
@@ -133,21 +147,21 @@ func (c *Cell) sleep() bool {
 	case <-c.wake:
 		return true
 	case <-fired:
-		d, ok = c.untilExpiry()
+		d, ok = c.untilDue()
 		return !ok || d > 0
 	}
 }
 
 // fill makes a block of what is due and what waits.
 func (c *Cell) fill(b *batch) {
-	b.waiting, b.isBlock, b.block = b.waiting[:0], false, nil
-	b.waiting = c.queue.take(b.waiting, journal.MaxEvents)
+	b.waiting, b.isBlock, b.doubt, b.block = b.waiting[:0], false, false, nil
+	if !c.idsBehind() {
+		b.waiting = c.queue.take(b.waiting, journal.MaxEvents)
+	}
 	held := c.guard.check()
 	b.header.Time = max(c.guard.now(), c.state.NextTime())
 	c.state.Begin(b.builder, &b.fx, c.seq+1, b.header.Time)
-	if held == nil {
-		c.state.Expire()
-	}
+	c.state.Expire() // as of the time that is believed, whatever the clock says
 	full := c.room()
 	for i, r := range b.waiting {
 		if r.read != nil {
@@ -225,10 +239,14 @@ func hasTimestamp(needs []ledger.Need) bool {
 // finish runs the reads (they see the block they came with) and fixes the header, but for what the writer knows.
 func (c *Cell) finish(b *batch) {
 	events := b.builder.Events()
-	if b.isBlock = c.state.EndUnsealed(); b.isBlock {
+	if c.trailing = !b.builder.Empty(); c.trailing { // a barrier needs no successor
+		c.trailUntil = c.opts.Clock.Mono() + uint64(trailingPause)
+	}
+	barrier := c.doubt.Load() || c.opts.Shared
+	if b.isBlock = c.state.EndUnsealed(barrier); b.isBlock {
 		c.seq++
 		c.stats.countBlock(events)
-		b.header = journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: c.opts.ID, Seq: c.seq, Epoch: c.epoch, Incarnation: c.opts.Incarnation, Time: b.header.Time}
+		b.header = journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: c.opts.ID, Seq: c.seq, Epoch: c.epoch.Load(), Incarnation: c.opts.Incarnation, Time: b.header.Time}
 		if c.seq%journal.DigestInterval == 0 {
 			b.header.StateDigest = c.state.Digest()
 		}

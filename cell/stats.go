@@ -42,7 +42,7 @@ func (c *Cell) Stats() Stats {
 	requests, events, _ := c.queue.waiting()
 	s := Stats{
 		Blocks: c.stats.blocks.Load(), Events: c.stats.events.Load(), Appends: c.stats.appends.Load(), Bytes: c.stats.bytes.Load(),
-		AppendNs: c.stats.appendNs.Load(), Head: c.Head(), Followed: c.Head(), Epoch: c.epoch, WaitingRequests: requests,
+		AppendNs: c.stats.appendNs.Load(), Head: c.Head(), Followed: c.Head(), Epoch: c.epoch.Load(), WaitingRequests: requests,
 		WaitingEvents: events, ClockHeld: c.ClockHeld(), NoRoom: c.room() != nil,
 	}
 	if counts := c.stats.counts.Load(); counts != nil {

@@ -107,7 +107,7 @@ func (s *Stepper) Sequence() bool {
 		if c.snapshotStep() {
 			return true
 		}
-		if d, ok := c.untilExpiry(); !ok || d > 0 {
+		if d, ok := c.untilDue(); !ok || d > 0 {
 			return false
 		}
 	case turnBlock:
@@ -123,7 +123,7 @@ func (s *Stepper) Sequence() bool {
 func (s *Stepper) Append() bool {
 	c := s.c
 	if s.hand == nil {
-		if len(c.toLog) == 0 || len(c.toIndex) == cap(c.toIndex) {
+		if len(c.toLog) == 0 {
 			return false
 		}
 		s.hand, s.tries = <-c.toLog, 0

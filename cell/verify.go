@@ -59,7 +59,7 @@ func Verify(ctx context.Context, id uint64, log Log, w Witness, progress func(se
 	c := &Cell{opts: Options{ID: id, Log: log, Progress: progress, HashKey: [2]uint64{0x5745_4152, 0x4556_4552}}}
 	c.state = ledger.New(ledger.Config{HashKey: c.opts.HashKey})
 	c.opts.Follower = &attendance{witness: w}
-	if err := c.replay(ctx, 0, head); err != nil {
+	if err := c.replay(ctx, head, head, true); err != nil {
 		return Verification{}, err
 	}
 	if c.head != hash {

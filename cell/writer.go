@@ -1,15 +1,12 @@
 package cell
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"syscall"
 	"time"
 
 	"github.com/sterlingrun/sterling/clock"
-	"github.com/sterlingrun/sterling/journal"
-	"github.com/sterlingrun/sterling/ledger"
 )
 
 // write is the goroutine that appends blocks, one at a time, and answers who waits for them. A batch without a block
@@ -20,14 +17,59 @@ func (c *Cell) write() {
 	for b := range c.toLog {
 		c.settle(b, c.append(b))
 	}
+	c.endWrite()
 }
 
-// settle answers who waits for b and passes it on.
+// endWrite answers who waits for a block that is still in doubt. There is none unless the cell stopped on a fault.
+func (c *Cell) endWrite() {
+	for _, b := range c.held {
+		c.release(b, errors.Join(ErrOutcomeUnknown, c.errStopped()))
+	}
+	c.held = nil
+}
+
+// maxHeld is how many batches wait for a successor that is appended without a doubt, before the cell gives up: a log
+// whose every answer gets lost is none.
+const maxHeld = batches / 2
+
+// settle answers who waits for b and passes it on. A block whose outcome was unknown is in the log, but perhaps only in
+// the part of it that answered: it is acknowledged, with all that was decided after it, once a successor was appended
+// without a doubt.
 func (c *Cell) settle(b *batch, err error) {
+	sure := b.isBlock && !b.doubt
+	switch {
+	case err != nil:
+		c.endWrite()
+	case b.doubt || len(c.held) > 0 && !sure:
+		if len(c.held) == maxHeld {
+			err = fmt.Errorf("append block %d: %w: the outcome of %d appends one after the other was unknown at first", b.header.Seq, ErrUnsure, maxHeld)
+			c.fail(err)
+			c.endWrite()
+			err = errors.Join(ErrOutcomeUnknown, err)
+			break
+		}
+		c.held = append(c.held, b)
+		c.doubt.Store(true)
+		c.inHand.Add(-1)
+		c.poke()
+		return
+	case sure:
+		for _, h := range c.held {
+			c.release(h, nil)
+		}
+		c.held = c.held[:0]
+		c.doubt.Store(false)
+		c.durable.Store(b.header.Seq)
+	}
+	c.inHand.Add(-1)
+	c.release(b, err)
+}
+
+// release answers who waits for b, and passes a block that is durable on.
+func (c *Cell) release(b *batch, err error) {
 	if err == nil && b.assets != nil {
 		c.assets.Store(b.assets)
 	}
-	c.inHand.Add(-1)
 	c.poke()
 	c.answer(b, err)
 	if err == nil && b.isBlock {
@@ -68,7 +110,7 @@ func (c *Cell) tryAppend(b *batch, try int) (done bool, err error) {
 		return true, nil
 	case try == 0:
 		h := b.header
-		h.Prev, h.Acked = c.head, h.Seq-1
+		h.Prev, h.Acked = c.head, c.durable.Load()
 		b.block = b.builder.Seal(h)
 	}
 	seq := b.header.Seq
@@ -76,10 +118,10 @@ func (c *Cell) tryAppend(b *batch, try int) (done bool, err error) {
 	switch {
 	case err == nil:
 		c.head = b.block.Hash
-		c.durable.Store(seq)
 		return true, nil
 	case errors.Is(err, ErrOutcomeUnknown), errors.Is(err, ErrFull):
 		c.opts.Logger.Warn("append again", "seq", seq, "try", try+1, "error", err)
+		b.doubt = b.doubt || errors.Is(err, ErrOutcomeUnknown)
 		return false, nil
 	}
 	err = fmt.Errorf("append block %d: %w", seq, err)
@@ -138,49 +180,4 @@ func (c *Cell) feed(f Follower, b *batch) error {
 			return err
 		}
 	}
-}
-
-// takeOver appends the epoch block that makes this cell the journal's writer.
-func (c *Cell) takeOver(ctx context.Context) error {
-	c.epoch++
-	c.seq++
-	b := <-c.free
-	c.guard.accept() // there is nothing to compare the clock with yet; from here on there is
-	at := max(c.guard.now(), c.state.NextTime())
-	c.state.Begin(b.builder, &b.fx, c.seq, at)
-	c.state.Expire() // as in every block: a replay does it again
-	h := journal.Header{
-		Rules: ledger.Rules, Kind: journal.BlockEpoch, Cell: c.opts.ID, Seq: c.seq, Epoch: c.epoch, Incarnation: c.opts.Incarnation,
-		Time: at, Prev: c.head, Acked: c.seq - 1,
-	}
-	if c.seq%journal.DigestInterval == 0 {
-		h.StateDigest = c.state.Digest()
-	}
-	k := b.builder.Seal(h)
-	for try := 0; ; try++ {
-		err := c.opts.Log.Append(ctx, k)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, ErrOutcomeUnknown) {
-			return fmt.Errorf("append epoch block %d: %w", c.seq, err)
-		}
-		if err := clock.Sleep(ctx, c.opts.Clock, backoff(try)); err != nil {
-			return err
-		}
-	}
-	c.state.End(k)
-	c.state.Release(c.seq)
-	c.head = k.Hash
-	c.durable.Store(c.seq)
-	c.followed.advance(c.seq)
-	if c.opts.Follower != nil {
-		if err := c.opts.Follower.Add(k, &b.fx); err != nil {
-			return fmt.Errorf("index block %d: %w", c.seq, err)
-		}
-	}
-	c.free <- b
-	c.assets.Store(c.state.Assets())
-	c.pendingAssets = c.state.Assets()
-	return nil
 }

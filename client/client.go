@@ -15,7 +15,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -51,8 +50,7 @@ const window = 2 << 20
 
 // Client calls one ledger. It is safe for concurrent use.
 type Client struct {
-	conns  []*grpc.ClientConn
-	next   atomic.Uint32
+	nodes  nodes
 	ids    *ident.Generator
 	policy retryPolicy
 
@@ -61,8 +59,9 @@ type Client struct {
 	stop      context.CancelCauseFunc // ends the lanes' requests
 }
 
-// Dial returns a client of the ledger at address (host:port) that authenticates
-// with token; an empty token leaves that to the certificate of WithTLS. It
+// Dial returns a client of the ledger at address (host:port; of several nodes that
+// share a journal, all of them with commas in between: calls go to the one that
+// leads) that authenticates with token; an empty token leaves that to the certificate of WithTLS. It
 // connects on the first call, and again when a connection is lost. Close it after
 // use.
 func Dial(address, token string, list ...Option) (*Client, error) {
@@ -83,12 +82,13 @@ func Dial(address, token string, list ...Option) (*Client, error) {
 	base, stop := context.WithCancelCause(context.Background())
 	c := &Client{ids: ident.NewGenerator(time.Now, rand.Reader), policy: o.policy, stop: stop}
 	c.openLanes(base, o.connections, o.queue)
-	for range o.connections {
-		conn, err := grpc.NewClient(address, dial...)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("dial %s: %w", address, err), c.Close())
-		}
-		c.conns = append(c.conns, conn)
+	addresses := splitAddresses(address)
+	if len(addresses) > 1 {
+		c.policy.attempt = attemptOfMany
+	}
+	c.nodes.patience = o.policy.patience
+	if err := c.nodes.dial(addresses, o.connections, dial); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
@@ -101,11 +101,7 @@ func (c *Client) Close() error {
 	c.stop(ErrClosed)
 	c.transfers.senders.Wait()
 	c.accounts.senders.Wait()
-	var err error
-	for _, conn := range c.conns {
-		err = errors.Join(err, conn.Close())
-	}
-	return err
+	return c.nodes.close()
 }
 
 // NewID returns an id for an account or a transfer: unique, and larger than those
@@ -140,6 +136,4 @@ func (c *Client) History() ledgerv1.HistoryServiceClient {
 	return ledgerv1.NewHistoryServiceClient(c.conn())
 }
 
-func (c *Client) conn() *grpc.ClientConn {
-	return c.conns[int(c.next.Add(1))%len(c.conns)]
-}
+func (c *Client) conn() *grpc.ClientConn { return c.nodes.conn() }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -81,7 +82,10 @@ func WithTokenFile(path string) Option {
 func WithUserAgent(name string) Option { return func(o *options) { o.agent = name } }
 
 func (o *options) check(address string) error {
+	addresses := splitAddresses(address)
 	switch {
+	case len(addresses) == 0:
+		return fmt.Errorf("dial %q: want host:port, or several with commas in between", address)
 	case o.connections < 1:
 		return fmt.Errorf("dial %s: %d connections", address, o.connections)
 	case o.queue < 1:
@@ -90,7 +94,7 @@ func (o *options) check(address string) error {
 		return fmt.Errorf("dial %s: patience of %v", address, o.policy.patience)
 	case o.tls != nil && o.files != nil:
 		return fmt.Errorf("dial %s: WithTLS and WithTLSFiles exclude each other", address)
-	case o.tls == nil && o.files == nil && !o.plaintext && !isLoopback(address):
+	case o.tls == nil && o.files == nil && !o.plaintext && slices.ContainsFunc(addresses, func(a string) bool { return !isLoopback(a) }):
 		return fmt.Errorf("dial %s: the token would cross the network unencrypted: use WithTLS, or WithPlaintext if the network is trusted", address)
 	}
 	return nil

@@ -90,7 +90,9 @@ func again[Resp any](ctx context.Context, c *Client, t *trail, what string, call
 		if !wait(ctx, pause, err) {
 			return response, gaveUp(ctx, cause, t.attempts)
 		}
-		pause = min(2*pause, c.policy.longest)
+		if Reason(err) != ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER { // the next one leads in a moment
+			pause = min(2*pause, c.policy.longest)
+		}
 	}
 }
 
@@ -165,7 +167,7 @@ func passing(err error) bool {
 // is false.
 func surelyRefused(err error) bool {
 	switch Reason(err) { //nolint:exhaustive // the others leave it open
-	case ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED:
+	case ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED, ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER:
 		return true
 	case ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, ledgerv1.ErrorReason_ERROR_REASON_INTERNAL:
 		return false

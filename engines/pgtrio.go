@@ -66,11 +66,7 @@ func newPostgresTrio(o Options) (*PostgresTrio, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(trioSize)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newHome(o.Dir, "postgres-trio", owner)
+	h, err := newHome(o.Dir, "postgres-trio", owner, trioSize)
 	if err != nil {
 		return nil, err
 	}
@@ -78,17 +74,17 @@ func newPostgresTrio(o Options) (*PostgresTrio, error) {
 	password := newPassword()
 	for i := range t.nodes {
 		member, err := h.below(nodeName(i))
-		server := &postgresServer{programs: programs, home: member, log: t.log.With("node", nodeName(i)), password: password, port: ports[i]}
+		server := &postgresServer{programs: programs, home: member, log: t.log.With("node", nodeName(i)), password: password, port: h.ports.numbers[i]}
 		t.nodes[i] = &postgresNode{Postgres: &Postgres{postgresServer: server, database: firstDatabase}, index: i, settings: trioSettings(i, o.Settings)}
 		if err == nil {
 			err = member.write(".pgpass", fmt.Sprintf("127.0.0.1:*:*:%s:%s\n", superuser, password)) // where libpq looks, in HOME
 		}
 		if err == nil {
-			t.nodes[i].front, err = NewProxy(address(ports[i]))
+			t.nodes[i].front, err = NewProxy(address(h.ports.numbers[i]))
 		}
 		for j := range t.nodes {
 			if err == nil && i != j {
-				t.nodes[i].links[j], err = NewProxy(address(ports[j]))
+				t.nodes[i].links[j], err = NewProxy(address(h.ports.numbers[j]))
 			}
 		}
 		if err != nil {
@@ -210,7 +206,7 @@ func (n *postgresNode) tell(ctx context.Context, statement string) error {
 }
 
 // DSN is the address of all three nodes, for pgx: it connects to the one that takes writes. A host that hangs is given
-// up after two seconds.
+// up after a second; so connecting takes up to three.
 func (t *PostgresTrio) DSN() string {
 	var hosts []string
 	for _, n := range t.nodes {
@@ -218,7 +214,7 @@ func (t *PostgresTrio) DSN() string {
 	}
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(superuser, t.nodes[0].password), Host: strings.Join(hosts, ","), Path: "/" + firstDatabase,
-		RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=2",
+		RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=1",
 	}
 	return u.String()
 }
@@ -256,15 +252,18 @@ func (t *PostgresTrio) Start(ctx context.Context, i int) error {
 }
 
 // Cut separates node i from clients, from the Supervisor and from the other nodes: nothing passes in either direction.
-func (t *PostgresTrio) Cut(i int) {
+// It never fails; the error is there for code that cuts any trio.
+func (t *PostgresTrio) Cut(i int) error {
 	t.log.Info("cut off", "node", nodeName(i))
 	t.each(i, (*Proxy).Cut)
+	return nil
 }
 
-// Heal ends Cut. A node that was replaced as the primary meanwhile is attached again by the Supervisor.
-func (t *PostgresTrio) Heal(i int) {
+// Heal ends Cut. A node that was replaced as the primary meanwhile is attached again by the Supervisor. It never fails.
+func (t *PostgresTrio) Heal(i int) error {
 	t.log.Info("heal", "node", nodeName(i))
 	t.each(i, (*Proxy).Heal)
+	return nil
 }
 
 // CutBetween separates nodes i and j from each other only: clients and the Supervisor reach both. Heal of either ends it.

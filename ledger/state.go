@@ -157,10 +157,10 @@ func (s *State) End(sealed *journal.Block) {
 }
 
 // EndUnsealed is End for a block that is sealed elsewhere later: its builder is kept until Release instead. It returns
-// whether there is anything in the block.
-func (s *State) EndUnsealed() bool {
+// whether there is a block: one with nothing in it is made only if barrier is set.
+func (s *State) EndUnsealed(barrier bool) bool {
 	b := s.builder
-	if b.Empty() {
+	if b.Empty() && !barrier {
 		s.End(nil)
 		return false
 	}

@@ -61,7 +61,7 @@ func (s *session) moments(ctx context.Context) {
 				return
 			}
 		}
-		_ = clock.Sleep(ctx, s.m.opts.Clock, tickPause) // the loop looks at ctx
+		_ = clock.Sleep(ctx, s.m.opts.Clock, s.m.opts.Moments) // the loop looks at ctx
 	}
 }
 

@@ -66,7 +66,10 @@ type Options struct {
 	Cell   uint64
 	Log    Log
 	Ledger Ledger
-	Clock  clock.Clock
+	// Moments is how often the ledger is asked for a moment; 0: 100 ms. On a journal that other nodes reach, each one is
+	// a block.
+	Moments time.Duration
+	Clock   clock.Clock
 
 	Flows    []watch.Definition
 	StopLoss watch.StopLoss
@@ -184,6 +187,9 @@ func (o *Options) defaults() {
 	}
 	if o.FreezeTook == nil {
 		o.FreezeTook = func(time.Duration) {}
+	}
+	if o.Moments == 0 {
+		o.Moments = tickPause
 	}
 	if o.CheckpointEvents == 0 {
 		o.CheckpointEvents = 4_000_000

@@ -146,7 +146,7 @@ func (n *Node) backUp(ctx context.Context, target string, full bool, progress fu
 	if err != nil {
 		return nil, err
 	}
-	r, err := backup.Run(ctx, n.store, repository, backup.Options{
+	r, err := backup.Run(ctx, n.journal, repository, backup.Options{
 		Cell: uint64(n.config.Cell), Through: n.cell.Head(), Full: full, Clock: n.clock, Random: rand.Reader, Rate: onlineRate, Progress: progress,
 		Extras: keysExtras(n.keys),
 	})

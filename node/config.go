@@ -37,6 +37,8 @@ type Config struct {
 	Debug        Debug   `yaml:"debug"`
 	// Sinks deliver the change feed to brokers and webhooks.
 	Sinks []Sink `yaml:"sinks"`
+	// Store is the database that has the journal, where it is not in the data folder.
+	Store Store `yaml:"store"`
 	// Watch proves beside the ledger that no money is lost.
 	Watch Watch `yaml:"watch"`
 
@@ -65,6 +67,7 @@ func DefaultConfig() Config {
 	return Config{
 		Data: "sterling-data", Listen: "127.0.0.1:7600", Cell: 1, Log: Log{Level: "info", Format: "text"},
 		SnapshotEvents: 6_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(), SegmentBytes: local.DefaultSegmentSize, Watch: defaultWatch(),
+		Store: Store{Lease: defaultLease},
 	}
 }
 
@@ -129,6 +132,7 @@ func (c *Config) Check() error {
 	}
 	c.Backup.check(fault)
 	c.Watch.check(fault)
+	c.checkStore(fault)
 	if c.Debug.Listen != "" {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)

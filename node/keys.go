@@ -22,6 +22,9 @@ const (
 
 // openKeys opens the keys of personal metadata; after a restore it takes them in first.
 func (n *Node) openKeys(ctx context.Context) (err error) {
+	if n.config.Store.Shared() {
+		return nil // keys are a folder's, and the nodes of a cell have one each: personal metadata is refused
+	}
 	n.keys, err = openKeys(ctx, n.config, n.clock)
 	n.copies = keyTargets(n.config)
 	return err
@@ -52,6 +55,9 @@ func masterKey(config Config) string {
 // applyErasures destroys the keys of subjects that the journal says are erased: a crash may have come in between, or
 // the keys are from an older copy. Nothing is served before that.
 func (n *Node) applyErasures(ctx context.Context) error {
+	if n.keys == nil {
+		return nil
+	}
 	var journaled []ledger.Erasure
 	if err := n.cell.Read(ctx, func(s *ledger.State) { journaled = s.Erasures() }); err != nil {
 		return fmt.Errorf("read the journaled erasures: %w", err)
@@ -82,6 +88,9 @@ type keyTarget struct {
 // keysExtras are what lies beside a backup: the keys of personal metadata, wrapped, in their last version. A ledger that
 // never had any has none, so that restoring it takes no master key.
 func keysExtras(keys *keystore.Store) []backup.Extra {
+	if keys == nil {
+		return nil
+	}
 	if s := keys.Stats(); s.Subjects+s.Erased == 0 {
 		return nil
 	}

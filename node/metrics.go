@@ -11,6 +11,9 @@ type sample struct {
 	cell.Stats
 	index index.Stats
 	build index.BuildStatus
+
+	membership cell.Membership
+	leads      bool
 }
 
 // collector turns the cell's and the index's counts into metrics when they are asked for.
@@ -48,6 +51,10 @@ func newCollector(n *Node) *collector {
 	add(gauge, "queue_events", "Events that wait to be sequenced.", func(s *sample) float64 { return float64(s.WaitingEvents) })
 	add(gauge, "clock_held", "1 while writes are held because the clock jumped.", func(s *sample) float64 { return boolean(s.ClockHeld) })
 	add(gauge, "disk_full", "1 while writes are refused because the disk is full.", func(s *sample) float64 { return boolean(s.NoRoom) })
+	add(gauge, "leads", "1 while this node leads its cell, as the only one always does.", func(s *sample) float64 { return boolean(s.leads) })
+	add(counter, "takeovers_total", "Times that this node took its cell over since the start.", func(s *sample) float64 { return float64(s.membership.Takeovers) })
+	add(counter, "stood_down_total", "Times that this node led and stood down since the start.", func(s *sample) float64 { return float64(s.membership.StoodDown) })
+	add(counter, "rebuilt_total", "Times that the journal contradicted what this node had followed.", func(s *sample) float64 { return float64(s.membership.Rebuilt) })
 	return c
 }
 
@@ -67,7 +74,11 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	s := &sample{Stats: c.n.cell.Stats(), index: c.n.index.Stats(), build: c.n.index.Building()}
+	s := &sample{Stats: c.n.cell.Stats(), index: c.n.index.Stats(), build: c.n.index.Building(), leads: true}
+	if m := c.n.member; m != nil {
+		s.membership = m.Membership()
+		s.leads = s.membership.Leads
+	}
 	for _, m := range c.metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s))
 	}

@@ -157,8 +157,11 @@ func (n *Node) openWatch(ctx context.Context) (*monitor.Monitor, error) {
 		return nil, fmt.Errorf("read random numbers: %w", err)
 	}
 	o := monitor.Options{
-		Dir: filepath.Join(n.config.Data, watchDir), Cell: uint64(n.config.Cell), Log: n.store, Ledger: n.cell, Clock: n.clock,
+		Dir: filepath.Join(n.config.Data, watchDir), Cell: uint64(n.config.Cell), Log: n.journal, Ledger: n.cell, Clock: n.clock,
 		HashKey: binary.LittleEndian.Uint64(random[:]), Flows: flows, StopLoss: n.config.Watch.StopLoss, Logger: n.logger, FreezeTook: n.watchMetrics.froze,
+	}
+	if n.member != nil {
+		o.Moments = sharedMoments
 	}
 	if n.alerts, err = n.openAlerts(); err != nil {
 		return nil, err
@@ -186,8 +189,13 @@ func (n *Node) installWatch(c *api.Config) {
 	}
 }
 
-// onBlock hands a durable block to all who follow. The cell's writer calls it.
+// onBlock hands a durable block to all who follow. The cell's writer calls it, or who follows
+// the journal.
 func (n *Node) onBlock(b *journal.Block, events int) {
+	if b.Header.Seq <= n.told {
+		return // a standby that is built anew has them again
+	}
+	n.told = b.Header.Seq
 	n.feed.OnBlock(b, events)
 	if m := n.watch.Load(); m != nil {
 		raw := b.Raw

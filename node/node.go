@@ -28,6 +28,7 @@ import (
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
+	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/keystore"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/monitor"
@@ -47,8 +48,14 @@ type Node struct {
 
 	listener net.Listener
 	index    *index.Live
-	store    *local.Store
-	cell     *cell.Cell
+	store    *local.Store // nil: the journal is in a database
+	journal  cell.Log     // the store, or the one in the database
+	shared   sharedLog    // nil: the journal is in the data folder, like the next two
+	state    *local.State
+	member   *cell.Member
+	cell     ledgerCell
+	opened   chan struct{} // closed when calls could be answered
+	told     uint64        // last block that onBlock was told of
 	keys     *keystore.Store
 	copies   []keyTarget // of the keys, in backups
 	feed     *feed.Feed
@@ -79,7 +86,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1)}
+	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1), opened: make(chan struct{})}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
 		n.openSinks, n.listen, n.startDebug, n.openFolder, n.openKeys,
@@ -106,7 +113,20 @@ func (n *Node) listen(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) openFolder(context.Context) error {
+// ledgerCell is the cell as the rest of the node uses it: one that is this node's alone, or one that it may lead.
+type ledgerCell interface {
+	api.Cell
+	monitor.Ledger
+	BlockTransfers(ctx context.Context, seq uint64) ([]ledger.Transfer, error)
+	Transfer(ctx context.Context, p journal.Position) (ledger.Transfer, error)
+	ID() uint64
+	Stats() cell.Stats
+	AcceptClock()
+	Err() error
+	Close() error
+}
+
+func (n *Node) openFolder(ctx context.Context) error {
 	if err := os.MkdirAll(n.config.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
@@ -114,17 +134,15 @@ func (n *Node) openFolder(context.Context) error {
 	if n.index, err = index.OpenLive(filepath.Join(n.config.Data, indexDir), index.Options{Logger: n.logger}); err != nil {
 		return err
 	}
-	n.store, err = local.Open(n.config.Data, local.Options{
-		Cell: uint64(n.config.Cell), Floor: n.index.Durable(), VerifyFrom: n.index.Durable() + 1,
-		Archive: n.config.Archive.Dir, SegmentSize: n.config.SegmentBytes,
-	})
+	if n.config.Store.Shared() {
+		err = n.openShared(ctx)
+	} else {
+		err = n.openLocal()
+	}
 	if err != nil {
 		return err
 	}
-	n.index.Start(n.store)
-	if r := n.store.Recovery(); r.Cut {
-		n.logger.Warn("an append had been interrupted; what it had written was never acknowledged and is cut off", "file", r.File, "offset", r.Offset, "sectors", r.Sectors)
-	}
+	n.index.Start(n.journal)
 	created, err := auth.Bootstrap(n.config.Data, time.Unix(0, int64(n.clock.Wall())), rand.Reader) //nolint:gosec // until 2262
 	if created {
 		n.logger.Info("first start: the admin token was written", "file", filepath.Join(n.config.Data, auth.AdminFile))
@@ -132,15 +150,29 @@ func (n *Node) openFolder(context.Context) error {
 	return err
 }
 
+func (n *Node) openLocal() (err error) {
+	n.store, err = local.Open(n.config.Data, local.Options{
+		Cell: uint64(n.config.Cell), Floor: n.index.Durable(), VerifyFrom: n.index.Durable() + 1,
+		Archive: n.config.Archive.Dir, SegmentSize: n.config.SegmentBytes,
+	})
+	if err != nil {
+		return err
+	}
+	n.journal = n.store
+	if r := n.store.Recovery(); r.Cut {
+		n.logger.Warn("an append had been interrupted; what it had written was never acknowledged and is cut off", "file", r.File, "offset", r.Offset, "sectors", r.Sectors)
+	}
+	return nil
+}
+
 func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) error {
 	var random [32]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return fmt.Errorf("read random numbers: %w", err)
 	}
-	n.feed = feed.New(feed.Options{Cell: uint64(n.config.Cell), Log: n.store, Clock: n.clock})
-	var err error
-	n.cell, err = cell.Open(ctx, cell.Options{
-		ID: uint64(n.config.Cell), Log: n.store, Snapshots: n.store.Snapshots(), IDs: n.store.IDs(), Follower: n.index, Clock: n.clock, Logger: n.logger,
+	n.feed = feed.New(feed.Options{Cell: uint64(n.config.Cell), Log: n.journal, Clock: n.clock})
+	o := cell.Options{
+		ID: uint64(n.config.Cell), Log: n.journal, Follower: n.index, Clock: n.clock, Logger: n.logger,
 		Incarnation: [16]byte(random[:16]),
 		HashKey:     [2]uint64{binary.LittleEndian.Uint64(random[16:]), binary.LittleEndian.Uint64(random[24:])},
 		// Deciding a full request takes milliseconds. With few processors, whoever asks for a balance meanwhile would
@@ -149,11 +181,28 @@ func (n *Node) openCell(ctx context.Context, progress func(seq, head uint64)) er
 		Alloc: n.memory.alloc, SnapshotEvents: n.config.SnapshotEvents, QueueLimit: n.config.QueueEvents,
 		Progress: progress, Fatal: n.fail, OnBlock: n.onBlock,
 		AfterSnapshot: debug.FreeOSMemory, // a snapshot under load sets records aside: up to a copy of all accounts
-	})
+	}
+	var err error
+	if n.shared != nil {
+		err = n.joinCell(ctx, o)
+	} else {
+		err = n.openOwnCell(ctx, o)
+	}
 	if err != nil {
 		return err
 	}
 	return n.startFeed()
+}
+
+// openOwnCell opens a cell whose journal is in the data folder: nobody else can lead it.
+func (n *Node) openOwnCell(ctx context.Context, o cell.Options) error {
+	o.Snapshots, o.IDs = n.store.Snapshots(), n.store.IDs()
+	c, err := cell.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	n.cell = c
+	return nil
 }
 
 func (n *Node) serve(ctx context.Context) error {
@@ -164,30 +213,36 @@ func (n *Node) serve(ctx context.Context) error {
 	n.jobs = newJobs(n)
 	config := api.Config{
 		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: n.audit.key,
-		Audit: api.Audit{Log: n.audit, Blocks: n.store, Public: n.config.Audit.Public},
+		Audit: api.Audit{Log: n.audit, Blocks: n.journal, Public: n.config.Audit.Public},
 		Feed:  n.feed, Sinks: n.sinks,
-		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry, Keys: n.keys, Subjects: subjects{n.keys, n.copies},
+		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
+			"/leader":  http.HandlerFunc(n.leaderz),
 			"/metrics": promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}),
 		},
+	}
+	if n.keys != nil {
+		config.Keys, config.Subjects = n.keys, subjects{n.keys, n.copies}
+	}
+	if n.member != nil {
+		config.Leads = n.leads
 	}
 	n.installWatch(&config)
 	n.access.install(&config)
 	if err := addConsole(&config); err != nil {
 		return err
 	}
-	var principals []ledger.Principal
-	if err := n.cell.Read(ctx, func(s *ledger.State) { principals = s.Principals() }); err != nil {
-		return err
-	}
-	if err := n.access.setPrincipals(principals); err != nil {
-		return fmt.Errorf("the journal's rights of tokens: %w", err)
+	if n.member == nil {
+		if err := n.readPrincipals(ctx, n.cell.Read); err != nil {
+			return err
+		}
 	}
 	var err error
 	if n.server, err = api.New(config); err != nil {
 		return err
 	}
+	close(n.opened)
 	n.serving = make(chan error, 1)
 	listener := n.listener // Stop may come first, and forget it
 	go func() {
@@ -245,6 +300,12 @@ func (n *Node) release() error {
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
+	}
+	if n.shared != nil {
+		errs = append(errs, n.shared.Close())
+	}
+	if n.state != nil {
+		errs = append(errs, n.state.Close())
 	}
 	if n.index != nil {
 		errs = append(errs, n.index.Close())

@@ -34,10 +34,21 @@ type operations struct{ n *Node }
 // Status implements api.Node.
 func (o operations) Status(context.Context) (api.NodeStatus, error) {
 	s := o.n.cell.Stats()
-	return api.NodeStatus{
+	status := api.NodeStatus{
 		Cell: o.n.cell.ID(), Seq: s.Head, Epoch: s.Epoch, Head: s.Head, IndexSeq: min(s.Followed, o.n.index.Applied()), Index: o.n.index.Building(), Accounts: s.Accounts,
 		Transfers: s.Transfers, MemoryBytes: residentMemory(), ClockHeld: s.ClockHeld, DiskFull: s.NoRoom, Version: Version(),
-	}, nil
+	}
+	o.n.standing(&status)
+	return status, nil
+}
+
+// Drain implements api.Node.
+func (o operations) Drain(ctx context.Context, by auth.Principal) error {
+	if o.n.member == nil {
+		return fmt.Errorf("%w: the journal is in this node's own folder, no other node can lead", api.ErrNotConfigured)
+	}
+	o.n.logger.Info("this node is drained", "by", by.Name)
+	return o.n.member.Drain(ctx)
 }
 
 // AcceptClock implements api.Node.

@@ -42,14 +42,15 @@ func (o *op) String() string {
 
 // sent is a request on its way.
 type sent struct {
-	op   *op
-	req  *cell.Request
-	look *cell.Lookup
-	upTo uint64   // accounts looked up
-	ids  []uint64 // of transfers looked up
-	m    *machine
-	run  int // of m: after a restart the answer never comes
-	head uint64
+	op    *op
+	req   *cell.Request
+	look  *cell.Lookup
+	upTo  uint64   // accounts looked up
+	ids   []uint64 // of transfers looked up
+	m     *machine
+	run   int // of m: after a restart the answer never comes
+	head  uint64
+	acked uint64 // highest block that had been acknowledged by any machine when it was sent
 }
 
 // client sends one request after the other, and those of unknown outcome again.
@@ -234,7 +235,7 @@ func (c *client) step() {
 }
 
 func (c *client) send(m *machine, o *op) {
-	s := &sent{op: o, m: m, run: m.run, head: m.cell().Head()}
+	s := &sent{op: o, m: m, run: m.run, head: m.cell().Head(), acked: c.w.acked}
 	s.req = &cell.Request{Kind: o.kind, Actor: o.actor, Events: o.events, Results: make([]journal.Result, o.n), Attachments: o.attached}
 	err := m.st.Submit(s.req)
 	c.w.trace("%s: send to machine %d %v: %v", c, m.n, o, err)
@@ -246,7 +247,7 @@ func (c *client) send(m *machine, o *op) {
 }
 
 func (c *client) look(m *machine) {
-	s := &sent{m: m, run: m.run, head: m.cell().Head(), upTo: c.w.load.accounts}
+	s := &sent{m: m, run: m.run, head: m.cell().Head(), acked: c.w.acked, upTo: c.w.load.accounts}
 	accounts := make([]money.U128, c.w.load.accounts)
 	for i := range accounts {
 		accounts[i] = money.From(uint64(i) + 1)

@@ -79,7 +79,8 @@ func (l *Log) land(e entry, replicate bool) error {
 		last = l.blocks[head-1].hash
 	}
 	switch {
-	case e.seq == head && e.hash == last: // our own bytes
+	case e.seq == head && e.hash == last: // our own bytes: that they are here says nothing of where else they are
+		return nil
 	case e.seq == head+1 && (e.prev == last || l.plant.NoPredecessorCheck):
 		l.blocks = append(l.blocks, e)
 	case e.seq >= 1 && e.seq <= head && l.plant.LateAppendWins && e.hash != l.blocks[e.seq-1].hash:

@@ -79,7 +79,7 @@ func (m *machine) open() error {
 		o.Incarnation[i] = byte(w.rng.IntN(256)) //nolint:gosec // below 256
 	}
 	if m.disk == nil {
-		o.Log, o.Snapshots, o.IDs = w.log, m.snapshots, m.ids
+		o.Log, o.Snapshots, o.IDs, o.Shared = w.log, m.snapshots, m.ids, !w.opts.Plant.UnsharedReads
 	} else if err := m.openStore(&o); err != nil {
 		return err
 	}

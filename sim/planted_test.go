@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"hash/fnv"
 	"strings"
 	"testing"
 
@@ -72,6 +73,46 @@ func TestPlantedLateAppendOfADeposedLeader(t *testing.T) {
 
 func TestPlantedCommitThatOnlyTheRestartedPrimaryHas(t *testing.T) {
 	red(t, Shared, Plant{AckLocalCommit: true}, 200, "")
+}
+
+// TestPlantedReadOnAnIsolatedPrimary: a machine that was deposed, and does not know, is asked for what the other has
+// acknowledged. It must not answer.
+func TestPlantedReadOnAnIsolatedPrimary(t *testing.T) {
+	for _, planted := range []bool{false, true} {
+		w := &world{ctx: context.Background(), kind: Shared, rng: newRand(1), clock: newClock(), audit: newAuditor(), hash: fnv.New64a()}
+		w.opts.Plant.UnsharedReads = planted
+		w.log = &Log{rng: newRand(1), trace: w.trace}
+		old, other := newMachine(w, 0), newMachine(w, 1)
+		for _, m := range []*machine{old, other} { // the second start deposes the first
+			if err := m.open(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		accounts := journal.Bytes([]journal.Account{plainAccount(1)})
+		r := &cell.Request{Kind: journal.KindAccounts, Events: accounts, Results: make([]journal.Result, 1)}
+		if err := other.st.Submit(r); err != nil {
+			t.Fatal(err)
+		}
+		run(other)
+		if answered, err := other.st.Answer(r); !answered || err != nil || r.Results[0].Status != journal.Created {
+			t.Fatalf("planted: %v; the leader: %v, %v, %v", planted, answered, err, r.Results)
+		}
+		look, err := old.st.Look([]money.U128{money.From(1)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(old)
+		answered, err := old.st.Answer(&look.Request)
+		if stale := answered && err == nil && len(look.Accounts) == 0; stale != planted {
+			t.Errorf("planted: %v; the deposed machine answered %v, %v with %d accounts", planted, answered, err, len(look.Accounts))
+		}
+	}
+}
+
+// run has a machine do all that it can.
+func run(m *machine) {
+	for m.st.Sequence() || m.st.Append() || m.st.Follow() {
+	}
 }
 
 func TestPlantedUnsyncedWritesDropped(t *testing.T) {

@@ -38,6 +38,7 @@ type Plant struct {
 	HiddenJump         bool // Clock: the monotonic clock jumps along with the wall clock
 	OmittedAsZero      bool // clients: an amount left out is sent as zero
 	ForgottenIDs       bool // files of ids: look-ups find nothing
+	UnsharedReads      bool // machines: reads are answered without a block of their own, as if nobody else could lead
 	OtherRules         bool // Log: after a restart, blocks in the middle have another rules_version
 }
 
@@ -266,7 +267,7 @@ func (w *world) lookAround() {
 			w.trace("machine %d stops: %v: the bit is flipped back", m.n, err)
 			m.unflip()
 			w.crash(m)
-		case err != nil && w.kind == Shared && errors.Is(err, cell.ErrConflict):
+		case w.kind == Shared && (errors.Is(err, cell.ErrConflict) || errors.Is(err, cell.ErrUnsure)):
 			w.trace("machine %d steps down: %v", m.n, err)
 			m.down()
 		case err != nil:
@@ -297,6 +298,9 @@ func (w *world) anyMachine() *machine {
 func (w *world) acknowledged(s *sent, seq uint64) {
 	if head := s.m.cell().Head(); seq > head {
 		w.fail("an answer depends on block %d, durable are %d", seq, head)
+	}
+	if seq < s.acked { // with several machines: it was answered by one that leads no more
+		w.fail("an answer is as of block %d, and block %d was acknowledged before it was asked for", seq, s.acked)
 	}
 	if w.rng.IntN(3) == 0 && w.kind != Shared {
 		w.checkHead(s.m)
@@ -348,7 +352,7 @@ func (w *world) startFailed(m *machine, err error) {
 	case m.flipped != nil && (errors.Is(err, cell.ErrDamaged) || errors.Is(err, local.ErrVersion)): // the bit may be the version's
 		w.trace("disk: the bit is flipped back")
 		m.unflip()
-	case errors.Is(err, cell.ErrFull), w.kind == Shared && errors.Is(err, cell.ErrConflict):
+	case errors.Is(err, cell.ErrFull), w.kind == Shared && (errors.Is(err, cell.ErrConflict) || errors.Is(err, cell.ErrUnsure)):
 	default:
 		w.fail("machine %d does not start: %v", m.n, err)
 	}

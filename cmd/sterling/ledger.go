@@ -31,7 +31,7 @@ type ledgerFlags struct {
 
 func (f *ledgerFlags) register(c *cobra.Command) {
 	flags := c.PersistentFlags()
-	flags.StringVar(&f.server, "server", node.DefaultConfig().Listen, "address of the server, host:port")
+	flags.StringVar(&f.server, "server", node.DefaultConfig().Listen, "address of the server, host:port; of several nodes that share a journal, all of them with commas in between")
 	flags.StringVar(&f.data, "data", node.DefaultConfig().Data, "data folder, where the admin token is looked for")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token (default: "+tokenEnv+", or else "+auth.AdminFile+" in the data folder)")
 	flags.StringVar(&f.output, "output", "text", "text, or json: what the API answers")

@@ -260,13 +260,27 @@ func newStatus(f *ledgerFlags) *cobra.Command {
 				if s.flags.output == "json" {
 					return s.printJSON(r)
 				}
-				s.printf("version    %s\ncell       %d, epoch %d\njournal    block %d\nindex      block %d%s\naccounts   %d\ntransfers  %d\nmemory     %d MB\nclock      %s\ndisk       %s\n",
-					r.GetVersion(), r.GetCell(), r.GetEpoch(), r.GetHead(), r.GetIndexSeq(), indexState(r), r.GetAccounts(), r.GetTransfers(),
+				s.printf("version    %s\ncell       %d, epoch %d%s\njournal    block %d\nindex      block %d%s\naccounts   %d\ntransfers  %d\nmemory     %d MB\nclock      %s\ndisk       %s\n",
+					r.GetVersion(), r.GetCell(), r.GetEpoch(), roleText(r), r.GetHead(), r.GetIndexSeq(), indexState(r), r.GetAccounts(), r.GetTransfers(),
 					r.GetMemoryBytes()/1e6, short(r.GetClock().String()), short(r.GetDisk().String()))
 				return nil
 			})
 		},
 	}
+}
+
+// roleText says which part a node has in a cell of several, "" where it is the only one.
+func roleText(r *ledgerv1.StatusResponse) string {
+	switch r.GetRole() {
+	case ledgerv1.CellRole_CELL_ROLE_LEADER:
+		return ", leader"
+	case ledgerv1.CellRole_CELL_ROLE_STANDBY:
+		if r.GetLeader() != "" {
+			return ", standby of " + r.GetLeader()
+		}
+		return ", standby; nobody is known to lead"
+	}
+	return ""
 }
 
 // indexState says what a person should know of the index, "" where all is well.

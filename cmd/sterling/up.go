@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -25,6 +26,7 @@ const stopTime = 20 * time.Second
 type upFlags struct {
 	config, data, listen string
 	level, format        string
+	store, advertise     string
 	exposed, demo        bool
 }
 
@@ -37,6 +39,7 @@ JSON over HTTP on one port). The first start makes the data folder and an admin
 token in it. It runs until it is interrupted.`,
 		Example: `  sterling up
   sterling up --data /var/lib/sterling --listen 127.0.0.1:7600
+  sterling up --store postgres://sterling@db1,db2,db3/sterling   # the journal in a database; more nodes stand by
   sterling up --demo            # and a bank with customers on it, all of whose money is proven`,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c, &f) },
 	}
@@ -44,6 +47,8 @@ token in it. It runs until it is interrupted.`,
 	c.Flags().StringVar(&f.data, "data", "", "data folder (default sterling-data)")
 	c.Flags().StringVar(&f.listen, "listen", "", "address of the API (default 127.0.0.1:7600)")
 	c.Flags().BoolVar(&f.exposed, "exposed", false, "allow an address that other machines reach")
+	c.Flags().StringVar(&f.store, "store", "", "database that has the journal: postgres://… or mysql://…, or file:PATH of a file with that (default: the data folder)")
+	c.Flags().StringVar(&f.advertise, "advertise", "", "where clients and other nodes reach this node, with --store (default: --listen)")
 	c.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error")
 	c.Flags().StringVar(&f.format, "log-format", "", "text or json")
 	c.Flags().BoolVar(&f.demo, "demo", false, "run the demo bank on it, gently and without end; a new folder becomes a demonstration's")
@@ -58,10 +63,15 @@ func (f *upFlags) load() (node.Config, error) {
 			return config, err
 		}
 	}
-	for flag, key := range map[*string]*string{&f.data: &config.Data, &f.listen: &config.Listen, &f.level: &config.Log.Level, &f.format: &config.Log.Format} {
+	for flag, key := range map[*string]*string{&f.data: &config.Data, &f.listen: &config.Listen, &f.level: &config.Log.Level, &f.format: &config.Log.Format, &f.advertise: &config.Store.Advertise} {
 		if *flag != "" {
 			*key = *flag
 		}
+	}
+	if path, isFile := strings.CutPrefix(f.store, "file:"); isFile {
+		config.Store.DSN, config.Store.DSNFile = "", path
+	} else if f.store != "" {
+		config.Store.DSN, config.Store.DSNFile = f.store, ""
 	}
 	config.Exposed = config.Exposed || f.exposed
 	if f.demo && config.TLS != nil {

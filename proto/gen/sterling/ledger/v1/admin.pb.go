@@ -188,6 +188,62 @@ func (IndexState) EnumDescriptor() ([]byte, []int) {
 	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
+// CellRole is a node's part in its cell.
+type CellRole int32
+
+const (
+	CellRole_CELL_ROLE_UNSPECIFIED CellRole = 0
+	// The only node of its cell: the journal is its own.
+	CellRole_CELL_ROLE_ALONE CellRole = 1
+	// Leads: it takes writes and answers reads.
+	CellRole_CELL_ROLE_LEADER CellRole = 2
+	// Follows the journal, and takes over when the leader is gone.
+	CellRole_CELL_ROLE_STANDBY CellRole = 3
+)
+
+// Enum value maps for CellRole.
+var (
+	CellRole_name = map[int32]string{
+		0: "CELL_ROLE_UNSPECIFIED",
+		1: "CELL_ROLE_ALONE",
+		2: "CELL_ROLE_LEADER",
+		3: "CELL_ROLE_STANDBY",
+	}
+	CellRole_value = map[string]int32{
+		"CELL_ROLE_UNSPECIFIED": 0,
+		"CELL_ROLE_ALONE":       1,
+		"CELL_ROLE_LEADER":      2,
+		"CELL_ROLE_STANDBY":     3,
+	}
+)
+
+func (x CellRole) Enum() *CellRole {
+	p := new(CellRole)
+	*p = x
+	return p
+}
+
+func (x CellRole) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CellRole) Descriptor() protoreflect.EnumDescriptor {
+	return file_sterling_ledger_v1_admin_proto_enumTypes[3].Descriptor()
+}
+
+func (CellRole) Type() protoreflect.EnumType {
+	return &file_sterling_ledger_v1_admin_proto_enumTypes[3]
+}
+
+func (x CellRole) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CellRole.Descriptor instead.
+func (CellRole) EnumDescriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -251,7 +307,15 @@ type StatusResponse struct {
 	// Blocks that the index being built has read; without one, head.
 	IndexBuilt uint64 `protobuf:"varint,31,opt,name=index_built,json=indexBuilt,proto3" json:"index_built,omitempty"`
 	// The same of head, in percent: 100 only where nothing is left.
-	IndexPercent  uint32 `protobuf:"varint,32,opt,name=index_percent,json=indexPercent,proto3" json:"index_percent,omitempty"`
+	IndexPercent uint32   `protobuf:"varint,32,opt,name=index_percent,json=indexPercent,proto3" json:"index_percent,omitempty"`
+	Role         CellRole `protobuf:"varint,40,opt,name=role,proto3,enum=sterling.ledger.v1.CellRole" json:"role,omitempty"`
+	// Who leads the cell, as host:port; empty where nobody is known to, or the node
+	// is the cell's only one.
+	Leader string `protobuf:"bytes,41,opt,name=leader,proto3" json:"leader,omitempty"`
+	// Times that this node took the cell over since it started, and that it stood
+	// down.
+	Takeovers     uint64 `protobuf:"varint,42,opt,name=takeovers,proto3" json:"takeovers,omitempty"`
+	StoodDown     uint64 `protobuf:"varint,43,opt,name=stood_down,json=stoodDown,proto3" json:"stood_down,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -384,6 +448,106 @@ func (x *StatusResponse) GetIndexPercent() uint32 {
 	return 0
 }
 
+func (x *StatusResponse) GetRole() CellRole {
+	if x != nil {
+		return x.Role
+	}
+	return CellRole_CELL_ROLE_UNSPECIFIED
+}
+
+func (x *StatusResponse) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetTakeovers() uint64 {
+	if x != nil {
+		return x.Takeovers
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetStoodDown() uint64 {
+	if x != nil {
+		return x.StoodDown
+	}
+	return 0
+}
+
+type DrainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainRequest) Reset() {
+	*x = DrainRequest{}
+	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRequest) ProtoMessage() {}
+
+func (x *DrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
+func (*DrainRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+type DrainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainResponse) Reset() {
+	*x = DrainResponse{}
+	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainResponse) ProtoMessage() {}
+
+func (x *DrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
+func (*DrainResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
 type AcceptClockRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -392,7 +556,7 @@ type AcceptClockRequest struct {
 
 func (x *AcceptClockRequest) Reset() {
 	*x = AcceptClockRequest{}
-	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[2]
+	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +568,7 @@ func (x *AcceptClockRequest) String() string {
 func (*AcceptClockRequest) ProtoMessage() {}
 
 func (x *AcceptClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[2]
+	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +581,7 @@ func (x *AcceptClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptClockRequest.ProtoReflect.Descriptor instead.
 func (*AcceptClockRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 type AcceptClockResponse struct {
@@ -428,7 +592,7 @@ type AcceptClockResponse struct {
 
 func (x *AcceptClockResponse) Reset() {
 	*x = AcceptClockResponse{}
-	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[3]
+	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +604,7 @@ func (x *AcceptClockResponse) String() string {
 func (*AcceptClockResponse) ProtoMessage() {}
 
 func (x *AcceptClockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[3]
+	mi := &file_sterling_ledger_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +617,7 @@ func (x *AcceptClockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptClockResponse.ProtoReflect.Descriptor instead.
 func (*AcceptClockResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_sterling_ledger_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 var File_sterling_ledger_v1_admin_proto protoreflect.FileDescriptor
@@ -461,7 +625,7 @@ var File_sterling_ledger_v1_admin_proto protoreflect.FileDescriptor
 const file_sterling_ledger_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x1esterling/ledger/v1/admin.proto\x12\x12sterling.ledger.v1\"\x0f\n" +
-	"\rStatusRequest\"\xd9\x03\n" +
+	"\rStatusRequest\"\xe0\x04\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n" +
@@ -478,7 +642,14 @@ const file_sterling_ledger_v1_admin_proto_rawDesc = "" +
 	"\x05index\x18\x1e \x01(\x0e2\x1e.sterling.ledger.v1.IndexStateR\x05index\x12\x1f\n" +
 	"\vindex_built\x18\x1f \x01(\x04R\n" +
 	"indexBuilt\x12#\n" +
-	"\rindex_percent\x18  \x01(\rR\findexPercent\"\x14\n" +
+	"\rindex_percent\x18  \x01(\rR\findexPercent\x120\n" +
+	"\x04role\x18( \x01(\x0e2\x1c.sterling.ledger.v1.CellRoleR\x04role\x12\x16\n" +
+	"\x06leader\x18) \x01(\tR\x06leader\x12\x1c\n" +
+	"\ttakeovers\x18* \x01(\x04R\ttakeovers\x12\x1d\n" +
+	"\n" +
+	"stood_down\x18+ \x01(\x04R\tstoodDown\"\x0e\n" +
+	"\fDrainRequest\"\x0f\n" +
+	"\rDrainResponse\"\x14\n" +
 	"\x12AcceptClockRequest\"\x15\n" +
 	"\x13AcceptClockResponse*S\n" +
 	"\n" +
@@ -496,10 +667,16 @@ const file_sterling_ledger_v1_admin_proto_rawDesc = "" +
 	"\x0eINDEX_STATE_OK\x10\x01\x12\x18\n" +
 	"\x14INDEX_STATE_BUILDING\x10\x02\x12\x1a\n" +
 	"\x16INDEX_STATE_REBUILDING\x10\x03\x12\x16\n" +
-	"\x12INDEX_STATE_FAILED\x10\x042\xbf\x01\n" +
+	"\x12INDEX_STATE_FAILED\x10\x04*g\n" +
+	"\bCellRole\x12\x19\n" +
+	"\x15CELL_ROLE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fCELL_ROLE_ALONE\x10\x01\x12\x14\n" +
+	"\x10CELL_ROLE_LEADER\x10\x02\x12\x15\n" +
+	"\x11CELL_ROLE_STANDBY\x10\x032\x8d\x02\n" +
 	"\fAdminService\x12O\n" +
 	"\x06Status\x12!.sterling.ledger.v1.StatusRequest\x1a\".sterling.ledger.v1.StatusResponse\x12^\n" +
-	"\vAcceptClock\x12&.sterling.ledger.v1.AcceptClockRequest\x1a'.sterling.ledger.v1.AcceptClockResponseBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\vAcceptClock\x12&.sterling.ledger.v1.AcceptClockRequest\x1a'.sterling.ledger.v1.AcceptClockResponse\x12L\n" +
+	"\x05Drain\x12 .sterling.ledger.v1.DrainRequest\x1a!.sterling.ledger.v1.DrainResponseBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_admin_proto_rawDescOnce sync.Once
@@ -513,30 +690,36 @@ func file_sterling_ledger_v1_admin_proto_rawDescGZIP() []byte {
 	return file_sterling_ledger_v1_admin_proto_rawDescData
 }
 
-var file_sterling_ledger_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sterling_ledger_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_sterling_ledger_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_sterling_ledger_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_sterling_ledger_v1_admin_proto_goTypes = []any{
 	(ClockState)(0),             // 0: sterling.ledger.v1.ClockState
 	(DiskState)(0),              // 1: sterling.ledger.v1.DiskState
 	(IndexState)(0),             // 2: sterling.ledger.v1.IndexState
-	(*StatusRequest)(nil),       // 3: sterling.ledger.v1.StatusRequest
-	(*StatusResponse)(nil),      // 4: sterling.ledger.v1.StatusResponse
-	(*AcceptClockRequest)(nil),  // 5: sterling.ledger.v1.AcceptClockRequest
-	(*AcceptClockResponse)(nil), // 6: sterling.ledger.v1.AcceptClockResponse
+	(CellRole)(0),               // 3: sterling.ledger.v1.CellRole
+	(*StatusRequest)(nil),       // 4: sterling.ledger.v1.StatusRequest
+	(*StatusResponse)(nil),      // 5: sterling.ledger.v1.StatusResponse
+	(*DrainRequest)(nil),        // 6: sterling.ledger.v1.DrainRequest
+	(*DrainResponse)(nil),       // 7: sterling.ledger.v1.DrainResponse
+	(*AcceptClockRequest)(nil),  // 8: sterling.ledger.v1.AcceptClockRequest
+	(*AcceptClockResponse)(nil), // 9: sterling.ledger.v1.AcceptClockResponse
 }
 var file_sterling_ledger_v1_admin_proto_depIdxs = []int32{
 	0, // 0: sterling.ledger.v1.StatusResponse.clock:type_name -> sterling.ledger.v1.ClockState
 	1, // 1: sterling.ledger.v1.StatusResponse.disk:type_name -> sterling.ledger.v1.DiskState
 	2, // 2: sterling.ledger.v1.StatusResponse.index:type_name -> sterling.ledger.v1.IndexState
-	3, // 3: sterling.ledger.v1.AdminService.Status:input_type -> sterling.ledger.v1.StatusRequest
-	5, // 4: sterling.ledger.v1.AdminService.AcceptClock:input_type -> sterling.ledger.v1.AcceptClockRequest
-	4, // 5: sterling.ledger.v1.AdminService.Status:output_type -> sterling.ledger.v1.StatusResponse
-	6, // 6: sterling.ledger.v1.AdminService.AcceptClock:output_type -> sterling.ledger.v1.AcceptClockResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	3, // 3: sterling.ledger.v1.StatusResponse.role:type_name -> sterling.ledger.v1.CellRole
+	4, // 4: sterling.ledger.v1.AdminService.Status:input_type -> sterling.ledger.v1.StatusRequest
+	8, // 5: sterling.ledger.v1.AdminService.AcceptClock:input_type -> sterling.ledger.v1.AcceptClockRequest
+	6, // 6: sterling.ledger.v1.AdminService.Drain:input_type -> sterling.ledger.v1.DrainRequest
+	5, // 7: sterling.ledger.v1.AdminService.Status:output_type -> sterling.ledger.v1.StatusResponse
+	9, // 8: sterling.ledger.v1.AdminService.AcceptClock:output_type -> sterling.ledger.v1.AcceptClockResponse
+	7, // 9: sterling.ledger.v1.AdminService.Drain:output_type -> sterling.ledger.v1.DrainResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_sterling_ledger_v1_admin_proto_init() }
@@ -549,8 +732,8 @@ func file_sterling_ledger_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_ledger_v1_admin_proto_rawDesc), len(file_sterling_ledger_v1_admin_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   4,
+			NumEnums:      4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -652,6 +652,10 @@ const (
 	ErrorReason_ERROR_REASON_NOT_DEMO ErrorReason = 48
 	// The transparency log of signed checkpoints can't be read; payments go on.
 	ErrorReason_ERROR_REASON_AUDIT_UNAVAILABLE ErrorReason = 50
+	// Another node leads the cell; nothing was done. Send to that one.
+	ErrorReason_ERROR_REASON_NOT_LEADER ErrorReason = 60
+	// The ledger's journal is in a database, where this is not to be had.
+	ErrorReason_ERROR_REASON_NOT_SHARED ErrorReason = 61
 )
 
 // Enum value maps for ErrorReason.
@@ -686,6 +690,8 @@ var (
 		47: "ERROR_REASON_NO_REPAIR",
 		48: "ERROR_REASON_NOT_DEMO",
 		50: "ERROR_REASON_AUDIT_UNAVAILABLE",
+		60: "ERROR_REASON_NOT_LEADER",
+		61: "ERROR_REASON_NOT_SHARED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":       0,
@@ -717,6 +723,8 @@ var (
 		"ERROR_REASON_NO_REPAIR":         47,
 		"ERROR_REASON_NOT_DEMO":          48,
 		"ERROR_REASON_AUDIT_UNAVAILABLE": 50,
+		"ERROR_REASON_NOT_LEADER":        60,
+		"ERROR_REASON_NOT_SHARED":        61,
 	}
 )
 
@@ -752,7 +760,9 @@ type ErrorDetail struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Reason ErrorReason            `protobuf:"varint,1,opt,name=reason,proto3,enum=sterling.ledger.v1.ErrorReason" json:"reason,omitempty"`
 	// Path of the field at fault, such as transfers[3].amount; may be empty.
-	Field         string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
+	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
+	// With NOT_LEADER: who leads, as host:port; empty where nobody is known to.
+	Leader        string `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -801,14 +811,22 @@ func (x *ErrorDetail) GetField() string {
 	return ""
 }
 
+func (x *ErrorDetail) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
 var File_sterling_ledger_v1_status_proto protoreflect.FileDescriptor
 
 const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsterling/ledger/v1/status.proto\x12\x12sterling.ledger.v1\"\\\n" +
+	"\x1fsterling/ledger/v1/status.proto\x12\x12sterling.ledger.v1\"t\n" +
 	"\vErrorDetail\x127\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1f.sterling.ledger.v1.ErrorReasonR\x06reason\x12\x14\n" +
-	"\x05field\x18\x02 \x01(\tR\x05field*\x9f\r\n" +
+	"\x05field\x18\x02 \x01(\tR\x05field\x12\x16\n" +
+	"\x06leader\x18\x03 \x01(\tR\x06leader*\x9f\r\n" +
 	"\x13CreateAccountStatus\x12%\n" +
 	"!CREATE_ACCOUNT_STATUS_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dCREATE_ACCOUNT_STATUS_CREATED\x10\x01\x12-\n" +
@@ -957,7 +975,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
-	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\x81\a\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xbb\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -988,7 +1006,9 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x18ERROR_REASON_BREAK_ENDED\x10.\x12\x1a\n" +
 	"\x16ERROR_REASON_NO_REPAIR\x10/\x12\x19\n" +
 	"\x15ERROR_REASON_NOT_DEMO\x100\x12\"\n" +
-	"\x1eERROR_REASON_AUDIT_UNAVAILABLE\x102BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x1eERROR_REASON_AUDIT_UNAVAILABLE\x102\x12\x1b\n" +
+	"\x17ERROR_REASON_NOT_LEADER\x10<\x12\x1b\n" +
+	"\x17ERROR_REASON_NOT_SHARED\x10=BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

@@ -40,6 +40,8 @@ const (
 	// AdminServiceAcceptClockProcedure is the fully-qualified name of the AdminService's AcceptClock
 	// RPC.
 	AdminServiceAcceptClockProcedure = "/sterling.ledger.v1.AdminService/AcceptClock"
+	// AdminServiceDrainProcedure is the fully-qualified name of the AdminService's Drain RPC.
+	AdminServiceDrainProcedure = "/sterling.ledger.v1.AdminService/Drain"
 )
 
 // AdminServiceClient is a client for the sterling.ledger.v1.AdminService service.
@@ -49,6 +51,10 @@ type AdminServiceClient interface {
 	// AcceptClock lets writes go on after the wall clock jumped forward and an
 	// operator has checked that it is right. Role: operator.
 	AcceptClock(context.Context, *connect.Request[v1.AcceptClockRequest]) (*connect.Response[v1.AcceptClockResponse], error)
+	// Drain has a node that leads a cell of several nodes finish what it was asked
+	// for, and stand down for another. It returns when the node leads no more.
+	// NOT_LEADER where it does not lead. Role: operator.
+	Drain(context.Context, *connect.Request[v1.DrainRequest]) (*connect.Response[v1.DrainResponse], error)
 }
 
 // NewAdminServiceClient constructs a client for the sterling.ledger.v1.AdminService service. By
@@ -74,6 +80,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("AcceptClock")),
 			connect.WithClientOptions(opts...),
 		),
+		drain: connect.NewClient[v1.DrainRequest, v1.DrainResponse](
+			httpClient,
+			baseURL+AdminServiceDrainProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Drain")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -81,6 +93,7 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 type adminServiceClient struct {
 	status      *connect.Client[v1.StatusRequest, v1.StatusResponse]
 	acceptClock *connect.Client[v1.AcceptClockRequest, v1.AcceptClockResponse]
+	drain       *connect.Client[v1.DrainRequest, v1.DrainResponse]
 }
 
 // Status calls sterling.ledger.v1.AdminService.Status.
@@ -93,6 +106,11 @@ func (c *adminServiceClient) AcceptClock(ctx context.Context, req *connect.Reque
 	return c.acceptClock.CallUnary(ctx, req)
 }
 
+// Drain calls sterling.ledger.v1.AdminService.Drain.
+func (c *adminServiceClient) Drain(ctx context.Context, req *connect.Request[v1.DrainRequest]) (*connect.Response[v1.DrainResponse], error) {
+	return c.drain.CallUnary(ctx, req)
+}
+
 // AdminServiceHandler is an implementation of the sterling.ledger.v1.AdminService service.
 type AdminServiceHandler interface {
 	// Status reports where the node stands. Role: reader.
@@ -100,6 +118,10 @@ type AdminServiceHandler interface {
 	// AcceptClock lets writes go on after the wall clock jumped forward and an
 	// operator has checked that it is right. Role: operator.
 	AcceptClock(context.Context, *connect.Request[v1.AcceptClockRequest]) (*connect.Response[v1.AcceptClockResponse], error)
+	// Drain has a node that leads a cell of several nodes finish what it was asked
+	// for, and stand down for another. It returns when the node leads no more.
+	// NOT_LEADER where it does not lead. Role: operator.
+	Drain(context.Context, *connect.Request[v1.DrainRequest]) (*connect.Response[v1.DrainResponse], error)
 }
 
 // NewAdminServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -121,12 +143,20 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("AcceptClock")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceDrainHandler := connect.NewUnaryHandler(
+		AdminServiceDrainProcedure,
+		svc.Drain,
+		connect.WithSchema(adminServiceMethods.ByName("Drain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/sterling.ledger.v1.AdminService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminServiceStatusProcedure:
 			adminServiceStatusHandler.ServeHTTP(w, r)
 		case AdminServiceAcceptClockProcedure:
 			adminServiceAcceptClockHandler.ServeHTTP(w, r)
+		case AdminServiceDrainProcedure:
+			adminServiceDrainHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -142,4 +172,8 @@ func (UnimplementedAdminServiceHandler) Status(context.Context, *connect.Request
 
 func (UnimplementedAdminServiceHandler) AcceptClock(context.Context, *connect.Request[v1.AcceptClockRequest]) (*connect.Response[v1.AcceptClockResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.ledger.v1.AdminService.AcceptClock is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Drain(context.Context, *connect.Request[v1.DrainRequest]) (*connect.Response[v1.DrainResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.ledger.v1.AdminService.Drain is not implemented"))
 }

@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esterling/ledger/v1/admin.proto\x12\x12sterling.ledger.v1\"\x0f\n\rStatusRequest\"\xd9\x03\n\x0eStatusResponse\x12\x12\n\x04\x63\x65ll\x18\x01 \x01(\x04R\x04\x63\x65ll\x12\x10\n\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n\x05\x65poch\x18\x03 \x01(\x04R\x05\x65poch\x12\x12\n\x04head\x18\x04 \x01(\x04R\x04head\x12\x1b\n\tindex_seq\x18\x05 \x01(\x04R\x08indexSeq\x12\x1a\n\x08\x61\x63\x63ounts\x18\x06 \x01(\x04R\x08\x61\x63\x63ounts\x12\x1c\n\ttransfers\x18\x07 \x01(\x04R\ttransfers\x12!\n\x0cmemory_bytes\x18\x08 \x01(\x04R\x0bmemoryBytes\x12\x34\n\x05\x63lock\x18\t \x01(\x0e\x32\x1e.sterling.ledger.v1.ClockStateR\x05\x63lock\x12\x31\n\x04\x64isk\x18\n \x01(\x0e\x32\x1d.sterling.ledger.v1.DiskStateR\x04\x64isk\x12\x18\n\x07version\x18\x0b \x01(\tR\x07version\x12\x34\n\x05index\x18\x1e \x01(\x0e\x32\x1e.sterling.ledger.v1.IndexStateR\x05index\x12\x1f\n\x0bindex_built\x18\x1f \x01(\x04R\nindexBuilt\x12#\n\rindex_percent\x18  \x01(\rR\x0cindexPercent\"\x14\n\x12\x41\x63\x63\x65ptClockRequest\"\x15\n\x13\x41\x63\x63\x65ptClockResponse*S\n\nClockState\x12\x1b\n\x17\x43LOCK_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43LOCK_STATE_OK\x10\x01\x12\x14\n\x10\x43LOCK_STATE_HELD\x10\x02*O\n\tDiskState\x12\x1a\n\x16\x44ISK_STATE_UNSPECIFIED\x10\x00\x12\x11\n\rDISK_STATE_OK\x10\x01\x12\x13\n\x0f\x44ISK_STATE_FULL\x10\x02*\x8b\x01\n\nIndexState\x12\x1b\n\x17INDEX_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eINDEX_STATE_OK\x10\x01\x12\x18\n\x14INDEX_STATE_BUILDING\x10\x02\x12\x1a\n\x16INDEX_STATE_REBUILDING\x10\x03\x12\x16\n\x12INDEX_STATE_FAILED\x10\x04\x32\xbf\x01\n\x0c\x41\x64minService\x12O\n\x06Status\x12!.sterling.ledger.v1.StatusRequest\x1a\".sterling.ledger.v1.StatusResponse\x12^\n\x0b\x41\x63\x63\x65ptClock\x12&.sterling.ledger.v1.AcceptClockRequest\x1a\'.sterling.ledger.v1.AcceptClockResponseBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esterling/ledger/v1/admin.proto\x12\x12sterling.ledger.v1\"\x0f\n\rStatusRequest\"\xe0\x04\n\x0eStatusResponse\x12\x12\n\x04\x63\x65ll\x18\x01 \x01(\x04R\x04\x63\x65ll\x12\x10\n\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n\x05\x65poch\x18\x03 \x01(\x04R\x05\x65poch\x12\x12\n\x04head\x18\x04 \x01(\x04R\x04head\x12\x1b\n\tindex_seq\x18\x05 \x01(\x04R\x08indexSeq\x12\x1a\n\x08\x61\x63\x63ounts\x18\x06 \x01(\x04R\x08\x61\x63\x63ounts\x12\x1c\n\ttransfers\x18\x07 \x01(\x04R\ttransfers\x12!\n\x0cmemory_bytes\x18\x08 \x01(\x04R\x0bmemoryBytes\x12\x34\n\x05\x63lock\x18\t \x01(\x0e\x32\x1e.sterling.ledger.v1.ClockStateR\x05\x63lock\x12\x31\n\x04\x64isk\x18\n \x01(\x0e\x32\x1d.sterling.ledger.v1.DiskStateR\x04\x64isk\x12\x18\n\x07version\x18\x0b \x01(\tR\x07version\x12\x34\n\x05index\x18\x1e \x01(\x0e\x32\x1e.sterling.ledger.v1.IndexStateR\x05index\x12\x1f\n\x0bindex_built\x18\x1f \x01(\x04R\nindexBuilt\x12#\n\rindex_percent\x18  \x01(\rR\x0cindexPercent\x12\x30\n\x04role\x18( \x01(\x0e\x32\x1c.sterling.ledger.v1.CellRoleR\x04role\x12\x16\n\x06leader\x18) \x01(\tR\x06leader\x12\x1c\n\ttakeovers\x18* \x01(\x04R\ttakeovers\x12\x1d\n\nstood_down\x18+ \x01(\x04R\tstoodDown\"\x0e\n\x0c\x44rainRequest\"\x0f\n\rDrainResponse\"\x14\n\x12\x41\x63\x63\x65ptClockRequest\"\x15\n\x13\x41\x63\x63\x65ptClockResponse*S\n\nClockState\x12\x1b\n\x17\x43LOCK_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43LOCK_STATE_OK\x10\x01\x12\x14\n\x10\x43LOCK_STATE_HELD\x10\x02*O\n\tDiskState\x12\x1a\n\x16\x44ISK_STATE_UNSPECIFIED\x10\x00\x12\x11\n\rDISK_STATE_OK\x10\x01\x12\x13\n\x0f\x44ISK_STATE_FULL\x10\x02*\x8b\x01\n\nIndexState\x12\x1b\n\x17INDEX_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eINDEX_STATE_OK\x10\x01\x12\x18\n\x14INDEX_STATE_BUILDING\x10\x02\x12\x1a\n\x16INDEX_STATE_REBUILDING\x10\x03\x12\x16\n\x12INDEX_STATE_FAILED\x10\x04*g\n\x08\x43\x65llRole\x12\x19\n\x15\x43\x45LL_ROLE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x45LL_ROLE_ALONE\x10\x01\x12\x14\n\x10\x43\x45LL_ROLE_LEADER\x10\x02\x12\x15\n\x11\x43\x45LL_ROLE_STANDBY\x10\x03\x32\x8d\x02\n\x0c\x41\x64minService\x12O\n\x06Status\x12!.sterling.ledger.v1.StatusRequest\x1a\".sterling.ledger.v1.StatusResponse\x12^\n\x0b\x41\x63\x63\x65ptClock\x12&.sterling.ledger.v1.AcceptClockRequest\x1a\'.sterling.ledger.v1.AcceptClockResponse\x12L\n\x05\x44rain\x12 .sterling.ledger.v1.DrainRequest\x1a!.sterling.ledger.v1.DrainResponseBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sterling.ledger.v1.admin_pb2', globals())
@@ -21,20 +21,26 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'ZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1'
-  _CLOCKSTATE._serialized_start=592
-  _CLOCKSTATE._serialized_end=675
-  _DISKSTATE._serialized_start=677
-  _DISKSTATE._serialized_end=756
-  _INDEXSTATE._serialized_start=759
-  _INDEXSTATE._serialized_end=898
+  _CLOCKSTATE._serialized_start=760
+  _CLOCKSTATE._serialized_end=843
+  _DISKSTATE._serialized_start=845
+  _DISKSTATE._serialized_end=924
+  _INDEXSTATE._serialized_start=927
+  _INDEXSTATE._serialized_end=1066
+  _CELLROLE._serialized_start=1068
+  _CELLROLE._serialized_end=1171
   _STATUSREQUEST._serialized_start=54
   _STATUSREQUEST._serialized_end=69
   _STATUSRESPONSE._serialized_start=72
-  _STATUSRESPONSE._serialized_end=545
-  _ACCEPTCLOCKREQUEST._serialized_start=547
-  _ACCEPTCLOCKREQUEST._serialized_end=567
-  _ACCEPTCLOCKRESPONSE._serialized_start=569
-  _ACCEPTCLOCKRESPONSE._serialized_end=590
-  _ADMINSERVICE._serialized_start=901
-  _ADMINSERVICE._serialized_end=1092
+  _STATUSRESPONSE._serialized_end=680
+  _DRAINREQUEST._serialized_start=682
+  _DRAINREQUEST._serialized_end=696
+  _DRAINRESPONSE._serialized_start=698
+  _DRAINRESPONSE._serialized_end=713
+  _ACCEPTCLOCKREQUEST._serialized_start=715
+  _ACCEPTCLOCKREQUEST._serialized_end=735
+  _ACCEPTCLOCKRESPONSE._serialized_start=737
+  _ACCEPTCLOCKRESPONSE._serialized_end=758
+  _ADMINSERVICE._serialized_start=1174
+  _ADMINSERVICE._serialized_end=1443
 # @@protoc_insertion_point(module_scope)

@@ -25,6 +25,11 @@ class AdminServiceStub(object):
                 request_serializer=sterling_dot_ledger_dot_v1_dot_admin__pb2.AcceptClockRequest.SerializeToString,
                 response_deserializer=sterling_dot_ledger_dot_v1_dot_admin__pb2.AcceptClockResponse.FromString,
                 )
+        self.Drain = channel.unary_unary(
+                '/sterling.ledger.v1.AdminService/Drain',
+                request_serializer=sterling_dot_ledger_dot_v1_dot_admin__pb2.DrainRequest.SerializeToString,
+                response_deserializer=sterling_dot_ledger_dot_v1_dot_admin__pb2.DrainResponse.FromString,
+                )
 
 
 class AdminServiceServicer(object):
@@ -46,6 +51,15 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """Drain has a node that leads a cell of several nodes finish what it was asked
+        for, and stand down for another. It returns when the node leads no more.
+        NOT_LEADER where it does not lead. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -58,6 +72,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.AcceptClock,
                     request_deserializer=sterling_dot_ledger_dot_v1_dot_admin__pb2.AcceptClockRequest.FromString,
                     response_serializer=sterling_dot_ledger_dot_v1_dot_admin__pb2.AcceptClockResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=sterling_dot_ledger_dot_v1_dot_admin__pb2.DrainRequest.FromString,
+                    response_serializer=sterling_dot_ledger_dot_v1_dot_admin__pb2.DrainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -101,5 +120,22 @@ class AdminService(object):
         return grpc.experimental.unary_unary(request, target, '/sterling.ledger.v1.AdminService/AcceptClock',
             sterling_dot_ledger_dot_v1_dot_admin__pb2.AcceptClockRequest.SerializeToString,
             sterling_dot_ledger_dot_v1_dot_admin__pb2.AcceptClockResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sterling.ledger.v1.AdminService/Drain',
+            sterling_dot_ledger_dot_v1_dot_admin__pb2.DrainRequest.SerializeToString,
+            sterling_dot_ledger_dot_v1_dot_admin__pb2.DrainResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

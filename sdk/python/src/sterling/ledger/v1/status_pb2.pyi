@@ -157,6 +157,8 @@ ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_MALFORMED: ErrorReason
 ERROR_REASON_NOT_DEMO: ErrorReason
 ERROR_REASON_NOT_FOUND: ErrorReason
+ERROR_REASON_NOT_LEADER: ErrorReason
+ERROR_REASON_NOT_SHARED: ErrorReason
 ERROR_REASON_NO_REPAIR: ErrorReason
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason
 ERROR_REASON_OVERLOADED: ErrorReason
@@ -178,12 +180,14 @@ ERROR_REASON_WATCH_DOWN: ErrorReason
 ERROR_REASON_WATCH_OFF: ErrorReason
 
 class ErrorDetail(_message.Message):
-    __slots__ = ["field", "reason"]
+    __slots__ = ["field", "leader", "reason"]
     FIELD_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     field: str
+    leader: str
     reason: ErrorReason
-    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., field: _Optional[str] = ...) -> None: ...
+    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., field: _Optional[str] = ..., leader: _Optional[str] = ...) -> None: ...
 
 class CreateAccountStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []

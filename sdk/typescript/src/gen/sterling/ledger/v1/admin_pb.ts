@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sterling/ledger/v1/admin.proto.
  */
 export const file_sterling_ledger_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zdGVybGluZy9sZWRnZXIvdjEvYWRtaW4ucHJvdG8SEnN0ZXJsaW5nLmxlZGdlci52MSIPCg1TdGF0dXNSZXF1ZXN0It4CCg5TdGF0dXNSZXNwb25zZRIMCgRjZWxsGAEgASgEEgsKA3NlcRgCIAEoBBINCgVlcG9jaBgDIAEoBBIMCgRoZWFkGAQgASgEEhEKCWluZGV4X3NlcRgFIAEoBBIQCghhY2NvdW50cxgGIAEoBBIRCgl0cmFuc2ZlcnMYByABKAQSFAoMbWVtb3J5X2J5dGVzGAggASgEEi0KBWNsb2NrGAkgASgOMh4uc3RlcmxpbmcubGVkZ2VyLnYxLkNsb2NrU3RhdGUSKwoEZGlzaxgKIAEoDjIdLnN0ZXJsaW5nLmxlZGdlci52MS5EaXNrU3RhdGUSDwoHdmVyc2lvbhgLIAEoCRItCgVpbmRleBgeIAEoDjIeLnN0ZXJsaW5nLmxlZGdlci52MS5JbmRleFN0YXRlEhMKC2luZGV4X2J1aWx0GB8gASgEEhUKDWluZGV4X3BlcmNlbnQYICABKA0iFAoSQWNjZXB0Q2xvY2tSZXF1ZXN0IhUKE0FjY2VwdENsb2NrUmVzcG9uc2UqUwoKQ2xvY2tTdGF0ZRIbChdDTE9DS19TVEFURV9VTlNQRUNJRklFRBAAEhIKDkNMT0NLX1NUQVRFX09LEAESFAoQQ0xPQ0tfU1RBVEVfSEVMRBACKk8KCURpc2tTdGF0ZRIaChZESVNLX1NUQVRFX1VOU1BFQ0lGSUVEEAASEQoNRElTS19TVEFURV9PSxABEhMKD0RJU0tfU1RBVEVfRlVMTBACKosBCgpJbmRleFN0YXRlEhsKF0lOREVYX1NUQVRFX1VOU1BFQ0lGSUVEEAASEgoOSU5ERVhfU1RBVEVfT0sQARIYChRJTkRFWF9TVEFURV9CVUlMRElORxACEhoKFklOREVYX1NUQVRFX1JFQlVJTERJTkcQAxIWChJJTkRFWF9TVEFURV9GQUlMRUQQBDK/AQoMQWRtaW5TZXJ2aWNlEk8KBlN0YXR1cxIhLnN0ZXJsaW5nLmxlZGdlci52MS5TdGF0dXNSZXF1ZXN0GiIuc3RlcmxpbmcubGVkZ2VyLnYxLlN0YXR1c1Jlc3BvbnNlEl4KC0FjY2VwdENsb2NrEiYuc3RlcmxpbmcubGVkZ2VyLnYxLkFjY2VwdENsb2NrUmVxdWVzdBonLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NlcHRDbG9ja1Jlc3BvbnNlQkdaRWdpdGh1Yi5jb20vc3RlcmxpbmdydW4vc3RlcmxpbmcvcHJvdG8vZ2VuL3N0ZXJsaW5nL2xlZGdlci92MTtsZWRnZXJ2MWIGcHJvdG8z");
+  fileDesc("Ch5zdGVybGluZy9sZWRnZXIvdjEvYWRtaW4ucHJvdG8SEnN0ZXJsaW5nLmxlZGdlci52MSIPCg1TdGF0dXNSZXF1ZXN0IsEDCg5TdGF0dXNSZXNwb25zZRIMCgRjZWxsGAEgASgEEgsKA3NlcRgCIAEoBBINCgVlcG9jaBgDIAEoBBIMCgRoZWFkGAQgASgEEhEKCWluZGV4X3NlcRgFIAEoBBIQCghhY2NvdW50cxgGIAEoBBIRCgl0cmFuc2ZlcnMYByABKAQSFAoMbWVtb3J5X2J5dGVzGAggASgEEi0KBWNsb2NrGAkgASgOMh4uc3RlcmxpbmcubGVkZ2VyLnYxLkNsb2NrU3RhdGUSKwoEZGlzaxgKIAEoDjIdLnN0ZXJsaW5nLmxlZGdlci52MS5EaXNrU3RhdGUSDwoHdmVyc2lvbhgLIAEoCRItCgVpbmRleBgeIAEoDjIeLnN0ZXJsaW5nLmxlZGdlci52MS5JbmRleFN0YXRlEhMKC2luZGV4X2J1aWx0GB8gASgEEhUKDWluZGV4X3BlcmNlbnQYICABKA0SKgoEcm9sZRgoIAEoDjIcLnN0ZXJsaW5nLmxlZGdlci52MS5DZWxsUm9sZRIOCgZsZWFkZXIYKSABKAkSEQoJdGFrZW92ZXJzGCogASgEEhIKCnN0b29kX2Rvd24YKyABKAQiDgoMRHJhaW5SZXF1ZXN0Ig8KDURyYWluUmVzcG9uc2UiFAoSQWNjZXB0Q2xvY2tSZXF1ZXN0IhUKE0FjY2VwdENsb2NrUmVzcG9uc2UqUwoKQ2xvY2tTdGF0ZRIbChdDTE9DS19TVEFURV9VTlNQRUNJRklFRBAAEhIKDkNMT0NLX1NUQVRFX09LEAESFAoQQ0xPQ0tfU1RBVEVfSEVMRBACKk8KCURpc2tTdGF0ZRIaChZESVNLX1NUQVRFX1VOU1BFQ0lGSUVEEAASEQoNRElTS19TVEFURV9PSxABEhMKD0RJU0tfU1RBVEVfRlVMTBACKosBCgpJbmRleFN0YXRlEhsKF0lOREVYX1NUQVRFX1VOU1BFQ0lGSUVEEAASEgoOSU5ERVhfU1RBVEVfT0sQARIYChRJTkRFWF9TVEFURV9CVUlMRElORxACEhoKFklOREVYX1NUQVRFX1JFQlVJTERJTkcQAxIWChJJTkRFWF9TVEFURV9GQUlMRUQQBCpnCghDZWxsUm9sZRIZChVDRUxMX1JPTEVfVU5TUEVDSUZJRUQQABITCg9DRUxMX1JPTEVfQUxPTkUQARIUChBDRUxMX1JPTEVfTEVBREVSEAISFQoRQ0VMTF9ST0xFX1NUQU5EQlkQAzKNAgoMQWRtaW5TZXJ2aWNlEk8KBlN0YXR1cxIhLnN0ZXJsaW5nLmxlZGdlci52MS5TdGF0dXNSZXF1ZXN0GiIuc3RlcmxpbmcubGVkZ2VyLnYxLlN0YXR1c1Jlc3BvbnNlEl4KC0FjY2VwdENsb2NrEiYuc3RlcmxpbmcubGVkZ2VyLnYxLkFjY2VwdENsb2NrUmVxdWVzdBonLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NlcHRDbG9ja1Jlc3BvbnNlEkwKBURyYWluEiAuc3RlcmxpbmcubGVkZ2VyLnYxLkRyYWluUmVxdWVzdBohLnN0ZXJsaW5nLmxlZGdlci52MS5EcmFpblJlc3BvbnNlQkdaRWdpdGh1Yi5jb20vc3RlcmxpbmdydW4vc3RlcmxpbmcvcHJvdG8vZ2VuL3N0ZXJsaW5nL2xlZGdlci92MTtsZWRnZXJ2MWIGcHJvdG8z");
 
 /**
  * @generated from message sterling.ledger.v1.StatusRequest
@@ -124,6 +124,32 @@ export type StatusResponse = Message<"sterling.ledger.v1.StatusResponse"> & {
    * @generated from field: uint32 index_percent = 32;
    */
   indexPercent: number;
+
+  /**
+   * @generated from field: sterling.ledger.v1.CellRole role = 40;
+   */
+  role: CellRole;
+
+  /**
+   * Who leads the cell, as host:port; empty where nobody is known to, or the node
+   * is the cell's only one.
+   *
+   * @generated from field: string leader = 41;
+   */
+  leader: string;
+
+  /**
+   * Times that this node took the cell over since it started, and that it stood
+   * down.
+   *
+   * @generated from field: uint64 takeovers = 42;
+   */
+  takeovers: bigint;
+
+  /**
+   * @generated from field: uint64 stood_down = 43;
+   */
+  stoodDown: bigint;
 };
 
 /**
@@ -132,6 +158,32 @@ export type StatusResponse = Message<"sterling.ledger.v1.StatusResponse"> & {
  */
 export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
   messageDesc(file_sterling_ledger_v1_admin, 1);
+
+/**
+ * @generated from message sterling.ledger.v1.DrainRequest
+ */
+export type DrainRequest = Message<"sterling.ledger.v1.DrainRequest"> & {
+};
+
+/**
+ * Describes the message sterling.ledger.v1.DrainRequest.
+ * Use `create(DrainRequestSchema)` to create a new message.
+ */
+export const DrainRequestSchema: GenMessage<DrainRequest> = /*@__PURE__*/
+  messageDesc(file_sterling_ledger_v1_admin, 2);
+
+/**
+ * @generated from message sterling.ledger.v1.DrainResponse
+ */
+export type DrainResponse = Message<"sterling.ledger.v1.DrainResponse"> & {
+};
+
+/**
+ * Describes the message sterling.ledger.v1.DrainResponse.
+ * Use `create(DrainResponseSchema)` to create a new message.
+ */
+export const DrainResponseSchema: GenMessage<DrainResponse> = /*@__PURE__*/
+  messageDesc(file_sterling_ledger_v1_admin, 3);
 
 /**
  * @generated from message sterling.ledger.v1.AcceptClockRequest
@@ -144,7 +196,7 @@ export type AcceptClockRequest = Message<"sterling.ledger.v1.AcceptClockRequest"
  * Use `create(AcceptClockRequestSchema)` to create a new message.
  */
 export const AcceptClockRequestSchema: GenMessage<AcceptClockRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_admin, 2);
+  messageDesc(file_sterling_ledger_v1_admin, 4);
 
 /**
  * @generated from message sterling.ledger.v1.AcceptClockResponse
@@ -157,7 +209,7 @@ export type AcceptClockResponse = Message<"sterling.ledger.v1.AcceptClockRespons
  * Use `create(AcceptClockResponseSchema)` to create a new message.
  */
 export const AcceptClockResponseSchema: GenMessage<AcceptClockResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_admin, 3);
+  messageDesc(file_sterling_ledger_v1_admin, 5);
 
 /**
  * ClockState says whether the wall clock is trusted.
@@ -271,6 +323,45 @@ export const IndexStateSchema: GenEnum<IndexState> = /*@__PURE__*/
   enumDesc(file_sterling_ledger_v1_admin, 2);
 
 /**
+ * CellRole is a node's part in its cell.
+ *
+ * @generated from enum sterling.ledger.v1.CellRole
+ */
+export enum CellRole {
+  /**
+   * @generated from enum value: CELL_ROLE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The only node of its cell: the journal is its own.
+   *
+   * @generated from enum value: CELL_ROLE_ALONE = 1;
+   */
+  ALONE = 1,
+
+  /**
+   * Leads: it takes writes and answers reads.
+   *
+   * @generated from enum value: CELL_ROLE_LEADER = 2;
+   */
+  LEADER = 2,
+
+  /**
+   * Follows the journal, and takes over when the leader is gone.
+   *
+   * @generated from enum value: CELL_ROLE_STANDBY = 3;
+   */
+  STANDBY = 3,
+}
+
+/**
+ * Describes the enum sterling.ledger.v1.CellRole.
+ */
+export const CellRoleSchema: GenEnum<CellRole> = /*@__PURE__*/
+  enumDesc(file_sterling_ledger_v1_admin, 3);
+
+/**
  * AdminService shows and steers the node; it moves no money.
  *
  * @generated from service sterling.ledger.v1.AdminService
@@ -296,6 +387,18 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof AcceptClockRequestSchema;
     output: typeof AcceptClockResponseSchema;
+  },
+  /**
+   * Drain has a node that leads a cell of several nodes finish what it was asked
+   * for, and stand down for another. It returns when the node leads no more.
+   * NOT_LEADER where it does not lead. Role: operator.
+   *
+   * @generated from rpc sterling.ledger.v1.AdminService.Drain
+   */
+  drain: {
+    methodKind: "unary";
+    input: typeof DrainRequestSchema;
+    output: typeof DrainResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sterling_ledger_v1_admin, 0);

@@ -1,0 +1,103 @@
+package cell
+
+import (
+	"context"
+	"fmt"
+)
+
+// Standby follows a journal that another node writes: it has the state, and can lead from it at once. Its methods are
+// not safe for concurrent use, but for Head.
+type Standby struct {
+	c    *Cell
+	head logHead
+}
+
+// OpenStandby recovers the state as far as the journal is confirmed, and writes nothing. The options are those of Open.
+func OpenStandby(ctx context.Context, opts Options) (*Standby, error) {
+	s := &Standby{c: newCell(opts)}
+	var err error
+	if s.head, err = s.c.logHead(ctx); err == nil {
+		err = s.c.load(ctx, s.head)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("recover cell %d: %w", opts.ID, err)
+	}
+	s.publish()
+	return s, nil
+}
+
+// publish tells Head, and who reads the catalogue of assets, how far the standby is.
+func (s *Standby) publish() {
+	s.c.assets.Store(s.c.state.Assets())
+	s.c.stats.counts.Store(new(s.c.state.Counts()))
+	s.c.followed.advance(s.c.seq)
+}
+
+// Head is the last block that the standby has: the journal itself says that it was acknowledged.
+func (s *Standby) Head() uint64 { return s.c.durable.Load() }
+
+// Epoch is that of the journal's last block, as Follow saw it.
+func (s *Standby) Epoch() uint64 { return s.head.epoch }
+
+// Follow takes what was confirmed since, and tells how many blocks that were. An error that is ErrDamaged says that the
+// journal contradicts what the standby has: it must be opened anew. After others it may be called again.
+func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
+	head, err := s.c.logHead(ctx)
+	if err != nil || head == s.head {
+		return 0, err
+	}
+	if head.seq < s.c.seq {
+		return 0, fmt.Errorf("%w: the journal ends at block %d, and had block %d", ErrDamaged, head.seq, s.c.seq)
+	}
+	s.head = head
+	before := s.c.seq
+	if err := s.c.replay(ctx, head.acked, head.seq, true); err != nil {
+		return 0, fmt.Errorf("follow the journal of cell %d: %w", s.c.opts.ID, err)
+	}
+	if s.c.seq == before {
+		return 0, nil
+	}
+	s.publish()
+	return int(s.c.seq - before), s.c.snapshotNow(ctx) //nolint:gosec // few
+}
+
+// Lead takes the journal over and starts the cell. believed is what the clock of the store says, in ns since 1970: this
+// machine's is held against it; 0: there is none. The standby must not be used afterwards, whatever comes of it.
+func (s *Standby) Lead(ctx context.Context, incarnation [16]byte, believed uint64) (*Cell, error) {
+	c := s.c
+	c.opts.Incarnation = incarnation
+	head, err := c.logHead(ctx)
+	if err == nil {
+		err = c.catchUp(ctx, head)
+	}
+	if err == nil {
+		err = c.takeOver(ctx, believed)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take over cell %d: %w", c.opts.ID, err)
+	}
+	c.run()
+	return c, nil
+}
+
+// snapshotNow takes a snapshot if it is time: nobody waits for a standby.
+func (c *Cell) snapshotNow(ctx context.Context) error {
+	if c.opts.Snapshots == nil || !c.snapshotDue() || c.state.Unsettled() > 0 {
+		return nil
+	}
+	c.snapshot.replayed = 0
+	snapshot := c.state.StartSnapshot(c.seq)
+	ctx, cancel := context.WithCancel(ctx)
+	t := &snapshotTask{c: c, ctx: ctx, cancel: cancel, seq: c.seq}
+	var chunk []byte
+	for more := true; more && t.err == nil; {
+		chunk, more = snapshot.Next(chunk[:0], c.snapshot.piece)
+		t.write(chunk)
+	}
+	if t.err != nil {
+		snapshot.Abandon()
+	}
+	t.finish()
+	c.collectSnapshot()
+	return nil
+}

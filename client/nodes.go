@@ -1,0 +1,177 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
+)
+
+// nodes are the servers of one ledger. Calls go to the one that is believed to lead; where it says that another does,
+// nothing was done, and the call goes there.
+type nodes struct {
+	list []*server
+	at   atomic.Uint32 // index of the one that is believed to lead
+
+	patience time.Duration
+}
+
+// server is one node, over one or more connections.
+type server struct {
+	address string
+	conns   []*grpc.ClientConn
+	next    atomic.Uint32
+	silent  atomic.Int64 // until then (ns since 1970) it is believed not to answer
+}
+
+const (
+	// attemptOfMany bounds one attempt of a write where there are other nodes to try.
+	attemptOfMany = 2 * time.Second
+	// silence is how long a node that did not answer is passed by, even if others still believe that it leads.
+	silence = time.Second
+)
+
+// splitAddresses takes a list of host:port apart.
+func splitAddresses(list string) []string {
+	var out []string
+	for part := range strings.SplitSeq(list, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// dial opens the connections to every node; they connect when they are first used.
+func (n *nodes) dial(addresses []string, connections int, options []grpc.DialOption) error {
+	if len(addresses) > 1 {
+		options = append(options, grpc.WithChainUnaryInterceptor(n.unary), grpc.WithChainStreamInterceptor(n.stream))
+	}
+	for _, address := range addresses {
+		s := &server{address: address}
+		n.list = append(n.list, s)
+		for range connections {
+			conn, err := grpc.NewClient(address, options...)
+			if err != nil {
+				return fmt.Errorf("dial %s: %w", address, err)
+			}
+			s.conns = append(s.conns, conn)
+		}
+	}
+	return nil
+}
+
+func (n *nodes) close() (err error) {
+	for _, s := range n.list {
+		for _, conn := range s.conns {
+			err = errors.Join(err, conn.Close())
+		}
+	}
+	return err
+}
+
+// conn returns one of the connections to the node that is believed to lead.
+func (n *nodes) conn() *grpc.ClientConn { return n.list[n.at.Load()].conn() }
+
+func (s *server) conn() *grpc.ClientConn { return s.conns[int(s.next.Add(1))%len(s.conns)] }
+
+// unary makes a call, and makes it again elsewhere while it is certain that nothing was done: another node leads, or none
+// does at the moment, or a node can't be reached. It gives up where no node answers at all, and when ctx or the patience
+// ends.
+func (n *nodes) unary(ctx context.Context, method string, request, reply any, _ *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	began, answered := time.Now(), false
+	for hops := 1; ; hops++ {
+		at := n.at.Load()
+		err := invoke(ctx, method, request, reply, n.list[at].conn(), options...)
+		if err == nil {
+			return nil
+		}
+		elsewhere := n.heard(at, err)
+		answered = answered || elsewhere
+		if !elsewhere && !notSent(err) || ctx.Err() != nil {
+			return err
+		}
+		if hops%len(n.list) != 0 {
+			continue
+		}
+		if !answered || time.Since(began) >= n.patience || !wait(ctx, nobodyLeads, err) {
+			return err
+		}
+		answered = false
+	}
+}
+
+// nobodyLeads is how long a call waits where every node says that it does not lead: one will in a moment.
+const nobodyLeads = 40 * time.Millisecond
+
+// notSent tells whether a call never left this machine: there was no connection.
+func notSent(err error) bool {
+	return status.Code(err) == codes.Unavailable && strings.Contains(status.Convert(err).Message(), "while dialing")
+}
+
+// stream has the next stream go elsewhere where this one's end says so.
+func (n *nodes) stream(ctx context.Context, d *grpc.StreamDesc, _ *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	at := n.at.Load()
+	s, err := open(ctx, d, n.list[at].conn(), method, options...)
+	if err != nil {
+		n.heard(at, err)
+		return nil, err
+	}
+	return &heardStream{s, n, at}, nil
+}
+
+type heardStream struct {
+	grpc.ClientStream
+	nodes *nodes
+	at    uint32
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *heardStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil {
+		s.nodes.heard(s.at, err)
+	}
+	return err
+}
+
+// heard learns from the error of node at. It reports whether nothing was done because that node does not lead.
+func (n *nodes) heard(at uint32, err error) (elsewhere bool) {
+	next := n.after(at)
+	if d := detail[*ledgerv1.ErrorDetail](err); d.GetReason() == ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER {
+		for i, s := range n.list {
+			if s.address == d.GetLeader() && s.answers() {
+				next = uint32(i)
+			}
+		}
+		n.at.CompareAndSwap(at, next)
+		return true
+	}
+	switch status.Code(err) { //nolint:exhaustive // the others are answers
+	case codes.Unavailable, codes.DeadlineExceeded:
+		n.list[at].silent.Store(time.Now().Add(silence).UnixNano())
+		n.at.CompareAndSwap(at, next)
+	}
+	return false
+}
+
+// after is the next node that answers, or else the next one.
+func (n *nodes) after(at uint32) uint32 {
+	count := uint32(len(n.list)) //nolint:gosec // few
+	for i := uint32(1); i < count; i++ {
+		if next := (at + i) % count; n.list[next].answers() {
+			return next
+		}
+	}
+	return (at + 1) % count
+}
+
+func (s *server) answers() bool { return time.Now().UnixNano() >= s.silent.Load() }

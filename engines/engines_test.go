@@ -3,8 +3,11 @@ package engines_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +17,8 @@ import (
 	"github.com/sterlingrun/sterling/engines/enginestest"
 )
 
-func TestPostgresSurvivesAKill(t *testing.T) {
+func TestPostgresKilledAndStopped(t *testing.T) {
+	t.Parallel()
 	began := time.Now()
 	p, err := engines.StartPostgres(t.Context(), engines.Options{})
 	enginestest.Check(t, err)
@@ -23,9 +27,7 @@ func TestPostgresSurvivesAKill(t *testing.T) {
 	c := connect(t, p.DSN())
 	mustExec(t, c, "CREATE TABLE x (id int PRIMARY KEY)")
 	mustExec(t, c, "INSERT INTO x VALUES (7)")
-	if err := p.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.Kill())
 	if err := c.Ping(t.Context()); err == nil {
 		t.Fatal("a killed server answers")
 	}
@@ -33,14 +35,32 @@ func TestPostgresSurvivesAKill(t *testing.T) {
 		t.Fatal("a killed server has a pid")
 	}
 	began = time.Now()
-	if err := p.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.Restart(t.Context()))
 	t.Logf("PostgreSQL was back after %v", time.Since(began))
-	again := connect(t, p.DSN())
+	c = connect(t, p.DSN())
 	var id int
-	if err := again.QueryRow(t.Context(), "SELECT id FROM x").Scan(&id); err != nil || id != 7 {
+	if err := c.QueryRow(t.Context(), "SELECT id FROM x").Scan(&id); err != nil || id != 7 {
 		t.Fatalf("after a kill: %d, %v; want 7", id, err)
+	}
+
+	must(t, p.Stop())
+	answered := make(chan error, 1)
+	go func() { answered <- c.Ping(context.Background()) }()
+	select {
+	case err := <-answered:
+		t.Fatalf("a stopped server answers: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	must(t, p.Continue())
+	if err := <-answered; err != nil {
+		t.Fatalf("after going on: %v", err)
+	}
+
+	for range 2 { // a second Close does nothing
+		must(t, p.Close())
+	}
+	if _, err := os.Stat(p.Log()); !os.IsNotExist(err) {
+		t.Fatalf("after Close the log is still there: %v", err)
 	}
 }
 
@@ -61,30 +81,8 @@ func mustExec(t *testing.T, c *pgx.Conn, statement string) {
 	}
 }
 
-func TestPostgresStopped(t *testing.T) {
-	p, err := engines.StartPostgres(t.Context(), engines.Options{})
-	enginestest.Check(t, err)
-	defer p.Close()
-	c := connect(t, p.DSN())
-	if err := p.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan error, 1)
-	go func() { answered <- c.Ping(context.Background()) }()
-	select {
-	case err := <-answered:
-		t.Fatalf("a stopped server answers: %v", err)
-	case <-time.After(200 * time.Millisecond):
-	}
-	if err := p.Continue(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-answered; err != nil {
-		t.Fatalf("after going on: %v", err)
-	}
-}
-
 func TestMariaDBSurvivesAKill(t *testing.T) {
+	t.Parallel()
 	began := time.Now()
 	m, err := engines.StartMariaDB(t.Context(), engines.Options{})
 	enginestest.Check(t, err)
@@ -117,24 +115,68 @@ func TestMariaDBSurvivesAKill(t *testing.T) {
 	}
 }
 
-func TestTemporaryFolderIsRemoved(t *testing.T) {
-	p, err := engines.StartPostgres(t.Context(), engines.Options{})
-	enginestest.Check(t, err)
-	log := p.Log()
-	if _, err := os.Stat(log); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // a second Close does nothing
-		if err := p.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := os.Stat(log); !os.IsNotExist(err) {
-		t.Fatalf("the log is still there: %v", err)
-	}
-}
-
 // testLog writes to the test's output.
 func testLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "options-") // a test's own folder is closed to the servers' user
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	must(t, os.Chmod(dir, 0o711))
+	o := engines.Options{Dir: filepath.Join(dir, "new", "below"), Settings: map[string]string{"work_mem": "7MB", "application_name": "it's"}}
+	p, err := engines.StartPostgres(t.Context(), o)
+	enginestest.Check(t, err)
+	defer p.Close()
+	c := connect(t, p.DSN())
+	for name, want := range map[string]string{
+		"work_mem": "7MB", "application_name": "it's", "fsync": "on", "full_page_writes": "on", "data_checksums": "on",
+	} {
+		var got string
+		must(t, c.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&got))
+		if got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	wrong := strings.Replace(p.DSN(), "sterling:", "sterling:0", 1)
+	if c, err := pgx.Connect(t.Context(), wrong); err == nil {
+		_ = c.Close(t.Context())
+		t.Error("a wrong password is let in")
+	}
+	if _, err := engines.StartPostgres(t.Context(), o); err == nil || !strings.Contains(err.Error(), "exists") {
+		t.Errorf("a second server in the same folder: %v; want a refusal", err)
+	}
+	must(t, p.Close())
+	if _, err := os.Stat(p.Log()); err != nil {
+		t.Errorf("the caller's folder was removed: %v", err)
+	}
+	if err := p.Restart(t.Context()); err == nil {
+		t.Error("a closed server was started")
+	}
+}
+
+func TestFolderThatServersMayNotEnter(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root runs servers as another user")
+	}
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, 0o700))
+	_, err := engines.StartPostgres(t.Context(), engines.Options{Dir: dir})
+	if errors.Is(err, engines.ErrMissing) {
+		enginestest.Check(t, err)
+	}
+	if err == nil || !strings.Contains(err.Error(), "may not enter") {
+		t.Errorf("%v; want the folder that is closed", err)
+	}
+}
+
+func TestStartThatTakesTooLong(t *testing.T) {
+	enginestest.Postgres(t) // or skip
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := engines.StartPostgres(ctx, engines.Options{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v; want the deadline", err)
+	}
 }

@@ -74,11 +74,7 @@ func newGaleraTrio(o Options) (*GaleraTrio, error) {
 		return nil, err
 	}
 	const portsPerNode = 4 // for clients, the group, and two ways of copying state
-	ports, err := freePorts(portsPerNode * trioSize)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newHome(o.Dir, "galera-trio", owner)
+	h, err := newHome(o.Dir, "galera-trio", owner, portsPerNode*trioSize)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +84,7 @@ func newGaleraTrio(o Options) (*GaleraTrio, error) {
 		member, err := h.below(nodeName(i))
 		server := &mariadbServer{
 			program: program, install: install, home: member, log: t.log.With("node", nodeName(i)),
-			password: password, port: ports[i*portsPerNode],
+			password: password, port: h.ports.numbers[i*portsPerNode],
 		}
 		server.ready = server.synced
 		t.nodes[i] = &galeraNode{MariaDB: &MariaDB{mariadbServer: server, database: firstDatabase}, index: i}
@@ -96,7 +92,7 @@ func newGaleraTrio(o Options) (*GaleraTrio, error) {
 			t.nodes[i].front, err = NewProxy(address(server.port))
 		}
 		if err == nil {
-			err = server.configure(galeraSettings(i, provider, ports, portsPerNode, o))
+			err = server.configure(galeraSettings(i, provider, h.ports.numbers, portsPerNode, o))
 		}
 		if err != nil {
 			return nil, errors.Join(err, t.Close())
@@ -136,6 +132,7 @@ func galeraSettings(i int, provider string, ports []int, portsPerNode int, o Opt
 		"wsrep_provider_options":    strings.Join(options, ";"),
 		"wsrep_sync_wait":           "7", // reads, changes and inserts wait for what was acknowledged anywhere
 		"innodb_autoinc_lock_mode":  "2", // Galera wants it
+		"wsrep_slave_threads":       "4", // a node that was away catches up while the others go on
 	}
 	maps.Copy(all, o.Settings)
 	return all
@@ -340,6 +337,9 @@ func (t *GaleraTrio) preparePeers(ctx context.Context, n *galeraNode, mine posit
 			theirs, err := other.recover(ctx)
 			if err != nil {
 				return false, err
+			}
+			if theirs.history != mine.history {
+				return false, fmt.Errorf("it is at %v, %s at %v: these are two clusters", mine, nodeName(other.index), theirs)
 			}
 			if theirs.seqno > mine.seqno {
 				ahead = nodeName(other.index)

@@ -88,41 +88,33 @@ func galeraSettled(t *testing.T, trio *engines.GaleraTrio) {
 	t.Logf("full strength again after %v", time.Since(began))
 }
 
-func TestGaleraTrioNodeKilledAndCutOff(t *testing.T) {
+func TestGaleraTrio(t *testing.T) {
+	t.Parallel() // most of it is waiting for time-outs
 	trio := galeraTrio(t, engines.Options{SuspectTimeout: 2 * time.Second})
 	w := galeraWriter(t, trio)
 	w.more(t, 200, failOverWithin)
 
-	must(t, trio.Kill(0))
-	w.survive(t, "killed a node")
-	began := time.Now()
-	must(t, trio.Start(t.Context(), 0))
-	t.Logf("the killed node was synced %v after its start", time.Since(began))
-	galeraSettled(t, trio)
+	for round := range rounds(1, 10) {
+		node := round % 3
+		must(t, trio.Kill(node))
+		w.survive(t, "killed a node")
+		began := time.Now()
+		must(t, trio.Start(t.Context(), node))
+		t.Logf("the killed node was synced %v after its start", time.Since(began))
+		galeraSettled(t, trio)
+	}
 
 	must(t, trio.Cut(1))
 	w.survive(t, "cut a node off")
 	must(t, trio.Heal(1))
 	galeraSettled(t, trio)
-	w.more(t, 200, failOverWithin)
-	w.checkGalera(t, trio)
-}
 
-// survive waits until the writes have gone on for two seconds after their longest pause.
-func (w *writer) survive(t *testing.T, what string) {
-	t.Helper()
-	began := time.Now()
-	longest := time.Duration(0)
-	for time.Since(began) < longest+5*time.Second {
-		longest = max(longest, w.more(t, 50, failOverWithin))
-	}
-	t.Logf("%s: nothing was acknowledged for %v", what, longest)
-}
-
-func TestGaleraTrioAllKilled(t *testing.T) {
-	trio := galeraTrio(t, engines.Options{})
-	w := galeraWriter(t, trio)
+	must(t, trio.Stop(2))
+	w.survive(t, "stopped a node")
+	must(t, trio.Continue(2))
+	galeraSettled(t, trio)
 	w.more(t, 200, failOverWithin)
+
 	// The first ends earlier than the others, so it has less.
 	must(t, trio.Kill(0))
 	w.more(t, 200, failOverWithin)
@@ -141,4 +133,15 @@ func TestGaleraTrioAllKilled(t *testing.T) {
 	must(t, trio.Start(t.Context(), 0))
 	galeraSettled(t, trio)
 	w.checkGalera(t, trio)
+}
+
+// survive waits until the writes have gone on for two seconds after their longest pause.
+func (w *writer) survive(t *testing.T, what string) {
+	t.Helper()
+	began := time.Now()
+	longest := time.Duration(0)
+	for time.Since(began) < longest+2*time.Second {
+		longest = max(longest, w.more(t, 50, failOverWithin))
+	}
+	t.Logf("%s: nothing was acknowledged for %v", what, longest)
 }

@@ -7,25 +7,29 @@ import (
 	"path/filepath"
 )
 
-// A home is the folder of one server, or of a trio: its files, the user they belong to, and who removes them.
+// A home is where one server lives, or a trio: its folder, the user it belongs to, who removes it, and its ports.
 type home struct {
 	dir     string
 	owner   *account
 	sweeper *sweeper // nil where the folder is the caller's and stays
+	ports   *ports
 }
 
-// newHome makes the folder name below the caller's dir, or below a temporary one.
-func newHome(dir, name string, owner *account) (*home, error) {
-	h := &home{owner: owner}
+// newHome makes the folder name below the caller's dir, or below a temporary one, and reserves ports.
+func newHome(dir, name string, owner *account, portCount int) (*home, error) {
+	reserved, err := reservePorts(portCount)
+	if err != nil {
+		return nil, err
+	}
+	h := &home{owner: owner, ports: reserved}
 	if dir == "" {
 		s, err := newSweeper(owner)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, h.close())
 		}
 		h.sweeper, dir = s, s.dir
 	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
+	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
 	h.dir = filepath.Join(dir, name)
@@ -65,5 +69,5 @@ func (h *home) remove(name string) error {
 	return nil
 }
 
-// close removes the folder if it is a temporary one.
-func (h *home) close() error { return h.sweeper.close() }
+// close removes the folder if it is a temporary one, and gives the ports back.
+func (h *home) close() error { return errors.Join(h.sweeper.close(), h.ports.release()) }

@@ -35,11 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestNothingIsLeftAfterAKill(t *testing.T) {
-	probe, err := engines.StartPostgres(t.Context(), engines.Options{})
-	enginestest.Check(t, err)
-	if err := probe.Close(); err != nil {
-		t.Fatal(err)
-	}
+	enginestest.Postgres(t) // or skip
 	victim := exec.CommandContext(t.Context(), os.Args[0])
 	victim.Env = append(os.Environ(), asVictim+"=1")
 	out, err := victim.StdoutPipe()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,11 +67,7 @@ func newPostgresTrio(o Options) (*PostgresTrio, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(trioSize)
-	if err != nil {
-		return nil, err
-	}
-	h, err := newHome(o.Dir, "postgres-trio", owner)
+	h, err := newHome(o.Dir, "postgres-trio", owner, trioSize)
 	if err != nil {
 		return nil, err
 	}
@@ -78,17 +75,17 @@ func newPostgresTrio(o Options) (*PostgresTrio, error) {
 	password := newPassword()
 	for i := range t.nodes {
 		member, err := h.below(nodeName(i))
-		server := &postgresServer{programs: programs, home: member, log: t.log.With("node", nodeName(i)), password: password, port: ports[i]}
+		server := &postgresServer{programs: programs, home: member, log: t.log.With("node", nodeName(i)), password: password, port: h.ports.numbers[i]}
 		t.nodes[i] = &postgresNode{Postgres: &Postgres{postgresServer: server, database: firstDatabase}, index: i, settings: trioSettings(i, o.Settings)}
 		if err == nil {
 			err = member.write(".pgpass", fmt.Sprintf("127.0.0.1:*:*:%s:%s\n", superuser, password)) // where libpq looks, in HOME
 		}
 		if err == nil {
-			t.nodes[i].front, err = NewProxy(address(ports[i]))
+			t.nodes[i].front, err = NewProxy(address(h.ports.numbers[i]))
 		}
 		for j := range t.nodes {
 			if err == nil && i != j {
-				t.nodes[i].links[j], err = NewProxy(address(ports[j]))
+				t.nodes[i].links[j], err = NewProxy(address(h.ports.numbers[j]))
 			}
 		}
 		if err != nil {
@@ -158,14 +155,22 @@ func (t *PostgresTrio) start(ctx context.Context) error {
 	return t.Settled(ctx)
 }
 
-// copyFrom makes this node's data folder by copying the primary's, and starts it as its standby.
+// copyFrom replaces this node's data by a copy of the primary's, and starts it as its standby. The old data, and a server
+// that runs on them, are there until the copy is: a standby that could not copy is still one that can be promoted.
 func (n *postgresNode) copyFrom(ctx context.Context, primary *postgresNode) error {
-	if err := n.home.remove("data"); err != nil {
+	const fresh = "data.new"
+	if err := n.home.remove(fresh); err != nil {
 		return err
 	}
-	err := n.command("pg_basebackup", "--pgdata="+n.data(), "--dbname="+n.sourceOf(primary), "--checkpoint=fast", "--wal-method=stream", "--no-password").run(ctx)
+	err := n.command("pg_basebackup", "--pgdata="+n.home.path(fresh), "--dbname="+n.sourceOf(primary), "--checkpoint=fast", "--wal-method=stream", "--no-password").run(ctx)
 	if err != nil {
 		return fmt.Errorf("copy %s to %s: %w", nodeName(primary.index), nodeName(n.index), err)
+	}
+	if err := errors.Join(n.Kill(), n.home.remove("data")); err != nil {
+		return err
+	}
+	if err := os.Rename(n.home.path(fresh), n.data()); err != nil {
+		return fmt.Errorf("put the copy in place: %w", err)
 	}
 	return n.startAsStandby(ctx, primary)
 }
@@ -210,7 +215,7 @@ func (n *postgresNode) tell(ctx context.Context, statement string) error {
 }
 
 // DSN is the address of all three nodes, for pgx: it connects to the one that takes writes. A host that hangs is given
-// up after two seconds.
+// up after a second; so connecting takes up to three.
 func (t *PostgresTrio) DSN() string {
 	var hosts []string
 	for _, n := range t.nodes {
@@ -218,7 +223,7 @@ func (t *PostgresTrio) DSN() string {
 	}
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(superuser, t.nodes[0].password), Host: strings.Join(hosts, ","), Path: "/" + firstDatabase,
-		RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=2",
+		RawQuery: "sslmode=disable&target_session_attrs=read-write&connect_timeout=1",
 	}
 	return u.String()
 }

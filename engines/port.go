@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -15,18 +16,47 @@ const (
 	portCount = 10_000
 )
 
-// freePorts returns n ports of loopback, all different, that nobody listens on at the moment.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, 0, n)
+// ports are TCP ports of loopback that no other process of this package uses, whether somebody listens on them at the
+// moment or not: each is reserved by the UDP port of the same number, which the system gives back when we end.
+type ports struct {
+	numbers  []int
+	reserved []net.PacketConn
+}
+
+// reservePorts finds n ports that nobody listens on.
+func reservePorts(n int) (*ports, error) {
+	p := &ports{}
 	for range 500 {
-		port := firstPort + rand.IntN(portCount) //nolint:gosec // not a secret
-		if !slices.Contains(ports, port) && isFree(port) {
-			if ports = append(ports, port); len(ports) == n {
-				return ports, nil
-			}
+		if len(p.numbers) == n {
+			return p, nil
 		}
+		port := firstPort + rand.IntN(portCount) //nolint:gosec // not a secret
+		if slices.Contains(p.numbers, port) {
+			continue
+		}
+		reserved, err := net.ListenPacket("udp4", address(port))
+		if err != nil {
+			continue
+		}
+		if !isFree(port) {
+			_ = reserved.Close()
+			continue
+		}
+		p.numbers, p.reserved = append(p.numbers, port), append(p.reserved, reserved)
 	}
-	return nil, fmt.Errorf("find %d free ports between %d and %d: none", n, firstPort, firstPort+portCount)
+	return nil, errors.Join(fmt.Errorf("find %d free ports between %d and %d: none", n, firstPort, firstPort+portCount), p.release())
+}
+
+// release lets others have the ports. Nil: nothing to do.
+func (p *ports) release() (err error) {
+	if p == nil {
+		return nil
+	}
+	for _, r := range p.reserved {
+		err = errors.Join(err, r.Close())
+	}
+	p.reserved = nil
+	return err
 }
 
 func isFree(port int) bool {

@@ -94,12 +94,15 @@ func TestGaleraTrio(t *testing.T) {
 	w := galeraWriter(t, trio)
 	w.more(t, 200, failOverWithin)
 
-	must(t, trio.Kill(0))
-	w.survive(t, "killed a node")
-	began := time.Now()
-	must(t, trio.Start(t.Context(), 0))
-	t.Logf("the killed node was synced %v after its start", time.Since(began))
-	galeraSettled(t, trio)
+	for round := range rounds(1, 10) {
+		node := round % 3
+		must(t, trio.Kill(node))
+		w.survive(t, "killed a node")
+		began := time.Now()
+		must(t, trio.Start(t.Context(), node))
+		t.Logf("the killed node was synced %v after its start", time.Since(began))
+		galeraSettled(t, trio)
+	}
 
 	must(t, trio.Cut(1))
 	w.survive(t, "cut a node off")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -154,14 +155,22 @@ func (t *PostgresTrio) start(ctx context.Context) error {
 	return t.Settled(ctx)
 }
 
-// copyFrom makes this node's data folder by copying the primary's, and starts it as its standby.
+// copyFrom replaces this node's data by a copy of the primary's, and starts it as its standby. The old data, and a server
+// that runs on them, are there until the copy is: a standby that could not copy is still one that can be promoted.
 func (n *postgresNode) copyFrom(ctx context.Context, primary *postgresNode) error {
-	if err := n.home.remove("data"); err != nil {
+	const fresh = "data.new"
+	if err := n.home.remove(fresh); err != nil {
 		return err
 	}
-	err := n.command("pg_basebackup", "--pgdata="+n.data(), "--dbname="+n.sourceOf(primary), "--checkpoint=fast", "--wal-method=stream", "--no-password").run(ctx)
+	err := n.command("pg_basebackup", "--pgdata="+n.home.path(fresh), "--dbname="+n.sourceOf(primary), "--checkpoint=fast", "--wal-method=stream", "--no-password").run(ctx)
 	if err != nil {
 		return fmt.Errorf("copy %s to %s: %w", nodeName(primary.index), nodeName(n.index), err)
+	}
+	if err := errors.Join(n.Kill(), n.home.remove("data")); err != nil {
+		return err
+	}
+	if err := os.Rename(n.home.path(fresh), n.data()); err != nil {
+		return fmt.Errorf("put the copy in place: %w", err)
 	}
 	return n.startAsStandby(ctx, primary)
 }

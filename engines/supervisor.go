@@ -325,9 +325,6 @@ func (s *Supervisor) attachOne(ctx context.Context, n, primary *postgresNode) er
 	} else if now-a.since > uint64(copyAfter) {
 		*a = absence{}
 		s.log.Warn("a standby does not come to stream: copy it anew", "node", nodeName(n.index))
-		if err := n.Kill(); err != nil {
-			return err
-		}
 		return n.copyFrom(repairing, primary)
 	}
 	return nil

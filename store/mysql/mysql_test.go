@@ -276,7 +276,7 @@ func TestRaceWithBrokenConnections(t *testing.T) {
 	}
 	result := make(chan error)
 	go func() { result <- storetest.Race(t.Context(), logs, 60, 2) }()
-	for seq := 10; seq <= 90; seq += 40 {
+	for seq := 5; seq <= 25; seq += 10 {
 		until(t, dsn, fmt.Sprintf("SELECT MAX(seq) >= %d FROM sterling_block", seq))
 		breakAll(t, dsn)
 	}

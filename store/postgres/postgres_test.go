@@ -28,14 +28,20 @@ var (
 	schemas atomic.Uint64
 )
 
-// fresh returns the DSN of an empty schema: of the test binary's own server, or of STERLING_TEST_DSN, which may be any
-// engine that speaks PostgreSQL's protocol.
-func fresh(t testing.TB) string {
+// database returns the DSN of a database: an empty one of the test binary's own server, or STERLING_TEST_DSN, which may
+// be any engine that speaks PostgreSQL's protocol.
+func database(t testing.TB) string {
 	t.Helper()
 	if dsn := os.Getenv("STERLING_TEST_DSN"); strings.HasPrefix(dsn, "postgres") {
-		return freshSchema(t, dsn)
+		return dsn
 	}
 	return enginestest.Postgres(t).DSN()
+}
+
+// fresh returns the DSN of an empty schema.
+func fresh(t testing.TB) string {
+	t.Helper()
+	return freshSchema(t, database(t))
 }
 
 // freshSchema returns dsn with an empty schema of its own, which is dropped when the test ends.
@@ -124,8 +130,9 @@ func wantError(t testing.TB, err, want error) {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	db := database(t)
 	celltest.Logs(t, func(t *testing.T) celltest.LogHarness {
-		dsn := fresh(t)
+		dsn := freshSchema(t, db)
 		a, b := open(t, dsn), open(t, dsn)
 		return celltest.LogHarness{Log: a, Other: b, Reopen: func() (cell.Log, error) {
 			return open(t, dsn), errors.Join(a.Close(), b.Close())
@@ -277,7 +284,7 @@ func TestRaceWithBrokenConnections(t *testing.T) {
 	}
 	result := make(chan error)
 	go func() { result <- storetest.Race(t.Context(), logs, 60, 2) }()
-	for seq := 10; seq <= 90; seq += 40 {
+	for seq := 5; seq <= 25; seq += 10 {
 		until(t, dsn, fmt.Sprintf("SELECT MAX(seq) >= %d FROM sterling_block", seq))
 		breakAll(t, dsn)
 	}

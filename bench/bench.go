@@ -114,6 +114,9 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 		Version: c.Version, Began: time.Now().UTC(), Accounts: c.Accounts,
 		Durability: "acknowledged = on disk: one local journal, every block followed by fdatasync",
 	}
+	if c.Store != "" {
+		report.Durability = "acknowledged = committed by the database at --store, as that is set up"
+	}
 	if c.Server != "" {
 		report.Durability = "as the server at " + c.Server + " is set up"
 	}

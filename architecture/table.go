@@ -64,6 +64,7 @@ var table = []tree{
 	{path: "auth", rank: 1},
 	{path: "client", rank: 1},
 	{path: "journal", rank: 1, pure: true},
+	{path: "engines", rank: 1},  // database servers on loopback, for tests and trials; nothing of the product starts one
 	{path: "wire", rank: 1},     // fields of protobuf messages, for what feed and api write without messages
 	{path: "keystore", rank: 1}, // keys of subjects; auth keeps secrets of callers, this one keeps keys of data
 

@@ -4,6 +4,7 @@
 source "$(dirname "$0")/env.sh"
 
 tools/setup.sh test
+tools/engines.sh install
 tools/lint.sh code
 say "architecture and style"
 go test -count=1 ./architecture

@@ -53,7 +53,7 @@ type liar struct {
 	head   func(l *liar, ctx context.Context) (uint64, journal.Hash, error)
 	read   func(l *liar, ctx context.Context, seq uint64, dst []byte) ([]byte, error)
 
-	older     [2]end
+	older [2]end
 }
 
 type end struct {

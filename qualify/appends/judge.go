@@ -127,7 +127,7 @@ func (c *contest) judgeAnswers(s *qualify.Section) {
 	n := c.counts
 	s.Add(len(c.settled) >= leastAcknowledged && n.conflicts > 0, qualify.Check{
 		ID: "append.contended", Title: "The writers did contend",
-		Found: fmt.Sprintf("%d appends acknowledged, %d conflicts, %d times the same bytes again", n.acknowledged, n.conflicts, n.again),
+		Found:  fmt.Sprintf("%d appends acknowledged, %d conflicts, %d times the same bytes again", n.acknowledged, n.conflicts, n.again),
 		Wanted: fmt.Sprintf("at least %d blocks and a conflict", leastAcknowledged), Why: "without contention the checks above say nothing",
 	})
 	found := "none"

@@ -200,4 +200,3 @@ func (r *rows) judge(ctx context.Context, s *qualify.Section) error {
 		"a power cut, or a disk that lies about its cache, was not tried.")
 	return nil
 }
-

@@ -93,8 +93,11 @@ func (m *measured) check(n int) qualify.Check {
 		Found: fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, longest %.1f ms; %.0f blocks/s, %.0f transfers/s, %.1f MiB/s; %d appends, %d sent again",
 			p50, p99, most, rate, rate*float64(n), rate*float64(m.bytes)/(1<<20), m.latency.Count(), m.unknown),
 		Measures: []qualify.Measure{
-			{Name: "p50", Value: p50, Unit: "ms"}, {Name: "p99", Value: p99, Unit: "ms"}, {Name: "longest", Value: most, Unit: "ms"},
-			{Name: "blocks per second", Value: rate}, {Name: "transfers per second", Value: rate * float64(n)},
+			{Name: "p50", Value: p50, Unit: "ms"},
+			{Name: "p99", Value: p99, Unit: "ms"},
+			{Name: "longest", Value: most, Unit: "ms"},
+			{Name: "blocks per second", Value: rate},
+			{Name: "transfers per second", Value: rate * float64(n)},
 			{Name: "throughput", Value: rate * float64(m.bytes) / (1 << 20), Unit: "MiB/s"},
 		},
 	}

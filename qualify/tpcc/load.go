@@ -34,14 +34,14 @@ func (d *Database) Load(ctx context.Context, progress qualify.Progress) error {
 	s := d.Scale
 	l := &loader{Database: d, constants: c, progress: progress}
 	l.total = int64(s.Items) + int64(s.Warehouses)*(1+int64(s.Items)+districts*(1+int64(s.Customers)*14))
-	work, ctx := errgroup.WithContext(ctx)
+	work, loading := errgroup.WithContext(ctx)
 	work.SetLimit(loaders)
-	work.Go(func() error { return l.items(ctx) })
+	work.Go(func() error { return l.items(loading) })
 	for w := 1; w <= s.Warehouses; w++ {
-		work.Go(func() error { return l.warehouse(ctx, w) })
-		work.Go(func() error { return l.stock(ctx, w) })
-		work.Go(func() error { return l.customers(ctx, w) })
-		work.Go(func() error { return l.orders(ctx, w) })
+		work.Go(func() error { return l.warehouse(loading, w) })
+		work.Go(func() error { return l.stock(loading, w) })
+		work.Go(func() error { return l.customers(loading, w) })
+		work.Go(func() error { return l.orders(loading, w) })
 	}
 	if err := work.Wait(); err != nil {
 		return fmt.Errorf("load the data: %w", err)

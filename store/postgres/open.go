@@ -1,0 +1,169 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/journal"
+)
+
+// ErrWrongCell is a block of another cell than the store was opened for.
+var ErrWrongCell = errors.New("wrong cell")
+
+// Options say which journal to open.
+type Options struct {
+	// DSN is a URL or key-value string as libpq takes it. With several hosts, the one that takes writes is used. A
+	// connection through a pooler must be pooled by session.
+	DSN    string
+	Cell   uint64       // whose journal it is, 1 to 2^63-1. One schema serves many cells
+	Logger *slog.Logger // nil: none
+
+	// Timeout bounds an append (whose outcome is unknown after it), a single read and a lease. 0 means 5 s; at least
+	// 100 ms. Within it a lock is waited for at most 2 s.
+	Timeout time.Duration
+	// Readers is the most connections for reads, 1 to 64. 0 means 4. Appends have one of their own.
+	Readers int
+
+	insert string // instead of insertSQL: tests break it on purpose
+}
+
+// Store is one cell's journal and lease. It is safe for concurrent use.
+type Store struct {
+	cell    uint64
+	timeout time.Duration
+	log     *slog.Logger
+	insert  string
+	config  *pgconn.Config // for the appending connection; never changed
+	readers *pgxpool.Pool
+
+	appending chan struct{} // holds one token: who has it owns writer
+	writer    *writer       // nil: to be connected
+	closed    chan struct{}
+}
+
+var (
+	_ cell.Log    = (*Store)(nil)
+	_ cell.Leases = (*Store)(nil)
+)
+
+const (
+	defaultTimeout = 5 * time.Second
+	defaultReaders = 4
+	maxReaders     = 64
+)
+
+// Open connects to the server, brings the schema to this program's version, and returns the journal of one cell. It
+// does not judge the engine: that is Check. The caller closes the store.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("open the journal in PostgreSQL: %w", err)
+	}
+	pool, err := pgxpool.ParseConfig(o.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal in PostgreSQL: %w", err)
+	}
+	c := pool.ConnConfig
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = "sterling"
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = o.Timeout
+	}
+	c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // a standby is no place to recover from
+	if err := migrate(ctx, c.Copy(), o.Logger); err != nil {
+		return nil, fmt.Errorf("open the journal in PostgreSQL: %w", err)
+	}
+	pool.MaxConns = int32(o.Readers) //nolint:gosec // at most maxReaders
+	pool.MinConns, pool.MinIdleConns = 0, 0
+	readers, err := pgxpool.NewWithConfig(ctx, pool)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal in PostgreSQL: %w", err)
+	}
+	s := &Store{
+		cell: o.Cell, timeout: o.Timeout, log: o.Logger, insert: o.insert, config: c.Config.Copy(), readers: readers,
+		appending: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	s.appending <- struct{}{}
+	return s, nil
+}
+
+func (o *Options) complete() error {
+	if o.Cell == 0 || o.Cell > math.MaxInt64 {
+		return fmt.Errorf("cell %d: want 1 to 2^63-1", o.Cell)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Timeout < 100*time.Millisecond {
+		return fmt.Errorf("a time-out of %v: want at least 100ms", o.Timeout)
+	}
+	if o.Readers == 0 {
+		o.Readers = defaultReaders
+	}
+	if o.Readers < 1 || o.Readers > maxReaders {
+		return fmt.Errorf("%d readers: want 1 to %d", o.Readers, maxReaders)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.insert == "" {
+		o.insert = insertSQL
+	}
+	return nil
+}
+
+// Close ends the store's connections. It waits for an append under way, at most as long as an append may take. The
+// store is of no use afterwards.
+func (s *Store) Close() error {
+	<-s.appending
+	select {
+	case <-s.closed:
+		s.appending <- struct{}{}
+		return nil
+	default:
+	}
+	close(s.closed)
+	if s.writer != nil {
+		s.writer.drop()
+		s.writer = nil
+	}
+	s.readers.Close()
+	s.appending <- struct{}{}
+	return nil
+}
+
+// bounded is ctx with the time-out of one operation.
+func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("no answer within %v", s.timeout))
+}
+
+// key is a number of ours as the engine has it: Open and Append refuse what would not fit.
+func key(n uint64) int64 { return int64(n) } //nolint:gosec // bounded before
+
+func blockError(what string, seq uint64, err error) error {
+	return fmt.Errorf("%s block %d: %w", what, seq, err)
+}
+
+// fits tells what of a header has no place in the table.
+func (s *Store) fits(b *journal.Block) error {
+	h := &b.Header
+	switch {
+	case h.Cell != s.cell:
+		return fmt.Errorf("%w: the block is of cell %d, the journal of cell %d", ErrWrongCell, h.Cell, s.cell)
+	case h.Seq == 0 || h.Seq > journal.MaxSeq:
+		return fmt.Errorf("%w: sequence number %d", journal.ErrFormat, h.Seq)
+	case h.Epoch > math.MaxInt64 || h.Time > math.MaxInt64 || h.Acked >= h.Seq:
+		return fmt.Errorf("%w: epoch %d, time %d, acknowledged %d", journal.ErrFormat, h.Epoch, h.Time, h.Acked)
+	case len(b.Raw) != journal.HeaderSize+h.BodySize() || len(b.Raw) > journal.MaxBlock:
+		return fmt.Errorf("%w: %d bytes, the header says %d", journal.ErrFormat, len(b.Raw), journal.HeaderSize+h.BodySize())
+	}
+	return nil
+}

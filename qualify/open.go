@@ -5,80 +5,104 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// Address is where an engine is: a DSN of pgx (postgres://…) or of go-sql-driver (user:password@tcp(…)/database, with
-// or without mysql:// in front), or local:FOLDER.
+// Address is where one node of an engine is.
 type Address struct {
 	Dialect Dialect
 	Folder  string // of Local
-	DSN     string // as the driver reads it
+	DSN     string // as the driver reads it; for PostgreSQL it may name several hosts, of which one takes writes
+	// Session are settings of every session, for MySQL.
+	Session map[string]string
 }
 
 // ErrAddress is an address that can't be read.
 var ErrAddress = errors.New("no address of an engine")
 
-// ParseAddress reads an address. Its errors wrap ErrAddress and hold no password.
-func ParseAddress(text string) (Address, error) {
+// ParseAddress reads where an engine is: postgres://user:password@host:5432/database, which may name several hosts,
+// mysql://user:password@host:3306,host2:3306/database (one address for each host), user:password@tcp(host)/database,
+// or local:FOLDER. Its errors wrap ErrAddress and hold no password.
+func ParseAddress(text string) ([]Address, error) {
 	scheme, rest, _ := strings.Cut(text, ":")
 	switch scheme {
 	case "local", "file":
 		rest = strings.TrimPrefix(rest, "//")
 		if rest == "" {
-			return Address{}, fmt.Errorf("%w: local: needs a folder, as in local:/srv/ledger", ErrAddress)
+			return nil, fmt.Errorf("%w: local: needs a folder, as in local:/srv/ledger", ErrAddress)
 		}
-		return Address{Dialect: Local, Folder: rest}, nil
+		return []Address{{Dialect: Local, Folder: rest}}, nil
 	case "postgres", "postgresql":
 		if _, err := pgx.ParseConfig(text); err != nil {
-			return Address{}, fmt.Errorf("%w: the PostgreSQL URL can't be read; want postgres://user:password@host:5432/database", ErrAddress)
+			return nil, fmt.Errorf("%w: the PostgreSQL URL can't be read; want postgres://user:password@host:5432/database", ErrAddress)
 		}
-		return Address{Dialect: PostgreSQL, DSN: text}, nil
+		return []Address{{Dialect: PostgreSQL, DSN: text}}, nil
 	}
-	dsn, err := mysqlDSN(text)
-	if err != nil {
-		return Address{}, err
+	dsns, ok := mysqlDSNs(text)
+	for _, dsn := range dsns {
+		if _, err := mysql.ParseDSN(dsn); err != nil || !strings.Contains(dsn, "/") {
+			ok = false
+		}
 	}
-	return Address{Dialect: MySQL, DSN: dsn}, nil
+	if !ok {
+		return nil, fmt.Errorf("%w: want postgres://user:password@host:5432/database, mysql://user:password@host:3306/database, "+
+			"user:password@tcp(host:3306)/database or local:FOLDER", ErrAddress)
+	}
+	list := make([]Address, len(dsns))
+	for i, dsn := range dsns {
+		list[i] = Address{Dialect: MySQL, DSN: dsn}
+	}
+	return list, nil
 }
 
-// mysqlDSN reads a DSN of go-sql-driver, or a URL as other tools write it.
-func mysqlDSN(text string) (string, error) {
-	bad := fmt.Errorf("%w: want postgres://user:password@host:5432/database, mysql://user:password@host:3306/database, user:password@tcp(host:3306)/database or local:FOLDER", ErrAddress)
-	if rest, ok := strings.CutPrefix(text, "mysql://"); ok && !strings.Contains(rest, "tcp(") && !strings.Contains(rest, "unix(") {
-		u, err := url.Parse(text)
-		if err != nil || u.Host == "" {
-			return "", bad
+// mysqlDSNs turns a URL into a DSN of go-sql-driver for each of its hosts; what is a DSN already stays as it is.
+func mysqlDSNs(text string) (dsns []string, ok bool) {
+	rest, isURL := strings.CutPrefix(text, "mysql://")
+	if !isURL || strings.Contains(rest, "tcp(") || strings.Contains(rest, "unix(") {
+		return []string{rest}, true
+	}
+	authority, path, _ := strings.Cut(rest, "/")
+	user, hosts := "", authority
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		user, hosts = authority[:i], authority[i+1:]
+	}
+	name, password, _ := strings.Cut(user, ":")
+	name, err1 := url.PathUnescape(name)
+	password, err2 := url.PathUnescape(password)
+	database, query, _ := strings.Cut(path, "?")
+	for host := range strings.SplitSeq(hosts, ",") {
+		if host == "" || err1 != nil || err2 != nil {
+			return nil, false
+		}
+		if !strings.Contains(host, ":") {
+			host += ":3306"
 		}
 		c := mysql.NewConfig()
-		c.User, c.Net, c.Addr, c.DBName = u.User.Username(), "tcp", u.Host, strings.TrimPrefix(u.Path, "/")
-		c.Passwd, _ = u.User.Password()
-		if u.Port() == "" {
-			c.Addr += ":3306"
-		}
-		dsn := c.FormatDSN()
-		if u.RawQuery != "" {
-			dsn += "&" + u.RawQuery
-			if !strings.Contains(c.FormatDSN(), "?") {
-				dsn = c.FormatDSN() + "?" + u.RawQuery
-			}
-		}
-		text = dsn
+		c.User, c.Passwd, c.Net, c.Addr, c.DBName = name, password, "tcp", host, database
+		dsns = append(dsns, with(c.FormatDSN(), query))
 	}
-	text = strings.TrimPrefix(text, "mysql://")
-	if !strings.Contains(text, "/") {
-		return "", bad
+	return dsns, true
+}
+
+// with appends parameters to a DSN or URL.
+func with(dsn, query string) string {
+	switch {
+	case query == "":
+		return dsn
+	case strings.Contains(dsn, "?"):
+		return dsn + "&" + query
 	}
-	if _, err := mysql.ParseDSN(text); err != nil {
-		return "", bad
-	}
-	return text, nil
+	return dsn + "?" + query
 }
 
 // String is the address without a password, for reports.
@@ -87,44 +111,42 @@ func (a Address) String() string {
 	case PostgreSQL:
 		c, err := pgx.ParseConfig(a.DSN)
 		if err != nil {
-			return "postgres://"
+			return "postgres:"
 		}
-		u := url.URL{Scheme: "postgres", User: url.User(c.User), Host: fmt.Sprintf("%s:%d", c.Host, c.Port), Path: c.Database}
-		return u.String()
+		hosts := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
+		for _, f := range c.Fallbacks {
+			if host := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); !strings.Contains(hosts, host) {
+				hosts += "," + host
+			}
+		}
+		return "postgres://" + c.User + "@" + hosts + "/" + c.Database
 	case MySQL:
 		c, err := mysql.ParseDSN(a.DSN)
 		if err != nil {
-			return "mysql://"
+			return "mysql:"
 		}
-		u := url.URL{Scheme: "mysql", User: url.User(c.User), Host: c.Addr, Path: c.DBName}
-		return u.String()
+		return "mysql://" + c.User + "@" + c.Addr + "/" + c.DBName
 	}
 	return "local:" + a.Folder
 }
 
-// In returns the address with another schema: for PostgreSQL a schema of the same database, for MySQL a database.
-// An empty name is the address's own.
+// In returns the address's DSN with another schema: for PostgreSQL a schema of the same database, for MySQL a
+// database. An empty name is the address's own.
 func (a Address) In(schema string) (string, error) {
 	switch {
-	case schema == "":
-		return a.DSN, nil
+	case a.Dialect == PostgreSQL && schema != "":
+		return with(a.DSN, "search_path="+url.QueryEscape(schema)), nil
 	case a.Dialect == PostgreSQL:
-		u, err := url.Parse(a.DSN)
-		if err != nil {
-			return "", fmt.Errorf("%w: the PostgreSQL URL can't be read", ErrAddress)
-		}
-		q := u.Query()
-		q.Set("search_path", schema)
-		u.RawQuery = q.Encode()
-		return u.String(), nil
-	default:
-		c, err := mysql.ParseDSN(a.DSN)
-		if err != nil {
-			return "", fmt.Errorf("%w: the MySQL DSN can't be read", ErrAddress)
-		}
-		c.DBName = schema
-		return c.FormatDSN(), nil
+		return a.DSN, nil
 	}
+	c, err := mysql.ParseDSN(a.DSN)
+	if err != nil {
+		return "", fmt.Errorf("%w: the MySQL DSN can't be read", ErrAddress)
+	}
+	if schema != "" {
+		c.DBName = schema
+	}
+	return c.FormatDSN(), nil
 }
 
 // Open returns a pool of connections to a schema of the address; see In. It does not connect yet.
@@ -139,6 +161,7 @@ func (a Address) Open(schema string, most int) (*sql.DB, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: the PostgreSQL URL can't be read", ErrAddress)
 		}
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		c.RuntimeParams["timezone"] = "UTC"
 		c.RuntimeParams["application_name"] = "sterling qualify"
 		db = stdlib.OpenDB(*c)
@@ -148,6 +171,10 @@ func (a Address) Open(schema string, most int) (*sql.DB, error) {
 			return nil, fmt.Errorf("%w: the MySQL DSN can't be read", ErrAddress)
 		}
 		c.ParseTime, c.InterpolateParams, c.ClientFoundRows, c.Loc = true, true, true, time.UTC
+		if len(a.Session) > 0 && c.Params == nil {
+			c.Params = map[string]string{}
+		}
+		maps.Copy(c.Params, a.Session)
 		c.Logger = quiet{} // lost connections are what kills are about
 		connector, err := mysql.NewConnector(c)
 		if err != nil {

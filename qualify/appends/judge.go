@@ -8,12 +8,12 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/qualify"
 )
 
-// readBack opens the journal once more and reads all of it. It returns the hashes of its blocks in order, up to the
-// first that is not what it should be, which is the error.
+// readBack opens the journal once more and reads all of it; see follow.
 func (c *contest) readBack(ctx context.Context) (chain []journal.Hash, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Settle)
 	defer cancel()
@@ -23,11 +23,24 @@ func (c *contest) readBack(ctx context.Context) (chain []journal.Hash, err error
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	called := c.clock.Add(1)
+	head, hash, err := log.Head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the head: %w", err)
+	}
+	c.note(c.Writers, called, input{verb: verbHead}, output{seq: head, hash: hash})
+	return follow(ctx, log, func(h journal.Hash) bool {
+		_, ok := c.proposed[h]
+		return ok
+	})
+}
+
+// follow reads a journal from its beginning by the hashes, up to the first block that is not what it should be, which
+// is the error. ours tells whether somebody wrote a block.
+func follow(ctx context.Context, log cell.Log, ours func(journal.Hash) bool) (chain []journal.Hash, err error) {
 	head, headHash, err := log.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the head: %w", err)
 	}
-	c.note(c.Writers, called, input{verb: verbHead}, output{seq: head, hash: headHash})
 	var prev journal.Hash
 	var raw []byte
 	for seq := uint64(1); seq <= head; seq++ {
@@ -38,11 +51,10 @@ func (c *contest) readBack(ctx context.Context) (chain []journal.Hash, err error
 		if err != nil {
 			return chain, fmt.Errorf("read block %d: %w", seq, err)
 		}
-		_, proposed := c.proposed[b.Hash]
 		switch {
 		case b.Header.Seq != seq:
 			return chain, fmt.Errorf("block %d stands in the place of block %d", b.Header.Seq, seq)
-		case !proposed:
+		case !ours(b.Hash):
 			return chain, fmt.Errorf("block %d, %v, was written by nobody", seq, b.Hash)
 		case b.Header.Prev != prev:
 			return chain, fmt.Errorf("block %d follows %v, and the block before it is %v", seq, b.Header.Prev, prev)

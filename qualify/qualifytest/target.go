@@ -23,11 +23,11 @@ func MariaDB(t testing.TB) *qualify.Target {
 
 func target(t testing.TB, dsn string, want qualify.Dialect) *qualify.Target {
 	t.Helper()
-	a, err := qualify.ParseAddress(dsn)
-	if err != nil || a.Dialect != want {
-		t.Fatalf("an address of the dialect %s, error %v; want %s", a.Dialect, err, want)
+	list, err := qualify.ParseAddress(dsn)
+	if err != nil || len(list) != 1 || list[0].Dialect != want {
+		t.Fatalf("addresses %v, error %v; want one of the dialect %s", list, err, want)
 	}
-	db, err := a.Open("", 24)
+	db, err := list[0].Open("", 24)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -70,6 +71,19 @@ type Target struct {
 	Server Server
 }
 
+// Refresh forgets the idle connections, which a restart of the engine has broken, and waits until each node answers.
+func (t *Target) Refresh(ctx context.Context) error {
+	for i, db := range t.Nodes {
+		most := db.Stats().MaxOpenConnections
+		db.SetMaxIdleConns(-1)
+		db.SetMaxIdleConns(most)
+		if err := db.PingContext(ctx); err != nil {
+			return fmt.Errorf("reach node %d after a restart: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
 // ErrorClass says what a caller does about an error of a statement.
 type ErrorClass int
 
@@ -105,7 +119,7 @@ func Classify(err error) ErrorClass {
 		case 1047, 1053, 1077, 1180, 1927, 2006, 2013:
 			return Lost
 		}
-	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+	case pgconn.SafeToRetry(err), errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, sql.ErrConnDone), errors.Is(err, context.DeadlineExceeded), errors.As(err, &network):
 		return Lost
 	}

@@ -22,7 +22,7 @@ type ContendOptions struct {
 	Cell     uint64 // a scratch cell without blocks
 	Writers  int    // 2 or more
 	Duration time.Duration
-	// MostCalls ends the contention early: a longer history can't be decided in useful time. 0: 8,000.
+	// MostCalls are spread over the duration: a longer history can't be decided in useful time. 0: 8,000.
 	MostCalls int
 	// Kills is how often the engine is killed meanwhile; needs a Server.
 	Kills int
@@ -130,10 +130,9 @@ func (c *contest) enter(ctx context.Context) (writers []*writer, err error) {
 
 // race runs the writers, and kills the engine now and then.
 func (c *contest) race(ctx context.Context, writers []*writer, began time.Time) error {
-	deadline := began.Add(c.Duration)
 	var wait sync.WaitGroup
 	for _, w := range writers {
-		wait.Go(func() { w.work(ctx, deadline) })
+		wait.Go(func() { w.work(ctx, began) })
 	}
 	var err error
 	for kill := range c.Kills {
@@ -146,6 +145,9 @@ func (c *contest) race(ctx context.Context, writers []*writer, began time.Time) 
 		}
 	}
 	wait.Wait()
+	if err == nil && c.Kills > 0 {
+		err = c.target.Refresh(ctx)
+	}
 	return errors.Join(err, ctx.Err())
 }
 

@@ -30,7 +30,7 @@ func memory(log cell.Log) *qualify.Target {
 func contend(t *testing.T, log cell.Log) *qualify.Section {
 	t.Helper()
 	s := &qualify.Section{ID: "append"}
-	o := appends.ContendOptions{Cell: 7, Writers: 6, Duration: 20 * time.Second, MostCalls: 3000, Settle: 2 * time.Second}
+	o := appends.ContendOptions{Cell: 7, Writers: 6, Duration: 300 * time.Millisecond, MostCalls: 3000, Settle: 2 * time.Second}
 	if err := appends.Contend(t.Context(), memory(log), o, s); err != nil {
 		t.Fatal(err)
 	}

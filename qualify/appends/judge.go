@@ -152,7 +152,7 @@ func (c *contest) judgeAnswers(s *qualify.Section) {
 	})
 	s.Note(qualify.Check{
 		ID: "append.unknown", Title: "Unknown outcomes",
-		Found: fmt.Sprintf("%d kills of the engine; %d appends were unknown at first; %d stayed so, of which %d had been written; %d reads failed",
+		Found: fmt.Sprintf("kills: %d; appends unknown at first: %d; that stayed so: %d, of which the journal has %d; reads that failed: %d",
 			n.kills, n.unknown, n.unresolved, n.applied, n.failedReads),
 		Why: "they are normal: the ledger appends the same bytes again until it knows",
 	})

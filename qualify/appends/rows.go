@@ -76,7 +76,7 @@ func (r *rows) round(ctx context.Context) error {
 		return fmt.Errorf("start the engine after a kill: %w", err)
 	}
 	r.restarts = append(r.restarts, time.Since(began))
-	return nil
+	return r.target.Refresh(again)
 }
 
 // write commits until the first error.

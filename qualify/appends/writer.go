@@ -25,9 +25,14 @@ type writer struct {
 // sizes are how many transfers a contended block has. Most are small: the contest is about order, not bandwidth.
 var sizes = []int{0, 1, 1, 2, 3, 16, 200}
 
-// work contends until the deadline, or until there were enough calls.
-func (w *writer) work(ctx context.Context, deadline time.Time) {
-	for ctx.Err() == nil && time.Now().Before(deadline) && w.calls.Load() < int64(w.MostCalls) {
+// work contends until the time is over. Writers who are ahead of the number of calls that are to be made wait; so they
+// come together again, and are still at it when the engine is killed.
+func (w *writer) work(ctx context.Context, began time.Time) {
+	for ctx.Err() == nil && time.Since(began) < w.Duration {
+		if float64(w.calls.Load()) > float64(w.MostCalls)*time.Since(began).Seconds()/w.Duration.Seconds() {
+			pause(ctx, 2*time.Millisecond)
+			continue
+		}
 		seq, hash, ok := w.head(ctx)
 		if !ok {
 			pause(ctx, 20*time.Millisecond) // the engine is down

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/sterlingrun/sterling/bench"
 	"github.com/sterlingrun/sterling/qualify"
@@ -59,12 +60,10 @@ func SQL(ctx context.Context, dialect qualify.Dialect, dsns []string, s *qualify
 	return engine, nil
 }
 
-// name is the engine with its version, which some tell with their own name in front.
+// name is the engine with its version, which some tell with their own name in front and their compiler behind.
 func name(f found) string {
-	if len(f.version) >= len(f.engine) && f.version[:len(f.engine)] == f.engine {
-		return f.version
-	}
-	return f.engine + " " + f.version
+	version, _, _ := strings.Cut(f.version, " on ")
+	return f.engine + " " + strings.TrimSpace(strings.TrimPrefix(version, f.engine))
 }
 
 // ask opens a store in the scratch schema and asks it.

@@ -111,3 +111,40 @@ func check(t *testing.T, d *tpcc.Database, number int) {
 		}
 	}
 }
+
+// TestWhatWasAcknowledgedIsCompared: an order and a payment vanish after the load, as an engine could lose them, and the
+// load's own books know.
+func TestWhatWasAcknowledgedIsCompared(t *testing.T) {
+	for statement, red := range map[string]string{
+		"DELETE FROM history WHERE h_id IN (SELECT MAX(h_id) FROM history)":                     "tpcc.3.3.2.8",
+		"DELETE FROM orders WHERE o_w_id = 1 AND o_d_id = 1 AND o_id = 41":                      "tpcc.3.3.2.7",
+		"UPDATE warehouse SET w_ytd = w_ytd - 1.00 WHERE w_id = 1":                              "tpcc.3.3.2.1",
+		"DELETE FROM new_order WHERE no_w_id = 1 AND no_d_id = 1 AND no_o_id > 40":              "tpcc.3.3.2.5",
+		"INSERT INTO history (h_id, h_w_id, h_d_id, h_amount) VALUES (7000000000, 1, 1, -0.00)": "tpcc.acknowledged",
+	} {
+		t.Run(red, func(t *testing.T) {
+			target := qualifytest.PostgreSQL(t)
+			s, planted := &qualify.Section{}, false
+			o := tpcc.Options{Scale: tiny, Terminals: 4, Duration: 500 * time.Millisecond, Seed: 5, Progress: func(_ float64, text string) {
+				if text != "checking the consistency conditions" {
+					return
+				}
+				result, err := target.Nodes[0].ExecContext(t.Context(), statement)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n, _ := result.RowsAffected()
+				planted = n > 0
+			}}
+			if err := tpcc.Run(t.Context(), target, o, s); err != nil || !planted {
+				t.Fatalf("planted %v, error %v", planted, err)
+			}
+			for _, id := range []string{red, "tpcc.acknowledged"} {
+				if c := s.Find(id); c == nil || c.Outcome != qualify.Fail {
+					t.Errorf("%s: %+v", id, c)
+				}
+			}
+		})
+	}
+}

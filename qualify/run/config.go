@@ -31,6 +31,9 @@ type Config struct {
 	Version string
 	// Progress is told how far the run is. It may be called from any goroutine, one at a time.
 	Progress func(Step)
+
+	adjust func(*plan) // tests make it shorter
+	only   []string    // and leave sections out
 }
 
 // Step is how far a run is.
@@ -76,6 +79,9 @@ func (c *Config) plan() plan {
 	}
 	if c.Duration > 0 {
 		p.tpcc.Duration = c.Duration
+	}
+	if c.adjust != nil {
+		c.adjust(&p)
 	}
 	return p
 }

@@ -26,7 +26,11 @@ func (r *runner) sections() []work {
 	if r.target.Dialect != qualify.Local {
 		list = append(list, r.uniqueness(), r.isolation(), r.tpcc())
 	}
-	return append(list, r.speed())
+	list = append(list, r.speed())
+	if r.only == nil {
+		return list
+	}
+	return slices.DeleteFunc(list, func(w work) bool { return !slices.Contains(r.only, w.id) })
 }
 
 func (r *runner) rules() work {

@@ -75,7 +75,7 @@ func Processes(ctx context.Context, t *qualify.Target, o ProcessOptions, s *qual
 			}
 		}
 		for seq := range chain {
-			if _, ok := acknowledged[uint64(seq)+1]; !ok { //nolint:gosec // an index
+			if _, ok := acknowledged[uint64(seq)+1]; !ok {
 				appeared++
 			}
 		}

@@ -124,7 +124,8 @@ func TestFsyncOffIsUnfit(t *testing.T) {
 	}{
 		"PostgreSQL": {startPostgres, map[string]string{"fsync": "off", "full_page_writes": "off"}, []string{"rules.fsync", "rules.full_page_writes"}},
 		"MariaDB": {
-			startMariaDB, map[string]string{"innodb_flush_log_at_trx_commit": "2", "max_allowed_packet": "1M"},
+			startMariaDB,
+			map[string]string{"innodb_flush_log_at_trx_commit": "2", "max_allowed_packet": "1M"},
 			[]string{"rules.innodb_flush_log_at_trx_commit", "rules.max_allowed_packet"},
 		},
 	} {
@@ -275,10 +276,17 @@ func TestLocalStore(t *testing.T) {
 
 func TestConfigurationsThatCanNotBeRun(t *testing.T) {
 	for _, c := range []Config{
-		{}, {Start: "oracle"}, {Start: "postgres", Addresses: []string{"local:/"}}, {Addresses: []string{"secret"}},
+		{},
+		{Start: "oracle"},
+		{Start: "postgres", Addresses: []string{"local:/"}},
+		{Addresses: []string{"secret"}},
 		{Addresses: []string{"local:/nowhere/at/all"}},
-		{Addresses: []string{"local:/a", "local:/b"}}, {Addresses: []string{"local:/a", "postgres://a@b/c"}},
-		{Start: "postgres", Warehouses: -1}, {Start: "postgres", Warehouses: 101}, {Start: "postgres", Duration: -1}, {Start: "postgres", Terminals: 1000},
+		{Addresses: []string{"local:/a", "local:/b"}},
+		{Addresses: []string{"local:/a", "postgres://a@b/c"}},
+		{Start: "postgres", Warehouses: -1},
+		{Start: "postgres", Warehouses: 101},
+		{Start: "postgres", Duration: -1},
+		{Start: "postgres", Terminals: 1000},
 	} {
 		if r, err := Qualify(t.Context(), c); r != nil || !errors.Is(err, ErrConfig) {
 			t.Errorf("%+v: report %v, error %v", c, r, err)

@@ -92,7 +92,7 @@ func (c *copier) end() error {
 
 func (c *copier) abandon() {
 	_ = c.pipe.CloseWithError(errors.New("abandoned"))
-	<-c.done
+	_ = <-c.done // that it was abandoned
 	_ = c.conn.Close()
 }
 

@@ -67,7 +67,7 @@ func (d *Database) Drive(ctx context.Context, o DriveOptions) (*Totals, error) {
 	})
 	for i := range o.Terminals {
 		t := &terminal{
-			random: newRandom(d.Seed, uint64(1_000_000+i), c), db: d, node: o.Nodes[i%len(o.Nodes)], warehouse: i%d.Scale.Warehouses + 1, //nolint:gosec // small
+			random: newRandom(d.Seed, uint64(1_000_000+i), c), db: d, node: o.Nodes[i%len(o.Nodes)], warehouse: i%d.Scale.Warehouses + 1,
 			history: 1<<62 | int64(i)<<40, sql: prepared,
 		}
 		wait.Go(func() {

@@ -3,6 +3,7 @@ package engines_test
 import (
 	"context"
 	"database/sql"
+	"log/slog"
 	"os"
 	"testing"
 	"time"
@@ -131,4 +132,9 @@ func TestTemporaryFolderIsRemoved(t *testing.T) {
 	if _, err := os.Stat(log); !os.IsNotExist(err) {
 		t.Fatalf("the log is still there: %v", err)
 	}
+}
+
+// testLog writes to the test's output.
+func testLog(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

@@ -31,6 +31,8 @@ type mariadbServer struct {
 	log      *slog.Logger
 	password string
 	port     int
+	// ready tells whether a started server can be used.
+	ready func(context.Context) error
 
 	mu      sync.Mutex // guards what follows; held during starts and ends
 	process *process
@@ -75,6 +77,7 @@ func newMariaDB(o Options) (*MariaDB, error) {
 		return nil, err
 	}
 	server := &mariadbServer{program: program, install: install, home: h, log: o.logger(), password: newPassword(), port: ports[0]}
+	server.ready = server.ping
 	return &MariaDB{mariadbServer: server, database: firstDatabase}, nil
 }
 
@@ -83,6 +86,10 @@ func (s *mariadbServer) initialise(ctx context.Context, settings map[string]stri
 	if err := s.configure(settings); err != nil {
 		return err
 	}
+	return s.makeData(ctx)
+}
+
+func (s *mariadbServer) makeData(ctx context.Context) error {
 	c := s.command("--no-defaults", "--datadir="+s.data(), "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	c.program = s.install
 	return c.run(ctx)
@@ -139,6 +146,10 @@ func (s *mariadbServer) firstStart(ctx context.Context, args ...string) error {
 	}
 	err = s.restart(ctx, append(args, "--init-file="+s.home.path(file))...)
 	return errors.Join(err, s.home.remove(file))
+}
+
+func (s *mariadbServer) arguments(more ...string) []string {
+	return append([]string{"--defaults-file=" + s.home.path("my.cnf")}, more...)
 }
 
 func (s *mariadbServer) command(args ...string) command {
@@ -210,12 +221,12 @@ func (s *mariadbServer) restart(ctx context.Context, args ...string) error {
 	if err := s.process.shutdown(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("restart MariaDB: %w", err)
 	}
-	process, err := s.command(append([]string{"--defaults-file=" + s.home.path("my.cnf")}, args...)...).start()
+	process, err := s.command(s.arguments(args...)...).start()
 	if err != nil {
 		return fmt.Errorf("restart MariaDB: %w", err)
 	}
 	s.process = process
-	if err := poll(ctx, process.done, s.ping); err != nil {
+	if err := poll(ctx, process.done, s.ready); err != nil {
 		return errors.Join(fmt.Errorf("restart MariaDB on port %d: %w; %s", s.port, err, process.lastLines()), process.kill())
 	}
 	s.log.Info("MariaDB is ready", "port", s.port, "pid", process.pid)

@@ -35,7 +35,8 @@ func (d *Database) bulk(ctx context.Context, table string, columns ...string) (b
 type copier struct {
 	conn *sql.Conn
 	pipe *io.PipeWriter
-	done chan error
+	done chan struct{} // closed when COPY has ended
+	err  error         // of COPY, once it has ended
 	buf  bytes.Buffer
 }
 
@@ -45,14 +46,14 @@ func newCopier(ctx context.Context, db *sql.DB, table string, columns []string) 
 		return nil, fmt.Errorf("load %s: %w", table, err)
 	}
 	r, w := io.Pipe()
-	c := &copier{conn: conn, pipe: w, done: make(chan error, 1)}
+	c := &copier{conn: conn, pipe: w, done: make(chan struct{})}
 	go func() {
-		err := conn.Raw(func(raw any) error {
+		defer close(c.done)
+		c.err = conn.Raw(func(raw any) error {
 			_, err := raw.(*stdlib.Conn).Conn().PgConn().CopyFrom(ctx, r, "COPY "+table+" ("+strings.Join(columns, ", ")+") FROM STDIN")
 			return err
 		})
-		_ = r.CloseWithError(err) // so that a writer does not wait for a reader that is gone
-		c.done <- err
+		_ = r.CloseWithError(c.err) // so that a writer does not wait for a reader that is gone
 	}()
 	return c, nil
 }
@@ -87,12 +88,13 @@ func (c *copier) flush() error {
 func (c *copier) end() error {
 	err := c.flush()
 	_ = c.pipe.CloseWithError(err) // nil: the end of the data
-	return errors.Join(<-c.done, c.conn.Close())
+	<-c.done
+	return errors.Join(c.err, c.conn.Close())
 }
 
 func (c *copier) abandon() {
 	_ = c.pipe.CloseWithError(errors.New("abandoned"))
-	_ = <-c.done // that it was abandoned
+	<-c.done
 	_ = c.conn.Close()
 }
 

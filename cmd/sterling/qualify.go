@@ -44,7 +44,7 @@ one engine. docs/guides/qualify.md says what each check shows, and what not.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.Start, "start", "", "start an engine on this machine and qualify that, kills included: postgres or mariadb")
+	flags.StringVar(&f.Start, "start", "", "start an engine on this machine and qualify that, kills included: postgres, postgres-trio, mariadb or galera-trio")
 	flags.StringVar(&f.Dir, "dir", "", "folder for the data of an engine that is started (default the system's for temporary files)")
 	flags.BoolVar(&f.Quick, "quick", false, "half a minute instead of three: shorter, with less data")
 	flags.IntVar(&f.Warehouses, "warehouses", 2, "warehouses of the TPC-C load")

@@ -63,10 +63,10 @@ type contest struct {
 }
 
 type counts struct {
-	acknowledged, conflicts, unknown, unresolved, applied int
-	late, lateAccepted                                    int
-	again                                                 int
-	reads, heads, failedReads, kills                      int
+	acknowledged, conflicts, unknown, found, unresolved, applied int
+	late, lateAccepted                                           int
+	again                                                        int
+	reads, heads, failedReads, kills                             int
 }
 
 // Contend lets writers contend for every number of a scratch cell's journal and judges what they were told. It adds
@@ -137,7 +137,7 @@ func (c *contest) race(ctx context.Context, writers []*writer, began time.Time) 
 	var err error
 	for kill := range c.Kills {
 		at := began.Add(c.Duration * time.Duration(kill+1) / time.Duration(c.Kills+1))
-		if !pause(ctx, time.Until(at)) {
+		if !pause(ctx, time.Until(at)) || time.Since(began) > c.Duration { // a kill that nobody feels shows nothing
 			break
 		}
 		if err = c.kill(ctx); err != nil {
@@ -208,12 +208,25 @@ func (c *contest) note(client int, called int64, in input, out output) {
 	}
 }
 
-// leave notes an append whose outcome stayed unknown; what is in the journal at the end decides about it.
-func (c *contest) leave(client int, called int64, in input) {
+// never is later than every answer.
+const never = 1 << 62
+
+// leave notes an append whose outcome was unknown; what is in the journal at the end decides about it. One that was
+// found there when it was sent again returned then. That is no acknowledgement yet, for the ledger neither: it may have
+// been found on a server that had it alone.
+func (c *contest) leave(client int, called int64, in input, found bool) {
+	returned := int64(never)
+	if found {
+		returned = c.clock.Add(1)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.counts.unresolved++
-	c.open[in.hash] = porcupine.Operation{ClientId: client, Input: in, Call: called, Output: output{acknowledged: true}, Return: 1 << 62}
+	if found {
+		c.counts.found++
+	} else {
+		c.counts.unresolved++
+	}
+	c.open[in.hash] = porcupine.Operation{ClientId: client, Input: in, Call: called, Output: output{acknowledged: true}, Return: returned}
 }
 
 func (c *contest) outside(err error) {

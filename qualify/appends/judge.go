@@ -152,8 +152,8 @@ func (c *contest) judgeAnswers(s *qualify.Section) {
 	})
 	s.Note(qualify.Check{
 		ID: "append.unknown", Title: "Unknown outcomes",
-		Found: fmt.Sprintf("kills: %d; appends unknown at first: %d; that stayed so: %d, of which the journal has %d; reads that failed: %d",
-			n.kills, n.unknown, n.unresolved, n.applied, n.failedReads),
+		Found: fmt.Sprintf("kills: %d; appends unknown at first: %d, then acknowledged when sent again: %d, never answered: %d; of both the journal has %d; reads that failed: %d",
+			n.kills, n.unknown, n.found, n.unresolved, n.applied, n.failedReads),
 		Why: "they are normal: the ledger appends the same bytes again until it knows",
 	})
 }

@@ -2,10 +2,12 @@ package appends
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sterlingrun/sterling/qualify"
@@ -31,6 +33,7 @@ type rows struct {
 	next         int64
 	other        error // that no kill explains
 	restarts     []time.Duration
+	enough       atomic.Bool
 }
 
 // Rows commits transactions of two rows each, a debit and a credit, kills the engine with SIGKILL in the middle, starts
@@ -52,23 +55,28 @@ func Rows(ctx context.Context, t *qualify.Target, o RowsOptions, s *qualify.Sect
 	return r.judge(ctx, s)
 }
 
+// afterKill is how long the other nodes of a cluster stay under load.
+const afterKill = time.Second
+
 // round puts the engine under load, kills it, and starts it again.
 func (r *rows) round(ctx context.Context) error {
-	load, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var wait sync.WaitGroup
-	for range r.Writers {
-		wait.Go(func() { r.write(load) })
+	r.enough.Store(false)
+	for i := range r.Writers {
+		wait.Go(func() { r.write(ctx, r.target.Nodes[i%len(r.target.Nodes)]) })
 	}
 	part := 0.25 + 0.75*mathrand.Float64() //nolint:gosec // when to kill
 	pause(ctx, time.Duration(part*float64(r.Load)))
-	if err := r.target.Server.Kill(); err != nil {
-		cancel()
-		wait.Wait()
+	err := r.target.Server.Kill()
+	// Each writer ends by its first error, which the kill causes; those at other nodes go on a little.
+	if err != nil || len(r.target.Nodes) > 1 {
+		pause(ctx, afterKill)
+		r.enough.Store(true)
+	}
+	wait.Wait()
+	if err != nil {
 		return fmt.Errorf("kill the engine: %w", err)
 	}
-	wait.Wait() // each ends by its first error, which the kill causes
-	cancel()
 	again, cancel := context.WithTimeout(ctx, r.Settle)
 	defer cancel()
 	began := time.Now()
@@ -80,14 +88,14 @@ func (r *rows) round(ctx context.Context) error {
 }
 
 // write commits until the first error.
-func (r *rows) write(ctx context.Context) {
-	for ctx.Err() == nil {
+func (r *rows) write(ctx context.Context, node *sql.DB) {
+	for ctx.Err() == nil && !r.enough.Load() {
 		r.mu.Lock()
 		r.next++
 		id := r.next
 		r.mu.Unlock()
 		attempt, cancel := context.WithTimeout(ctx, r.Settle)
-		began, err := r.commit(attempt, id)
+		began, err := r.commit(attempt, node, id)
 		cancel()
 		r.mu.Lock()
 		switch {
@@ -107,8 +115,8 @@ func (r *rows) write(ctx context.Context) {
 }
 
 // commit writes both sides of a transfer; began tells whether COMMIT was sent.
-func (r *rows) commit(ctx context.Context, id int64) (began bool, err error) {
-	tx, err := r.target.Nodes[0].BeginTx(ctx, nil)
+func (r *rows) commit(ctx context.Context, node *sql.DB, id int64) (began bool, err error) {
+	tx, err := node.BeginTx(ctx, nil)
 	if err != nil {
 		return false, err
 	}

@@ -134,15 +134,18 @@ func (w *writer) append(ctx context.Context, b *journal.Block) error {
 		w.calls.Add(1)
 		err := w.try(ctx, b)
 		switch {
-		case err == nil:
+		case err == nil && !unknown:
 			w.note(w.number, called, in, output{acknowledged: true})
+			return nil
+		case err == nil:
+			w.leave(w.number, called, in, true)
 			return nil
 		case errors.Is(err, cell.ErrConflict) && !unknown:
 			w.note(w.number, called, in, output{})
 			return cell.ErrConflict
 		case errors.Is(err, cell.ErrConflict):
 			// An earlier attempt may have been written and then followed by another writer's block. The journal tells.
-			w.leave(w.number, called, in)
+			w.leave(w.number, called, in, false)
 			return cell.ErrConflict
 		}
 		if !unknown {
@@ -150,7 +153,7 @@ func (w *writer) append(ctx context.Context, b *journal.Block) error {
 		}
 		unknown = true
 		if ctx.Err() != nil || time.Now().After(until) {
-			w.leave(w.number, called, in)
+			w.leave(w.number, called, in, false)
 			return err
 		}
 		pause(ctx, 5*time.Millisecond)
@@ -170,7 +173,7 @@ func (w *writer) appendOnce(ctx context.Context, b *journal.Block) error {
 	case errors.Is(err, cell.ErrConflict):
 		w.note(w.number, called, in, output{})
 	default:
-		w.leave(w.number, called, in)
+		w.leave(w.number, called, in, false)
 	}
 	return err
 }

@@ -13,7 +13,8 @@ import (
 type Config struct {
 	// Addresses of the engine's nodes, as qualify.ParseAddress reads them; empty with Start.
 	Addresses []string
-	// Start is an engine to start on this machine, which is then also killed: "postgres" or "mariadb".
+	// Start is an engine to start on this machine, which is then also killed: "postgres", "postgres-trio", "mariadb" or
+	// "galera-trio".
 	Start string
 	// Dir is the folder for the data of an engine that is started: choose the disk that matters. Empty: the system's
 	// folder for temporary files.
@@ -77,6 +78,9 @@ func (c *Config) plan() plan {
 		p.tpcc.Scale, p.tpcc.Duration = tpcc.Small(c.Warehouses), 6*time.Second
 		p.speed, p.patience = time.Second, 2*time.Minute
 	}
+	if c.trio() { // a kill, the takeover and the way back to full strength take 5 to 15 s
+		p.contend, p.kills, p.settle = 3*p.contend, (p.kills+1)/2, 2*p.settle
+	}
 	if c.Duration > 0 {
 		p.tpcc.Duration = c.Duration
 	}
@@ -85,6 +89,8 @@ func (c *Config) plan() plan {
 	}
 	return p
 }
+
+func (c *Config) trio() bool { return c.Start == "postgres-trio" || c.Start == "galera-trio" }
 
 // complete fills in defaults and reads the addresses.
 func (c *Config) complete() (list []qualify.Address, err error) {

@@ -81,28 +81,24 @@ func (t *target) start(ctx context.Context, c *Config) error {
 		}
 		o.Dir = filepath.Join(dir, "engine")
 	}
-	var dsn string
-	switch c.Start {
-	case "postgres":
-		server, err := engines.StartPostgres(ctx, o)
-		if err != nil {
-			return fmt.Errorf("start PostgreSQL: %w", err)
-		}
-		t.later(server.Close)
-		t.Server, dsn = server, server.DSN()
-	case "mariadb":
-		server, err := engines.StartMariaDB(ctx, o)
-		if err != nil {
-			return fmt.Errorf("start MariaDB: %w", err)
-		}
-		t.later(server.Close)
-		t.Server, dsn = server, server.DSN()
-	default:
-		return fmt.Errorf("%w: there is no engine %q to start; want postgres or mariadb", ErrConfig, c.Start)
+	starter, ok := starters()[c.Start]
+	if !ok {
+		return fmt.Errorf("%w: there is no engine %q to start; want postgres, postgres-trio, mariadb or galera-trio", ErrConfig, c.Start)
 	}
-	list, err := qualify.ParseAddress(dsn)
-	t.addresses = list
-	return err
+	one, err := starter(ctx, o)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", c.Start, err)
+	}
+	t.later(one.stop)
+	t.Server = one.server
+	for _, dsn := range one.dsns {
+		nodes, err := qualify.ParseAddress(dsn)
+		if err != nil {
+			return err
+		}
+		t.addresses = append(t.addresses, nodes...)
+	}
+	return nil
 }
 
 // openSQL makes the scratch schema and a pool for each node.

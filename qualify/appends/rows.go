@@ -200,7 +200,7 @@ func (r *rows) judge(ctx context.Context, s *qualify.Section) error {
 		longest = max(longest, d)
 	}
 	s.Note(qualify.Check{
-		ID: "durability.restart", Title: "Start after a kill, until it answers", Found: fmt.Sprintf("%.1f s at most", longest.Seconds()),
+		ID: "durability.restart", Title: "From the start after a kill until all of it answers", Found: fmt.Sprintf("%.1f s at most", longest.Seconds()),
 		Measures: []qualify.Measure{{Name: "longest", Value: longest.Seconds(), Unit: "s"}},
 	})
 	s.Limit("A SIGKILL keeps the operating system's page cache: what the engine had written but not synced is still there afterwards. " +

@@ -9,35 +9,46 @@ import (
 	"github.com/sterlingrun/sterling/qualify"
 )
 
-// Run plays every anomaly at every level by the first node and adds a check for each to s.
+// Run plays every anomaly at every level by the first node, and across two where there are several, and adds a check
+// for each to s.
 func Run(ctx context.Context, t *qualify.Target, progress qualify.Progress, s *qualify.Section) error {
 	db := t.Nodes[0]
 	if _, err := db.ExecContext(ctx, "CREATE TABLE qualify_isolation (id INT NOT NULL PRIMARY KEY, value INT NOT NULL)"); err != nil {
 		return fmt.Errorf("make the table of the schedules: %w", err)
 	}
+	where := []place{{nodes: [2]*sql.DB{db, db}}}
+	if len(t.Nodes) > 1 {
+		where = append(where, place{nodes: [2]*sql.DB{db, t.Nodes[1]}, across: true})
+		s.Limit("A cluster that certifies write sets at commit, such as Galera, promises its isolation levels between sessions of one node. What was not observed across nodes is no promise.")
+	}
 	list := Anomalies()
 	for i, a := range list {
-		for j, level := range levels {
-			progress.Tell(float64(i*len(levels)+j)/float64(len(list)*len(levels)), a.Name+" at "+name(level))
-			observed, seen, err := play(ctx, db, t.Dialect, a, level)
-			if err != nil {
-				return fmt.Errorf("play %q at %s: %w", a.Name, name(level), err)
+		for _, p := range where {
+			for _, level := range levels {
+				progress.Tell(float64(i)/float64(len(list)), a.Name+" at "+name(level))
+				observed, seen, err := p.play(ctx, t.Dialect, a, level)
+				if err != nil {
+					return fmt.Errorf("play %q at %s: %w", a.Name, name(level), err)
+				}
+				p.judge(s, a, level, observed, seen)
 			}
-			judge(s, a, level, observed, seen)
 		}
-	}
-	if len(t.Nodes) > 1 {
-		s.Limit("The schedules were played by sessions of one node. Across nodes, engines that certify write sets at commit, such as Galera, do not exclude write skew at any level.")
 	}
 	s.Limit("Each schedule is one example of its anomaly. That it was not observed shows that this schedule is excluded, not every other.")
 	return nil
 }
 
+// place is where the two sessions are.
+type place struct {
+	nodes  [2]*sql.DB
+	across bool // two nodes of a cluster
+}
+
 // play plays one schedule, in a time of its own.
-func play(ctx context.Context, db *sql.DB, dialect qualify.Dialect, a Anomaly, level sql.IsolationLevel) (observed bool, seen string, err error) {
+func (p place) play(ctx context.Context, dialect qualify.Dialect, a Anomaly, level sql.IsolationLevel) (observed bool, seen string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	s, err := set(ctx, db, dialect, level)
+	s, err := set(ctx, p.nodes, dialect, level)
 	if err != nil {
 		return false, "", err
 	}
@@ -58,7 +69,7 @@ func play(ctx context.Context, db *sql.DB, dialect qualify.Dialect, a Anomaly, l
 func name(level sql.IsolationLevel) string { return strings.ToUpper(level.String()) }
 
 // judge adds the check of one schedule at one level.
-func judge(s *qualify.Section, a Anomaly, level sql.IsolationLevel, observed bool, seen string) {
+func (p place) judge(s *qualify.Section, a Anomaly, level sql.IsolationLevel, observed bool, seen string) {
 	word := "not observed: "
 	if observed {
 		word = "observed: "
@@ -67,7 +78,16 @@ func judge(s *qualify.Section, a Anomaly, level sql.IsolationLevel, observed boo
 		ID:    "isolation." + a.ID + "." + strings.ReplaceAll(strings.ToLower(level.String()), " ", "-"),
 		Title: a.Name + " at " + name(level), Found: word + seen, Why: a.Schedule + ". " + strings.ToUpper(a.Why[:1]) + a.Why[1:],
 	}
-	if level < a.From {
+	if p.across {
+		c.ID += ".across"
+		c.Title += ", across nodes"
+	}
+	switch {
+	case p.across && a.From > sql.LevelReadCommitted:
+		c.Wanted = "nothing across nodes: a cluster's levels hold between sessions of one node, and the ledger does not rely on more"
+		s.Note(c)
+		return
+	case level < a.From:
 		c.Wanted = "nothing: below " + name(a.From) + " no engine has to exclude it, and the ledger does not rely on it"
 		s.Note(c)
 		return

@@ -45,16 +45,17 @@ const (
 	y = 2
 )
 
-// set makes a stage with x = 10 and y = 20 and begins both transactions.
-func set(ctx context.Context, db *sql.DB, dialect qualify.Dialect, level sql.IsolationLevel) (*stage, error) {
+// set makes a stage with x = 10 and y = 20 and begins both transactions, each by a node of its own.
+func set(ctx context.Context, nodes [2]*sql.DB, dialect qualify.Dialect, level sql.IsolationLevel) (*stage, error) {
+	db := nodes[0]
 	for _, statement := range []string{"DELETE FROM qualify_isolation", "INSERT INTO qualify_isolation (id, value) VALUES (1, 10), (2, 20)"} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return nil, fmt.Errorf("set the stage: %w", err)
 		}
 	}
 	s := &stage{ctx: ctx, db: db, dialect: dialect, level: level}
-	for _, name := range []string{"T1", "T2"} {
-		tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: level})
+	for i, name := range []string{"T1", "T2"} {
+		tx, err := nodes[i].BeginTx(ctx, &sql.TxOptions{Isolation: level})
 		if err != nil {
 			s.clear()
 			return nil, fmt.Errorf("begin %s: %w", name, err)

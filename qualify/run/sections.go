@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -47,7 +48,7 @@ func (r *runner) rules() work {
 		r.report.Engine = string(r.target.Dialect) // until it says more
 		engine, err := rules.SQL(ctx, r.target.Dialect, r.target.dsns, s)
 		if engine != "" {
-			r.report.Engine = engine
+			r.report.Engine = engine + r.shape()
 		}
 		s.Limit("Settings are what the engine tells. Whether its disks keep what they acknowledge depends on the machines below, which were not looked at.")
 		return err
@@ -58,6 +59,30 @@ func (r *runner) rules() work {
 	return w
 }
 
+// victim is what a kill hits.
+func (r *runner) victim() string {
+	switch r.Start {
+	case "postgres-trio":
+		return "the primary, every process of it (after every other kill another server takes over, otherwise it comes back as the primary),"
+	case "galera-trio":
+		return "one node after the other, every process of it,"
+	}
+	return "the engine, every process of it,"
+}
+
+// shape says what the engine consists of.
+func (r *runner) shape() string {
+	switch n := len(r.target.Nodes); {
+	case r.Start == "postgres-trio":
+		return ", three servers with quorum replication"
+	case r.Start == "galera-trio":
+		return ", three Galera nodes"
+	case n > 1:
+		return fmt.Sprintf(", %d nodes", n)
+	}
+	return ""
+}
+
 func (r *runner) contention() work {
 	p := &r.plan
 	o := appends.ContendOptions{Cell: cellContend, Writers: p.writers, Duration: p.contend, Settle: p.settle}
@@ -66,7 +91,7 @@ func (r *runner) contention() work {
 		"A checker (porcupine) then looks for an order of all calls that a conditional append allows, and the journal is read back by its hashes."
 	if r.target.Server != nil {
 		o.Kills = p.kills
-		method += " Meanwhile the engine is killed with SIGKILL and started again."
+		method += " Meanwhile " + r.victim() + " is killed with SIGKILL and started again."
 	}
 	return work{
 		id: "append", title: "Conditional append under contention", method: method, limit: p.contend + p.patience,
@@ -84,7 +109,7 @@ func (r *runner) durability() work {
 	p := &r.plan
 	w := work{
 		id: "durability", title: "Durability under kill -9", limit: time.Duration(p.rounds)*(p.load+p.settle) + p.patience,
-		method: "Sessions commit transactions of two rows each, a debit and a credit. In the middle of it every process of the engine is killed with SIGKILL; " +
+		method: "Sessions commit transactions of two rows each, a debit and a credit. In the middle of it " + r.victim() + " is killed with SIGKILL; " +
 			"it is started again, and after the last kill every row that was acknowledged is looked for.",
 	}
 	switch {

@@ -2,8 +2,10 @@ package run
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"time"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/engines"
 	"github.com/sterlingrun/sterling/qualify"
 )
@@ -37,7 +39,7 @@ func starters() map[string]func(context.Context, engines.Options) (*started, err
 			if err != nil {
 				return nil, err
 			}
-			return &started{[]string{s.DSN()}, &member{trio: s, next: s.Primary}, s.Close}, nil
+			return &started{[]string{s.DSN()}, &member{trio: s, next: s.Primary, primary: s.Primary}, s.Close}, nil
 		},
 		"galera-trio": func(ctx context.Context, o engines.Options) (*started, error) {
 			s, err := engines.StartGaleraTrio(ctx, o)
@@ -60,18 +62,32 @@ type trio interface {
 
 // member kills one node of a trio at a time: where there is a primary, that one.
 type member struct {
-	trio trio
-	next func() int
-	dead int // the one that was killed last
+	trio    trio
+	next    func() int
+	primary func() int // nil where all nodes are equal
+	dead    int        // the one that was killed last
+	kills   int
 }
 
 // Kill ends one node.
 func (m *member) Kill() error {
 	m.dead = m.next()
+	m.kills++
 	return m.trio.Kill(m.dead)
 }
 
-// Restart starts it again and waits until the trio has its full strength.
+// Restart starts it again and waits until the trio has its full strength. After every other kill of a primary another
+// node has to take over first; after the others the same one comes back.
 func (m *member) Restart(ctx context.Context) error {
-	return errors.Join(m.trio.Start(ctx, m.dead), m.trio.Settled(ctx))
+	for m.primary != nil && m.kills%2 == 1 && m.primary() == m.dead {
+		if err := clock.Sleep(ctx, clock.NewSystem(), pollEvery); err != nil {
+			return fmt.Errorf("wait for another primary: %w", err)
+		}
+	}
+	if err := m.trio.Start(ctx, m.dead); err != nil {
+		return err
+	}
+	return m.trio.Settled(ctx)
 }
+
+const pollEvery = 50 * time.Millisecond

@@ -44,7 +44,7 @@ func SQL(ctx context.Context, dialect qualify.Dialect, dsns []string, s *qualify
 			where, id = fmt.Sprintf("Node %d: ", i+1), fmt.Sprintf("rules.%d.", i+1)
 		}
 		for _, r := range f.rules {
-			s.Add(r.fit, qualify.Check{ID: id + r.name, Title: where + r.name, Found: r.found, Wanted: r.wanted, Why: r.change})
+			s.Add(r.fit, qualify.Check{ID: id + r.name, Title: where + r.name, Found: r.found, Wanted: r.wanted, Why: because(r)})
 		}
 		failover := qualify.Check{ID: id + "failover", Title: where + "a commit waits for other servers", Found: "no"}
 		if f.failover {
@@ -58,6 +58,53 @@ func SQL(ctx context.Context, dialect qualify.Dialect, dsns []string, s *qualify
 		}
 	}
 	return engine, nil
+}
+
+// reasons say why a rule is one, by the names that the stores give them.
+var reasons = map[string]string{
+	"transaction_read_only":               "a ledger's journal needs the server that takes writes",
+	"read_only":                           "a ledger's journal needs a server that takes writes",
+	"innodb_read_only":                    "a ledger's journal needs a server that takes writes",
+	"super_read_only":                     "a ledger's journal needs a server that takes writes",
+	"server_version":                      "older ones lack what the store relies on",
+	"fsync":                               "without it a commit is acknowledged before it is on the disk, and a power cut takes it back",
+	"full_page_writes":                    "without it a power cut in the middle of a page's write leaves a page that recovery can't mend",
+	"storage of sterling_block.body":      "blocks are not to be compressed, which costs time and gains nothing",
+	"quorum":                              "a failover to a standby that a commit did not wait for loses acknowledged money",
+	"synchronous_standby_names":           "a failover to a standby that a commit did not wait for loses acknowledged money",
+	"synchronous_commit of appends":       "a commit has to wait for the disk, and for the standbys where there are some",
+	"max_allowed_packet":                  "a block is sent in one piece",
+	"isolation of our sessions":           "what the store's statements were made and tested for",
+	"sql_mode of our sessions":            "without strict mode a value that does not fit is cut and stored",
+	"binlog_format":                       "statements that are repeated on another server may do something else there",
+	"tidb_txn_mode of our sessions":       "the store relies on locks that are taken when a row is written",
+	"ob_read_consistency of our sessions": "a weak read may show an older end of the journal",
+	"innodb_flush_log_at_trx_commit":      "with 0 or 2 a commit is acknowledged before it is on the disk",
+	"innodb_doublewrite":                  "without it a power cut in the middle of a page's write leaves a page that recovery can't mend",
+	"sync_binlog":                         "recovery rolls back what the binary log has lost",
+	"innodb_log_file_size":                "a block has to fit into the redo log",
+	"innodb_redo_log_capacity":            "a block has to fit into the redo log",
+	"engine of sterling_block":            "only a transactional engine keeps or drops a block as a whole",
+	"type of sterling_block.body":         "a BLOB holds 64 KB, a block up to 2 MiB",
+	"wsrep_cluster_status":                "only the part with the majority may write",
+	"wsrep_local_state_comment":           "a node that is behind reads an older journal",
+	"wsrep_cluster_size":                  "after the loss of one node the others have to be a majority",
+	"pc.ignore_quorum":                    "two halves of a cut network would both write",
+	"pc.ignore_sb":                        "two halves of a cut network would both write",
+	"wsrep_sync_wait of our reads":        "a node applies others' commits a moment later; reads have to wait for them",
+	"replicas":                            "MySQL's own replication acknowledges before, or at times without, the other server",
+}
+
+// because says why a rule is one, and for a broken one what to change.
+func because(r rule) string {
+	why := reasons[r.name]
+	switch {
+	case r.change == "":
+		return why
+	case why == "":
+		return "to change it: " + r.change
+	}
+	return why + "; to change it: " + r.change
 }
 
 // name is the engine with its version, which some tell with their own name in front and their compiler behind.
@@ -108,6 +155,9 @@ var notKept = map[string]string{
 // Local judges the disk below a local store, which was measured before.
 func Local(m *bench.Machine, s *qualify.Section) {
 	where, bad := notKept[m.FileSystem]
+	if strings.HasPrefix(m.FileSystem, "fuse.") {
+		where, bad = "another program", true
+	}
 	text := m.FileSystem
 	if bad {
 		text += ", which is kept in " + where

@@ -129,6 +129,9 @@ func (r *runner) durability() work {
 		}
 	default:
 		w.run = func(ctx context.Context, s *qualify.Section, progress qualify.Progress) error {
+			if r.trio() {
+				s.Limit("One server of the cluster was killed at a time. Two at once, all at once, and a cut network were not tried.")
+			}
 			return appends.Rows(ctx, &r.target.Target, appends.RowsOptions{Rounds: p.rounds, Writers: p.writers, Load: p.load, Settle: p.settle, Progress: progress}, s)
 		}
 	}

@@ -27,8 +27,8 @@ type target struct {
 	down      []func(context.Context) error
 }
 
-// mostConnections of a pool: more than the sessions of any section.
-const mostConnections = 64
+// leastConnections of a pool is more than the sessions of any section but TPC-C with many terminals.
+const leastConnections = 64
 
 // cleanUpWithin bounds the end, also after an interruption.
 const cleanUpWithin = time.Minute
@@ -48,7 +48,7 @@ func open(ctx context.Context, c *Config, list []qualify.Address) (t *target, er
 	if t.Dialect == qualify.Local {
 		return t, t.openLocal()
 	}
-	return t, t.openSQL(ctx)
+	return t, t.openSQL(ctx, max(leastConnections, c.Terminals+8))
 }
 
 // close removes all that open made, in reverse.
@@ -102,7 +102,7 @@ func (t *target) start(ctx context.Context, c *Config) error {
 }
 
 // openSQL makes the scratch schema and a pool for each node.
-func (t *target) openSQL(ctx context.Context) error {
+func (t *target) openSQL(ctx context.Context, connections int) error {
 	var random [6]byte
 	_, _ = rand.Read(random[:]) // never fails
 	schema := "sterling_qualify_" + hex.EncodeToString(random[:])
@@ -119,7 +119,7 @@ func (t *target) openSQL(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		db, err := a.Open(schema, mostConnections)
+		db, err := a.Open(schema, connections)
 		if err != nil {
 			return err
 		}

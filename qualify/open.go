@@ -171,9 +171,10 @@ func (a Address) Open(schema string, most int) (*sql.DB, error) {
 			return nil, fmt.Errorf("%w: the MySQL DSN can't be read", ErrAddress)
 		}
 		c.ParseTime, c.InterpolateParams, c.ClientFoundRows, c.Loc = true, true, true, time.UTC
-		if len(a.Session) > 0 && c.Params == nil {
+		if c.Params == nil {
 			c.Params = map[string]string{}
 		}
+		c.Params["time_zone"] = "'+00:00'" // no hour that a summer time leaves out
 		maps.Copy(c.Params, a.Session)
 		c.Logger = quiet{} // lost connections are what kills are about
 		connector, err := mysql.NewConnector(c)

@@ -79,8 +79,10 @@ func runQualify(c *cobra.Command, f *qualifyFlags) error {
 	if err != nil {
 		return fmt.Errorf("find the program itself: %w", err)
 	}
-	f.Version, f.Writer, f.Progress = node.Version(), []string{self, "qualify", "writer"}, qualifyProgress(c.ErrOrStderr())
+	progress, done := qualifyProgress(c.ErrOrStderr())
+	f.Version, f.Writer, f.Progress = node.Version(), []string{self, "qualify", "writer"}, progress
 	report, err := qualification.Qualify(c.Context(), f.Config)
+	done()
 	if errors.Is(err, qualification.ErrConfig) {
 		return usage("%w", err)
 	}
@@ -135,15 +137,15 @@ func saveReport(r *qualify.Report, name string) error {
 }
 
 // qualifyProgress shows how far a run is: a bar where a person watches, otherwise a line when a section begins and one
-// when it ends.
-func qualifyProgress(w io.Writer) func(qualification.Step) {
+// when it ends. done removes the bar.
+func qualifyProgress(w io.Writer) (progress func(qualification.Step), done func()) {
 	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		bar := progressbar.NewOptions(1000, progressbar.OptionSetWriter(w), progressbar.OptionClearOnFinish(),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetPredictTime(false), progressbar.OptionSetWidth(24))
 		return func(s qualification.Step) {
 			bar.Describe(strings.TrimSpace(fmt.Sprintf("%d/%d %s: %s", s.Number, s.Of, s.Title, s.Text)))
 			_ = bar.Set(int(1000 * (float64(max(1, s.Number)-1) + s.Fraction) / float64(max(1, s.Of))))
-		}
+		}, func() { _ = bar.Clear() }
 	}
 	last := 0
 	return func(s qualification.Step) {
@@ -156,5 +158,5 @@ func qualifyProgress(w io.Writer) func(qualification.Step) {
 			last = s.Number
 			_, _ = fmt.Fprintf(w, "%d/%d %s …\n", s.Number, s.Of, s.Title)
 		}
-	}
+	}, func() {}
 }

@@ -40,6 +40,10 @@ type session struct {
 	err       error // the first; owned by the session's goroutine until it has ended
 }
 
+// errNoLevel is an engine that refuses to begin a transaction at a level. It is honest, and the ledger asks for READ
+// COMMITTED only.
+var errNoLevel = errors.New("the engine has no such level")
+
 const (
 	x = 1
 	y = 2
@@ -58,6 +62,9 @@ func set(ctx context.Context, nodes [2]*sql.DB, dialect qualify.Dialect, level s
 		tx, err := nodes[i].BeginTx(ctx, &sql.TxOptions{Isolation: level})
 		if err != nil {
 			s.clear()
+			if level > sql.LevelReadCommitted && qualify.Classify(err) == qualify.Other {
+				err = fmt.Errorf("%w: %w", errNoLevel, err)
+			}
 			return nil, fmt.Errorf("begin %s: %w", name, err)
 		}
 		one := &session{stage: s, name: name, tx: tx, queue: make(chan func(), 16), ended: make(chan struct{})}

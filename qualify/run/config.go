@@ -56,6 +56,7 @@ const mostWarehouses = 100
 type plan struct {
 	contend  time.Duration
 	writers  int
+	calls    int // of all of them: a history that can be decided
 	kills    int // while writers contend
 	rounds   int // of load and a kill
 	load     time.Duration
@@ -69,14 +70,14 @@ type plan struct {
 
 func (c *Config) plan() plan {
 	p := plan{
-		contend: 20 * time.Second, writers: 8, kills: 3, rounds: 5, load: 2 * time.Second, unique: 5 * time.Second, keys: 2000,
+		contend: 20 * time.Second, writers: 8, calls: 20_000, kills: 3, rounds: 5, load: 2 * time.Second, unique: 5 * time.Second, keys: 2000,
 		tpcc:  tpcc.Options{Scale: tpcc.Standard(c.Warehouses), Duration: 60 * time.Second, Terminals: c.Terminals, Seed: c.Seed},
 		speed: 5 * time.Second, settle: time.Minute, patience: 5 * time.Minute,
 	}
 	if c.Quick {
 		p.contend, p.kills, p.rounds, p.load, p.unique, p.keys = 4*time.Second, 1, 2, 800*time.Millisecond, time.Second, 300
 		p.tpcc.Scale, p.tpcc.Duration = tpcc.Small(c.Warehouses), 6*time.Second
-		p.speed, p.patience = time.Second, 2*time.Minute
+		p.calls, p.speed, p.patience = 8000, time.Second, 2*time.Minute
 	}
 	if c.trio() { // a kill, the takeover and the way back to full strength take 5 to 15 s
 		p.contend, p.kills, p.settle = 3*p.contend, (p.kills+1)/2, 2*p.settle

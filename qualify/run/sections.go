@@ -85,7 +85,7 @@ func (r *runner) shape() string {
 
 func (r *runner) contention() work {
 	p := &r.plan
-	o := appends.ContendOptions{Cell: cellContend, Writers: p.writers, Duration: p.contend, Settle: p.settle}
+	o := appends.ContendOptions{Cell: cellContend, Writers: p.writers, Duration: p.contend, MostCalls: p.calls, Settle: p.settle}
 	method := "Writers contend for every number of a scratch journal: each looks at the head, appends a block after it, and now and then reads blocks, " +
 		"sends the same bytes again, appends what a deposed leader would, or appends beside the head. An unknown outcome is resolved by the same bytes. " +
 		"A checker (porcupine) then looks for an order of all calls that a conditional append allows, and the journal is read back by its hashes."

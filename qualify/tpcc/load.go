@@ -51,12 +51,14 @@ func (d *Database) Load(ctx context.Context, progress qualify.Progress) error {
 
 // analyze lets the planner know the tables; without it the first transactions may scan them.
 func (d *Database) analyze(ctx context.Context) error {
-	statement := "ANALYZE TABLE warehouse, district, customer, history, orders, new_order, order_line, item, stock"
+	word := "ANALYZE TABLE "
 	if d.Dialect == qualify.PostgreSQL {
-		statement = "ANALYZE warehouse, district, customer, history, orders, new_order, order_line, item, stock"
+		word = "ANALYZE "
 	}
-	if _, err := d.DB.ExecContext(ctx, statement); err != nil {
-		return fmt.Errorf("analyse the tables: %w", err)
+	for _, table := range []string{"warehouse", "district", "customer", "history", "orders", "new_order", "order_line", "item", "stock"} {
+		if _, err := d.DB.ExecContext(ctx, word+table); err != nil {
+			return fmt.Errorf("analyse %s: %w", table, err)
+		}
 	}
 	return nil
 }

@@ -143,7 +143,11 @@ func qualifyProgress(w io.Writer) (progress func(qualification.Step), done func(
 		bar := progressbar.NewOptions(1000, progressbar.OptionSetWriter(w), progressbar.OptionClearOnFinish(),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetPredictTime(false), progressbar.OptionSetWidth(24))
 		return func(s qualification.Step) {
-			bar.Describe(strings.TrimSpace(fmt.Sprintf("%d/%d %s: %s", s.Number, s.Of, s.Title, s.Text)))
+			text := s.Title
+			if s.Number > 0 {
+				text = fmt.Sprintf("%d/%d %s: %s", s.Number, s.Of, s.Title, s.Text)
+			}
+			bar.Describe(text)
 			_ = bar.Set(int(1000 * (float64(max(1, s.Number)-1) + s.Fraction) / float64(max(1, s.Of))))
 		}, func() { _ = bar.Clear() }
 	}

@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// patience is how long a statement may take before the schedule goes on with the other session: it waits for a
-	// lock. A slower engine loses nothing but the concurrency of that one schedule, which is then played again.
-	patience = 250 * time.Millisecond
+	// patience is how long a statement may take before it is suspected to wait for a lock.
+	patience = 100 * time.Millisecond
+	// probes are statements of a third session that have to be answered meanwhile, before the suspicion counts: on a
+	// machine that is merely slow they are slow as well.
+	probes = 5
 	// longest bounds a schedule. Engines break deadlocks in a second; a lock that nobody breaks ends here.
 	longest = 15 * time.Second
 )
@@ -105,13 +107,34 @@ func (t *session) do(f func() error) {
 			t.err = f()
 		}
 	}
-	timer := time.NewTimer(patience)
+	if !within(done, patience) && t.stage.stuck(done) {
+		t.waited = true
+	}
+}
+
+func within(done <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-done:
+		return true
 	case <-timer.C:
-		t.waited = true
+		return false
 	}
+}
+
+// stuck reports whether a statement is not done although the engine answers others.
+func (s *stage) stuck(done <-chan struct{}) bool {
+	for range probes {
+		var one int
+		if err := s.db.QueryRowContext(s.ctx, "SELECT 1").Scan(&one); err != nil && s.ctx.Err() != nil {
+			return true // the schedule has had its time
+		}
+		if within(done, patience/probes) {
+			return false
+		}
+	}
+	return true
 }
 
 // read returns a place for a row's value, which is there once the session has ended.

@@ -63,10 +63,10 @@ type contest struct {
 }
 
 type counts struct {
-	acknowledged, conflicts, unknown, found, unresolved, applied int
-	late, lateAccepted                                           int
-	again                                                        int
-	reads, heads, failedReads, kills                             int
+	acknowledged, conflicts, unknown, answered, unresolved, applied int
+	late, lateAccepted                                              int
+	again                                                           int
+	reads, heads, failedReads, kills                                int
 }
 
 // Contend lets writers contend for every number of a scratch cell's journal and judges what they were told. It adds
@@ -212,19 +212,22 @@ func (c *contest) note(client int, called int64, in input, out output) {
 const never = 1 << 62
 
 // leave notes an append whose outcome was unknown; what is in the journal at the end decides about it. One that was
-// found there when it was sent again returned then. That is no acknowledgement yet, for the ledger neither: it may have
-// been found on a server that had it alone.
-func (c *contest) leave(client int, called int64, in input, found bool) {
+// sent again and then acknowledged, or found another block on top of it, was written before that answer, if it was. It
+// is no acknowledgement, for the ledger neither: it may have been found on a server that had it alone.
+func (c *contest) leave(client int, called int64, in input, answered bool) {
 	returned := int64(never)
-	if found {
+	if answered {
 		returned = c.clock.Add(1)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if found {
-		c.counts.found++
+	if answered {
+		c.counts.answered++
 	} else {
 		c.counts.unresolved++
+	}
+	if _, before := c.open[in.hash]; before || c.settled[in.hash] {
+		return // the same bytes again, of which the first time tells
 	}
 	c.open[in.hash] = porcupine.Operation{ClientId: client, Input: in, Call: called, Output: output{acknowledged: true}, Return: returned}
 }

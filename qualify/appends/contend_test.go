@@ -30,7 +30,7 @@ func memory(log cell.Log) *qualify.Target {
 func contend(t *testing.T, log cell.Log) *qualify.Section {
 	t.Helper()
 	s := &qualify.Section{ID: "append"}
-	o := appends.ContendOptions{Cell: 7, Writers: 6, Duration: 300 * time.Millisecond, MostCalls: 3000, Settle: 2 * time.Second}
+	o := appends.ContendOptions{Cell: 7, Writers: 6, Duration: time.Second, MostCalls: 3000, Settle: 2 * time.Second}
 	if err := appends.Contend(t.Context(), memory(log), o, s); err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +38,7 @@ func contend(t *testing.T, log cell.Log) *qualify.Section {
 }
 
 func TestARightLogPasses(t *testing.T) {
+	t.Parallel()
 	s := contend(t, &celltest.Memory{})
 	if failed := s.Failed(); len(failed) > 0 || len(s.Checks) < 6 {
 		t.Fatalf("%d checks, failed: %+v", len(s.Checks), failed)
@@ -61,12 +62,12 @@ type end struct {
 	hash journal.Hash
 }
 
-// every reports true for each n-th call from the 40th on.
+// every reports true for each n-th call from the tenth on.
 func (l *liar) every(n int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.n++
-	return l.n > 40 && l.n%n == 0
+	return l.n > 10 && l.n%n == 0
 }
 
 func (l *liar) Append(ctx context.Context, b *journal.Block) error {
@@ -97,26 +98,26 @@ func TestPlantedFaultsFail(t *testing.T) {
 		red  []string
 	}{
 		"drops an acknowledged append": {&liar{append: func(l *liar, ctx context.Context, b *journal.Block) error {
-			if l.every(50) {
+			if l.every(15) {
 				return nil
 			}
 			return l.Memory.Append(ctx, b)
 		}}, []string{"append.acknowledged", "append.linearizable"}},
 		"acknowledges a conflict": {&liar{append: func(l *liar, ctx context.Context, b *journal.Block) error {
-			if err := l.Memory.Append(ctx, b); !errors.Is(err, cell.ErrConflict) || !l.every(20) {
+			if err := l.Memory.Append(ctx, b); !errors.Is(err, cell.ErrConflict) || !l.every(10) {
 				return err
 			}
 			return nil
 		}}, []string{"append.acknowledged", "append.linearizable"}},
 		"reports a conflict for what it wrote": {&liar{append: func(l *liar, ctx context.Context, b *journal.Block) error {
-			if err := l.Memory.Append(ctx, b); err != nil || !l.every(20) {
+			if err := l.Memory.Append(ctx, b); err != nil || !l.every(10) {
 				return err
 			}
 			return fmt.Errorf("append: %w", cell.ErrConflict)
 		}}, []string{"append.linearizable"}},
 		"doubles an append": {&liar{append: func(l *liar, ctx context.Context, b *journal.Block) error {
 			err := l.Memory.Append(ctx, b)
-			if err == nil && l.every(30) {
+			if err == nil && l.every(10) {
 				double := celltest.Writer{Cell: b.Header.Cell, Epoch: 1, Incarnation: 9}
 				_ = l.Memory.Append(ctx, double.Block(b.Header.Seq+1, b.Hash, 1))
 			}
@@ -140,7 +141,7 @@ func TestPlantedFaultsFail(t *testing.T) {
 		}}, []string{"append.chain"}},
 		"tells an older head": {&liar{head: func(l *liar, ctx context.Context) (uint64, journal.Hash, error) {
 			seq, hash, err := l.Memory.Head(ctx)
-			stale := l.every(20)
+			stale := l.every(10)
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			if stale && l.older[0].seq > 0 {
@@ -159,7 +160,7 @@ func TestPlantedFaultsFail(t *testing.T) {
 			return err
 		}}, []string{"append.fence", "append.acknowledged", "append.linearizable"}},
 		"answers with errors of its own": {&liar{append: func(l *liar, ctx context.Context, b *journal.Block) error {
-			if l.every(50) {
+			if l.every(15) {
 				return errors.New("gremlins")
 			}
 			return l.Memory.Append(ctx, b)
@@ -169,6 +170,7 @@ func TestPlantedFaultsFail(t *testing.T) {
 		}}, []string{"append.contended", "append.linearizable"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := contend(t, c.liar)
 			for _, id := range c.red {
 				if found := s.Find(id); found == nil || found.Outcome != qualify.Fail {
@@ -181,6 +183,7 @@ func TestPlantedFaultsFail(t *testing.T) {
 
 // TestUnknownOutcomesAreSettled: a log that hides outcomes, of which half were written, is still right.
 func TestUnknownOutcomesAreSettled(t *testing.T) {
+	t.Parallel()
 	l := &liar{append: func(l *liar, ctx context.Context, b *journal.Block) error {
 		if l.every(7) {
 			_ = l.Memory.Append(ctx, b)

@@ -145,7 +145,7 @@ func (w *writer) append(ctx context.Context, b *journal.Block) error {
 			return cell.ErrConflict
 		case errors.Is(err, cell.ErrConflict):
 			// An earlier attempt may have been written and then followed by another writer's block. The journal tells.
-			w.leave(w.number, called, in, false)
+			w.leave(w.number, called, in, true)
 			return cell.ErrConflict
 		}
 		if !unknown {

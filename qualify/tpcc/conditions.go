@@ -2,6 +2,7 @@ package tpcc
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 )
 
@@ -112,15 +113,20 @@ const deliveredOf = `LEFT JOIN (SELECT o_w_id, o_d_id, o_c_id, SUM(ol_amount) AS
 	WHERE ol_delivery_d IS NOT NULL GROUP BY o_w_id, o_d_id, o_c_id) l
 	ON o_w_id = c_w_id AND o_d_id = c_d_id AND o_c_id = c_id`
 
+// Querier is a *sql.DB, or a transaction to look from.
+type Querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 // Check counts the rows that break each condition; those that hold only on fresh data are left out unless fresh is
 // set. Nothing may write meanwhile.
-func (d *Database) Check(ctx context.Context, fresh bool) (list []Broken, err error) {
-	for _, c := range Conditions(d.Scale) {
+func Check(ctx context.Context, q Querier, s Scale, fresh bool) (list []Broken, err error) {
+	for _, c := range Conditions(s) {
 		if c.Fresh && !fresh {
 			continue
 		}
 		b := Broken{Condition: c}
-		if err := d.DB.QueryRowContext(ctx, c.statement).Scan(&b.Rows); err != nil {
+		if err := q.QueryRowContext(ctx, c.statement).Scan(&b.Rows); err != nil {
 			return nil, fmt.Errorf("check condition 3.3.2.%d: %w", c.Number, err)
 		}
 		list = append(list, b)

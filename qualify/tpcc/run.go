@@ -38,7 +38,7 @@ func Run(ctx context.Context, t *qualify.Target, o Options, s *qualify.Section) 
 		return err
 	}
 	o.Progress.Tell(0.4, "checking the fresh data")
-	broken, err := d.Check(ctx, true)
+	broken, err := Check(ctx, d.DB, d.Scale, true)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func Run(ctx context.Context, t *qualify.Target, o Options, s *qualify.Section) 
 		return err
 	}
 	o.Progress.Tell(0.95, "checking the consistency conditions")
-	if broken, err = d.Check(ctx, false); err != nil {
+	if broken, err = Check(ctx, d.DB, d.Scale, false); err != nil {
 		return err
 	}
 	for _, b := range broken {

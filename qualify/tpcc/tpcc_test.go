@@ -16,7 +16,7 @@ var tiny = tpcc.Scale{Warehouses: 2, Customers: 40, Items: 200}
 func TestALoadKeepsTheConditions(t *testing.T) {
 	qualifytest.Both(t, func(t *testing.T, target *qualify.Target) {
 		s := &qualify.Section{}
-		o := tpcc.Options{Scale: tiny, Terminals: 6, Duration: 3 * time.Second, Seed: 7}
+		o := tpcc.Options{Scale: tiny, Terminals: 6, Duration: 2 * time.Second, Seed: 7}
 		if err := tpcc.Run(t.Context(), target, o, s); err != nil {
 			t.Fatal(err)
 		}
@@ -59,43 +59,39 @@ func TestAlteredRowsAreFound(t *testing.T) {
 		if err := d.Load(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		check(t, d, 0)
+		check(t, d.DB, 0)
 		for number := 1; number <= 12; number++ {
 			t.Run(fmt.Sprintf("3.3.2.%d", number), func(t *testing.T) { alter(t, d, number) })
 		}
+		check(t, d.DB, 0)
 	})
 }
 
-// alter breaks a condition in a transaction, which has to be found, and takes it back.
+// alter breaks a condition in a transaction, looks from there, and takes it back.
 func alter(t *testing.T, d *tpcc.Database, number int) {
-	tables := []string{"warehouse", "district", "customer", "history", "orders", "new_order", "order_line"}
-	for _, table := range tables {
-		if _, err := d.DB.ExecContext(t.Context(), "CREATE TABLE saved_"+table+" AS SELECT * FROM "+table); err != nil {
-			t.Fatal(err)
-		}
+	tx, err := d.DB.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	result, err := d.DB.ExecContext(t.Context(), alterations[number])
+	defer func() {
+		if err := tx.Rollback(); err != nil {
+			t.Error(err)
+		}
+	}()
+	result, err := tx.ExecContext(t.Context(), alterations[number])
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		t.Fatalf("%d rows altered, error %v", n, err)
 	}
-	check(t, d, number)
-	for _, table := range tables {
-		for _, statement := range []string{"DELETE FROM " + table, "INSERT INTO " + table + " SELECT * FROM saved_" + table, "DROP TABLE saved_" + table} {
-			if _, err := d.DB.ExecContext(t.Context(), statement); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	check(t, d, 0)
+	check(t, tx, number)
 }
 
 // check wants the condition with a number broken, or none.
-func check(t *testing.T, d *tpcc.Database, number int) {
+func check(t *testing.T, q tpcc.Querier, number int) {
 	t.Helper()
-	broken, err := d.Check(t.Context(), true)
+	broken, err := tpcc.Check(t.Context(), q, tiny, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,8 +114,6 @@ func TestWhatWasAcknowledgedIsCompared(t *testing.T) {
 	for statement, red := range map[string]string{
 		"DELETE FROM history WHERE h_id IN (SELECT MAX(h_id) FROM history)":                     "tpcc.3.3.2.8",
 		"DELETE FROM orders WHERE o_w_id = 1 AND o_d_id = 1 AND o_id = 41":                      "tpcc.3.3.2.7",
-		"UPDATE warehouse SET w_ytd = w_ytd - 1.00 WHERE w_id = 1":                              "tpcc.3.3.2.1",
-		"DELETE FROM new_order WHERE no_w_id = 1 AND no_d_id = 1 AND no_o_id > 40":              "tpcc.3.3.2.5",
 		"INSERT INTO history (h_id, h_w_id, h_d_id, h_amount) VALUES (7000000000, 1, 1, -0.00)": "tpcc.acknowledged",
 	} {
 		t.Run(red, func(t *testing.T) {

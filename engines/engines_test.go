@@ -3,8 +3,11 @@ package engines_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,4 +140,66 @@ func TestTemporaryFolderIsRemoved(t *testing.T) {
 // testLog writes to the test's output.
 func testLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func TestOptions(t *testing.T) {
+	dir, err := os.MkdirTemp("", "options-") // a test's own folder is closed to the servers' user
+	must(t, err)
+	defer os.RemoveAll(dir)
+	must(t, os.Chmod(dir, 0o711))
+	o := engines.Options{Dir: filepath.Join(dir, "new", "below"), Settings: map[string]string{"work_mem": "7MB", "application_name": "it's"}}
+	p, err := engines.StartPostgres(t.Context(), o)
+	enginestest.Check(t, err)
+	defer p.Close()
+	c := connect(t, p.DSN())
+	for name, want := range map[string]string{
+		"work_mem": "7MB", "application_name": "it's", "fsync": "on", "full_page_writes": "on", "data_checksums": "on", "lc_collate": "C.UTF-8",
+	} {
+		var got string
+		must(t, c.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&got))
+		if got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	wrong := strings.Replace(p.DSN(), "sterling:", "sterling:0", 1)
+	if c, err := pgx.Connect(t.Context(), wrong); err == nil {
+		_ = c.Close(t.Context())
+		t.Error("a wrong password is let in")
+	}
+	if _, err := engines.StartPostgres(t.Context(), o); err == nil || !strings.Contains(err.Error(), "exists") {
+		t.Errorf("a second server in the same folder: %v; want a refusal", err)
+	}
+	must(t, p.Close())
+	if _, err := os.Stat(p.Log()); err != nil {
+		t.Errorf("the caller's folder was removed: %v", err)
+	}
+	if err := p.Restart(t.Context()); err == nil {
+		t.Error("a closed server was started")
+	}
+}
+
+func TestFolderThatServersMayNotEnter(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root runs servers as another user")
+	}
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, 0o700))
+	_, err := engines.StartPostgres(t.Context(), engines.Options{Dir: dir})
+	if errors.Is(err, engines.ErrMissing) {
+		enginestest.Check(t, err)
+	}
+	if err == nil || !strings.Contains(err.Error(), "may not enter") {
+		t.Errorf("%v; want the folder that is closed", err)
+	}
+}
+
+func TestStartThatTakesTooLong(t *testing.T) {
+	probe, err := engines.StartPostgres(t.Context(), engines.Options{})
+	enginestest.Check(t, err)
+	must(t, probe.Close())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := engines.StartPostgres(ctx, engines.Options{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v; want the deadline", err)
+	}
 }

@@ -89,6 +89,7 @@ func galeraSettled(t *testing.T, trio *engines.GaleraTrio) {
 }
 
 func TestGaleraTrio(t *testing.T) {
+	t.Parallel() // most of it is waiting for time-outs
 	trio := galeraTrio(t, engines.Options{SuspectTimeout: 2 * time.Second})
 	w := galeraWriter(t, trio)
 	w.more(t, 200, failOverWithin)
@@ -103,6 +104,11 @@ func TestGaleraTrio(t *testing.T) {
 	must(t, trio.Cut(1))
 	w.survive(t, "cut a node off")
 	must(t, trio.Heal(1))
+	galeraSettled(t, trio)
+
+	must(t, trio.Stop(2))
+	w.survive(t, "stopped a node")
+	must(t, trio.Continue(2))
 	galeraSettled(t, trio)
 	w.more(t, 200, failOverWithin)
 

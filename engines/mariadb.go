@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,8 +35,10 @@ type mariadbServer struct {
 	// ready tells whether a started server can be used.
 	ready func(context.Context) error
 
-	mu      sync.Mutex // guards what follows; held during starts and ends
-	process *process
+	// process is the newest one; nil before the first start. It is replaced under mu, and read without: a server can be
+	// killed while it starts.
+	process atomic.Pointer[process]
+	mu      sync.Mutex // held during starts and ends; guards closed
 	closed  bool
 }
 
@@ -109,6 +112,7 @@ func (s *mariadbServer) configure(settings map[string]string) error {
 		"pid_file":                       s.home.path("pid"),
 		"skip_name_resolve":              "1",
 		"max_connections":                "200",
+		"max_connect_errors":             "1000000", // broken connections are what this is for; a host must not be blocked for them
 		"character_set_server":           "utf8mb4",
 		"default_time_zone":              "+00:00",
 		"innodb_buffer_pool_size":        "128M",
@@ -170,12 +174,10 @@ func (s *mariadbServer) Port() int { return s.port }
 
 // Pid is the server's process; 0 while it does not run.
 func (s *mariadbServer) Pid() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.process.alive() {
-		return 0
+	if p := s.process.Load(); p.alive() {
+		return p.pid
 	}
-	return s.process.pid
+	return 0
 }
 
 // Log is the file that the server writes its log to.
@@ -184,26 +186,20 @@ func (s *mariadbServer) Log() string { return s.home.path("log") }
 // Kill ends the whole server at once (SIGKILL to it and its children) and waits until it is gone. What it had not
 // synced is still in the page cache: this is a crash of the server, not a loss of power.
 func (s *mariadbServer) Kill() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.log.Info("kill MariaDB", "port", s.port)
-	return s.process.kill()
+	return s.process.Load().kill()
 }
 
 // Stop freezes the whole server (SIGSTOP): connections stay open, and nothing answers.
 func (s *mariadbServer) Stop() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.log.Info("stop MariaDB", "port", s.port)
-	return s.process.stop()
+	return s.process.Load().stop()
 }
 
 // Continue lets a stopped server go on.
 func (s *mariadbServer) Continue() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.log.Info("continue MariaDB", "port", s.port)
-	return s.process.resume()
+	return s.process.Load().resume()
 }
 
 // Restart shuts the server down if it runs, starts it on the same data and port, and returns when it takes
@@ -218,14 +214,14 @@ func (s *mariadbServer) restart(ctx context.Context, args ...string) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errNotReady)
 	defer cancel()
-	if err := s.process.shutdown(syscall.SIGTERM); err != nil {
+	if err := s.process.Load().shutdown(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("restart MariaDB: %w", err)
 	}
 	process, err := s.command(s.arguments(args...)...).start()
 	if err != nil {
 		return fmt.Errorf("restart MariaDB: %w", err)
 	}
-	s.process = process
+	s.process.Store(process)
 	if err := poll(ctx, process.done, s.ready); err != nil {
 		return errors.Join(fmt.Errorf("restart MariaDB on port %d: %w; %s", s.port, err, process.lastLines()), process.kill())
 	}
@@ -287,5 +283,5 @@ func (s *mariadbServer) Close() error {
 		return nil
 	}
 	s.closed = true
-	return errors.Join(s.process.kill(), s.home.close())
+	return errors.Join(s.process.Load().kill(), s.home.close())
 }

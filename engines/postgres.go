@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
@@ -31,8 +32,10 @@ type postgresServer struct {
 	password string
 	port     int
 
-	mu      sync.Mutex // guards what follows; held during starts and ends
-	process *process
+	// process is the newest one; nil before the first start. It is replaced under mu, and read without: a server can be
+	// killed while it starts.
+	process atomic.Pointer[process]
+	mu      sync.Mutex // held during starts and ends; guards closed
 	closed  bool
 }
 
@@ -144,12 +147,10 @@ func (s *postgresServer) Port() int { return s.port }
 
 // Pid is the server's process; 0 while it does not run.
 func (s *postgresServer) Pid() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.process.alive() {
-		return 0
+	if p := s.process.Load(); p.alive() {
+		return p.pid
 	}
-	return s.process.pid
+	return 0
 }
 
 // Log is the file that the server writes its log to.
@@ -158,26 +159,20 @@ func (s *postgresServer) Log() string { return s.home.path("log") }
 // Kill ends the whole server at once (SIGKILL to it and its children) and waits until it is gone. What it had not
 // synced is still in the page cache: this is a crash of the server, not a loss of power.
 func (s *postgresServer) Kill() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.log.Info("kill PostgreSQL", "port", s.port)
-	return s.process.kill()
+	return s.process.Load().kill()
 }
 
 // Stop freezes the whole server (SIGSTOP): connections stay open, and nothing answers.
 func (s *postgresServer) Stop() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.log.Info("stop PostgreSQL", "port", s.port)
-	return s.process.stop()
+	return s.process.Load().stop()
 }
 
 // Continue lets a stopped server go on.
 func (s *postgresServer) Continue() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.log.Info("continue PostgreSQL", "port", s.port)
-	return s.process.resume()
+	return s.process.Load().resume()
 }
 
 // Restart shuts the server down if it runs, starts it on the same data and port, and returns when it takes
@@ -190,14 +185,14 @@ func (s *postgresServer) Restart(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, errNotReady)
 	defer cancel()
-	if err := s.process.shutdown(syscall.SIGINT); err != nil { // "fast": connections are ended, work is rolled back
+	if err := s.process.Load().shutdown(syscall.SIGINT); err != nil { // "fast": connections are ended, work is rolled back
 		return fmt.Errorf("restart PostgreSQL: %w", err)
 	}
 	process, err := s.command("postgres", "-D", s.data()).start()
 	if err != nil {
 		return fmt.Errorf("restart PostgreSQL: %w", err)
 	}
-	s.process = process
+	s.process.Store(process)
 	if err := poll(ctx, process.done, s.ping); err != nil {
 		return errors.Join(fmt.Errorf("restart PostgreSQL on port %d: %w; %s", s.port, err, process.lastLines()), process.kill())
 	}
@@ -253,5 +248,5 @@ func (s *postgresServer) Close() error {
 		return nil
 	}
 	s.closed = true
-	return errors.Join(s.process.kill(), s.home.close())
+	return errors.Join(s.process.Load().kill(), s.home.close())
 }

@@ -121,7 +121,7 @@ func (p *process) stop() error {
 // freeze stops the server first, so that it starts no more children, then them, until none is new.
 func (p *process) freeze() (frozen []int, err error) {
 	if !p.alive() {
-		return nil, fmt.Errorf("stop %s: it is not running", p.name)
+		return nil, errors.New("stop a server: it is not running")
 	}
 	if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil {
 		return nil, fmt.Errorf("stop %s, pid %d: %w", p.name, p.pid, err)
@@ -152,7 +152,7 @@ func (p *process) freeze() (frozen []int, err error) {
 // resume sends SIGCONT to the server's children and then to itself.
 func (p *process) resume() error {
 	if !p.alive() {
-		return fmt.Errorf("continue %s: it is not running", p.name)
+		return errors.New("continue a server: it is not running")
 	}
 	children, err := descendants(p.pid)
 	if err != nil {
@@ -173,8 +173,8 @@ func (p *process) kill() error {
 		return nil
 	}
 	children, err := p.freeze()
-	if err != nil && !p.alive() {
-		return nil
+	if errors.Is(err, syscall.ESRCH) {
+		err = nil // it ended by itself just now
 	}
 	for _, pid := range append(children, p.pid) {
 		if e := syscall.Kill(pid, syscall.SIGKILL); e != nil && !errors.Is(e, syscall.ESRCH) {

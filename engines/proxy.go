@@ -2,7 +2,6 @@ package engines
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -12,18 +11,23 @@ import (
 )
 
 // A Proxy forwards TCP from a port of loopback to another, and can behave like a network that fails: cut (nothing
-// passes, and nobody is told) or slow. Safe for concurrent use.
+// passes, and nobody is told) or slow. While nobody listens at the target, nobody listens at the proxy either: clients
+// that have several hosts to choose from go on to the next one only where connecting is refused. Safe for concurrent
+// use.
 type Proxy struct {
-	listener net.Listener
-	target   string
-	clock    clock.Clock
+	port   int
+	target string
+	clock  clock.Clock
+	ctx    context.Context // until Close
+	cancel context.CancelFunc
 
-	mu     sync.Mutex
-	open   chan struct{} // closed while bytes may pass
-	delay  time.Duration
-	conns  map[net.Conn]struct{}
-	closed bool
-	done   sync.WaitGroup
+	mu       sync.Mutex
+	listener net.Listener  // nil while the target refuses
+	open     chan struct{} // closed while bytes may pass
+	delay    time.Duration
+	conns    map[net.Conn]struct{}
+	closed   bool
+	done     sync.WaitGroup
 }
 
 const (
@@ -32,6 +36,8 @@ const (
 	inFlight = 256
 	// dialWithin bounds connecting to the target, which is on this machine.
 	dialWithin = 5 * time.Second
+	// reviveEvery is how often a proxy looks whether its target is back.
+	reviveEvery = 20 * time.Millisecond
 )
 
 // NewProxy listens on a free port of 127.0.0.1 and forwards to target ("127.0.0.1:5432"). Close ends it.
@@ -40,23 +46,58 @@ func NewProxy(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp4", address(ports[0]))
-	if err != nil {
+	p := &Proxy{port: ports[0], target: target, clock: clock.NewSystem(), open: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+	close(p.open)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	if err := p.listen(); err != nil {
 		return nil, fmt.Errorf("start a proxy to %s: %w", target, err)
 	}
-	p := &Proxy{listener: l, target: target, clock: clock.NewSystem(), open: make(chan struct{}), conns: map[net.Conn]struct{}{}}
-	close(p.open)
-	p.done.Go(p.accept)
 	return p, nil
 }
 
 // Addr is where the proxy listens: "127.0.0.1:PORT".
-func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+func (p *Proxy) Addr() string { return address(p.port) }
 
 // Port is the port it listens on.
-func (p *Proxy) Port() int {
-	tcp, _ := p.listener.Addr().(*net.TCPAddr) // what Listen("tcp4") gives
-	return tcp.Port
+func (p *Proxy) Port() int { return p.port }
+
+// listen takes connections from now on.
+func (p *Proxy) listen() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return net.ErrClosed
+	}
+	l, err := net.Listen("tcp4", address(p.port))
+	if err != nil {
+		return err
+	}
+	p.listener = l
+	p.done.Go(func() { p.accept(l) })
+	return nil
+}
+
+// refuse stops listening until the target takes connections again.
+func (p *Proxy) refuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener == nil || p.closed {
+		return
+	}
+	_ = p.listener.Close()
+	p.listener = nil
+	p.done.Go(func() {
+		for clock.Sleep(p.ctx, p.clock, reviveEvery) == nil {
+			c, err := net.DialTimeout("tcp4", p.target, dialWithin)
+			if err != nil {
+				continue
+			}
+			_ = c.Close()
+			if p.listen() == nil {
+				return
+			}
+		}
+	})
 }
 
 // Cut holds back all bytes in both directions, as a network does that drops packets: connections stay open and hang,
@@ -91,8 +132,14 @@ func (p *Proxy) Slow(d time.Duration) {
 
 // Close stops listening and breaks all connections.
 func (p *Proxy) Close() error {
+	p.cancel()
 	p.mu.Lock()
 	p.closed = true
+	var err error
+	if p.listener != nil {
+		err = p.listener.Close()
+		p.listener = nil
+	}
 	for c := range p.conns {
 		_ = c.Close()
 	}
@@ -102,17 +149,13 @@ func (p *Proxy) Close() error {
 		close(p.open) // who waits finds its connection closed
 	}
 	p.mu.Unlock()
-	err := p.listener.Close()
 	p.done.Wait()
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
 	return err
 }
 
-func (p *Proxy) accept() {
+func (p *Proxy) accept(l net.Listener) {
 	for {
-		c, err := p.listener.Accept()
+		c, err := l.Accept()
 		if err != nil {
 			return // closed; nothing else ends a listener on loopback
 		}
@@ -161,7 +204,8 @@ func (p *Proxy) serve(c net.Conn) {
 	p.pass()
 	server, err := net.DialTimeout("tcp4", p.target, dialWithin)
 	if err != nil {
-		reset(c) // as a machine answers on whose port nobody listens
+		p.refuse()
+		reset(c)
 		return
 	}
 	if !p.keep(server) {

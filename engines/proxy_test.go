@@ -1,13 +1,16 @@
 package engines_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/engines"
 )
 
@@ -154,23 +157,52 @@ func TestProxyEndsConnections(t *testing.T) {
 	}
 }
 
-func TestProxyWithoutTarget(t *testing.T) {
+func TestProxyRefusesAsItsTargetDoes(t *testing.T) {
+	target := echo(t)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	p, err := engines.NewProxy(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	dead := l.Addr().String()
+	must(t, l.Close())
+	p, err := engines.NewProxy(dead)
+	must(t, err)
 	defer p.Close()
-	c, err := net.Dial("tcp4", p.Addr())
-	if err != nil {
-		return // refused at once: as good as refused a little later
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	wait := func(what string, done func() bool) {
+		t.Helper()
+		for !done() {
+			if clock.Sleep(ctx, clock.NewSystem(), time.Millisecond) != nil {
+				t.Fatal(what)
+			}
+		}
 	}
-	defer c.Close()
-	if err := hear(c, "x", 10*time.Second); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("without a target: %v; want the connection's end", err)
+	try := func() error {
+		c, err := net.Dial("tcp4", p.Addr())
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return say(c, "x")
 	}
+	wait("a proxy without a target does not refuse", func() bool { return errors.Is(try(), syscall.ECONNREFUSED) })
+	// The target comes up: here, one that forwards to the echo.
+	l, err = net.Listen("tcp4", dead)
+	must(t, err)
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				if up, err := net.Dial("tcp4", target); err == nil {
+					go func() { _, _ = io.Copy(up, c) }()
+					_, _ = io.Copy(c, up)
+				}
+			}()
+		}
+	}()
+	wait("a proxy does not listen again when its target does", func() bool { return try() == nil })
 }

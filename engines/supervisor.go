@@ -176,7 +176,7 @@ func (s *Supervisor) failOver(ctx context.Context) {
 	old := s.Primary()
 	chosen, err := s.detachAndChoose(ctx, old)
 	if err == nil && !chosen.promoted {
-		err = s.nodes[chosen.index].tell(ctx, fmt.Sprintf("SELECT pg_promote(true, %d)", int(promoteWithin.Seconds())))
+		err = s.nodes[chosen.index].promote(ctx)
 	}
 	if err != nil {
 		s.log.Warn("no promotion yet", "gone", nodeName(old), "error", err)
@@ -195,6 +195,16 @@ func (s *Supervisor) failOver(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// promote makes a standby a primary and returns when it takes writes.
+func (n *postgresNode) promote(ctx context.Context) error {
+	var promoted bool
+	err := n.ask(ctx, fmt.Sprintf("SELECT pg_promote(true, %d)", int(promoteWithin.Seconds())), &promoted)
+	if err == nil && !promoted {
+		err = errors.New("it did not become a primary in time")
+	}
+	return wrap(err, "promote "+nodeName(n.index))
 }
 
 // detachAndChoose detaches both standbys of the node that is gone, and compares them.

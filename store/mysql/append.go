@@ -18,10 +18,13 @@ import (
 const (
 	insertColumns = `INSERT INTO sterling_block (cell, seq, hash, prev, epoch, kind, time, acknowledged, size, body)
 SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM DUAL`
+	// insertWritable refuses a server that turned read-only meanwhile, of which a superuser would not hear.
+	insertWritable = `
+WHERE @@global.read_only IN ('0', 'OFF')`
 	// insertFence is the fence: a unique key alone would let a deposed leader's late block n+1 in after another's n.
 	insertFence = `
-WHERE ? = 1 OR EXISTS (SELECT 1 FROM sterling_block AS p WHERE p.cell = ? AND p.seq = ? AND p.hash = ?)`
-	insertSQL = insertColumns + insertFence
+AND (? = 1 OR EXISTS (SELECT 1 FROM sterling_block AS p WHERE p.cell = ? AND p.seq = ? AND p.hash = ?))`
+	insertSQL = insertColumns + insertWritable + insertFence
 
 	// lookSQL tells why nothing was inserted: what stands in the block's place and before it.
 	lookSQL = `SELECT seq, hash FROM sterling_block WHERE cell = ? AND seq IN (?, ?)`
@@ -70,9 +73,10 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 	if s.writer == nil {
 		w, err := s.connectWriter(ctx)
 		if err != nil {
-			return unknown(fmt.Errorf("connect: %w", err))
+			return judge(fmt.Errorf("connect: %w", err))
 		}
 		s.writer = w
+		s.log.Info("connected for appends", "server", s.toAppend.server())
 	}
 	verdict, err := s.writer.append(ctx, b)
 	if err == nil {
@@ -80,11 +84,11 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 	}
 	s.writer.drop()
 	s.writer = nil
-	if ctx.Err() != nil {
-		return unknown(errors.Join(context.Cause(ctx), err))
-	}
 	s.toAppend.avoid()
-	return judge(err)
+	if ctx.Err() != nil {
+		return unknown(errors.Join(context.Cause(ctx), s.renew(err)))
+	}
+	return judge(s.renew(err))
 }
 
 func (s *Store) connectWriter(ctx context.Context) (w *writer, err error) {
@@ -125,7 +129,7 @@ func (w *writer) append(ctx context.Context, b *journal.Block) (verdict, err err
 	case before == nil:
 		return nil, fmt.Errorf("block %d is not there (yet)", b.Header.Seq-1)
 	}
-	return nil, errors.New("its place was free and its predecessor there, and still it was not inserted")
+	return nil, errors.New("its place is free and its predecessor there, and still it was not inserted: the server may have turned read-only")
 }
 
 func (w *writer) insertBlock(ctx context.Context, b *journal.Block) (bool, error) {
@@ -136,6 +140,7 @@ func (w *writer) insertBlock(ctx context.Context, b *journal.Block) (bool, error
 		seq, cellKey, seq-1, prev,
 	)
 	result, err := w.insert.(driver.StmtExecContext).ExecContext(ctx, args[:w.insert.NumInput()])
+	clear(w.args) // the block is its maker's
 	if err != nil {
 		return false, err
 	}
@@ -199,6 +204,7 @@ const (
 	diskFull      = 1021
 	tableFull     = 1114
 	fromEngine    = 1030 // with the operating system's number in its text
+	anyError      = 1105
 	packetTooLong = 1153
 	rowTooLong    = 1118 // also: too large for the redo log
 )
@@ -222,6 +228,10 @@ func judge(err error) error {
 	case fromEngine:
 		if strings.Contains(err.Error(), "error 28 ") {
 			return fmt.Errorf("%w: %w", cell.ErrFull, err)
+		}
+	case anyError: // MariaDB's number for this one, among others
+		if strings.Contains(err.Error(), "max_allowed_packet") {
+			return err
 		}
 	case packetTooLong, rowTooLong,
 		1044, 1142, 1143, // access denied

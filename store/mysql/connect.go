@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -22,6 +23,7 @@ type connector struct {
 	servers []string      // host:port
 	first   atomic.Uint32 // the server to try first
 	appends bool          // sessions for appends, not for reads
+	within  time.Duration // what connecting to one server may take
 }
 
 // errReadOnly is a server that takes no writes: a replica, or a node outside of the cluster's majority. It is no place
@@ -73,13 +75,15 @@ func newConnector(c *mysql.Config, servers []string, o Options, appends bool) (*
 	c.RejectReadOnly = false       // it would hide what happened
 	c.MultiStatements = false
 	c.Logger = driverLog{o.Logger}
-	if c.Timeout == 0 {
-		c.Timeout = o.Timeout
+	// A server that hangs leaves time for the others.
+	within := min(o.Timeout/time.Duration(len(servers)+1), maxConnect)
+	if c.Timeout > 0 {
+		within = min(within, c.Timeout)
 	}
 	if err := c.Apply(mysql.Charset("binary", "")); err != nil { // bytes are bytes
 		return nil, err
 	}
-	return &connector{config: c, servers: servers, appends: appends}, nil
+	return &connector{config: c, servers: servers, appends: appends, within: within}, nil
 }
 
 type driverLog struct{ log *slog.Logger }
@@ -110,10 +114,15 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return nil, failed
 }
 
+// server is the one that the next connection begins with: after Connect, the one that it connected to.
+func (c *connector) server() string { return c.servers[int(c.first.Load())%len(c.servers)] }
+
 // avoid makes the next connection begin with another server, if there are several.
 func (c *connector) avoid() { c.first.Add(1) }
 
 func (c *connector) connectTo(ctx context.Context, server string) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.within)
+	defer cancel()
 	config := c.config.Clone()
 	if config.Net == "tcp" {
 		config.Addr = server

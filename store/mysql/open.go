@@ -60,6 +60,7 @@ const (
 	defaultTimeout = 5 * time.Second
 	defaultReaders = 4
 	maxReaders     = 64
+	maxConnect     = 2 * time.Second
 )
 
 // Open connects to the server, brings the schema to this program's version, and returns the journal of one cell. It

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
@@ -52,7 +53,7 @@ func (s *Store) Head(ctx context.Context) (uint64, journal.Hash, error) {
 func (s *Store) onWritable(ctx context.Context, f func(*sql.Conn) error) error {
 	c, err := s.readers.Conn(ctx)
 	if err != nil {
-		return err
+		return s.renew(err)
 	}
 	var readOnly string
 	if err = c.QueryRowContext(ctx, writableSQL).Scan(&readOnly); err == nil && readOnly != "0" && readOnly != "OFF" {
@@ -63,14 +64,13 @@ func (s *Store) onWritable(ctx context.Context, f func(*sql.Conn) error) error {
 	}
 	if err != nil {
 		s.discard(c)
-		return err
+		return s.renew(err)
 	}
 	return c.Close()
 }
 
-// discard ends a connection instead of giving it back, and lets the next one begin with another server.
-func (s *Store) discard(c *sql.Conn) {
-	s.toRead.avoid()
+// discard ends a connection instead of giving it back.
+func (*Store) discard(c *sql.Conn) {
 	_ = c.Raw(func(any) error { return driver.ErrBadConn })
 	_ = c.Close()
 }
@@ -116,9 +116,11 @@ func (s *Store) query(ctx context.Context, f func(*sql.Rows) error, query string
 	return s.renew(errors.Join(rows.Err(), rows.Close()))
 }
 
-// renew drops the idle connections if a node that left its cluster (1047) refused one: the driver would keep them.
+// renew is called with an error of the engine or the way to it. If it isn't the engine's word, or that of a node
+// outside of its cluster, the other connections may lead to the same dead end: those that are idle are closed, and the
+// next one begins with another server.
 func (s *Store) renew(err error) error {
-	if number(err) == outOfCluster {
+	if n := number(err); err != nil && (n == 0 || n == outOfCluster) && !errors.Is(err, sql.ErrNoRows) {
 		s.toRead.avoid()
 		s.readers.SetMaxIdleConns(0)
 		s.readers.SetMaxIdleConns(s.idle)
@@ -204,8 +206,15 @@ func (s *Store) span(ctx context.Context, seq uint64, maxBlocks, maxBytes int) (
 	return last, err
 }
 
+// readSpan reads blocks seq to last, which are there. Waiting for one of them is bounded, fn is not.
 func (s *Store) readSpan(ctx context.Context, seq, last uint64, fn func(seq uint64, raw []byte) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(s.timeout, func() { cancel(fmt.Errorf("no answer within %v", s.timeout)) })
+	defer silence.Stop()
 	return s.query(ctx, func(rows *sql.Rows) error {
+		silence.Stop()
+		defer silence.Reset(s.timeout)
 		at, raw, err := s.row(rows)
 		if err != nil {
 			return err

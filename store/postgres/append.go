@@ -45,9 +45,10 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 	if s.writer == nil {
 		w, err := connectWriter(ctx, s.config, s.insert)
 		if err != nil {
-			return unknown(fmt.Errorf("connect: %w", err))
+			return judge(fmt.Errorf("connect: %w", err))
 		}
 		s.writer = w
+		s.log.Info("connected for appends", "server", w.wire.RemoteAddr().String())
 	}
 	var verdict error
 	err := s.writer.during(ctx, func() (err error) {
@@ -59,7 +60,7 @@ func (s *Store) append(ctx context.Context, b *journal.Block) error {
 	}
 	s.writer.drop()
 	s.writer = nil
-	return judge(err)
+	return judge(s.doubt(err))
 }
 
 // append tries once. An error is a doubt about the connection or the statement; the verdict is the engine's.

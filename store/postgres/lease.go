@@ -39,7 +39,7 @@ func (s *Store) Lease(ctx context.Context, r cell.LeaseRequest) (cell.Lease, err
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	if _, err := s.readers.Exec(ctx, leaseSQL, key(s.cell), r.Holder[:], r.Address, r.TTL.Microseconds()); err != nil {
-		return cell.Lease{}, fmt.Errorf("take the lease of cell %d: %w", s.cell, err)
+		return cell.Lease{}, fmt.Errorf("take the lease of cell %d: %w", s.cell, s.doubt(err))
 	}
 	l, err := s.leader(ctx)
 	l.Held = err == nil && l.Holder == r.Holder
@@ -62,9 +62,10 @@ func (s *Store) leader(ctx context.Context) (cell.Lease, error) {
 		l = cell.Lease{}
 		err = s.readers.QueryRow(ctx, nowSQL).Scan(&l.Now)
 	}
+	l.Now = l.Now.UTC()
 	switch {
 	case err != nil:
-		return cell.Lease{}, fmt.Errorf("read the lease of cell %d: %w", s.cell, err)
+		return cell.Lease{}, fmt.Errorf("read the lease of cell %d: %w", s.cell, s.doubt(err))
 	case !until.After(l.Now):
 		return cell.Lease{Now: l.Now}, nil
 	case len(holder) != len(l.Holder):
@@ -79,7 +80,7 @@ func (s *Store) Release(ctx context.Context, holder [16]byte) error {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	if _, err := s.readers.Exec(ctx, releaseSQL, key(s.cell), holder[:]); err != nil {
-		return fmt.Errorf("give up the lease of cell %d: %w", s.cell, err)
+		return fmt.Errorf("give up the lease of cell %d: %w", s.cell, s.doubt(err))
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ type Store struct {
 	insert  string
 	config  *pgconn.Config // for the appending connection; never changed
 	readers *pgxpool.Pool
+	wires   *wires
 
 	appending chan struct{} // holds one token: who has it owns writer
 	writer    *writer       // nil: to be connected
@@ -58,6 +59,8 @@ const (
 	defaultTimeout = 5 * time.Second
 	defaultReaders = 4
 	maxReaders     = 64
+	maxConnect     = 2 * time.Second
+	closeWithin    = time.Second
 )
 
 // Open connects to the server, brings the schema to this program's version, and returns the journal of one cell. It
@@ -74,21 +77,22 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "sterling"
 	}
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = o.Timeout
-	}
+	c.ConnectTimeout = connectTimeout(c.ConnectTimeout, o.Timeout, 1+len(c.Fallbacks))
 	c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // a standby is no place to recover from
+	all := &wires{}
+	c.DialFunc = all.through(c.DialFunc)
 	if err := migrate(ctx, c.Copy(), o.Logger); err != nil {
 		return nil, fmt.Errorf("open the journal in PostgreSQL: %w", err)
 	}
 	pool.MaxConns = int32(o.Readers) //nolint:gosec // at most maxReaders
 	pool.MinConns, pool.MinIdleConns = 0, 0
+	pool.PingTimeout = c.ConnectTimeout // of connections that were idle
 	readers, err := pgxpool.NewWithConfig(ctx, pool)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal in PostgreSQL: %w", err)
 	}
 	s := &Store{
-		cell: o.Cell, timeout: o.Timeout, log: o.Logger, insert: o.insert, config: c.Config.Copy(), readers: readers,
+		cell: o.Cell, timeout: o.Timeout, log: o.Logger, insert: o.insert, config: c.Config.Copy(), readers: readers, wires: all,
 		appending: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	s.appending <- struct{}{}
@@ -120,13 +124,22 @@ func (o *Options) complete() error {
 	return nil
 }
 
-// Close ends the store's connections. It waits for an append under way, at most as long as an append may take. The
-// store is of no use afterwards.
+// connectTimeout bounds the connecting to each of several hosts, so that one that hangs leaves time for the others.
+func connectTimeout(asked, whole time.Duration, hosts int) time.Duration {
+	limit := min(whole/time.Duration(hosts+1), maxConnect)
+	if asked > 0 {
+		limit = min(limit, asked)
+	}
+	return limit
+}
+
+// Close ends the store's connections. It waits for an append under way, at most as long as an append may take, and a
+// second for reads. The store is of no use afterwards.
 func (s *Store) Close() error {
 	<-s.appending
+	defer func() { s.appending <- struct{}{} }()
 	select {
 	case <-s.closed:
-		s.appending <- struct{}{}
 		return nil
 	default:
 	}
@@ -135,14 +148,27 @@ func (s *Store) Close() error {
 		s.writer.drop()
 		s.writer = nil
 	}
+	grace, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	stop := context.AfterFunc(grace, s.wires.cut)
 	s.readers.Close()
-	s.appending <- struct{}{}
+	stop()
 	return nil
 }
 
 // bounded is ctx with the time-out of one operation.
 func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("no answer within %v", s.timeout))
+}
+
+// doubt is called with an error of the engine or the way to it. If it isn't the engine's word, the other connections may
+// lead to the same dead end: those that are idle are closed, so that the next one is made to whoever takes writes now.
+func (s *Store) doubt(err error) error {
+	var said *pgconn.PgError
+	if err != nil && !errors.As(err, &said) {
+		s.readers.Reset()
+	}
+	return err
 }
 
 // key is a number of ours as the engine has it: Open and Append refuse what would not fit.

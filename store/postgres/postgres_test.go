@@ -17,12 +17,13 @@ import (
 	"github.com/sterlingrun/sterling/cell/celltest"
 	"github.com/sterlingrun/sterling/engines/enginestest"
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/store/local"
 	"github.com/sterlingrun/sterling/store/postgres"
+	"github.com/sterlingrun/sterling/store/storetest"
 )
 
 var (
 	leader = celltest.Writer{Cell: 1, Epoch: 1, Incarnation: 0xa1}
-	rival  = celltest.Writer{Cell: 1, Epoch: 2, Incarnation: 0xb2}
 
 	schemas atomic.Uint64
 )
@@ -43,14 +44,16 @@ func freshSchema(t testing.TB, dsn string) string {
 	name := fmt.Sprintf("sterling_test_%d_%d", os.Getpid(), schemas.Add(1))
 	run(t, dsn, "CREATE SCHEMA "+name)
 	t.Cleanup(func() { run(t, dsn, "DROP SCHEMA "+name+" CASCADE") })
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
+	return with(dsn, "search_path", name)
+}
+
+// with adds a parameter to a DSN, which may name several hosts.
+func with(dsn, name, value string) string {
+	separator := "?"
+	if strings.Contains(dsn, "?") {
+		separator = "&"
 	}
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return dsn + separator + name + "=" + url.QueryEscape(value)
 }
 
 // run executes one statement on a connection of its own.
@@ -61,7 +64,7 @@ func run(t testing.TB, dsn, statement string, args ...any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(ctx)
+	defer func() { _ = c.Close(ctx) }()
 	if _, err := c.Exec(ctx, statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
@@ -70,11 +73,7 @@ func run(t testing.TB, dsn, statement string, args ...any) {
 // ask returns the one value that a query gives.
 func ask[V any](t testing.TB, dsn, query string, args ...any) (v V) {
 	t.Helper()
-	c, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
+	c := connect(t, dsn)
 	if err := c.QueryRow(t.Context(), query, args...).Scan(&v); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
@@ -124,6 +123,7 @@ func wantError(t testing.TB, err, want error) {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	celltest.Logs(t, func(t *testing.T) celltest.LogHarness {
 		dsn := fresh(t)
 		a, b := open(t, dsn), open(t, dsn)
@@ -180,62 +180,14 @@ func TestClosed(t *testing.T) {
 
 func TestReadFrom(t *testing.T) {
 	dsn := fresh(t)
-	s := open(t, dsn)
-	blocks := leader.Chain(0, journal.Hash{}, 40, 1, 20, 0)
-	appendAll(t, s, blocks)
-	size := func(from, to int) (n int) {
-		for _, b := range blocks[from-1 : to] {
-			n += len(b.Raw)
-		}
-		return n
-	}
-	run(t, dsn, "DELETE FROM sterling_block WHERE cell = 1 AND seq = 31") // nothing of ours makes such a gap
-	for _, c := range []struct {
-		from              uint64
-		maxBlocks, maxLen int
-		last              uint64 // from-1: none
-	}{
-		{1, 1, 1, 1},
-		{1, 7, 1 << 20, 7},
-		{1, 100, 1 << 20, 30},
-		{2, 100, size(2, 9), 9},
-		{2, 100, size(2, 9) - 1, 8},
-		{2, 100, 1, 2},
-		{30, 5, 1 << 20, 30},
-		{31, 5, 1 << 20, 30},
-		{32, 100, 1 << 20, 40},
-		{41, 5, 1 << 20, 40},
-		{journal.MaxSeq, 5, 1 << 20, journal.MaxSeq - 1},
-	} {
-		next := c.from
-		err := s.ReadFrom(t.Context(), c.from, c.maxBlocks, c.maxLen, func(seq uint64, raw []byte) error {
-			if seq != next || string(raw) != string(blocks[seq-1].Raw) {
-				t.Fatalf("from %d: got block %d with %d bytes, want block %d", c.from, seq, len(raw), next)
-			}
-			next++
-			return nil
-		})
-		if err != nil || next-1 != c.last {
-			t.Errorf("%d blocks, %d bytes from %d: up to %d, error %v; want up to %d", c.maxBlocks, c.maxLen, c.from, next-1, err, c.last)
-		}
-	}
-	enough := errors.New("enough")
-	err := s.ReadFrom(t.Context(), 1, 10, 1<<20, func(seq uint64, _ []byte) error {
-		if seq == 3 {
-			return enough
-		}
-		return nil
+	storetest.ReadFrom(t, open(t, dsn), func(seq uint64) {
+		run(t, dsn, fmt.Sprintf("DELETE FROM sterling_block WHERE cell = 1 AND seq = %d", seq))
 	})
-	wantError(t, err, enough)
-	for _, c := range [][3]int{{0, 1, 1}, {1, 0, 1}, {1, 1, 0}} {
-		if err := s.ReadFrom(t.Context(), uint64(c[0]), c[1], c[2], nil); err == nil {
-			t.Errorf("%v was taken", c)
-		}
-	}
 }
 
 // TestDamage alters a stored row in every column: no read may return it.
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	dsn := fresh(t)
 	s := open(t, dsn)
 	blocks := leader.Chain(0, journal.Hash{}, 3, 5)
@@ -274,55 +226,63 @@ func TestDamage(t *testing.T) {
 
 func TestLease(t *testing.T) {
 	dsn := fresh(t)
-	s, other := open(t, dsn), open(t, dsn)
-	ctx := t.Context()
-	a, b := [16]byte{1}, [16]byte{2}
-	take := func(s *postgres.Store, holder [16]byte, ttl time.Duration) cell.Lease {
-		t.Helper()
-		l, err := s.Lease(ctx, cell.LeaseRequest{Holder: holder, Address: fmt.Sprintf("host%d:1", holder[0]), TTL: ttl})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
+	storetest.Leases(t, open(t, dsn), open(t, dsn))
+}
+
+func TestLeaseContention(t *testing.T) {
+	dsn := fresh(t)
+	stores := make([]cell.Leases, 4)
+	for i := range stores {
+		stores[i] = open(t, dsn)
 	}
-	if l, err := s.Leader(ctx); err != nil || l.Holder != [16]byte{} || l.Remaining != 0 || l.Held || l.Now.IsZero() {
-		t.Fatalf("nobody's lease: %+v, error %v", l, err)
-	}
-	if l := take(s, a, time.Minute); !l.Held || l.Holder != a || l.Address != "host1:1" || l.Remaining <= 50*time.Second || l.Remaining > time.Minute {
-		t.Fatalf("the first lease: %+v", l)
-	}
-	if l := take(other, b, time.Minute); l.Held || l.Holder != a || l.Address != "host1:1" {
-		t.Fatalf("a second holder: %+v", l)
-	}
-	if l := take(s, a, 10*time.Minute); !l.Held || l.Remaining <= 9*time.Minute {
-		t.Fatalf("renewed: %+v", l)
-	}
-	if err := other.Release(ctx, b); err != nil {
+	storetest.Contention(t, stores, 10)
+}
+
+func TestCell(t *testing.T) {
+	dsn := fresh(t)
+	storetest.Cell(t, func() cell.Log { return open(t, dsn) }, func() cell.Snapshots { return snapshots(t) })
+}
+
+// snapshots is an empty place for snapshots: a local disk's.
+func snapshots(t testing.TB) cell.Snapshots {
+	t.Helper()
+	disk, err := local.Open(t.TempDir(), local.Options{Cell: 1})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if l, err := other.Leader(ctx); err != nil || l.Holder != a || l.Held {
-		t.Fatalf("after another's release: %+v, error %v", l, err)
+	t.Cleanup(func() { _ = disk.Close() })
+	return disk.Snapshots()
+}
+
+// TestRace is a race of 16 writers, each with connections of its own.
+func TestRace(t *testing.T) {
+	t.Parallel()
+	dsn := fresh(t)
+	logs := make([]cell.Log, 16)
+	for i := range logs {
+		logs[i] = open(t, dsn)
 	}
-	if err := s.Release(ctx, a); err != nil {
+	if err := storetest.Race(t.Context(), logs, 25, 1); err != nil {
 		t.Fatal(err)
 	}
-	if l := take(other, b, 100*time.Millisecond); !l.Held || l.Holder != b {
-		t.Fatalf("after the release: %+v", l)
+}
+
+// TestRaceWithBrokenConnections is a race in which the server breaks all connections now and then: some outcomes are
+// unknown.
+func TestRaceWithBrokenConnections(t *testing.T) {
+	dsn := enginestest.Postgres(t).DSN() // it ends all sessions of the database
+	logs := make([]cell.Log, 6)
+	for i := range logs {
+		logs[i] = open(t, dsn)
 	}
-	for l := take(s, a, time.Minute); !l.Held; l = take(s, a, time.Minute) { // it ends by itself
-		if l.Holder != b && l.Holder != [16]byte{} {
-			t.Fatalf("waiting for b's lease to end: %+v", l)
-		}
+	result := make(chan error)
+	go func() { result <- storetest.Race(t.Context(), logs, 60, 2) }()
+	for seq := 10; seq <= 90; seq += 40 {
+		until(t, dsn, fmt.Sprintf("SELECT MAX(seq) >= %d FROM sterling_block", seq))
+		breakAll(t, dsn)
 	}
-	for _, r := range []cell.LeaseRequest{
-		{TTL: time.Second},
-		{Holder: a, TTL: 99 * time.Millisecond},
-		{Holder: a, TTL: 11 * time.Minute},
-		{Holder: a, TTL: time.Second, Address: strings.Repeat("x", 256)},
-	} {
-		if _, err := s.Lease(ctx, r); err == nil {
-			t.Errorf("%+v was taken", r)
-		}
+	if err := <-result; err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -358,5 +318,35 @@ func TestOpenAtOnce(t *testing.T) {
 	}
 	if n := ask[int](t, dsn, "SELECT count(*) FROM sterling_store_version WHERE version_id > 0"); n != 2 {
 		t.Errorf("%d migrations are noted, want 2", n)
+	}
+}
+
+// TestLeastPrivileges: once the schema is there, a user needs no more than the documentation says.
+func TestLeastPrivileges(t *testing.T) {
+	dsn := enginestest.Postgres(t).DSN()
+	open(t, dsn)
+	role := fmt.Sprintf("clerk_%d", schemas.Add(1))
+	for _, statement := range []string{
+		"CREATE ROLE " + role + " LOGIN PASSWORD 'pw'",
+		"GRANT SELECT ON sterling_store_version TO " + role,
+		"GRANT SELECT, INSERT ON sterling_block TO " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON sterling_lease TO " + role,
+	} {
+		run(t, dsn, statement)
+	}
+	t.Cleanup(func() { run(t, dsn, "DROP OWNED BY "+role); run(t, dsn, "DROP ROLE "+role) })
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, "pw")
+	s := open(t, u.String())
+	blocks := leader.Chain(0, journal.Hash{}, 2, 1)
+	appendAll(t, s, blocks)
+	appendAll(t, s, blocks[1:])
+	wantHead(t, s, blocks[1])
+	storetest.Leases(t, s, s)
+	if r, err := s.Check(t.Context()); err != nil || !r.Fit() {
+		t.Errorf("%+v, error %v", r, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -34,7 +35,7 @@ func (s *Store) Head(ctx context.Context) (uint64, journal.Hash, error) {
 	case errors.Is(err, pgx.ErrNoRows):
 		return 0, journal.Hash{}, nil
 	case err != nil:
-		return 0, journal.Hash{}, fmt.Errorf("read the head of cell %d: %w", s.cell, err)
+		return 0, journal.Hash{}, fmt.Errorf("read the head of cell %d: %w", s.cell, s.doubt(err))
 	case seq <= 0 || len(hash) != len(journal.Hash{}):
 		return 0, journal.Hash{}, fmt.Errorf("read the head of cell %d: %w", s.cell, s.damaged(seq, "a hash of %d bytes", len(hash)))
 	}
@@ -51,7 +52,7 @@ func (s *Store) Read(ctx context.Context, seq uint64, dst []byte) ([]byte, error
 	}
 	rows, err := s.readers.Query(ctx, readSQL, key(s.cell), key(seq))
 	if err != nil {
-		return nil, blockError("read", seq, err)
+		return nil, blockError("read", seq, s.doubt(err))
 	}
 	dst = dst[:0]
 	found := false
@@ -65,7 +66,7 @@ func (s *Store) Read(ctx context.Context, seq uint64, dst []byte) ([]byte, error
 	}
 	switch {
 	case rows.Err() != nil:
-		return nil, blockError("read", seq, rows.Err())
+		return nil, blockError("read", seq, s.doubt(rows.Err()))
 	case !found:
 		return nil, blockError("read", seq, cell.ErrNotFound)
 	}
@@ -85,7 +86,7 @@ func (s *Store) ReadAt(ctx context.Context, seq uint64, p []byte, offset int) er
 	}
 	rows, err := s.readers.Query(ctx, partSQL, key(s.cell), key(seq), offset+1, len(p))
 	if err != nil {
-		return blockError("read bytes of", seq, err)
+		return blockError("read bytes of", seq, s.doubt(err))
 	}
 	err = cell.ErrNotFound
 	for rows.Next() {
@@ -107,7 +108,7 @@ func (s *Store) ReadAt(ctx context.Context, seq uint64, p []byte, offset int) er
 	}
 	rows.Close()
 	if rows.Err() != nil {
-		err = rows.Err()
+		err = s.doubt(rows.Err())
 	}
 	if err != nil {
 		return blockError("read bytes of", seq, err)
@@ -139,7 +140,7 @@ func (s *Store) span(ctx context.Context, seq uint64, maxBlocks, maxBytes int) (
 	defer cancel()
 	rows, err := s.readers.Query(ctx, sizeSQL, key(s.cell), key(seq), maxBlocks)
 	if err != nil {
-		return 0, err
+		return 0, s.doubt(err)
 	}
 	last = seq - 1
 	total, ended := int64(0), false
@@ -155,28 +156,35 @@ func (s *Store) span(ctx context.Context, seq uint64, maxBlocks, maxBytes int) (
 			last++
 		}
 	}
-	return last, rows.Err()
+	return last, s.doubt(rows.Err())
 }
 
+// readSpan reads blocks seq to last, which are there. Waiting for one of them is bounded, fn is not.
 func (s *Store) readSpan(ctx context.Context, seq, last uint64, fn func(seq uint64, raw []byte) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(s.timeout, func() { cancel(fmt.Errorf("no answer within %v", s.timeout)) })
+	defer silence.Stop()
 	rows, err := s.readers.Query(ctx, spanSQL, key(s.cell), key(seq), key(last))
 	if err != nil {
-		return err
+		return s.doubt(err)
 	}
 	defer rows.Close()
 	for ; rows.Next(); seq++ {
+		silence.Stop()
 		at, raw, err := s.row(rows)
+		if err == nil && at != seq {
+			err = s.damaged(key(seq), "it was there and is not any more")
+		}
+		if err == nil {
+			err = fn(seq, raw)
+		}
+		silence.Reset(s.timeout)
 		if err != nil {
 			return err
 		}
-		if at != seq {
-			return s.damaged(key(seq), "it was there and is not any more")
-		}
-		if err := fn(seq, raw); err != nil {
-			return err
-		}
 	}
-	return rows.Err()
+	return s.doubt(rows.Err())
 }
 
 // row reads one block and checks its body against its columns and its hashes. The bytes are valid until the next row.

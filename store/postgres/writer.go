@@ -178,7 +178,7 @@ func (w *writer) insert(b *journal.Block) (bool, error) {
 	w.number(8, uint64(len(b.Raw)), 4)
 	w.params[9] = b.Raw
 	tag, err := w.conn.ExecPrepared(context.Background(), appendName, w.params[:], binaryFormat, nil).Close()
-	w.params[9] = nil
+	w.params[2], w.params[3], w.params[9] = nil, nil, nil // the block is its maker's
 	switch {
 	case err != nil:
 		return false, err

@@ -20,7 +20,7 @@ import (
 
 type qualifyFlags struct {
 	qualification.Config
-	out, output string
+	out, output, dsnFile string
 }
 
 func newQualify() *cobra.Command {
@@ -40,11 +40,19 @@ one engine. docs/guides/qualify.md says what each check shows, and what not.`,
   sterling qualify local:/srv/ledger --quick`,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.Addresses = args
+			if f.dsnFile != "" {
+				text, err := os.ReadFile(f.dsnFile)
+				if err != nil {
+					return usage("read --dsn-file: %w", err)
+				}
+				f.Addresses = append(f.Addresses, strings.Fields(string(text))...)
+			}
 			return runQualify(c, &f)
 		},
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.Start, "start", "", "start an engine on this machine and qualify that, kills included: postgres, postgres-trio, mariadb or galera-trio")
+	flags.StringVar(&f.dsnFile, "dsn-file", "", "file with DSNs, so that no password is on the command line")
 	flags.StringVar(&f.Dir, "dir", "", "folder for the data of an engine that is started (default the system's for temporary files)")
 	flags.BoolVar(&f.Quick, "quick", false, "half a minute instead of three: shorter, with less data")
 	flags.IntVar(&f.Warehouses, "warehouses", 2, "warehouses of the TPC-C load")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -173,8 +174,11 @@ func TestPlantedFaultsFail(t *testing.T) {
 			t.Parallel()
 			s := contend(t, c.liar)
 			for _, id := range c.red {
-				if found := s.Find(id); found == nil || found.Outcome != qualify.Fail {
+				found := s.Find(id)
+				if found == nil || found.Outcome != qualify.Fail {
 					t.Errorf("%s was not found out: %+v", id, found)
+				} else if id == "append.linearizable" && !strings.Contains(found.Found, "fit, then not: writer ") {
+					t.Errorf("nothing tells where to look: %s", found.Found)
 				}
 			}
 		})

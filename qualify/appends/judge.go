@@ -139,7 +139,7 @@ func (c *contest) judgeHistory(s *qualify.Section) {
 	found := fmt.Sprintf("an order exists for all %d calls of %d writers", len(c.history), c.Writers)
 	switch result {
 	case porcupine.Illegal:
-		found = fmt.Sprintf("no order of the %d calls of %d writers explains what they were told", len(c.history), c.Writers)
+		found = fmt.Sprintf("no order of the %d calls of %d writers explains what they were told%s", len(c.history), c.Writers, c.misfit())
 	case porcupine.Unknown:
 		found = fmt.Sprintf("not decided within %v for %d calls", c.Decide, len(c.history))
 	}
@@ -151,6 +151,39 @@ func (c *contest) judgeHistory(s *qualify.Section) {
 			{Name: "calls", Value: float64(len(c.history))}, {Name: "decided in", Value: time.Since(began).Seconds(), Unit: "s"},
 		},
 	})
+}
+
+// misfit names the earliest call that the longest order of a part of the history has no place for: where to start
+// looking.
+func (c *contest) misfit() string {
+	const within = 10 * time.Second
+	_, info := porcupine.CheckOperationsVerbose(model(c.proposed), c.history, within)
+	type call struct {
+		client int
+		at     int64
+	}
+	placed := map[call]bool{}
+	for _, orders := range info.PartialLinearizationsOperations() {
+		var longest []porcupine.Operation
+		for _, order := range orders {
+			if len(order) > len(longest) {
+				longest = order
+			}
+		}
+		for _, op := range longest {
+			placed[call{op.ClientId, op.Call}] = true
+		}
+	}
+	first := porcupine.Operation{Return: never + 1}
+	for _, op := range c.history {
+		if !placed[call{op.ClientId, op.Call}] && op.Return < first.Return {
+			first = op
+		}
+	}
+	if first.Input == nil || len(placed) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d fit, then not: writer %d, %s", len(placed), first.ClientId, describe(first.Input.(input), first.Output.(output)))
 }
 
 // leastAcknowledged: a contest in which fewer appends succeeded has shown nothing.

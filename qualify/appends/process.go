@@ -105,6 +105,9 @@ func Processes(ctx context.Context, t *qualify.Target, o ProcessOptions, s *qual
 	return nil
 }
 
+// startWithin is how long a process may take until its first acknowledgement.
+const startWithin = 30 * time.Second
+
 // round runs the process for a while, kills it, and notes what it was acknowledged.
 func (o *ProcessOptions) round(ctx context.Context, acknowledged map[uint64]journal.Hash) error {
 	part := 0.25 + 0.75*mathrand.Float64() //nolint:gosec // when to kill
@@ -118,13 +121,16 @@ func (o *ProcessOptions) round(ctx context.Context, acknowledged map[uint64]jour
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("start a writer: %w", err)
 	}
-	// Killed while it is read: the pipe holds what it wrote, to the end.
-	kill := time.AfterFunc(time.Duration(part*float64(o.Load))+100*time.Millisecond, func() { _ = c.Process.Kill() })
+	// Killed while it is read: the pipe holds what it wrote, to the end. The time runs from its first word.
+	kill := time.AfterFunc(startWithin, func() { _ = c.Process.Kill() })
 	stop := context.AfterFunc(ctx, func() { _ = c.Process.Kill() })
 	defer stop()
 	before := len(acknowledged)
 	lines := bufio.NewScanner(out)
-	for lines.Scan() {
+	for first := true; lines.Scan(); first = false {
+		if first {
+			kill.Reset(time.Duration(part * float64(o.Load)))
+		}
 		number, text, _ := strings.Cut(lines.Text(), " ")
 		seq, err1 := strconv.ParseUint(number, 10, 64)
 		hash, err2 := hex.DecodeString(text)

@@ -120,7 +120,7 @@ func TestProcesses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &qualify.Section{}
-			o := appends.ProcessOptions{Cell: 7, Rounds: 1, Command: []string{"sh", "-c", "printf '%s' \"$0\"; exec sleep 60", c.told}}
+			o := appends.ProcessOptions{Cell: 7, Rounds: 1, Load: 100 * time.Millisecond, Command: []string{"sh", "-c", "printf '%s' \"$0\"; exec sleep 60", c.told}}
 			if err := appends.Processes(t.Context(), memory(log), o, s); err != nil {
 				t.Fatal(err)
 			}

@@ -120,7 +120,7 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 	if c.Server != "" {
 		report.Durability = "as the server at " + c.Server + " is set up"
 	}
-	if report.Machine, err = describe(b.scratch); err != nil {
+	if report.Machine, err = Describe(b.scratch); err != nil {
 		return report, err
 	}
 	for _, s := range shapes() {

@@ -28,8 +28,8 @@ type Machine struct {
 	LoadBefore float64 `json:"load_before"` // the system's load average of one minute; other work distorts results
 }
 
-// describe looks at the machine and measures the disk below dir.
-func describe(dir string) (m Machine, err error) {
+// Describe looks at the machine and measures the disk below dir, which takes up to four seconds.
+func Describe(dir string) (m Machine, err error) {
 	m = Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Processor: runtime.GOARCH}
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {

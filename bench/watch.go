@@ -152,7 +152,7 @@ func RunWatch(ctx context.Context, c WatchConfig) (report *WatchReport, err erro
 		return nil, fmt.Errorf("make a folder for the data: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.Dir)) }()
-	if b.report.Machine, err = describe(b.Dir); err != nil {
+	if b.report.Machine, err = Describe(b.Dir); err != nil {
 		return b.report, err
 	}
 	if c.Cases != "" {

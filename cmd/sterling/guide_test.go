@@ -73,6 +73,12 @@ func TestWatchGuide(t *testing.T) {
 	runGuide(t, "watch.md", 12)
 }
 
+// TestQualifyGuide runs every command of docs/guides/qualify.md.
+func TestQualifyGuide(t *testing.T) {
+	t.Parallel()
+	runGuide(t, "qualify.md", 3)
+}
+
 // runGuide runs a guide's commands in order, in a folder of its own. It has at least so many blocks of them.
 func runGuide(t *testing.T, name string, least int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -22,6 +22,7 @@ const (
 	exitRefused = 3 // events were refused: the answer says which and why
 	// exitUnproven: what was verified is not what was signed.
 	exitUnproven = 4
+	exitUnfit    = 5 // what was qualified may not hold money
 )
 
 // exitError carries an exit code.
@@ -78,7 +79,7 @@ acknowledged, exactly once, provable afterwards.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newUp(), newLedger(), newCell(), newBooks(), newAudit(), newFeed(), newWatch(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newVersion())
+	root.AddCommand(newUp(), newLedger(), newCell(), newBooks(), newAudit(), newFeed(), newWatch(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newQualify(), newVersion())
 	strict(root)
 	return root
 }

@@ -61,7 +61,7 @@ func Failover(ctx context.Context, c FailoverConfig) (report *Report, err error)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(c.Dir)) }()
 	report = &Report{Version: c.Version, Began: time.Now().UTC()}
-	if report.Machine, err = describe(c.Dir); err != nil {
+	if report.Machine, err = Describe(c.Dir); err != nil {
 		return report, err
 	}
 	d, err := c.database(ctx)

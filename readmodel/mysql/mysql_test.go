@@ -18,7 +18,7 @@ import (
 	"github.com/sterlingrun/sterling/readmodel/readmodeltest"
 )
 
-func harness(t testing.TB) readmodeltest.Harness { return harnessOf(t, fresh(t)) }
+func harness(t testing.TB) readmodeltest.Harness { dsn := fresh(t); return harnessOf(t, dsn, dsn) }
 
 // fresh returns the DSN of an empty database: of the test binary's own server, or of STERLING_TEST_DSN, a DSN of
 // go-sql-driver to any engine that speaks MySQL's protocol.
@@ -47,7 +47,8 @@ func run(t testing.TB, dsn, statement string) {
 	}
 }
 
-func harnessOf(t testing.TB, dsn string) readmodeltest.Harness {
+// harnessOf has targets of one DSN, and reads by another, which is go-sql-driver's.
+func harnessOf(t testing.TB, dsn, read string) readmodeltest.Harness {
 	h := readmodeltest.Harness{Open: func(t testing.TB) readmodeltest.Target {
 		target, err := mysql.Open(t.Context(), mysql.Options{DSN: dsn, Clock: clock.NewSystem()})
 		if err != nil {
@@ -56,7 +57,7 @@ func harnessOf(t testing.TB, dsn string) readmodeltest.Harness {
 		return target
 	}}
 	h.Open(t).Close() // makes the tables
-	db, err := sql.Open("mysql", dsn)
+	db, err := sql.Open("mysql", read)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func TestServerKilled(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	readmodeltest.ServerKilled(t, harnessOf(t, server.DSN()), server)
+	readmodeltest.ServerKilled(t, harnessOf(t, server.DSN(), server.DSN()), server)
 }
 
 func TestNewerSchemaIsRefused(t *testing.T) {

@@ -24,7 +24,7 @@ func ServerKilled(t *testing.T, h Harness, server Server) {
 	target := h.Open(t)
 	defer closed(t, target)
 	p := readmodel.New(readmodel.Options{Cell: 1, Source: w, Open: opened(target), Clock: clock.NewSystem(), BatchEvents: 1})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()

@@ -289,7 +289,8 @@ func (t *GaleraTrio) Settled(ctx context.Context) error {
 	return wrap(err, "wait for the trio's full strength")
 }
 
-// Start starts node i after Kill, and returns when it is synced. Where no node is left in a primary component, the
+// Start starts node i after Kill, and returns when it is synced. Its data are copied anew from another node where it does
+// not start on them. Where no node is left in a primary component, the
 // newest state makes a new one: a node that still runs, or, when none does, node i, if no other has a newer state.
 func (t *GaleraTrio) Start(ctx context.Context, i int) error {
 	t.mu.Lock()
@@ -304,6 +305,9 @@ func (t *GaleraTrio) startNode(ctx context.Context, n *galeraNode) error {
 		return errors.New("it runs")
 	}
 	mine, err := n.recover(ctx)
+	if err != nil && t.othersArePrimary(ctx, n) {
+		return t.copyAll(ctx, n, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -315,14 +319,40 @@ func (t *GaleraTrio) startNode(ctx context.Context, n *galeraNode) error {
 		n.front.Heal()
 		n.cut = false
 	}
-	args := []string{"--wsrep_start_position=" + mine.String()}
+	position := "--wsrep_start_position=" + mine.String()
 	if alone {
 		if err := n.mayBootstrap(); err != nil {
 			return err
 		}
-		args = append(args, "--wsrep-new-cluster")
+		return n.restart(ctx, position, "--wsrep-new-cluster")
 	}
-	return n.restart(ctx, args...)
+	if err = n.restart(ctx, position); err == nil || ctx.Err() != nil || !t.othersArePrimary(ctx, n) {
+		return err
+	}
+	return t.copyAll(ctx, n, err)
+}
+
+// othersArePrimary tells whether there is a primary component without n.
+func (t *GaleraTrio) othersArePrimary(ctx context.Context, n *galeraNode) bool {
+	for _, other := range t.nodes {
+		if other == n || other.Pid() == 0 {
+			continue
+		}
+		if status, err := other.wsrep(ctx); err == nil && status["wsrep_cluster_status"] == "Primary" {
+			return true
+		}
+	}
+	return false
+}
+
+// copyAll throws data away on which the node does not start, and starts it without, which makes Galera copy another
+// node's. Nothing is lost: the others are the primary component, so they have all that was acknowledged.
+func (t *GaleraTrio) copyAll(ctx context.Context, n *galeraNode, why error) error {
+	t.log.Warn("a node does not start on its data: copy another's", "node", nodeName(n.index), "error", why)
+	if err := errors.Join(n.Kill(), n.home.remove("data"), n.home.owner.folder(n.data())); err != nil {
+		return err
+	}
+	return n.Restart(ctx)
 }
 
 // preparePeers sees to it that there is a primary component to join. True: there is none, and n may found it.

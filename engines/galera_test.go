@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +23,22 @@ func galeraTrio(t *testing.T, o engines.Options) *engines.GaleraTrio {
 	trio, err := engines.StartGaleraTrio(t.Context(), o)
 	enginestest.Check(t, err)
 	t.Cleanup(func() { must(t, trio.Close()) })
+	t.Cleanup(func() {
+		if t.Failed() {
+			tellState(t, trio)
+		}
+	})
 	t.Logf("the Galera trio was ready after %v", time.Since(began))
 	return trio
+}
+
+// tellState prints what the nodes say, and the ends of their logs, which are removed with the trio.
+func tellState(t *testing.T, trio *engines.GaleraTrio) {
+	t.Helper()
+	for _, s := range trio.Status(context.Background()) {
+		text, _ := os.ReadFile(s.Log)
+		t.Logf("%s, pid %d: %s\n%s", s.Name, s.Pid, s.State, text[max(0, len(text)-8000):])
+	}
 }
 
 func open(t *testing.T, dsn string) *sql.DB {
@@ -104,6 +120,9 @@ func TestGaleraTrio(t *testing.T) {
 		galeraSettled(t, trio)
 	}
 
+	damage(t, trio, 1)
+	galeraSettled(t, trio)
+
 	must(t, trio.Cut(1))
 	w.survive(t, "cut a node off")
 	must(t, trio.Heal(1))
@@ -133,6 +152,15 @@ func TestGaleraTrio(t *testing.T) {
 	must(t, trio.Start(t.Context(), 0))
 	galeraSettled(t, trio)
 	w.checkGalera(t, trio)
+}
+
+// damage kills a node and takes a file away without which it does not start: it comes back with a copy of another's.
+func damage(t *testing.T, trio *engines.GaleraTrio, node int) {
+	t.Helper()
+	must(t, trio.Kill(node))
+	tables := filepath.Join(filepath.Dir(trio.Log(node)), "data", "mysql")
+	must(t, os.RemoveAll(tables))
+	must(t, trio.Start(t.Context(), node))
 }
 
 // survive waits until the writes have gone on for two seconds after their longest pause.

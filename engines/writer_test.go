@@ -21,6 +21,7 @@ type writer struct {
 	last         time.Time     // of the latest acknowledgement
 	silence      time.Duration // the longest time without one since the last call of more
 	failed       int
+	lastError    error
 	next         int
 	changed      chan struct{} // closed and replaced at each acknowledgement
 }
@@ -62,6 +63,7 @@ func (w *writer) work(ctx context.Context, worker int) {
 			w.changed = make(chan struct{})
 		} else {
 			w.failed++
+			w.lastError = err
 		}
 		w.mu.Unlock()
 		_ = clock.Sleep(ctx, clock.NewSystem(), pace)
@@ -86,7 +88,7 @@ func (w *writer) more(t *testing.T, n int, within time.Duration) (silence time.D
 	w.mu.Unlock()
 	for {
 		w.mu.Lock()
-		now, changed, failed, silence := len(w.acknowledged), w.changed, w.failed, w.silence
+		now, changed, silence := len(w.acknowledged), w.changed, w.silence
 		w.mu.Unlock()
 		if now >= before+n {
 			return silence
@@ -94,7 +96,9 @@ func (w *writer) more(t *testing.T, n int, within time.Duration) (silence time.D
 		select {
 		case <-changed:
 		case <-late.C:
-			t.Fatalf("%d more writes were acknowledged within %v, want %d (%d failed so far)", now-before, within, n, failed)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			t.Fatalf("%d more writes were acknowledged within %v, want %d (%d failed so far; last: %v)", now-before, within, n, w.failed, w.lastError)
 		}
 	}
 }

@@ -76,6 +76,8 @@ func TestBadConfigs(t *testing.T) {
 		"store: {dsn: 'mysql://h/d', dsn_file: f}":            "store: want dsn or dsn_file",
 		"store: {dsn: 'mysql://h/d', lease: 10ms}":            "store.lease: want 200ms to 1m",
 		"store: {dsn: 'mysql://h/d', advertise: me}":          "store.advertise: want host:port",
+		"read_model: {dsn: 'x:y'}":                            "read_model.dsn: want postgres://",
+		"read_model: {dsn: 'sqlite:f', dsn_file: g}":          "read_model: want dsn or dsn_file",
 		"store: {advertise: 'me:1'}":                          "store.advertise: is for nodes",
 		"store: {dsn: 'mysql://h/d'}\narchive: {dir: a}":      "archive: is of a journal in the data folder",
 		"queue_events: 8189":                                  "queue_events: want 8,190 to",

@@ -197,6 +197,9 @@ func (n *Node) onBlock(b *journal.Block, events int) {
 	}
 	n.told = b.Header.Seq
 	n.feed.OnBlock(b, events)
+	if t := n.tables.Load(); t != nil {
+		t.projector.Notify()
+	}
 	if m := n.watch.Load(); m != nil {
 		raw := b.Raw
 		if n.injector != nil {

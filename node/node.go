@@ -54,8 +54,9 @@ type Node struct {
 	state    *local.State
 	member   *cell.Member
 	cell     ledgerCell
-	opened   chan struct{} // closed when calls could be answered
-	told     uint64        // last block that onBlock was told of
+	opened   chan struct{}          // closed when calls could be answered
+	tables   atomic.Pointer[tables] // nil: there is no read model
+	told     uint64                 // last block that onBlock was told of
 	keys     *keystore.Store
 	copies   []keyTarget // of the keys, in backups
 	feed     *feed.Feed
@@ -94,6 +95,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 		n.applyErasures,
 		n.startWatch,
 		n.startAudit,
+		n.startReadModel,
 		n.serve,
 	} {
 		if err := step(ctx); err != nil {
@@ -269,6 +271,7 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.listener = nil // closed by the server
 	err = errors.Join(err, <-n.serving, n.stopFeed(), n.stopAudit(ctx))
 	n.stopWatch()
+	n.stopReadModel()
 	return errors.Join(err, n.settle(ctx), n.release())
 }
 
@@ -292,6 +295,7 @@ func (n *Node) release() error {
 		n.jobs.close()
 	}
 	n.stopWatch()
+	n.stopReadModel()
 	if n.cell != nil {
 		errs = append(errs, n.cell.Close())
 	}

@@ -27,6 +27,7 @@ type upFlags struct {
 	config, data, listen string
 	level, format        string
 	store, advertise     string
+	readModel            string
 	exposed, demo        bool
 }
 
@@ -40,6 +41,7 @@ token in it. It runs until it is interrupted.`,
 		Example: `  sterling up
   sterling up --data /var/lib/sterling --listen 127.0.0.1:7600
   sterling up --store postgres://sterling@db1,db2,db3/sterling   # the journal in a database; more nodes stand by
+  sterling up --read-model sqlite:ledger.db       # and the ledger as tables, for SQL
   sterling up --demo            # and a bank with customers on it, all of whose money is proven`,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c, &f) },
 	}
@@ -48,6 +50,7 @@ token in it. It runs until it is interrupted.`,
 	c.Flags().StringVar(&f.listen, "listen", "", "address of the API (default 127.0.0.1:7600)")
 	c.Flags().BoolVar(&f.exposed, "exposed", false, "allow an address that other machines reach")
 	c.Flags().StringVar(&f.store, "store", "", "database that has the journal: postgres://… or mysql://…, or file:PATH of a file with that (default: the data folder)")
+	c.Flags().StringVar(&f.readModel, "read-model", "", "database that gets the ledger as tables: postgres://…, mysql://…, sqlite:FILE, or file:PATH of a file with that")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "where clients and other nodes reach this node, with --store (default: --listen)")
 	c.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error")
 	c.Flags().StringVar(&f.format, "log-format", "", "text or json")
@@ -72,6 +75,11 @@ func (f *upFlags) load() (node.Config, error) {
 		config.Store.DSN, config.Store.DSNFile = "", path
 	} else if f.store != "" {
 		config.Store.DSN, config.Store.DSNFile = f.store, ""
+	}
+	if path, isFile := strings.CutPrefix(f.readModel, "file:"); isFile {
+		config.ReadModel.DSN, config.ReadModel.DSNFile = "", path
+	} else if f.readModel != "" {
+		config.ReadModel.DSN, config.ReadModel.DSNFile = f.readModel, ""
 	}
 	config.Exposed = config.Exposed || f.exposed
 	if f.demo && config.TLS != nil {

@@ -265,8 +265,14 @@ func (n *Node) Fatal() <-chan error { return n.fatal }
 
 func (n *Node) fail(err error) { n.once.Do(func() { n.fatal <- err }) }
 
-// Stop answers the calls in flight, as long as ctx allows, and closes everything in order.
+// Stop answers the calls in flight, as long as ctx allows, and closes everything in order. A node that leads a cell of
+// several hands it over first, while it still tells its callers who leads.
 func (n *Node) Stop(ctx context.Context) error {
+	if n.member != nil {
+		if err := n.member.Drain(ctx); err != nil && !errors.Is(err, cell.ErrNotLeader) {
+			n.logger.Warn("the cell was not handed over; another node takes over when the lease is over", "error", err)
+		}
+	}
 	err := n.server.Shutdown(ctx)
 	n.listener = nil // closed by the server
 	err = errors.Join(err, <-n.serving, n.stopFeed(), n.stopAudit(ctx))

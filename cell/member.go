@@ -48,6 +48,7 @@ type Member struct {
 
 	drains  chan chan error
 	rest    resting
+	yielded bool // to a node with a better clock; owned by run
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -214,6 +215,13 @@ func (m *Member) tryToLead(s *Standby) (c *Cell, tried bool) {
 	if err != nil || !l.Held {
 		return nil, false
 	}
+	if ahead := time.Duration(m.opts.Clock.Wall() - uint64(max(0, l.Now.UnixNano()))); ahead > MaxClockStep && !m.yielded { //nolint:gosec // behind is negative
+		m.opts.Logger.Error("this machine's clock is ahead of the database's: it would hold all writes, and leaves it to another node to lead", "cell", m.opts.ID, "ahead", ahead)
+		m.release(holder)
+		m.yielded, m.rest = true, resting{m.opts.Clock.Mono() + uint64(restAfter), s.Epoch()}
+		return nil, false
+	}
+	m.yielded = false
 	c, err = s.Lead(m.ctx, holder, uint64(max(0, l.Now.UnixNano())))
 	if err != nil {
 		m.opts.Logger.Warn("the takeover did not succeed", "cell", m.opts.ID, "error", err)

@@ -23,13 +23,15 @@ type engine struct {
 	mu     sync.Mutex
 	holder cell.LeaseRequest
 	until  time.Time
+	behind map[string]time.Duration // how far its clock is behind a node's
 }
 
 // wire is how one node reaches the engine.
 type wire struct {
 	*engine
-	cut   atomic.Bool // nothing gets through
-	lossy atomic.Bool // what is appended is there, and the answer is lost
+	slow  time.Duration // the engine's clock, as this node sees it, is behind its own
+	cut   atomic.Bool   // nothing gets through
+	lossy atomic.Bool   // what is appended is there, and the answer is lost
 }
 
 var errCut = errors.New("the connection is cut")
@@ -59,7 +61,7 @@ func (w *wire) Lease(_ context.Context, r cell.LeaseRequest) (cell.Lease, error)
 }
 
 func (w *wire) state(now time.Time, asker [16]byte) cell.Lease {
-	l := cell.Lease{Now: now}
+	l := cell.Lease{Now: now.Add(-w.slow)}
 	if now.Before(w.until) {
 		l.Holder, l.Address, l.Remaining = w.holder.Holder, w.holder.Address, w.until.Sub(now)
 		l.Held = l.Holder == asker
@@ -109,6 +111,7 @@ func join(t *testing.T, e *engine, name string, change func(*cell.MemberOptions)
 	if change != nil {
 		change(&o)
 	}
+	p.wire.slow = e.behind[name]
 	var err error
 	if p.Member, err = cell.Join(t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -397,5 +400,34 @@ func TestARecoveryCanBeGivenUp(t *testing.T) {
 			t.Errorf("given up after %d blocks: %v", after, err)
 		}
 		stop()
+	}
+}
+
+// TestANodeWhoseClockIsAheadLeavesItToAnother: it would hold all writes. Where there is no other, it leads, and holds them.
+func TestANodeWhoseClockIsAheadLeavesItToAnother(t *testing.T) {
+	e := &engine{behind: map[string]time.Duration{"a": time.Hour}}
+	a := join(t, e, "a", nil)
+	b := join(t, e, "b", nil)
+	b.awaitLead(t)
+	openAccounts(t, b)
+	if a.Membership().Takeovers != 0 {
+		t.Error("the node with the wrong clock led")
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a.awaitLead(t)
+	r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes([]journal.Transfer{transfer(9, 1, 2, 5)}), Results: make([]journal.Result, 1)}
+	err := a.Do(t.Context(), r)
+	for errors.Is(err, cell.ErrNotLeader) { // in a moment
+		err = a.Do(t.Context(), r)
+	}
+	if !errors.Is(err, cell.ErrClockHeld) {
+		t.Errorf("a write by a clock that is an hour ahead: %v", err)
+	}
+	a.AcceptClock()
+	r = &cell.Request{Kind: journal.KindTransfers, Events: r.Events, Results: make([]journal.Result, 1)}
+	if err := a.Do(t.Context(), r); err != nil || r.Results[0].Status != journal.TransferCreated {
+		t.Errorf("once it is accepted: %v, %v", err, r.Results)
 	}
 }

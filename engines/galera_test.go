@@ -106,7 +106,7 @@ func galeraSettled(t *testing.T, trio *engines.GaleraTrio) {
 
 func TestGaleraTrio(t *testing.T) {
 	t.Parallel() // most of it is waiting for time-outs
-	trio := galeraTrio(t, engines.Options{SuspectTimeout: 2 * time.Second})
+	trio := galeraTrio(t, engines.Options{SuspectTimeout: 4 * time.Second})
 	w := galeraWriter(t, trio)
 	w.more(t, 200, failOverWithin)
 
@@ -168,7 +168,7 @@ func (w *writer) survive(t *testing.T, what string) {
 	t.Helper()
 	began := time.Now()
 	longest := time.Duration(0)
-	for time.Since(began) < longest+2*time.Second {
+	for time.Since(began) < longest+4*time.Second {
 		longest = max(longest, w.more(t, 50, failOverWithin))
 	}
 	t.Logf("%s: nothing was acknowledged for %v", what, longest)

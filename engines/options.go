@@ -37,7 +37,8 @@ type Options struct {
 	// defaults of this package, and are read when a data folder is made.
 	Settings map[string]string
 	// SuspectTimeout is how long a Galera node is silent before the others think of excluding it
-	// (evs.suspect_timeout). 0: 5 s, Galera's own default. For Galera only.
+	// (evs.suspect_timeout). 0: 5 s, Galera's own default. On a machine that is busy, with less, nodes may suspect each
+	// other for nothing; two that do while the third is dead are in no majority. For Galera only.
 	SuspectTimeout time.Duration
 }
 

@@ -97,7 +97,7 @@ func (c *FailoverConfig) database(ctx context.Context) (*database, error) {
 	if c.Store != "" {
 		return &database{dsn: c.Store, durability: "as the database is set up", close: func() error { return nil }}, nil
 	}
-	o := engines.Options{SuspectTimeout: 2 * time.Second}
+	o := engines.Options{SuspectTimeout: 4 * time.Second}
 	if c.Engine == "galera" {
 		t, err := engines.StartGaleraTrio(ctx, o)
 		if err != nil {
@@ -105,7 +105,7 @@ func (c *FailoverConfig) database(ctx context.Context) (*database, error) {
 		}
 		next := -1
 		return &database{
-			dsn: t.DSN(), durability: "committed on three MariaDB nodes by Galera, evs.suspect_timeout 2 s",
+			dsn: t.DSN(), durability: "committed on three MariaDB nodes by Galera, evs.suspect_timeout 4 s",
 			kill:  func() (int, error) { next = (next + 1) % 3; return next, t.Kill(next) },
 			start: t.Start, settled: t.Settled, close: t.Close,
 		}, nil

@@ -69,7 +69,6 @@ type Engine struct {
 	texts slab[keyText]
 	byKey map[caseKey]uint32
 	keys  []uint64 // open cases by flow
-	near  uint32   // see bringNear
 	dirty []uint32
 
 	assets     []string // by the engine's own numbers; 0: none
@@ -294,36 +293,11 @@ func (e *Engine) found(f *books.Finding) {
 // settleDirty judges every case that something changed about.
 func (e *Engine) settleDirty() {
 	for n := 0; n < len(e.dirty); n++ {
-		if n%lookAhead == 0 {
-			e.bringNear(e.dirty[n:min(n+lookAhead, len(e.dirty))])
-		}
 		if i := e.dirty[n]; e.cases.at(i).dirty {
 			e.judge(i)
 		}
 	}
 	e.dirty = e.dirty[:0]
-}
-
-const (
-	lookAhead = 32 // cases; their cache lines must still be there when they are judged
-	nearFacts = 6  // of each
-)
-
-// bringNear reads the first facts of cases that are about to be judged. The reads of different cases overlap, where
-// judging waits for one after the other.
-func (e *Engine) bringNear(list []uint32) {
-	var next [lookAhead]uint32
-	for k, i := range list {
-		next[k] = e.cases.at(i).first
-	}
-	for range nearFacts {
-		for k := range list {
-			if next[k] != 0 {
-				next[k] = e.facts.at(next[k]).next
-			}
-		}
-	}
-	e.near = next[0] // or the compiler would see that nothing comes of it
 }
 
 // Tick tells the time: now (ns since 1970), and how far the journal's word goes: no block after head will have a time

@@ -41,7 +41,8 @@ function BigClock() {
   // What no second witness covers is not claimed.
   let head: ReactNode = unproven.length === 0 ? "All money proven safe through" : "Covered money proven safe through";
   if (watch.state === "not-running") head = "Nothing is being proven";
-  else if (proof?.safeThrough === 0n) head = "Nothing is proven yet";
+  else if (!proof) head = "Asking what is proven";
+  else if (proof.safeThrough === 0n) head = "Nothing is proven yet";
   else if (stale) head = "Last proven safe through";
   return (
     <section className={`hero tone-${verdict.tone}`} aria-label="Safe through">
@@ -58,7 +59,7 @@ function BigClock() {
               <span className="hero-fraction">.{m.fraction.slice(0, 3)}</span>
             </>
           ) : (
-            <span className="hero-none">no proof</span>
+            <span className="hero-none">{proof || watch.state === "not-running" ? "no proof" : "–"}</span>
           )}
         </div>
       </div>

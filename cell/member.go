@@ -309,6 +309,13 @@ func (m *Member) hold(c *Cell, holder [16]byte) (drained chan error) {
 		l, err := m.take(holder)
 		now := m.opts.Clock.Mono()
 		switch {
+		case err == nil && l.Held && now-heard > uint64(m.opts.TTL): //nolint:gosec // positive
+			// It was nobody's for a while, because this node slept or the database did: another may have led since.
+			if err := m.prove(c); err != nil {
+				c.fail(fmt.Errorf("%w: the lease had run out, and nothing can be appended: %w", ErrDeposed, err))
+				return nil
+			}
+			heard = m.opts.Clock.Mono()
 		case err == nil && l.Held:
 			heard = now
 		case err == nil:
@@ -319,6 +326,14 @@ func (m *Member) hold(c *Cell, holder [16]byte) (drained chan error) {
 			m.opts.Logger.Warn("the lease is not renewed; it is tried again", "cell", m.opts.ID, "error", err)
 		}
 	}
+}
+
+// prove appends a block: that it can says that no other node has led.
+func (m *Member) prove(c *Cell) error {
+	ctx, cancel := context.WithTimeout(m.ctx, m.opts.TTL)
+	defer cancel()
+	_, err := c.Sync(ctx)
+	return err
 }
 
 // Drain makes a node that leads finish what it was asked for, and stand down for another. It returns once the lease is

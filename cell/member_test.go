@@ -24,6 +24,7 @@ type engine struct {
 	holder cell.LeaseRequest
 	until  time.Time
 	behind map[string]time.Duration // how far its clock is behind a node's
+	asleep map[string]chan struct{} // a node's question for the lease waits until it is closed
 }
 
 // wire is how one node reaches the engine.
@@ -50,6 +51,12 @@ func (w *wire) Append(ctx context.Context, b *journal.Block) error {
 func (w *wire) Lease(_ context.Context, r cell.LeaseRequest) (cell.Lease, error) {
 	if w.cut.Load() {
 		return cell.Lease{}, errCut
+	}
+	w.mu.Lock()
+	sleep := w.asleep[r.Address]
+	w.mu.Unlock()
+	if sleep != nil {
+		<-sleep
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -430,4 +437,40 @@ func TestANodeWhoseClockIsAheadLeavesItToAnother(t *testing.T) {
 	if err := a.Do(t.Context(), r); err != nil || r.Results[0].Status != journal.TransferCreated {
 		t.Errorf("once it is accepted: %v, %v", err, r.Results)
 	}
+}
+
+// TestASleeperDoesNotLeadAgainByItsLease: a leader sleeps; another leads, and stands down. The sleeper finds the lease free
+// when it wakes up, and must not take that for its leadership: it would keep all others from leading.
+func TestASleeperDoesNotLeadAgainByItsLease(t *testing.T) {
+	e := &engine{asleep: map[string]chan struct{}{}}
+	a := join(t, e, "a", nil)
+	a.awaitLead(t)
+	openAccounts(t, a)
+	wake := make(chan struct{})
+	e.mu.Lock()
+	e.asleep["a"] = wake
+	e.mu.Unlock()
+	b := join(t, e, "b", nil)
+	b.awaitLead(t)
+	if _, err := pay(t.Context(), 10, b); err != nil {
+		t.Fatal(err)
+	}
+	e.mu.Lock()
+	e.asleep["b"] = make(chan struct{}) // it asks no more
+	e.until = time.Time{}
+	delete(e.asleep, "a")
+	e.mu.Unlock()
+	close(wake)
+	late := time.After(20 * time.Second)
+	for a.Membership().StoodDown == 0 {
+		select {
+		case <-late:
+			t.Fatal("the node that slept leads by a lease alone")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	e.mu.Lock()
+	close(e.asleep["b"])
+	delete(e.asleep, "b")
+	e.mu.Unlock()
 }

@@ -20,6 +20,8 @@ import (
 type nodes struct {
 	list []*server
 	at   atomic.Uint32 // index of the one that is believed to lead
+	// said is who was last heard to lead, by itself or by another; len(list): nobody.
+	said atomic.Uint32
 
 	patience time.Duration
 }
@@ -92,6 +94,9 @@ func (n *nodes) unary(ctx context.Context, method string, request, reply any, _ 
 		at := n.at.Load()
 		err := invoke(ctx, method, request, reply, n.list[at].conn(), options...)
 		if err == nil {
+			if n.said.Load() != at {
+				n.said.Store(at)
+			}
 			return nil
 		}
 		elsewhere := n.heard(at, err)
@@ -147,20 +152,32 @@ func (s *heardStream) RecvMsg(m any) error {
 func (n *nodes) heard(at uint32, err error) (elsewhere bool) {
 	next := n.after(at)
 	if d := detail[*ledgerv1.ErrorDetail](err); d.GetReason() == ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER {
-		for i, s := range n.list {
-			if s.address == d.GetLeader() && s.answers() {
-				next = uint32(i)
-			}
+		leader := n.find(d.GetLeader())
+		news := n.said.Swap(leader) != leader
+		if int(leader) < len(n.list) && (news || n.list[leader].answers()) {
+			next = leader
 		}
 		n.at.CompareAndSwap(at, next)
 		return true
 	}
 	switch status.Code(err) { //nolint:exhaustive // the others are answers
 	case codes.Unavailable, codes.DeadlineExceeded:
+		// That others name it still is no news: it has led until now.
 		n.list[at].silent.Store(time.Now().Add(silence).UnixNano())
+		n.said.Store(at)
 		n.at.CompareAndSwap(at, next)
 	}
 	return false
+}
+
+// find returns the index of an address; len(list) for one that is not among them, which no call goes to.
+func (n *nodes) find(address string) uint32 {
+	for i, s := range n.list {
+		if s.address == address {
+			return uint32(i)
+		}
+	}
+	return uint32(len(n.list)) //nolint:gosec // few
 }
 
 // after is the next node that answers, or else the next one.

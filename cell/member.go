@@ -131,6 +131,7 @@ func (m *Member) again() *Standby {
 		}
 		if contradicts(err) {
 			m.opts.Failed(err)
+			m.cancel() // nobody is left to answer Drain
 			return nil
 		}
 		m.opts.Logger.Warn("the journal can't be read; it is tried again", "cell", m.opts.ID, "error", err)
@@ -270,7 +271,7 @@ func (m *Member) lead(c *Cell) {
 	done := m.hold(c, holder)
 	m.leader.Store(nil)
 	m.lease.Store(&Lease{})
-	err := c.Close()
+	err := m.end(c)
 	if m.opts.Standing != nil {
 		m.opts.Standing()
 	}
@@ -289,6 +290,31 @@ func (m *Member) lead(c *Cell) {
 		m.rest = resting{m.opts.Clock.Mono() + uint64(restAfter), c.Epoch()}
 		done <- err
 	}
+}
+
+// end has the cell finish what it was asked for, as long as the journal takes blocks. Where it takes none, and the lease
+// is over, waiting is of no use to anybody: who waits is told that the outcome is unknown.
+func (m *Member) end(c *Cell) error {
+	ended := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for before := c.stats.appends.Load(); ; before = c.stats.appends.Load() {
+			fired, stop := m.opts.Clock.After(2 * m.opts.TTL)
+			select {
+			case <-fired:
+			case <-ended:
+				stop()
+				return
+			}
+			if c.stats.appends.Load() == before {
+				c.fail(fmt.Errorf("%w: no block was appended for %v, and this node is to lead no more", ErrUnsure, 2*m.opts.TTL))
+			}
+		}
+	})
+	err := c.Close()
+	close(ended)
+	watching.Wait()
+	return err
 }
 
 // hold renews the lease until the cell stops, the lease is lost, or somebody drains the node, who is to be told.

@@ -1,0 +1,57 @@
+package cell_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/journal"
+)
+
+// told tells of every append that is tried.
+type told struct {
+	cell.Log
+	appends chan uint64
+}
+
+func (l *told) Append(ctx context.Context, b *journal.Block) error {
+	select {
+	case l.appends <- b.Header.Seq:
+	default:
+	}
+	return l.Log.Append(ctx, b)
+}
+
+// TestANodeStopsWhereTheLogIsAway: a payment is on its way when the log goes away for good, and the node is told to end.
+func TestANodeStopsWhereTheLogIsAway(t *testing.T) {
+	e := &engine{}
+	l := &told{appends: make(chan uint64)}
+	a := join(t, e, "a", func(o *cell.MemberOptions) {
+		l.Log = o.Log
+		o.Log = l
+	})
+	a.awaitLead(t)
+	openAccounts(t, a)
+	a.wire.cut.Store(true)
+	answer := make(chan error, 1)
+	go func() {
+		r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes([]journal.Transfer{transfer(9, 1, 2, 5)}), Results: make([]journal.Result, 1)}
+		answer <- a.Do(t.Context(), r)
+	}()
+	<-l.appends
+	ended := make(chan error, 1)
+	go func() { ended <- a.Close() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the node does not end while the log is away")
+	}
+	if err := <-answer; !errors.Is(err, cell.ErrOutcomeUnknown) {
+		t.Errorf("a payment whose outcome nobody knows: %v", err)
+	}
+}

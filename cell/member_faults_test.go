@@ -55,3 +55,26 @@ func TestANodeStopsWhereTheLogIsAway(t *testing.T) {
 		t.Errorf("a payment whose outcome nobody knows: %v", err)
 	}
 }
+
+// TestAStandbyHasWhatWasInDoubt: the answer of a block was lost, and nothing else is written. Its successor says nothing
+// of it yet; the standbys have it all the same.
+func TestAStandbyHasWhatWasInDoubt(t *testing.T) {
+	e := &engine{}
+	a := join(t, e, "a", nil)
+	a.awaitLead(t)
+	openAccounts(t, a)
+	b := join(t, e, "b", nil)
+	a.wire.lossy.Store(true)
+	r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes([]journal.Transfer{transfer(9, 1, 2, 5)}), Results: make([]journal.Result, 1)}
+	if err := a.Do(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	late := time.After(5 * time.Second)
+	for b.Head() < r.Seq {
+		select {
+		case <-late:
+			t.Fatalf("the standby is at block %d, and block %d was acknowledged", b.Head(), r.Seq)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}

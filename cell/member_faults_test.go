@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/cell/celltest"
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/journal"
 )
 
@@ -76,5 +78,37 @@ func TestAStandbyHasWhatWasInDoubt(t *testing.T) {
 			t.Fatalf("the standby is at block %d, and block %d was acknowledged", b.Head(), r.Seq)
 		case <-time.After(time.Millisecond):
 		}
+	}
+}
+
+// slowHead is a log that takes its time to say where it ends.
+type slowHead struct {
+	cell.Log
+	clock *clock.Fake
+	takes time.Duration
+}
+
+func (l *slowHead) Head(ctx context.Context) (uint64, journal.Hash, error) {
+	l.clock.Advance(l.takes)
+	return l.Log.Head(ctx)
+}
+
+// TestASlowTakeoverHoldsNoWrites: the store's clock was asked before the log was read to its end, which took longer than
+// a clock may be ahead.
+func TestASlowTakeoverHoldsNoWrites(t *testing.T) {
+	now := clock.NewFake(1_700_000_000_000_000_000)
+	l := &slowHead{Log: &celltest.Memory{}, clock: now}
+	s, err := cell.OpenStandby(t.Context(), cell.Options{ID: 7, Log: l, Clock: now, HashKey: [2]uint64{3, 5}, Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.takes = 2 * cell.MaxClockStep
+	c, err := s.Lead(t.Context(), [16]byte{1}, now.Wall())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if c.ClockHeld() {
+		t.Error("writes are held by a clock that is right")
 	}
 }

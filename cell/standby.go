@@ -66,11 +66,15 @@ func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
 func (s *Standby) Lead(ctx context.Context, incarnation [16]byte, believed uint64) (*Cell, error) {
 	c := s.c
 	c.opts.Incarnation = incarnation
+	began := c.opts.Clock.Mono()
 	head, err := c.logHead(ctx)
 	if err == nil {
 		err = c.catchUp(ctx, head)
 	}
 	if err == nil {
+		if believed != 0 {
+			believed += c.opts.Clock.Mono() - began // it was asked for before the journal was read
+		}
 		err = c.takeOver(ctx, believed)
 	}
 	if err != nil {

@@ -156,6 +156,9 @@ func (m *Member) follow(s *Standby) *Cell {
 		switch {
 		case m.ctx.Err() != nil:
 			return nil
+		case errors.Is(err, ErrHalfway) && !contradicts(err):
+			m.opts.Logger.Warn("the journal went away in the middle of a block; the standby's state is built anew", "cell", m.opts.ID, "error", err)
+			return nil
 		case contradicts(err):
 			m.stats.rebuilt.Add(1)
 			m.opts.Logger.Error("the journal contradicts what this standby had followed; its state is built anew", "cell", m.opts.ID, "error", err)

@@ -3,6 +3,8 @@ package cell_test
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,5 +112,85 @@ func TestASlowTakeoverHoldsNoWrites(t *testing.T) {
 	defer func() { _ = c.Close() }()
 	if c.ClockHeld() {
 		t.Error("writes are held by a clock that is right")
+	}
+}
+
+// gated holds appends back, and fails reads of single records.
+type gated struct {
+	celltest.Memory
+	gate  sync.Mutex
+	fails atomic.Bool
+}
+
+var errAway = errors.New("the log is away")
+
+func (l *gated) Append(ctx context.Context, b *journal.Block) error {
+	l.gate.Lock()
+	defer l.gate.Unlock()
+	return l.Memory.Append(ctx, b)
+}
+
+func (l *gated) ReadAt(ctx context.Context, seq uint64, p []byte, offset int) error {
+	if offset > 0 && l.fails.Load() {
+		return errAway
+	}
+	return l.Memory.ReadAt(ctx, seq, p, offset)
+}
+
+// TestAStandbyGivesUpAHalfReplayedBlock: the log goes away between two requests of a block. The state is of no use any
+// more, and the journal contradicts nothing.
+func TestAStandbyGivesUpAHalfReplayedBlock(t *testing.T) {
+	l := &gated{}
+	o := cell.Options{ID: 7, Log: l, Clock: clock.NewSystem(), HashKey: [2]uint64{3, 5}, Shared: true, Incarnation: [16]byte{1}}
+	c, err := cell.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	var senders sync.WaitGroup
+	send := func(waiting int, list ...journal.Transfer) { // returns once it waits behind the block that is held back
+		senders.Go(func() {
+			r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes(list), Results: make([]journal.Result, len(list))}
+			if err := c.Do(t.Context(), r); err != nil {
+				t.Error(err)
+			}
+		})
+		for waiting > 0 && c.Stats().WaitingRequests != waiting {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	accounts := []journal.Account{account(1), account(2)}
+	if err := c.Do(t.Context(), &cell.Request{Kind: journal.KindAccounts, Events: journal.Bytes(accounts), Results: make([]journal.Result, 2)}); err != nil {
+		t.Fatal(err)
+	}
+	send(0, transfer(10, 1, 2, 5))
+	senders.Wait()
+	s, err := cell.OpenStandby(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Sync(t.Context()); err != nil { // so that no block is due by itself
+		t.Fatal(err)
+	}
+	l.gate.Lock()
+	before := c.Stats().Blocks
+	senders.Go(func() { _, _ = c.Sync(t.Context()) }) // its block is held back
+	for c.Stats().Blocks == before {
+		time.Sleep(time.Millisecond)
+	}
+	send(1, transfer(11, 1, 2, 5))
+	send(2, transfer(10, 1, 2, 5), transfer(12, 1, 2, 5))
+	l.gate.Unlock()
+	senders.Wait()
+	if _, err := c.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.fails.Store(true)
+	if _, err := s.Follow(t.Context()); !errors.Is(err, errAway) {
+		t.Fatalf("followed without the log: %v", err)
+	}
+	l.fails.Store(false)
+	if _, err := s.Follow(t.Context()); !errors.Is(err, cell.ErrHalfway) {
+		t.Errorf("followed with half a block: %v", err)
 	}
 }

@@ -174,6 +174,7 @@ func (c *Cell) replay(ctx context.Context, through, head uint64, confirmed bool)
 		}
 		err = c.state.Replay(k, scratch, fx, func(needs []ledger.Need) (ledger.Facts, error) { return c.fetch(ctx, needs) })
 		if err != nil {
+			c.halfway = true
 			return fmt.Errorf("replay: %w", err)
 		}
 		c.head, c.seq = k.Hash, seq

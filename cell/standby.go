@@ -40,7 +40,8 @@ func (s *Standby) Head() uint64 { return s.c.durable.Load() }
 func (s *Standby) Epoch() uint64 { return s.head.epoch }
 
 // Follow takes what was confirmed since, and tells how many blocks that were. An error that is ErrDamaged says that the
-// journal contradicts what the standby has: it must be opened anew. After others it may be called again.
+// journal contradicts what the standby has, one that is ErrHalfway that a block could not be replayed to its end: it must
+// be opened anew. After others it may be called again.
 func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
 	head, err := s.c.logHead(ctx)
 	if err != nil || head == s.head {
@@ -49,11 +50,16 @@ func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
 	if head.seq < s.c.seq {
 		return 0, fmt.Errorf("%w: the journal ends at block %d, and had block %d", ErrDamaged, head.seq, s.c.seq)
 	}
-	s.head = head
 	before := s.c.seq
-	if err := s.c.replay(ctx, head.acked, head.seq, true); err != nil {
+	if s.c.halfway {
+		err = ErrHalfway
+	} else if err = s.c.replay(ctx, head.acked, head.seq, true); s.c.halfway {
+		err = fmt.Errorf("%w: %w", ErrHalfway, err)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("follow the journal of cell %d: %w", s.c.opts.ID, err)
 	}
+	s.head = head
 	if s.c.seq == before {
 		return 0, nil
 	}

@@ -155,6 +155,11 @@ func (n *nodes) heard(at uint32, err error) (elsewhere bool) {
 		n.at.CompareAndSwap(at, next)
 		return true
 	}
+	switch Reason(err) { //nolint:exhaustive // the others are answers of a node that leads
+	case ledgerv1.ErrorReason_ERROR_REASON_UNSPECIFIED, ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, ledgerv1.ErrorReason_ERROR_REASON_STOPPING:
+	default:
+		return false
+	}
 	switch status.Code(err) { //nolint:exhaustive // the others are answers
 	case codes.Unavailable, codes.DeadlineExceeded:
 		n.list[at].silent.Store(time.Now().Add(silence).UnixNano())

@@ -27,6 +27,9 @@ type MemberOptions struct {
 	// is called when it leads no more. Either may be nil.
 	Leading  func(ctx context.Context, c *Cell) error
 	Standing func()
+	// Followed is told of the state that a standby has, whenever that has changed, and may only read it. It is called by
+	// one goroutine at a time, never while this node leads. It may be nil.
+	Followed func(*ledger.State)
 	// Failed is called once, with a fault that no other node's writing explains: the process should end.
 	Failed func(error)
 }
@@ -79,7 +82,7 @@ func Join(ctx context.Context, opts MemberOptions) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.follows.Store(s.c)
+	m.recovered(s)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.running.Go(func() { m.run(s) })
 	return m, nil
@@ -121,12 +124,20 @@ func (m *Member) run(s *Standby) {
 	}
 }
 
+// recovered has calls that need no leader answered from what a standby has just recovered.
+func (m *Member) recovered(s *Standby) {
+	m.follows.Store(s.c)
+	if m.opts.Followed != nil {
+		m.opts.Followed(s.c.state)
+	}
+}
+
 // again recovers a standby after a failed takeover, or after it led: what was in memory was perhaps never written.
 func (m *Member) again() *Standby {
 	for try := 0; m.ctx.Err() == nil; try++ {
 		s, err := OpenStandby(m.ctx, m.opts.Options)
 		if err == nil {
-			m.follows.Store(s.c)
+			m.recovered(s)
 			return s
 		}
 		if contradicts(err) {
@@ -149,7 +160,10 @@ func contradicts(err error) bool {
 func (m *Member) follow(s *Standby) *Cell {
 	told := ""
 	for {
-		_, err := s.Follow(m.ctx)
+		blocks, err := s.Follow(m.ctx)
+		if blocks > 0 && m.opts.Followed != nil {
+			m.opts.Followed(s.c.state)
+		}
 		if err == nil {
 			err = m.look()
 		}

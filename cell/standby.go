@@ -10,6 +10,7 @@ import (
 type Standby struct {
 	c    *Cell
 	head logHead
+	told uint64 // last block that publish told of
 }
 
 // OpenStandby recovers the state as far as the journal is confirmed, and writes nothing. The options are those of Open.
@@ -31,6 +32,7 @@ func (s *Standby) publish() {
 	s.c.assets.Store(s.c.state.Assets())
 	s.c.stats.counts.Store(new(s.c.state.Counts()))
 	s.c.followed.advance(s.c.seq)
+	s.told = s.c.seq
 }
 
 // Head is the last block that the standby has: the journal itself says that it was acknowledged.
@@ -50,21 +52,23 @@ func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
 	if head.seq < s.c.seq {
 		return 0, fmt.Errorf("%w: the journal ends at block %d, and had block %d", ErrDamaged, head.seq, s.c.seq)
 	}
-	before := s.c.seq
 	if s.c.halfway {
 		err = ErrHalfway
 	} else if err = s.c.replay(ctx, head.acked, head.seq, true); s.c.halfway {
 		err = fmt.Errorf("%w: %w", ErrHalfway, err)
 	}
+	if err == nil {
+		err = s.c.confirmTail() // which the follower had no room for before
+	}
 	if err != nil {
 		return 0, fmt.Errorf("follow the journal of cell %d: %w", s.c.opts.ID, err)
 	}
 	s.head = head
-	if s.c.seq == before {
+	if blocks = int(s.c.seq - s.told); blocks == 0 { //nolint:gosec // few
 		return 0, nil
 	}
 	s.publish()
-	return int(s.c.seq - before), s.c.snapshotNow(ctx) //nolint:gosec // few
+	return blocks, s.c.snapshotNow(ctx)
 }
 
 // Lead takes the journal over and starts the cell. believed is what the clock of the store says, in ns since 1970: this

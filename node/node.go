@@ -55,6 +55,7 @@ type Node struct {
 	member   *cell.Member
 	cell     ledgerCell
 	opened   chan struct{}          // closed when calls could be answered
+	rights   rights                 // of tokens, as this node has followed them
 	tables   atomic.Pointer[tables] // nil: there is no read model
 	told     uint64                 // last block that onBlock was told of
 	keys     *keystore.Store
@@ -244,7 +245,9 @@ func (n *Node) serve(ctx context.Context) error {
 	if n.server, err = api.New(config); err != nil {
 		return err
 	}
-	close(n.opened)
+	if err := n.takeRights(n.opened); err != nil {
+		return err
+	}
 	n.serving = make(chan error, 1)
 	listener := n.listener // Stop may come first, and forget it
 	go func() {

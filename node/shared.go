@@ -212,6 +212,7 @@ func (n *Node) joinCell(ctx context.Context, o cell.Options) error {
 			return b
 		},
 		Leading: n.leading, Failed: n.fail,
+		Standing: func() { n.rights.changed.Store(true) }, Followed: n.followed,
 	})
 	if err != nil {
 		return err

@@ -194,3 +194,47 @@ func TestAStandbyGivesUpAHalfReplayedBlock(t *testing.T) {
 		t.Errorf("followed with half a block: %v", err)
 	}
 }
+
+// mute is a log that answers no append.
+type mute struct {
+	cell.Log
+	asked func()
+}
+
+func (l *mute) Append(context.Context, *journal.Block) error {
+	l.asked()
+	return errors.Join(cell.ErrOutcomeUnknown, errAway)
+}
+
+// TestATakeoverTellsNothingAhead: the journal's last block is not acknowledged, and the takeover that would confirm it
+// does not get through. Who reads the journal as far as Head says must not get it.
+func TestATakeoverTellsNothingAhead(t *testing.T) {
+	log := &celltest.Memory{}
+	o := cell.Options{ID: 7, Log: log, Clock: clock.NewFake(1_700_000_000_000_000_000), HashKey: [2]uint64{3, 5}, Shared: true, Incarnation: [16]byte{1}}
+	c, err := cell.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &cell.Request{Kind: journal.KindAccounts, Events: journal.Bytes([]journal.Account{account(1)}), Results: make([]journal.Result, 1)}
+	if err := errors.Join(c.Do(t.Context(), r), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &mute{Log: log}
+	o.Log = l
+	s, err := cell.OpenStandby(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acknowledged, heads := s.Head(), []uint64(nil)
+	l.asked = func() {
+		heads = append(heads, s.Head())
+		cancel()
+	}
+	if _, err := s.Lead(ctx, [16]byte{2}, 0); err == nil {
+		t.Fatal("it leads, without a word of the journal")
+	}
+	if acknowledged >= r.Seq || len(heads) != 1 || heads[0] != acknowledged {
+		t.Errorf("up to block %d is acknowledged, block %d is not; while it tries to lead, the head is %v", acknowledged, r.Seq, heads)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,8 @@ type Member struct {
 
 	drains  chan chan error
 	rest    resting
-	yielded bool // to a node with a better clock; owned by run
+	yielded bool // to a node with a better clock; owned by run, like the next one
+	failed  int  // takeovers that did not succeed, one after the other
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -60,7 +62,7 @@ type Member struct {
 // resting keeps a node that was drained from leading again at once, unless another has led meanwhile. Owned by run.
 type resting struct {
 	until uint64 // clock.Mono
-	epoch uint64 // that it led in
+	epoch uint64 // that it led in; with a higher one, somebody else has led meanwhile
 }
 
 type memberStats struct{ takeovers, stoodDown, rebuilt atomic.Uint64 }
@@ -158,7 +160,7 @@ func contradicts(err error) bool {
 
 // follow follows the journal until this node leads it. It returns nil where the standby is of no more use.
 func (m *Member) follow(s *Standby) *Cell {
-	told := ""
+	told, toldOfLease := "", ""
 	for {
 		blocks, err := s.Follow(m.ctx)
 		if blocks > 0 && m.opts.Followed != nil {
@@ -186,8 +188,13 @@ func (m *Member) follow(s *Standby) *Cell {
 			told = ""
 			rests := m.opts.Clock.Mono() < m.rest.until && s.Epoch() <= m.rest.epoch
 			if m.lease.Load().Remaining == 0 && !rests {
-				if c, tried := m.tryToLead(s); tried {
+				c, tried, err := m.tryToLead(s)
+				if tried {
 					return c
+				}
+				if err != nil && err.Error() != toldOfLease {
+					toldOfLease = err.Error()
+					m.opts.Logger.Warn("nobody leads, and this node can't", "cell", m.opts.ID, "error", err)
 				}
 			}
 		}
@@ -226,29 +233,32 @@ func (m *Member) look() error {
 }
 
 // tryToLead takes the lease and then the journal. It reports whether the standby was used up by that.
-func (m *Member) tryToLead(s *Standby) (c *Cell, tried bool) {
+func (m *Member) tryToLead(s *Standby) (c *Cell, tried bool, err error) {
 	began := m.opts.Clock.Mono()
 	holder := m.opts.NewIncarnation()
 	l, err := m.take(holder)
 	if err != nil || !l.Held {
-		return nil, false
+		return nil, false, err
 	}
 	if ahead := time.Duration(m.opts.Clock.Wall() - uint64(max(0, l.Now.UnixNano()))); ahead > MaxClockStep && !m.yielded { //nolint:gosec // behind is negative
 		m.opts.Logger.Error("this machine's clock is ahead of the database's: it would hold all writes, and leaves it to another node to lead", "cell", m.opts.ID, "ahead", ahead)
 		m.release(holder)
 		m.yielded, m.rest = true, resting{m.opts.Clock.Mono() + uint64(restAfter), s.Epoch()}
-		return nil, false
+		return nil, false, nil
 	}
 	m.yielded = false
 	c, err = s.Lead(m.ctx, holder, uint64(max(0, l.Now.UnixNano())))
 	if err != nil {
 		m.opts.Logger.Warn("the takeover did not succeed", "cell", m.opts.ID, "error", err)
 		m.release(holder)
-		return nil, true
+		m.rest = resting{m.opts.Clock.Mono() + uint64(backoff(m.failed)), math.MaxUint64} // each try recovers all of the state
+		m.failed++
+		return nil, true, nil
 	}
+	m.failed = 0
 	m.stats.takeovers.Add(1)
 	m.opts.Logger.Info("this node leads", "cell", m.opts.ID, "epoch", c.Epoch(), "block", c.Head(), "took", time.Duration(m.opts.Clock.Mono()-began)) //nolint:gosec // short
-	return c, true
+	return c, true, nil
 }
 
 // take takes or renews the lease.

@@ -3,6 +3,8 @@ package cell_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -237,4 +239,82 @@ func TestATakeoverTellsNothingAhead(t *testing.T) {
 	if acknowledged >= r.Seq || len(heads) != 1 || heads[0] != acknowledged {
 		t.Errorf("up to block %d is acknowledged, block %d is not; while it tries to lead, the head is %v", acknowledged, r.Seq, heads)
 	}
+}
+
+// full is a log without space, and leases that count who asks for one.
+type full struct {
+	*wire
+	asked atomic.Int32
+	away  atomic.Bool // the lease can't be written either
+}
+
+func (l *full) Append(context.Context, *journal.Block) error { return cell.ErrFull }
+
+func (l *full) Lease(ctx context.Context, r cell.LeaseRequest) (cell.Lease, error) {
+	if l.asked.Add(1); l.away.Load() {
+		return cell.Lease{}, errAway
+	}
+	return l.wire.Lease(ctx, r)
+}
+
+// TestANodeThatCannotLeadTriesWithPauses: every try recovers the whole state.
+func TestANodeThatCannotLeadTriesWithPauses(t *testing.T) {
+	l, now := &full{}, clock.NewFake(uint64(time.Now().UnixNano()))
+	join(t, &engine{}, "a", func(o *cell.MemberOptions) {
+		l.wire = o.Log.(*wire)
+		o.Log, o.Leases, o.Clock = l, l, now
+	})
+	for tries := int32(1); tries < 5; tries++ {
+		for late := time.After(10 * time.Second); l.asked.Load() < tries || now.Waiting() == 0; {
+			select {
+			case <-late:
+				t.Fatalf("%d tries, want %d and a pause", l.asked.Load(), tries)
+			default:
+			}
+		}
+		if n := l.asked.Load(); n != tries {
+			t.Fatalf("it tried to lead %d times, with %d pauses", n, tries-1)
+		}
+		now.Advance(time.Second)
+	}
+}
+
+// TestANodeSaysWhyItDoesNotLead: it sees who has the lease, and can't take it.
+func TestANodeSaysWhyItDoesNotLead(t *testing.T) {
+	l := &full{}
+	l.away.Store(true)
+	said := &lines{}
+	join(t, &engine{}, "a", func(o *cell.MemberOptions) {
+		l.wire = o.Log.(*wire)
+		o.Log, o.Leases, o.Logger = l, l, slog.New(slog.NewTextHandler(said, nil))
+	})
+	for l.asked.Load() < 5 {
+		time.Sleep(time.Millisecond)
+	}
+	if n := said.count(errAway.Error()); n != 1 {
+		t.Errorf("it was said %d times that the lease can't be taken", n)
+	}
+}
+
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, string(b))
+	return len(b), nil
+}
+
+func (l *lines) count(part string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.all {
+		if strings.Contains(line, part) {
+			n++
+		}
+	}
+	return n
 }

@@ -377,6 +377,9 @@ func (m *Member) hold(c *Cell, holder [16]byte) (drained chan error) {
 // Drain makes a node that leads finish what it was asked for, and stand down for another. It returns once the lease is
 // free; ErrNotLeader where it does not lead.
 func (m *Member) Drain(ctx context.Context) error {
+	if m.leader.Load() == nil { // also while it recovers, or takes over, which may take long
+		return m.notLeader()
+	}
 	done := make(chan error, 1)
 	select {
 	case m.drains <- done:

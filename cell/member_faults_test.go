@@ -318,3 +318,21 @@ func (l *lines) count(part string) (n int) {
 	}
 	return n
 }
+
+// TestANodeThatIsAboutToLeadIsNotDrained: there is nothing to hand over yet, and whoever stops the node does not wait.
+func TestANodeThatIsAboutToLeadIsNotDrained(t *testing.T) {
+	leads := make(chan struct{})
+	a := join(t, &engine{}, "a", func(o *cell.MemberOptions) {
+		o.Leading = func(ctx context.Context, _ *cell.Cell) error {
+			close(leads)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	})
+	<-leads
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := a.Drain(ctx); !errors.Is(err, cell.ErrNotLeader) {
+		t.Error(err)
+	}
+}

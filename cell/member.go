@@ -298,7 +298,7 @@ func (m *Member) lead(c *Cell) {
 	done := m.hold(c, holder)
 	m.leader.Store(nil)
 	m.lease.Store(&Lease{})
-	err := m.end(c)
+	err := m.end(c, holder)
 	if m.opts.Standing != nil {
 		m.opts.Standing()
 	}
@@ -319,21 +319,27 @@ func (m *Member) lead(c *Cell) {
 	}
 }
 
-// end has the cell finish what it was asked for, as long as the journal takes blocks. Where it takes none, and the lease
-// is over, waiting is of no use to anybody: who waits is told that the outcome is unknown.
-func (m *Member) end(c *Cell) error {
+// end has the cell finish what it was asked for, as long as the journal takes blocks: so long it keeps the lease. Where
+// the journal takes none, waiting is of no use to anybody: who waits is told that the outcome is unknown.
+func (m *Member) end(c *Cell, holder [16]byte) error {
 	ended := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		for before := c.stats.appends.Load(); ; before = c.stats.appends.Load() {
-			fired, stop := m.opts.Clock.After(2 * m.opts.TTL)
+		stalled := 0
+		for before := c.stats.appends.Load(); ; {
+			fired, stop := m.opts.Clock.After(m.opts.TTL / 4)
 			select {
 			case <-fired:
 			case <-ended:
 				stop()
 				return
 			}
-			if c.stats.appends.Load() == before {
+			now := c.stats.appends.Load()
+			if stalled++; now != before {
+				before, stalled = now, 0
+				m.keep(holder)
+			}
+			if stalled == 8 {
 				c.fail(fmt.Errorf("%w: no block was appended for %v, and this node is to lead no more", ErrUnsure, 2*m.opts.TTL))
 			}
 		}
@@ -342,6 +348,15 @@ func (m *Member) end(c *Cell) error {
 	close(ended)
 	watching.Wait()
 	return err
+}
+
+// keep renews the lease of a node that is being closed. Where it can't, another node's epoch block tells.
+func (m *Member) keep(holder [16]byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), m.opts.TTL)
+	defer cancel()
+	if _, err := m.opts.Leases.Lease(ctx, LeaseRequest{Holder: holder, Address: m.opts.Address, TTL: m.opts.TTL}); err != nil {
+		m.opts.Logger.Warn("the lease is not renewed while the node finishes", "cell", m.opts.ID, "error", err)
+	}
 }
 
 // hold renews the lease until the cell stops, the lease is lost, or somebody drains the node, who is to be told.

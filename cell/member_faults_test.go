@@ -336,3 +336,68 @@ func TestANodeThatIsAboutToLeadIsNotDrained(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// slow is a log that takes its time.
+type slow struct {
+	cell.Log
+	clock clock.Clock
+	takes atomic.Int64
+}
+
+func (l *slow) Append(ctx context.Context, b *journal.Block) error {
+	if err := clock.Sleep(ctx, l.clock, time.Duration(l.takes.Load())); err != nil {
+		return errors.Join(cell.ErrOutcomeUnknown, err)
+	}
+	return l.Log.Append(ctx, b)
+}
+
+// TestADrainFinishesALongQueue: what waits takes longer than the lease, and nobody takes over meanwhile.
+func TestADrainFinishesALongQueue(t *testing.T) {
+	e, l := &engine{}, &slow{clock: clock.NewSystem()}
+	a := join(t, e, "a", func(o *cell.MemberOptions) {
+		l.Log = o.Log
+		o.Log = l
+	})
+	a.awaitLead(t)
+	openAccounts(t, a)
+	b := join(t, e, "b", nil)
+	l.takes.Store(int64(150 * time.Millisecond))
+	const requests = 7
+	var senders sync.WaitGroup
+	for n := range uint64(requests) {
+		senders.Go(func() {
+			list := make([]journal.Transfer, journal.MaxEvents)
+			for i := range list {
+				list[i] = transfer(1+(n+1)*1_000_000+uint64(i), 1, 2, 1)
+			}
+			r := &cell.Request{Kind: journal.KindTransfers, Events: journal.Bytes(list), Results: make([]journal.Result, len(list))}
+			if err := a.Do(t.Context(), r); err != nil {
+				t.Errorf("request %d: %v", n, err)
+			}
+		})
+	}
+	for a.Stats().WaitingRequests < requests-3 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := a.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	senders.Wait()
+	b.awaitLead(t)
+	if got := credits(t, b); got != requests*journal.MaxEvents {
+		t.Errorf("%d payments are there, want %d", got, requests*journal.MaxEvents)
+	}
+}
+
+// TestAStandbyHoldsNoClock: nobody asks a standby for the time, and nobody could accept its clock.
+func TestAStandbyHoldsNoClock(t *testing.T) {
+	now := clock.NewFake(uint64(time.Now().UnixNano()))
+	e := &engine{holder: cell.LeaseRequest{Holder: [16]byte{9}}, until: time.Now().Add(time.Hour)}
+	a := join(t, e, "a", func(o *cell.MemberOptions) { o.Clock = now })
+	for range 2 {
+		if a.Stats().ClockHeld {
+			t.Error("a node that does not lead holds writes")
+		}
+		now.Jump(2 * cell.MaxClockStep)
+	}
+}

@@ -1,10 +1,13 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
+	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 )
@@ -30,6 +33,7 @@ func (r *rights) look(b *journal.Block) {
 
 // followed reads the rights out of the state that this node has followed, if they may have changed.
 func (n *Node) followed(s *ledger.State) {
+	n.nameFolder()
 	if first := n.rights.list.Load() == nil; !n.rights.changed.Swap(false) && !first {
 		return
 	}
@@ -37,6 +41,18 @@ func (n *Node) followed(s *ledger.State) {
 	n.rights.list.Store(&list)
 	if err := n.takeRights(nil); err != nil {
 		n.fail(err)
+	}
+}
+
+// nameFolder has the folder named before there is more in it of a journal whose first blocks another node has written.
+func (n *Node) nameFolder() {
+	ctx, cancel := context.WithTimeout(context.Background(), n.config.Store.Lease)
+	defer cancel()
+	switch err := n.identify(ctx); {
+	case errors.Is(err, cell.ErrDamaged):
+		n.fail(err)
+	case err != nil:
+		n.logger.Warn("the folder is not named yet after its journal; it is tried again", "error", err)
 	}
 }
 

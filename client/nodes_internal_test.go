@@ -2,6 +2,7 @@ package client
 
 import (
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -29,11 +30,22 @@ func TestALeaderThatRefusesIsNotLeft(t *testing.T) {
 			}
 		}
 		n := nodes{list: []*server{{address: "a"}, {address: "b"}, {address: "c"}}}
-		if n.heard(0, s.Err()) {
+		if n.heard(0, s.Err(), 0) {
 			t.Errorf("%v: taken for another's call", reason)
 		}
 		if got := n.at.Load() != 0 || !n.list[0].answers(); got != left {
 			t.Errorf("%v: the node was left: %v, want %v", reason, got, left)
+		}
+	}
+}
+
+// TestAnImpatientCallerLeavesNoLeader: a caller that waits for some milliseconds only learns nothing about the node.
+func TestAnImpatientCallerLeavesNoLeader(t *testing.T) {
+	for took, left := range map[time.Duration]bool{20 * time.Millisecond: false, attemptOfMany: true} {
+		n := nodes{list: []*server{{address: "a"}, {address: "b"}, {address: "c"}}}
+		n.heard(0, status.Error(codes.DeadlineExceeded, "late"), took)
+		if got := n.at.Load() != 0 || !n.list[0].answers(); got != left {
+			t.Errorf("after %v: the node was left: %v, want %v", took, got, left)
 		}
 	}
 }

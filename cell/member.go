@@ -251,7 +251,7 @@ func (m *Member) tryToLead(s *Standby) (c *Cell, tried bool, err error) {
 	if err != nil {
 		m.opts.Logger.Warn("the takeover did not succeed", "cell", m.opts.ID, "error", err)
 		m.release(holder)
-		m.rest = resting{m.opts.Clock.Mono() + uint64(backoff(m.failed)), math.MaxUint64} // each try recovers all of the state
+		m.rest = resting{m.opts.Clock.Mono() + uint64(backoff(m.failed)), math.MaxUint64} //nolint:gosec // each try recovers all of the state
 		m.failed++
 		return nil, true, nil
 	}

@@ -16,6 +16,17 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 )
 
+func await(t *testing.T, f func() bool) {
+	t.Helper()
+	for late := time.After(20 * time.Second); !f(); {
+		select {
+		case <-late:
+			t.Fatal("it does not come to that")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // told tells of every append that is tried.
 type told struct {
 	cell.Log
@@ -157,9 +168,7 @@ func TestAStandbyGivesUpAHalfReplayedBlock(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		for waiting > 0 && c.Stats().WaitingRequests != waiting {
-			time.Sleep(time.Millisecond)
-		}
+		await(t, func() bool { return waiting == 0 || c.Stats().WaitingRequests == waiting })
 	}
 	accounts := []journal.Account{account(1), account(2)}
 	if err := c.Do(t.Context(), &cell.Request{Kind: journal.KindAccounts, Events: journal.Bytes(accounts), Results: make([]journal.Result, 2)}); err != nil {
@@ -177,9 +186,7 @@ func TestAStandbyGivesUpAHalfReplayedBlock(t *testing.T) {
 	l.gate.Lock()
 	before := c.Stats().Blocks
 	senders.Go(func() { _, _ = c.Sync(t.Context()) }) // its block is held back
-	for c.Stats().Blocks == before {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, func() bool { return c.Stats().Blocks != before })
 	send(1, transfer(11, 1, 2, 5))
 	send(2, transfer(10, 1, 2, 5), transfer(12, 1, 2, 5))
 	l.gate.Unlock()
@@ -288,9 +295,7 @@ func TestANodeSaysWhyItDoesNotLead(t *testing.T) {
 		l.wire = o.Log.(*wire)
 		o.Log, o.Leases, o.Logger = l, l, slog.New(slog.NewTextHandler(said, nil))
 	})
-	for l.asked.Load() < 5 {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, func() bool { return l.asked.Load() >= 5 })
 	if n := said.count(errAway.Error()); n != 1 {
 		t.Errorf("it was said %d times that the lease can't be taken", n)
 	}
@@ -376,9 +381,7 @@ func TestADrainFinishesALongQueue(t *testing.T) {
 			}
 		})
 	}
-	for a.Stats().WaitingRequests < requests-3 {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, func() bool { return a.Stats().WaitingRequests >= requests-3 })
 	if err := a.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}

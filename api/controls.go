@@ -194,9 +194,13 @@ func (s *Server) registerAssetsCall(ctx context.Context, p auth.Principal, r *le
 	return response, nil
 }
 
-func (s *Server) listAssets(_ context.Context, p auth.Principal, _ *ledgerv1.ListAssetsRequest) (*ledgerv1.ListAssetsResponse, error) {
+func (s *Server) listAssets(ctx context.Context, p auth.Principal, _ *ledgerv1.ListAssetsRequest) (*ledgerv1.ListAssetsResponse, error) {
+	seq, err := s.config.Cell.Fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
 	catalogue := s.config.Cell.Assets()
-	response := &ledgerv1.ListAssetsResponse{Position: s.position(s.config.Cell.Head())}
+	response := &ledgerv1.ListAssetsResponse{Position: s.position(seq)}
 	for n := 1; n <= catalogue.Len(); n++ {
 		a, _ := catalogue.Asset(uint32(n))
 		if p.Scope.HasAsset(a.String()) {

@@ -90,6 +90,11 @@ func (s *Server) subscribe(ctx context.Context, m *method, v *visitor, r *ledger
 		form = feed.PackedForm
 	}
 	sub, err := s.config.Feed.Stream(ctx, start, filter, form)
+	if errors.Is(err, feed.ErrAhead) { // of a node, perhaps, that does not know yet that another leads
+		if _, err := s.config.Cell.Fresh(ctx); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return startFault(err)
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -106,13 +107,18 @@ func (s *Server) revokePrincipal(ctx context.Context, p auth.Principal, r *ledge
 	return response, s.principalsChanged(ctx)
 }
 
-// principalsChanged hands the journaled rights to whoever verifies tokens.
+// principalsChanged hands the journaled rights to whoever verifies tokens. The change itself is durable: that the node has
+// stood down since is no fault of the call, and a node that follows gets the rights as it follows.
 func (s *Server) principalsChanged(ctx context.Context) error {
 	if s.config.Principals == nil {
 		return nil
 	}
 	var list []ledger.Principal
-	if err := s.config.Cell.Read(ctx, func(st *ledger.State) { list = st.Principals() }); err != nil {
+	err := s.config.Cell.Read(ctx, func(st *ledger.State) { list = st.Principals() })
+	if errors.Is(err, cell.ErrNotLeader) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return s.config.Principals(list)

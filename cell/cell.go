@@ -77,9 +77,11 @@ type Cell struct {
 	head          journal.Hash      // of the last appended block; owned by the writer
 	held          []*batch          // appended in doubt, or after one; owned by the writer
 	doubt         atomic.Bool       // there are held batches: a block has to follow
-	trailing      bool              // the last block that was begun has something in it; owned by the sequencer
-	trailUntil    uint64            // clock.Mono: when such a block gets a successor at the latest
+	trailing      uint64            // last block that was begun with something in it; owned by the sequencer
+	trailUntil    uint64            // clock.Mono: when it gets a successor, at the latest, that tells of it
+	told          atomic.Uint64     // what the last appended block says was acknowledged
 	tail          []tailBlock       // recovered, and not confirmed yet
+	halfway       bool              // a block was replayed in part: the state is of no use any more
 	epoch         atomic.Uint64
 	leftBehind    bool     // the follower found no space before the cell stopped; owned by follow
 	followed      progress // last block that is durable and that the follower has

@@ -21,6 +21,10 @@ var ErrNotLeader = errors.New("this node does not lead the cell")
 // stops. It can be opened again.
 var ErrUnsure = errors.New("the journal's answers get lost")
 
+// ErrHalfway says that the journal could not be read in the middle of a block: a standby that was at it is of no more
+// use, and must be opened anew. Nothing is wrong with the journal.
+var ErrHalfway = errors.New("a block was replayed in part")
+
 // ErrDeposed says that the node led, and leads no more.
 var ErrDeposed = errors.New("another node leads the cell")
 

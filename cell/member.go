@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,9 @@ type MemberOptions struct {
 	// is called when it leads no more. Either may be nil.
 	Leading  func(ctx context.Context, c *Cell) error
 	Standing func()
+	// Followed is told of the state that a standby has, whenever that has changed, and may only read it. It is called by
+	// one goroutine at a time, never while this node leads. It may be nil.
+	Followed func(*ledger.State)
 	// Failed is called once, with a fault that no other node's writing explains: the process should end.
 	Failed func(error)
 }
@@ -48,7 +52,8 @@ type Member struct {
 
 	drains  chan chan error
 	rest    resting
-	yielded bool // to a node with a better clock; owned by run
+	yielded bool // to a node with a better clock; owned by run, like the next one
+	failed  int  // takeovers that did not succeed, one after the other
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -57,7 +62,7 @@ type Member struct {
 // resting keeps a node that was drained from leading again at once, unless another has led meanwhile. Owned by run.
 type resting struct {
 	until uint64 // clock.Mono
-	epoch uint64 // that it led in
+	epoch uint64 // that it led in; with a higher one, somebody else has led meanwhile
 }
 
 type memberStats struct{ takeovers, stoodDown, rebuilt atomic.Uint64 }
@@ -79,7 +84,7 @@ func Join(ctx context.Context, opts MemberOptions) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.follows.Store(s.c)
+	m.recovered(s)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.running.Go(func() { m.run(s) })
 	return m, nil
@@ -121,16 +126,25 @@ func (m *Member) run(s *Standby) {
 	}
 }
 
+// recovered has calls that need no leader answered from what a standby has just recovered.
+func (m *Member) recovered(s *Standby) {
+	m.follows.Store(s.c)
+	if m.opts.Followed != nil {
+		m.opts.Followed(s.c.state)
+	}
+}
+
 // again recovers a standby after a failed takeover, or after it led: what was in memory was perhaps never written.
 func (m *Member) again() *Standby {
 	for try := 0; m.ctx.Err() == nil; try++ {
 		s, err := OpenStandby(m.ctx, m.opts.Options)
 		if err == nil {
-			m.follows.Store(s.c)
+			m.recovered(s)
 			return s
 		}
 		if contradicts(err) {
 			m.opts.Failed(err)
+			m.cancel() // nobody is left to answer Drain
 			return nil
 		}
 		m.opts.Logger.Warn("the journal can't be read; it is tried again", "cell", m.opts.ID, "error", err)
@@ -146,14 +160,20 @@ func contradicts(err error) bool {
 
 // follow follows the journal until this node leads it. It returns nil where the standby is of no more use.
 func (m *Member) follow(s *Standby) *Cell {
-	told := ""
+	told, toldOfLease := "", ""
 	for {
-		_, err := s.Follow(m.ctx)
+		blocks, err := s.Follow(m.ctx)
+		if blocks > 0 && m.opts.Followed != nil {
+			m.opts.Followed(s.c.state)
+		}
 		if err == nil {
 			err = m.look()
 		}
 		switch {
 		case m.ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrHalfway) && !contradicts(err):
+			m.opts.Logger.Warn("the journal went away in the middle of a block; the standby's state is built anew", "cell", m.opts.ID, "error", err)
 			return nil
 		case contradicts(err):
 			m.stats.rebuilt.Add(1)
@@ -168,8 +188,13 @@ func (m *Member) follow(s *Standby) *Cell {
 			told = ""
 			rests := m.opts.Clock.Mono() < m.rest.until && s.Epoch() <= m.rest.epoch
 			if m.lease.Load().Remaining == 0 && !rests {
-				if c, tried := m.tryToLead(s); tried {
+				c, tried, err := m.tryToLead(s)
+				if tried {
 					return c
+				}
+				if err != nil && err.Error() != toldOfLease {
+					toldOfLease = err.Error()
+					m.opts.Logger.Warn("nobody leads, and this node can't", "cell", m.opts.ID, "error", err)
 				}
 			}
 		}
@@ -208,29 +233,32 @@ func (m *Member) look() error {
 }
 
 // tryToLead takes the lease and then the journal. It reports whether the standby was used up by that.
-func (m *Member) tryToLead(s *Standby) (c *Cell, tried bool) {
+func (m *Member) tryToLead(s *Standby) (c *Cell, tried bool, err error) {
 	began := m.opts.Clock.Mono()
 	holder := m.opts.NewIncarnation()
 	l, err := m.take(holder)
 	if err != nil || !l.Held {
-		return nil, false
+		return nil, false, err
 	}
 	if ahead := time.Duration(m.opts.Clock.Wall() - uint64(max(0, l.Now.UnixNano()))); ahead > MaxClockStep && !m.yielded { //nolint:gosec // behind is negative
 		m.opts.Logger.Error("this machine's clock is ahead of the database's: it would hold all writes, and leaves it to another node to lead", "cell", m.opts.ID, "ahead", ahead)
 		m.release(holder)
 		m.yielded, m.rest = true, resting{m.opts.Clock.Mono() + uint64(restAfter), s.Epoch()}
-		return nil, false
+		return nil, false, nil
 	}
 	m.yielded = false
 	c, err = s.Lead(m.ctx, holder, uint64(max(0, l.Now.UnixNano())))
 	if err != nil {
 		m.opts.Logger.Warn("the takeover did not succeed", "cell", m.opts.ID, "error", err)
 		m.release(holder)
-		return nil, true
+		m.rest = resting{m.opts.Clock.Mono() + uint64(backoff(m.failed)), math.MaxUint64} //nolint:gosec // each try recovers all of the state
+		m.failed++
+		return nil, true, nil
 	}
+	m.failed = 0
 	m.stats.takeovers.Add(1)
 	m.opts.Logger.Info("this node leads", "cell", m.opts.ID, "epoch", c.Epoch(), "block", c.Head(), "took", time.Duration(m.opts.Clock.Mono()-began)) //nolint:gosec // short
-	return c, true
+	return c, true, nil
 }
 
 // take takes or renews the lease.
@@ -270,7 +298,7 @@ func (m *Member) lead(c *Cell) {
 	done := m.hold(c, holder)
 	m.leader.Store(nil)
 	m.lease.Store(&Lease{})
-	err := c.Close()
+	err := m.end(c, holder)
 	if m.opts.Standing != nil {
 		m.opts.Standing()
 	}
@@ -288,6 +316,46 @@ func (m *Member) lead(c *Cell) {
 	if done != nil {
 		m.rest = resting{m.opts.Clock.Mono() + uint64(restAfter), c.Epoch()}
 		done <- err
+	}
+}
+
+// end has the cell finish what it was asked for, as long as the journal takes blocks: so long it keeps the lease. Where
+// the journal takes none, waiting is of no use to anybody: who waits is told that the outcome is unknown.
+func (m *Member) end(c *Cell, holder [16]byte) error {
+	ended := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		stalled := 0
+		for before := c.stats.appends.Load(); ; {
+			fired, stop := m.opts.Clock.After(m.opts.TTL / 4)
+			select {
+			case <-fired:
+			case <-ended:
+				stop()
+				return
+			}
+			now := c.stats.appends.Load()
+			if stalled++; now != before {
+				before, stalled = now, 0
+				m.keep(holder)
+			}
+			if stalled == 8 {
+				c.fail(fmt.Errorf("%w: no block was appended for %v, and this node is to lead no more", ErrUnsure, 2*m.opts.TTL))
+			}
+		}
+	})
+	err := c.Close()
+	close(ended)
+	watching.Wait()
+	return err
+}
+
+// keep renews the lease of a node that is being closed. Where it can't, another node's epoch block tells.
+func (m *Member) keep(holder [16]byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), m.opts.TTL)
+	defer cancel()
+	if _, err := m.opts.Leases.Lease(ctx, LeaseRequest{Holder: holder, Address: m.opts.Address, TTL: m.opts.TTL}); err != nil {
+		m.opts.Logger.Warn("the lease is not renewed while the node finishes", "cell", m.opts.ID, "error", err)
 	}
 }
 
@@ -339,6 +407,9 @@ func (m *Member) prove(c *Cell) error {
 // Drain makes a node that leads finish what it was asked for, and stand down for another. It returns once the lease is
 // free; ErrNotLeader where it does not lead.
 func (m *Member) Drain(ctx context.Context) error {
+	if m.leader.Load() == nil { // also while it recovers, or takes over, which may take long
+		return m.notLeader()
+	}
 	done := make(chan error, 1)
 	select {
 	case m.drains <- done:

@@ -129,8 +129,13 @@ func (m *Member) ID() uint64 { return m.opts.ID }
 // Epoch counts the takeovers of the journal, as far as this node has followed it.
 func (m *Member) Epoch() uint64 { return m.follows.Load().Epoch() }
 
-// Stats is [Cell.Stats].
-func (m *Member) Stats() Stats { return m.follows.Load().Stats() }
+// Stats is [Cell.Stats]. A node that does not lead holds no writes, whatever its clock says: it is compared with the
+// store's when it takes over.
+func (m *Member) Stats() Stats {
+	s := m.follows.Load().Stats()
+	s.ClockHeld = s.ClockHeld && m.leader.Load() != nil
+	return s
+}
 
 // AcceptClock is [Cell.AcceptClock].
 func (m *Member) AcceptClock() {

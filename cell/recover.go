@@ -174,11 +174,14 @@ func (c *Cell) replay(ctx context.Context, through, head uint64, confirmed bool)
 		}
 		err = c.state.Replay(k, scratch, fx, func(needs []ledger.Need) (ledger.Facts, error) { return c.fetch(ctx, needs) })
 		if err != nil {
+			c.halfway = true
 			return fmt.Errorf("replay: %w", err)
 		}
 		c.head, c.seq = k.Hash, seq
 		c.epoch.Store(k.Header.Epoch)
-		c.durable.Store(seq)
+		if confirmed { // what is not, nobody may see before a takeover has succeeded
+			c.durable.Store(seq)
+		}
 		c.snapshot.replayed += uint64(k.Header.Events)
 		if err := c.settleAll(); err != nil {
 			return err

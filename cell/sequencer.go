@@ -108,7 +108,7 @@ const trailingPause = 20 * time.Millisecond
 
 // untilDue returns how long it is until a block is due that nobody asks for; ok is false where none will be.
 func (c *Cell) untilDue() (d time.Duration, ok bool) {
-	if c.opts.Shared && c.trailing && c.inHand.Load() == 0 {
+	if c.opts.Shared && c.trailing > c.told.Load() && c.inHand.Load() == 0 {
 		return time.Duration(c.trailUntil - min(c.trailUntil, c.opts.Clock.Mono())), true //nolint:gosec // short
 	}
 	return c.untilExpiry()
@@ -239,7 +239,10 @@ func hasTimestamp(needs []ledger.Need) bool {
 // finish runs the reads (they see the block they came with) and fixes the header, but for what the writer knows.
 func (c *Cell) finish(b *batch) {
 	events := b.builder.Events()
-	if c.trailing = !b.builder.Empty(); c.trailing { // a barrier needs no successor
+	if !b.builder.Empty() { // a barrier needs no successor by itself
+		c.trailing = c.seq + 1
+	}
+	if c.trailing > c.told.Load() {
 		c.trailUntil = c.opts.Clock.Mono() + uint64(trailingPause)
 	}
 	barrier := c.doubt.Load() || c.opts.Shared

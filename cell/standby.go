@@ -10,6 +10,7 @@ import (
 type Standby struct {
 	c    *Cell
 	head logHead
+	told uint64 // last block that publish told of
 }
 
 // OpenStandby recovers the state as far as the journal is confirmed, and writes nothing. The options are those of Open.
@@ -31,6 +32,7 @@ func (s *Standby) publish() {
 	s.c.assets.Store(s.c.state.Assets())
 	s.c.stats.counts.Store(new(s.c.state.Counts()))
 	s.c.followed.advance(s.c.seq)
+	s.told = s.c.seq
 }
 
 // Head is the last block that the standby has: the journal itself says that it was acknowledged.
@@ -40,7 +42,8 @@ func (s *Standby) Head() uint64 { return s.c.durable.Load() }
 func (s *Standby) Epoch() uint64 { return s.head.epoch }
 
 // Follow takes what was confirmed since, and tells how many blocks that were. An error that is ErrDamaged says that the
-// journal contradicts what the standby has: it must be opened anew. After others it may be called again.
+// journal contradicts what the standby has, one that is ErrHalfway that a block could not be replayed to its end: it must
+// be opened anew. After others it may be called again.
 func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
 	head, err := s.c.logHead(ctx)
 	if err != nil || head == s.head {
@@ -49,16 +52,23 @@ func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
 	if head.seq < s.c.seq {
 		return 0, fmt.Errorf("%w: the journal ends at block %d, and had block %d", ErrDamaged, head.seq, s.c.seq)
 	}
-	s.head = head
-	before := s.c.seq
-	if err := s.c.replay(ctx, head.acked, head.seq, true); err != nil {
+	if s.c.halfway {
+		err = ErrHalfway
+	} else if err = s.c.replay(ctx, head.acked, head.seq, true); s.c.halfway {
+		err = fmt.Errorf("%w: %w", ErrHalfway, err)
+	}
+	if err == nil {
+		err = s.c.confirmTail() // which the follower had no room for before
+	}
+	if err != nil {
 		return 0, fmt.Errorf("follow the journal of cell %d: %w", s.c.opts.ID, err)
 	}
-	if s.c.seq == before {
+	s.head = head
+	if blocks = int(s.c.seq - s.told); blocks == 0 { //nolint:gosec // few
 		return 0, nil
 	}
 	s.publish()
-	return int(s.c.seq - before), s.c.snapshotNow(ctx) //nolint:gosec // few
+	return blocks, s.c.snapshotNow(ctx)
 }
 
 // Lead takes the journal over and starts the cell. believed is what the clock of the store says, in ns since 1970: this
@@ -66,11 +76,15 @@ func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
 func (s *Standby) Lead(ctx context.Context, incarnation [16]byte, believed uint64) (*Cell, error) {
 	c := s.c
 	c.opts.Incarnation = incarnation
+	began := c.opts.Clock.Mono()
 	head, err := c.logHead(ctx)
 	if err == nil {
 		err = c.catchUp(ctx, head)
 	}
 	if err == nil {
+		if believed != 0 {
+			believed += c.opts.Clock.Mono() - began // it was asked for before the journal was read
+		}
 		err = c.takeOver(ctx, believed)
 	}
 	if err != nil {

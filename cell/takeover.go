@@ -82,7 +82,7 @@ func (c *Cell) tookOver() error {
 	}
 	c.durable.Store(c.seq)
 	c.followed.advance(c.seq)
-	c.trailing = true // the epoch block: the other nodes should know that it counts
+	c.trailing = c.seq // the epoch block: the other nodes should know that it counts
 	c.assets.Store(c.state.Assets())
 	c.pendingAssets = c.state.Assets()
 	c.ctx, c.stop = context.WithCancel(context.Background())

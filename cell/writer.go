@@ -118,6 +118,7 @@ func (c *Cell) tryAppend(b *batch, try int) (done bool, err error) {
 	switch {
 	case err == nil:
 		c.head = b.block.Hash
+		c.told.Store(b.block.Header.Acked)
 		return true, nil
 	case errors.Is(err, ErrOutcomeUnknown), errors.Is(err, ErrFull):
 		c.opts.Logger.Warn("append again", "seq", seq, "try", try+1, "error", err)

@@ -37,6 +37,9 @@ type server struct {
 const (
 	// attemptOfMany bounds one attempt of a write where there are other nodes to try.
 	attemptOfMany = 2 * time.Second
+	// patientCaller is how long a call has to be without an answer to tell something about the node: a caller may have
+	// set a deadline that no node can keep.
+	patientCaller = attemptOfMany / 2
 	// silence is how long a node that did not answer is passed by, even if others still believe that it leads.
 	silence = time.Second
 )
@@ -91,7 +94,7 @@ func (s *server) conn() *grpc.ClientConn { return s.conns[int(s.next.Add(1))%len
 func (n *nodes) unary(ctx context.Context, method string, request, reply any, _ *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	began, answered := time.Now(), false
 	for hops := 1; ; hops++ {
-		at := n.at.Load()
+		at, sent := n.at.Load(), time.Now()
 		err := invoke(ctx, method, request, reply, n.list[at].conn(), options...)
 		if err == nil {
 			if n.said.Load() != at {
@@ -99,7 +102,7 @@ func (n *nodes) unary(ctx context.Context, method string, request, reply any, _ 
 			}
 			return nil
 		}
-		elsewhere := n.heard(at, err)
+		elsewhere := n.heard(at, err, time.Since(sent))
 		answered = answered || elsewhere
 		if !elsewhere && !notSent(err) || ctx.Err() != nil {
 			return err
@@ -127,7 +130,7 @@ func (n *nodes) stream(ctx context.Context, d *grpc.StreamDesc, _ *grpc.ClientCo
 	at := n.at.Load()
 	s, err := open(ctx, d, n.list[at].conn(), method, options...)
 	if err != nil {
-		n.heard(at, err)
+		n.heard(at, err, 0)
 		return nil, err
 	}
 	return &heardStream{s, n, at}, nil
@@ -143,13 +146,13 @@ type heardStream struct {
 func (s *heardStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
 	if err != nil {
-		s.nodes.heard(s.at, err)
+		s.nodes.heard(s.at, err, 0)
 	}
 	return err
 }
 
-// heard learns from the error of node at. It reports whether nothing was done because that node does not lead.
-func (n *nodes) heard(at uint32, err error) (elsewhere bool) {
+// heard learns from the error of node at, after so long. It reports whether nothing was done because that node does not lead.
+func (n *nodes) heard(at uint32, err error, took time.Duration) (elsewhere bool) {
 	next := n.after(at)
 	if d := detail[*ledgerv1.ErrorDetail](err); d.GetReason() == ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER {
 		leader := n.find(d.GetLeader())
@@ -160,8 +163,13 @@ func (n *nodes) heard(at uint32, err error) (elsewhere bool) {
 		n.at.CompareAndSwap(at, next)
 		return true
 	}
-	switch status.Code(err) { //nolint:exhaustive // the others are answers
-	case codes.Unavailable, codes.DeadlineExceeded:
+	switch Reason(err) { //nolint:exhaustive // the others are answers of a node that leads
+	case ledgerv1.ErrorReason_ERROR_REASON_UNSPECIFIED, ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, ledgerv1.ErrorReason_ERROR_REASON_STOPPING:
+	default:
+		return false
+	}
+	switch code := status.Code(err); { // the others are answers
+	case code == codes.Unavailable, code == codes.DeadlineExceeded && took >= patientCaller:
 		// That others name it still is no news: it has led until now.
 		n.list[at].silent.Store(time.Now().Add(silence).UnixNano())
 		n.said.Store(at)

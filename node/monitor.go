@@ -196,6 +196,7 @@ func (n *Node) onBlock(b *journal.Block, events int) {
 		return // a standby that is built anew has them again
 	}
 	n.told = b.Header.Seq
+	n.rights.look(b)
 	n.feed.OnBlock(b, events)
 	if t := n.tables.Load(); t != nil {
 		t.projector.Notify()

@@ -46,24 +46,26 @@ type Node struct {
 	registry *prometheus.Registry
 	memory   arena
 
-	listener net.Listener
-	index    *index.Live
-	store    *local.Store // nil: the journal is in a database
-	journal  cell.Log     // the store, or the one in the database
-	shared   sharedLog    // nil: the journal is in the data folder, like the next two
-	state    *local.State
-	member   *cell.Member
-	cell     ledgerCell
-	opened   chan struct{}          // closed when calls could be answered
-	tables   atomic.Pointer[tables] // nil: there is no read model
-	told     uint64                 // last block that onBlock was told of
-	keys     *keystore.Store
-	copies   []keyTarget // of the keys, in backups
-	feed     *feed.Feed
-	sinks    *feed.Runners
-	watch    atomic.Pointer[monitor.Monitor] // nil: it does not run
-	injector *injector                       // nil: this is no demonstration
-	speakers *speaker.Store                  // nil: nobody speaks for a source
+	listener   net.Listener
+	index      *index.Live
+	store      *local.Store // nil: the journal is in a database
+	journal    cell.Log     // the store, or the one in the database
+	shared     sharedLog    // nil: the journal is in the data folder, like the next two
+	state      *local.State
+	member     *cell.Member
+	cell       ledgerCell
+	opened     chan struct{}          // closed when calls could be answered
+	identified bool                   // the folder has the name of its journal
+	rights     rights                 // of tokens, as this node has followed them
+	tables     atomic.Pointer[tables] // nil: there is no read model
+	told       uint64                 // last block that onBlock was told of
+	keys       *keystore.Store
+	copies     []keyTarget // of the keys, in backups
+	feed       *feed.Feed
+	sinks      *feed.Runners
+	watch      atomic.Pointer[monitor.Monitor] // nil: it does not run
+	injector   *injector                       // nil: this is no demonstration
+	speakers   *speaker.Store                  // nil: nobody speaks for a source
 	// watchMetrics are there while the watch is enabled, even if it does not run.
 	watchMetrics *watchMetrics
 	watchFault   error         // why it could not be started; nil: it was, or is disabled
@@ -244,7 +246,9 @@ func (n *Node) serve(ctx context.Context) error {
 	if n.server, err = api.New(config); err != nil {
 		return err
 	}
-	close(n.opened)
+	if err := n.takeRights(n.opened); err != nil {
+		return err
+	}
 	n.serving = make(chan error, 1)
 	listener := n.listener // Stop may come first, and forget it
 	go func() {

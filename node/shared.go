@@ -165,14 +165,25 @@ func (n *Node) checkIdentity(ctx context.Context) error {
 	known := strings.TrimSpace(string(kept))
 	switch {
 	case first == "" && known == "":
-		return nil // the next start names it
+		return nil // the first block will name it, see identify
 	case known == "":
-		return durable.WriteFile(path, []byte(first+"\n"))
+		if err := durable.WriteFile(path, []byte(first+"\n")); err != nil {
+			return err
+		}
 	case known != first:
 		return fmt.Errorf("%w: the folder %s is of the journal that begins with block %s, the database's begins with %s: use the folder's own database, or an empty folder",
 			cell.ErrDamaged, n.config.Data, known, orNothing(first))
 	}
+	n.identified = true
 	return nil
+}
+
+// identify names the folder's journal as soon as it has a first block. The member calls it, from one goroutine at a time.
+func (n *Node) identify(ctx context.Context) error {
+	if n.identified {
+		return nil
+	}
+	return n.checkIdentity(ctx)
 }
 
 func orNothing(s string) string {
@@ -212,6 +223,7 @@ func (n *Node) joinCell(ctx context.Context, o cell.Options) error {
 			return b
 		},
 		Leading: n.leading, Failed: n.fail,
+		Standing: func() { n.rights.changed.Store(true) }, Followed: n.followed,
 	})
 	if err != nil {
 		return err
@@ -235,6 +247,7 @@ func (n *Node) leading(ctx context.Context, c *cell.Cell) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	n.nameFolder() // before there is a second block
 	return n.readPrincipals(ctx, c.Read)
 }
 

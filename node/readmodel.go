@@ -91,6 +91,9 @@ func (n *Node) startReadModel(context.Context) error {
 	if open == nil {
 		return fmt.Errorf("%w: read_model.dsn: want postgres://…, mysql://… or sqlite:FILE", ErrConfig)
 	}
+	if err := checkURL(dsn); err != nil {
+		return fmt.Errorf("%w: read_model.dsn: %w", ErrConfig, err)
+	}
 	t := &tables{projector: readmodel.New(readmodel.Options{
 		Cell: uint64(n.config.Cell), Source: acknowledged{n.journal, n.cell.Head}, Clock: n.clock, Logger: n.logger,
 		Open: func(ctx context.Context) (readmodel.Target, error) { return open(ctx, n) },

@@ -137,6 +137,9 @@ func (n *Node) openShared(ctx context.Context) error {
 	if open == nil {
 		return fmt.Errorf("%w: store.dsn: want postgres://… or mysql://…", ErrConfig)
 	}
+	if err := checkURL(dsn); err != nil {
+		return fmt.Errorf("%w: store.dsn: %w", ErrConfig, err)
+	}
 	var err error
 	if n.state, err = local.OpenState(n.config.Data, local.Options{Cell: uint64(n.config.Cell)}); err != nil {
 		return err

@@ -59,6 +59,7 @@ type Log struct {
 	stop     context.CancelFunc
 
 	appending sync.Mutex // held while an entry is on its way
+	ended     bool       // Close was called; guarded by appending
 	lineage   lineage
 	grown     *compact.Range // over all entries: our own count, against the driver's
 
@@ -312,6 +313,10 @@ func (l *Log) File(ctx context.Context, path string) ([]byte, error) {
 func (l *Log) Close(ctx context.Context) error {
 	l.appending.Lock()
 	defer l.appending.Unlock()
+	if l.ended {
+		return nil
+	}
+	l.ended = true
 	err := l.shutdown(ctx)
 	l.stop()
 	if err != nil {

@@ -14,6 +14,7 @@ export default defineConfig({
           environment: "node",
           fileParallelism: false,
           testTimeout: 60_000,
+          expect: { poll: { timeout: 10_000 } }, // a busy machine draws late
           hookTimeout: 120_000,
         },
       },

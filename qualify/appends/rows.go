@@ -68,12 +68,16 @@ func (r *rows) round(ctx context.Context) error {
 	part := 0.25 + 0.75*mathrand.Float64() //nolint:gosec // when to kill
 	pause(ctx, time.Duration(part*float64(r.Load)))
 	err := r.target.Server.Kill()
-	// Each writer ends by its first error, which the kill causes; those at other nodes go on a little.
-	if err != nil || len(r.target.Nodes) > 1 {
-		pause(ctx, afterKill)
-		r.enough.Store(true)
+	// Each writer ends by its first error, which the kill causes; those at other nodes, and one that was just connecting
+	// anew, go on a little.
+	ended := make(chan struct{})
+	go func() { wait.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(afterKill):
 	}
-	wait.Wait()
+	r.enough.Store(true)
+	<-ended
 	if err != nil {
 		return fmt.Errorf("kill the engine: %w", err)
 	}

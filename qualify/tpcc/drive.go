@@ -144,7 +144,10 @@ func (t *terminal) run(ctx context.Context, k Kind) (r ran) {
 				r.gaveUp = true
 				return r
 			}
-			time.Sleep(time.Duration(t.IntN(1+min(r.retries, 10)*2)) * time.Millisecond)
+			select { // the next attempt tells that ctx has ended
+			case <-ctx.Done():
+			case <-time.After(time.Duration(t.IntN(1+min(r.retries, 10)*2)) * time.Millisecond):
+			}
 		case qualify.Classify(err) == qualify.Lost && committing:
 			r.unknown = true
 			return r

@@ -71,7 +71,7 @@ func watchFault(err error) error {
 		f.code, f.reason, f.field = connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_SOURCE_GAP, "firstSeq"
 	case errors.Is(err, watch.ErrRepeat):
 		f.code, f.reason, f.field = connect.CodeFailedPrecondition, ledgerv1.ErrorReason_ERROR_REASON_SOURCE_REPEAT, "firstSeq"
-	case errors.Is(err, watch.ErrBehind):
+	case errors.Is(err, watch.ErrBehind), errors.Is(err, watch.ErrStarting):
 		f.code, f.reason = connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED
 	case errors.Is(err, watch.ErrDown):
 		f.code, f.reason = connect.CodeUnavailable, ledgerv1.ErrorReason_ERROR_REASON_WATCH_DOWN

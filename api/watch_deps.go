@@ -20,7 +20,7 @@ type Watch interface {
 type WatchObserver interface {
 	// Observe takes observations of a source, numbered by Seq from firstSeq on without gaps, and returns once they are
 	// durable. through is the number up to which all of the source were taken; it is valid with watch.ErrAhead, too. An
-	// empty list only asks for through. Errors: watch.ErrSource, ErrAhead, ErrRepeat, ErrBehind, ErrDown, and ctx's.
+	// empty list only asks for through. Errors: watch.ErrSource, ErrAhead, ErrRepeat, ErrBehind, ErrStarting, ErrDown, and ctx's.
 	Observe(ctx context.Context, source string, firstSeq uint64, list []watch.Observation) (through uint64, err error)
 }
 

@@ -270,7 +270,7 @@ func TestWatchRefusesBadObservations(t *testing.T) {
 		}
 	}
 	for err, reason := range map[error]string{
-		watch.ErrRepeat: "SOURCE_REPEAT", watch.ErrBehind: "OVERLOADED", watch.ErrDown: "WATCH_DOWN", errors.New("secret detail"): "INTERNAL",
+		watch.ErrRepeat: "SOURCE_REPEAT", watch.ErrBehind: "OVERLOADED", watch.ErrStarting: "OVERLOADED", watch.ErrDown: "WATCH_DOWN", errors.New("secret detail"): "INTERNAL",
 	} {
 		g.fail = err
 		if _, text := b.watchPost(auth.RoleAdmin, "ObserveBatch", batch("orders", 1, goodOrder)); !strings.Contains(text, "ERROR_REASON_"+reason) || strings.Contains(text, "secret detail") {

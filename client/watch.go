@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	watchv1 "github.com/sterlingrun/sterling/proto/gen/sterling/watch/v1"
@@ -16,9 +17,35 @@ import (
 // Observation is one thing that a source saw, for the watch.
 type Observation = watchv1.Observation
 
-// Watch returns the generated client of the watch. It does not repeat anything.
+// Watch returns the generated client of the watch. It repeats only what the server has not begun, see [WithPatience].
 func (c *Client) Watch() watchv1.WatchServiceClient {
-	return watchv1.NewWatchServiceClient(c.conn())
+	return watchv1.NewWatchServiceClient(patient{c})
+}
+
+// patient is a connection that sends a call again while the server says that it did nothing with it and may in a while,
+// such as a watch that is starting.
+type patient struct{ c *Client }
+
+// Invoke implements [grpc.ClientConnInterface].
+func (p patient) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	ctx, cancel := p.c.policy.bound(ctx)
+	defer cancel()
+	pause := p.c.policy.first
+	for attempts := 1; ; attempts++ {
+		err := p.c.conn().Invoke(ctx, method, args, reply, opts...)
+		if err == nil || p.c.policy.patience == 0 || !surelyRefused(err) || !passing(err) {
+			return err
+		}
+		if !wait(ctx, pause, err) {
+			return gaveUp(ctx, err, attempts)
+		}
+		pause = min(2*pause, p.c.policy.longest)
+	}
+}
+
+// NewStream implements [grpc.ClientConnInterface]: one attempt.
+func (p patient) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return p.c.conn().NewStream(ctx, desc, method, opts...)
 }
 
 const (

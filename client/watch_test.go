@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sterlingrun/sterling/client"
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 	watchv1 "github.com/sterlingrun/sterling/proto/gen/sterling/watch/v1"
 )
 
@@ -204,5 +205,32 @@ func TestAnObserverWithoutAServer(t *testing.T) {
 	c := dial(t, "127.0.0.1:1", client.WithPatience(50*time.Millisecond))
 	if _, err := c.Observe(t.Context(), "orders"); status.Code(err) != codes.Unavailable {
 		t.Errorf("%v", err)
+	}
+}
+
+// starting is a watch that is not ready for its first calls, and then refuses one for good.
+type starting struct {
+	watchv1.UnimplementedWatchServiceServer
+	answers []error // one a call
+	calls   int
+}
+
+func (s *starting) GetProof(context.Context, *watchv1.GetProofRequest) (*watchv1.GetProofResponse, error) {
+	s.calls++
+	return &watchv1.GetProofResponse{SafeThrough: 7}, s.answers[s.calls-1]
+}
+
+// TestTheWatchStarts: a question is asked again until the watch has started, and no longer than that.
+func TestTheWatchStarts(t *testing.T) {
+	soon := reason(t, codes.Unavailable, ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED)
+	down := reason(t, codes.Unavailable, ledgerv1.ErrorReason_ERROR_REASON_WATCH_DOWN)
+	s := &starting{answers: []error{soon, soon, nil, soon, down, nil}}
+	c := dial(t, serveAll(t, func(server *grpc.Server) { watchv1.RegisterWatchServiceServer(server, s) }))
+	r, err := c.Watch().GetProof(t.Context(), &watchv1.GetProofRequest{})
+	if err != nil || r.GetSafeThrough() != 7 || s.calls != 3 {
+		t.Errorf("%v, %v after %d calls", r, err, s.calls)
+	}
+	if _, err = c.Watch().GetProof(t.Context(), &watchv1.GetProofRequest{}); client.Reason(err) != ledgerv1.ErrorReason_ERROR_REASON_WATCH_DOWN || s.calls != 5 {
+		t.Errorf("%v after %d calls", err, s.calls)
 	}
 }

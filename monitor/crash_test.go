@@ -306,3 +306,35 @@ func TestFreezes(t *testing.T) {
 		}
 	}
 }
+
+// slow keeps the first look at the disk until it is let through.
+type slow struct{ gate chan struct{} }
+
+func (s *slow) String() string { return "slow disk" }
+
+func (s *slow) MaybeError(op errorfs.Op) error {
+	if op.Kind == errorfs.OpGetDiskUsage {
+		<-s.gate
+	}
+	return nil
+}
+
+// TestStarting: what is asked of a watch that reads its state is told that it is starting, not that it does not run:
+// callers ask again then.
+func TestStarting(t *testing.T) {
+	disk := &slow{gate: make(chan struct{})}
+	r := newRig(t, func(o *monitor.Options) { o.FS = errorfs.Wrap(o.FS, disk) })
+	_, _, err := r.Breaks(t.Context(), watch.Filter{})
+	if !errors.Is(err, watch.ErrStarting) || errors.Is(err, watch.ErrDown) {
+		t.Errorf("breaks: %v", err)
+	}
+	if _, err := r.Observe(t.Context(), "orders", 1, orders(1, 2)); !errors.Is(err, watch.ErrStarting) {
+		t.Errorf("observe: %v", err)
+	}
+	close(disk.gate)
+	r.up()
+	r.observe("orders", 1, orders(1, 2))
+	if _, _, err := r.Breaks(t.Context(), watch.Filter{}); err != nil {
+		t.Errorf("breaks: %v", err)
+	}
+}

@@ -83,7 +83,7 @@ type inbox struct {
 }
 
 func (b *inbox) init(poke func()) {
-	b.poke, b.freed, b.closed = poke, make(chan struct{}), watch.ErrDown
+	b.poke, b.freed, b.closed = poke, make(chan struct{}), watch.ErrStarting
 }
 
 // open begins to take what is sent.
@@ -110,9 +110,6 @@ func (b *inbox) refuse(why error) {
 
 // why makes an error what callers are told.
 func (b *inbox) why(err error) error {
-	if err == nil {
-		return watch.ErrDown
-	}
 	return fmt.Errorf("%w: %w", watch.ErrDown, err)
 }
 

@@ -269,8 +269,8 @@ func (m *Monitor) up(s *session) {
 
 // down tells that no session runs.
 func (m *Monitor) down(err error) {
+	m.failure.Store(&err) // before the session goes: without both, the watch is starting
 	m.session.Store(nil)
-	m.failure.Store(&err)
 	m.tail.start(false)
 	m.inbox.refuse(err)
 	v := *m.view.Load()

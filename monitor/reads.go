@@ -44,7 +44,7 @@ func (s *session) behindSince(lag, now uint64) uint64 {
 // Observe takes observations of a source, numbered from firstSeq on, and returns once they are durable. It takes the
 // list over. through is the number up to which all of the source were taken; it is valid with watch.ErrAhead and
 // watch.ErrRepeat, too. An empty list only asks for through. Other errors: watch.ErrSource (more sources than there may
-// be), ErrBehind, ErrDown, ErrTooLarge, and ctx's, after which the observations may have been taken: send them again.
+// be), ErrBehind, ErrStarting, ErrDown, ErrTooLarge, and ctx's, after which the observations may have been taken: send them again.
 func (m *Monitor) Observe(ctx context.Context, source string, firstSeq uint64, list []watch.Observation) (through uint64, err error) {
 	if err := checkObservations(source, max(firstSeq, boolNumber(len(list) == 0)), list); err != nil {
 		return 0, err
@@ -97,10 +97,13 @@ const (
 // reading gives the session, with its database open until leave.
 func (m *Monitor) reading() (*session, error) {
 	s := m.session.Load()
-	if s == nil {
-		return nil, m.inbox.why(m.Err())
+	if s != nil {
+		return s, s.enter()
 	}
-	return s, s.enter()
+	if err := m.Err(); err != nil {
+		return nil, m.inbox.why(err)
+	}
+	return nil, watch.ErrStarting
 }
 
 // Breaks returns a page of breaks, newest first, without evidence and history. next is empty after the last. Errors:

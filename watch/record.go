@@ -52,6 +52,8 @@ var (
 	ErrBehind = errors.New("the watch is behind")
 	// ErrDown is a runner that can't take anything, such as one whose disk is full. Nothing was taken; send again later.
 	ErrDown = errors.New("the watch does not run")
+	// ErrStarting is a runner that is not ready yet: it reads its state. Nothing was taken; send again after a pause.
+	ErrStarting = errors.New("the watch is starting")
 	// ErrFilter is a filter that can't be followed, such as an After of something else.
 	ErrFilter = errors.New("not a filter of breaks")
 )

@@ -31,6 +31,7 @@ const (
 	TransitTransfer TransitStep = 5 // home: the transfer itself, debit account → in transit
 	TransitConfirm  TransitStep = 6 // peer: post or void of the hold
 	TransitSettle   TransitStep = 7 // home: post or void of the marker
+	TransitEnd      TransitStep = 8 // home: the caller's post or void of the transfer, where that is pending
 )
 
 // Transit is what each event of a transfer across cells says of the transfer, so that any of them is enough to go on
@@ -70,7 +71,7 @@ func readTransit(b []byte) Transit {
 
 // valid reports whether t is of a step, and of a transfer that can cross cells. That its ids exist is not known here.
 func (t *Transit) valid() bool {
-	return t.Step >= TransitReserve && t.Step <= TransitSettle && !t.Transfer.IsZero() && !t.Reserve.IsZero() &&
+	return t.Step >= TransitReserve && t.Step <= TransitEnd && !t.Transfer.IsZero() && !t.Reserve.IsZero() &&
 		t.Flags&^TransferPending == 0 && (t.Flags != 0 || t.Timeout == 0) && (t.Status == 0 || t.Step == TransitMarker)
 }
 

@@ -38,7 +38,7 @@ func TestTransitOfIsWhatTheDetailsSay(t *testing.T) {
 
 func TestTransitIsBounded(t *testing.T) {
 	for name, change := range map[string]func(*journal.Transit){
-		"no step": func(x *journal.Transit) { x.Step = 0 }, "unknown step": func(x *journal.Transit) { x.Step = 8 },
+		"no step": func(x *journal.Transit) { x.Step = 0 }, "unknown step": func(x *journal.Transit) { x.Step = 9 },
 		"no transfer": func(x *journal.Transit) { x.Transfer = money.U128{} }, "no reserve": func(x *journal.Transit) { x.Reserve = money.U128{} },
 		"linked": func(x *journal.Transit) { x.Flags |= journal.TransferLinked }, "timeout of a plain transfer": func(x *journal.Transit) { x.Flags = 0 },
 		"status of a hold": func(x *journal.Transit) { x.Status = journal.Created },
@@ -58,8 +58,14 @@ func TestBucket(t *testing.T) {
 		id   money.U128
 		want uint16
 	}{
-		{money.U128{}, 0}, {money.From(1), 346}, {money.From(2), 879}, {money.From(1001), 452}, {money.U128{Hi: 1}, 904},
-		{money.U128{Hi: 1, Lo: 1}, 915}, {money.Max(), 915}, {money.U128{Hi: 0x0123456789abcdef, Lo: 0xfedcba9876543210}, 405},
+		{money.U128{}, 0},
+		{money.From(1), 346},
+		{money.From(2), 879},
+		{money.From(1001), 452},
+		{money.U128{Hi: 1}, 904},
+		{money.U128{Hi: 1, Lo: 1}, 915},
+		{money.Max(), 915},
+		{money.U128{Hi: 0x0123456789abcdef, Lo: 0xfedcba9876543210}, 405},
 	} {
 		if got := journal.Bucket(c.id); got != c.want {
 			t.Errorf("account %v is in bucket %d, want %d", c.id, got, c.want)

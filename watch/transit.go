@@ -25,7 +25,7 @@ func (e *Engine) ordinary(m *Movement) (seen *Movement, ok bool) {
 	switch m.Transit.Step {
 	case block.StepDecide, block.StepConfirm, block.StepSettle:
 		e.mend(stuckID(m.Transit.Transfer, m.Reservation), "both cells have done their part")
-	case block.StepTransfer:
+	case block.StepTransfer, block.StepEnd:
 		own := *m
 		own.Debit, own.Credit = m.Transit.Debit, m.Transit.Credit
 		return &own, true
@@ -42,7 +42,7 @@ func (e *Engine) settleTransit() {
 
 func (e *Engine) stuck(o *books.Open) {
 	asset := e.assets[e.assetOf(o.Asset)]
-	amount := money(o.Amount, asset)
+	amount := money(o.Whole, asset)
 	summary := ""
 	switch {
 	case o.Step == block.StepHold:
@@ -55,7 +55,7 @@ func (e *Engine) stuck(o *books.Open) {
 		summary = fmt.Sprintf("cell %d has not given up %s of a transfer that was refused", o.Peer, amount)
 	}
 	e.report(breakOf{
-		class: StuckInTransit, key: o.Transfer, cause: "reservation " + hexOf(o.ID), happened: max(o.Since, 1), risk: o.Amount, asset: asset,
+		class: StuckInTransit, key: o.Transfer, cause: "reservation " + hexOf(o.ID), happened: max(o.Since, 1), risk: o.Whole, asset: asset,
 		summary: fmt.Sprintf("transfer %s: %s for more than %v", textOf(o.Transfer), summary, time.Duration(e.transit)), //nolint:gosec // G115: below 2^63
 		evidence: []Evidence{{What: "transfer", Source: "journal", Seq: o.Seq, Index: o.Index, Time: o.Time, Fields: []Field{
 			{Name: "id", Value: textOf(o.ID)}, {Name: "step", Value: stepName(o.Step)}, {Name: "amount", Value: amount}, {Name: "debit", Value: textOf(o.Debit)},

@@ -20,6 +20,7 @@ const (
 	StepTransfer Step = 5 // home: the transfer itself, debit account → in transit
 	StepConfirm  Step = 6 // peer: post or void of the hold
 	StepSettle   Step = 7 // home: post or void of the marker
+	StepEnd      Step = 8 // home: the caller's post or void of the transfer, which was pending
 )
 
 // Transit is what an event says of the transfer across cells that it is a step of.
@@ -48,22 +49,22 @@ func validTransit(v []byte) bool {
 		return false
 	}
 	t := readTransit(v)
-	return t.Step >= StepReserve && t.Step <= StepSettle && !t.Transfer.IsZero() && !t.Reserve.IsZero() &&
+	return t.Step >= StepReserve && t.Step <= StepEnd && !t.Transfer.IsZero() && !t.Reserve.IsZero() &&
 		t.Flags&^Pending == 0 && (t.Flags != 0 || t.Timeout == 0) && (t.Status == 0 || t.Step == StepMarker)
 }
 
-// TransitOf returns what an attachment says of a transfer across cells; ok is false where it says nothing. What it may
-// say is not looked at: see CheckDetails.
+// TransitOf returns what an attachment says of a transfer across cells; ok is false where it says nothing. What else it
+// says is not looked at: see CheckDetails.
 func TransitOf(data []byte) (t Transit, ok bool) {
-	for len(data) > 0 {
-		f, next, ok := nextField(data)
-		if !ok {
+	for len(data) >= 5 {
+		tag, n := data[0], binary.LittleEndian.Uint32(data[1:])
+		if data = data[5:]; uint64(n) > uint64(len(data)) {
 			break
 		}
-		if f.tag == fieldTransit && len(f.value) == transitSize {
-			return readTransit(f.value), true
+		if tag == fieldTransit && n == transitSize {
+			return readTransit(data), true
 		}
-		data = next
+		data = data[n:]
 	}
 	return t, false
 }

@@ -354,6 +354,7 @@ func (m *Model) codeOpen(c *coder, o *Open) {
 	c.u8(&step)
 	c.u8(&state)
 	c.amount(&o.Amount)
+	c.amount(&o.Whole)
 	c.amount(&o.moved)
 	o.Index, o.Step, o.created, o.ended = int(index), block.Step(step), state&1 != 0, state&2 != 0
 }

@@ -13,8 +13,9 @@ import (
 type Open struct {
 	block.Transit // Step: reserve, hold or marker
 
-	ID     count.ID // of the reservation
-	Amount count.Amount
+	ID     count.ID     // of the reservation
+	Amount count.Amount // that it holds: nothing, where the transfer was refused
+	Whole  count.Amount // of the transfer
 	Asset  uint32
 	Seq    uint64
 	Index  int
@@ -193,15 +194,31 @@ func (m *Model) crossed(t *block.Transfer, place uint32) {
 		m.checkDecided(t)
 		return
 	}
-	o := &Open{Transit: *x.Transit, ID: t.ID(), Amount: x.Amount, Asset: x.Asset, Seq: x.Seq, Index: x.Index, Time: x.Time, place: place}
+	o := &Open{Transit: *x.Transit, ID: t.ID(), Amount: x.Amount, Whole: x.Amount, Asset: x.Asset, Seq: x.Seq, Index: x.Index, Time: x.Time, place: place}
 	if o.Step == block.StepMarker {
-		if r := c.decided; r.of == nil || r.seq != m.seq || r.event != m.now.event-1 || r.of.ID != o.Reserve || r.of.Transfer != o.Transfer || r.of.Amount != o.Amount {
-			m.wrong(lostUpdate, fmt.Sprintf("decides on transfer %v, and not on a reserve of it that was open", o.Transfer))
-		}
+		m.checkMarker(o)
 		c.marked = lately{m.seq, m.now.event, o}
 	}
 	c.add(o)
 	m.since(o, waits(o))
+}
+
+// checkMarker: a decision stands right behind the release of the reserve that it is about, and passes its amount on, or
+// nothing.
+func (m *Model) checkMarker(o *Open) {
+	r := m.across.decided
+	if r.of == nil || r.seq != m.seq || r.event != m.now.event-1 || r.of.ID != o.Reserve || r.of.Transfer != o.Transfer {
+		m.wrong(lostUpdate, fmt.Sprintf("decides on transfer %v, and not on a reserve of it that was open", o.Transfer))
+		return
+	}
+	o.Whole = r.of.Amount
+	want := o.Whole
+	if o.Status != block.Created {
+		want = count.Amount{}
+	}
+	if o.Amount != want {
+		m.wrong(lostUpdate, fmt.Sprintf("decides on transfer %v with another amount", o.Transfer), Field{"amount", o.Amount.String(), want.String()})
+	}
 }
 
 // checkDecided: a transfer across cells is created right behind the marker that says so.
@@ -261,18 +278,26 @@ func (m *Model) uncross(r *reservation, flags uint16) {
 	if o == nil {
 		return
 	}
-	m.step(o, block.StepTransfer)
+	m.step(o, block.StepEnd)
 	if !x.Left.IsZero() {
 		m.wrong(lostUpdate, "leaves something pending across cells")
 	}
 	m.endCrossing(r.id, x.posted())
 }
 
-// step says of the movement at hand which step it is of the transfer that a reservation is of.
+// step says of the movement at hand which step it is of the transfer that a reservation is of, and holds what it says
+// itself against that.
 func (m *Model) step(o *Open, step block.Step) {
-	m.across.now = o.Transit
-	m.across.now.Step, m.across.now.Status = step, 0
-	m.move.Transit = &m.across.now
+	x, d := &m.move, &m.across.now
+	*d = o.Transit
+	d.Step, d.Status = step, 0
+	x.Transit = d
+	if x.Phase == Expire {
+		return
+	}
+	if said, _ := block.TransitOf(m.block.Attachment(m.now.event)); said != *d {
+		m.wrong(lostUpdate, fmt.Sprintf("is step %d of transfer %v across cells, and says something else", step, o.Transfer))
+	}
 }
 
 // posted is what a post or void has moved for good.

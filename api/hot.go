@@ -290,6 +290,7 @@ func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
 		return err
 	}
 	s.found(c)
+	showTransits(transfers)
 	if transfers, err = s.scopeTransfers(ctx, c.principal.Scope, transfers); err != nil {
 		return err
 	}

@@ -153,6 +153,7 @@ func (s *Server) getAccountTransfers(ctx context.Context, p auth.Principal, r *l
 	}
 	page, err := s.config.Queries.AccountTransfers(ctx, number, f)
 	if err == nil {
+		showTransits(page.Rows)
 		page.Rows, err = s.scopeTransfers(ctx, p.Scope, page.Rows)
 	}
 	if err != nil {
@@ -314,7 +315,7 @@ func (s *Server) queryTransfers(ctx context.Context, p auth.Principal, r *ledger
 	rows, next, err := scopedPages(f, func(f index.QueryFilter) ([]ledger.Transfer, uint64, error) {
 		page, err := s.config.Queries.Transfers(ctx, f)
 		if err == nil {
-			page.Rows, err = s.scopeTransfers(ctx, p.Scope, page.Rows)
+			page.Rows, err = s.scopeTransfers(ctx, p.Scope, listed(page.Rows))
 		}
 		return page.Rows, page.NextTimestamp, err
 	})
@@ -353,7 +354,7 @@ func (s *Server) transferMessages(rows []ledger.Transfer) ([]*ledgerv1.Transfer,
 		if err != nil {
 			return nil, err
 		}
-		list[i].BookingDate, list[i].Metadata = d.BookingDate, d.Metadata
+		list[i].BookingDate, list[i].Metadata, list[i].Transit = d.BookingDate, d.Metadata, d.Transit
 	}
 	return list, nil
 }

@@ -44,6 +44,9 @@ func (s *Server) statement(ctx context.Context, scope *auth.Scope, r *ledgerv1.G
 	if err != nil {
 		return nil, err
 	}
+	for i := range page.Rows {
+		showTransit(&page.Rows[i].Transfer)
+	}
 	if err := s.scopeStatement(ctx, scope, &page); err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ func (s *Server) getStatement(ctx context.Context, p auth.Principal, r *ledgerv1
 		r := &st.Page.Rows[i]
 		t := transferMessage(&r.Transfer.Transfer, names)
 		if len(details) > 0 && details[0].Event == i {
-			t.BookingDate, t.Metadata, details = details[0].BookingDate, details[0].Metadata, details[1:]
+			t.BookingDate, t.Metadata, t.Transit, details = details[0].BookingDate, details[0].Metadata, details[0].Transit, details[1:]
 		}
 		response.Rows = append(response.Rows, statementRow(r, t, st.ByDate))
 	}

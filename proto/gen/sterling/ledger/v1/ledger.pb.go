@@ -806,7 +806,7 @@ type Transfer struct {
 	Metadata map[string]*MetadataValue `protobuf:"bytes,15,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Set on what the ledger returns of a transfer across cells. The accounts are
 	// then the transfer's own, one of which lies in the other cell; only those of a
-	// marker and its settlement are the cell's. A call that sets it is refused.
+	// marker and its settlement are the cell's. Ignored where a call sets it.
 	Transit       *Transit `protobuf:"bytes,16,opt,name=transit,proto3" json:"transit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -192,7 +192,7 @@ func (s *Server) detailsOf(id money.U128, attachment []byte) (codec.Details, err
 	if err != nil {
 		return codec.Details{}, fmt.Errorf("details of %v: %w", id, err)
 	}
-	out := codec.Details{Address: d.Address, Transit: transitMessage(d.Transit)}
+	out := codec.Details{Address: d.Address}
 	if d.BookingDate != 0 {
 		out.BookingDate = d.BookingDate.String()
 	}

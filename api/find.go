@@ -106,7 +106,7 @@ func (s *Server) queryByMetadata(ctx context.Context, _ auth.Principal, r *ledge
 	case ledgerv1.MetadataTarget_METADATA_TARGET_TRANSFERS:
 		var rows []ledger.Transfer
 		if rows, next, err = s.config.Queries.TransfersByMetadata(ctx, f); err == nil {
-			response.Transfers, err = s.transferMessages(listed(rows))
+			response.Transfers, err = s.transferMessages(rows)
 		}
 	default:
 		err = malformed("target", "want METADATA_TARGET_ACCOUNTS or METADATA_TARGET_TRANSFERS")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
@@ -153,7 +154,6 @@ func (s *Server) getAccountTransfers(ctx context.Context, p auth.Principal, r *l
 	}
 	page, err := s.config.Queries.AccountTransfers(ctx, number, f)
 	if err == nil {
-		showTransits(page.Rows)
 		page.Rows, err = s.scopeTransfers(ctx, p.Scope, page.Rows)
 	}
 	if err != nil {
@@ -315,7 +315,7 @@ func (s *Server) queryTransfers(ctx context.Context, p auth.Principal, r *ledger
 	rows, next, err := scopedPages(f, func(f index.QueryFilter) ([]ledger.Transfer, uint64, error) {
 		page, err := s.config.Queries.Transfers(ctx, f)
 		if err == nil {
-			page.Rows, err = s.scopeTransfers(ctx, p.Scope, listed(page.Rows))
+			page.Rows, err = s.scopeTransfers(ctx, p.Scope, page.Rows)
 		}
 		return page.Rows, page.NextTimestamp, err
 	})
@@ -346,7 +346,9 @@ func (s *Server) transferMessages(rows []ledger.Transfer) ([]*ledgerv1.Transfer,
 	names := s.assetTable()
 	list := make([]*ledgerv1.Transfer, len(rows))
 	for i := range rows {
-		list[i] = transferMessage(&rows[i].Transfer, names)
+		t := rows[i].Transfer
+		transit := feed.ShowTransit(&t, []byte(rows[i].Attachment))
+		list[i] = transferMessage(&t, names)
 		if rows[i].Attachment == "" {
 			continue
 		}
@@ -354,7 +356,7 @@ func (s *Server) transferMessages(rows []ledger.Transfer) ([]*ledgerv1.Transfer,
 		if err != nil {
 			return nil, err
 		}
-		list[i].BookingDate, list[i].Metadata, list[i].Transit = d.BookingDate, d.Metadata, d.Transit
+		list[i].BookingDate, list[i].Metadata, list[i].Transit = d.BookingDate, d.Metadata, transit
 	}
 	return list, nil
 }

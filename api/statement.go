@@ -7,6 +7,7 @@ import (
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
@@ -44,9 +45,6 @@ func (s *Server) statement(ctx context.Context, scope *auth.Scope, r *ledgerv1.G
 	if err != nil {
 		return nil, err
 	}
-	for i := range page.Rows {
-		showTransit(&page.Rows[i].Transfer)
-	}
 	if err := s.scopeStatement(ctx, scope, &page); err != nil {
 		return nil, err
 	}
@@ -62,7 +60,7 @@ func (s *Server) statement(ctx context.Context, scope *auth.Scope, r *ledgerv1.G
 		if err != nil {
 			return nil, err
 		}
-		d.Event = i
+		d.Event, d.Transit = i, feed.ShowTransit(&t.Transfer, []byte(t.Attachment))
 		st.Details = append(st.Details, d)
 	}
 	if n := page.Next; n != nil {

@@ -169,7 +169,8 @@ func appendTransitJSON(dst []byte, t *ledgerv1.Transit) []byte {
 	}
 	dst = append(append(append(dst, `,"transit":{"transferId":"`...), t.GetTransferId()...), '"')
 	dst = append(append(append(dst, `,"step":"`...), t.GetStep().String()...), '"')
-	return append(appendUintText(dst, `,"peer":"`, t.GetPeer()), '}')
+	dst = append(append(appendUintText(dst, `,"peer":"`, t.GetPeer()), `,"accountId":"`...), t.GetAccountId()...)
+	return append(dst, '"', '}')
 }
 
 // appendMessage appends the fields of a message to one that is being written.

@@ -106,7 +106,11 @@ type Transit struct {
 	TransferId string      `protobuf:"bytes,1,opt,name=transfer_id,json=transferId,proto3" json:"transfer_id,omitempty"`
 	Step       TransitStep `protobuf:"varint,2,opt,name=step,proto3,enum=sterling.ledger.v1.TransitStep" json:"step,omitempty"`
 	// The other cell: of the hold and the confirm that is the home.
-	Peer          uint64 `protobuf:"varint,3,opt,name=peer,proto3" json:"peer,omitempty"`
+	Peer uint64 `protobuf:"varint,3,opt,name=peer,proto3" json:"peer,omitempty"`
+	// u128, the account of this cell that the record is booked on, in place of the
+	// transfer's account in the other cell: the credit account at home, the debit
+	// account in the peer. 0 for a marker and its settlement.
+	AccountId     string `protobuf:"bytes,4,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -162,16 +166,25 @@ func (x *Transit) GetPeer() uint64 {
 	return 0
 }
 
+func (x *Transit) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
 var File_sterling_ledger_v1_transit_proto protoreflect.FileDescriptor
 
 const file_sterling_ledger_v1_transit_proto_rawDesc = "" +
 	"\n" +
-	" sterling/ledger/v1/transit.proto\x12\x12sterling.ledger.v1\"s\n" +
+	" sterling/ledger/v1/transit.proto\x12\x12sterling.ledger.v1\"\x92\x01\n" +
 	"\aTransit\x12\x1f\n" +
 	"\vtransfer_id\x18\x01 \x01(\tR\n" +
 	"transferId\x123\n" +
 	"\x04step\x18\x02 \x01(\x0e2\x1f.sterling.ledger.v1.TransitStepR\x04step\x12\x12\n" +
-	"\x04peer\x18\x03 \x01(\x04R\x04peer*\xf2\x01\n" +
+	"\x04peer\x18\x03 \x01(\x04R\x04peer\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x04 \x01(\tR\taccountId*\xf2\x01\n" +
 	"\vTransitStep\x12\x1c\n" +
 	"\x18TRANSIT_STEP_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14TRANSIT_STEP_RESERVE\x10\x01\x12\x15\n" +

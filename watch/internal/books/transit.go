@@ -2,7 +2,9 @@ package books
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/sterlingrun/sterling/watch/internal/block"
@@ -115,31 +117,36 @@ func (m *Model) Overdue(before uint64, f func(*Open)) {
 	}
 }
 
-// transitID is the id of a step of the attempt that has a reserve: the first half of a hash.
-func transitID(reserve count.ID, step string) count.ID {
-	sum := sha256.Sum256(append(reserve[:], step...))
-	return count.ID(sum[:16])
-}
+// transitID is the id of a step of the attempt that has a reserve.
+func transitID(reserve count.ID, step string) count.ID { return derived(append(reserve[:], step...)) }
 
 // transitAccount is the account in transit of an asset, clearingAccount that with a peer.
 func (m *Model) transitAccount(asset uint32) count.ID {
-	sum := sha256.Sum256(m.systemAccount("sterling in transit", asset))
-	return count.ID(sum[:16])
+	return derived(m.appendAsset([]byte("sterling in transit"), asset))
 }
 
 func (m *Model) clearingAccount(asset uint32, peer uint64) count.ID {
-	b := m.systemAccount("sterling clearing", asset)
-	for range 8 {
-		b = append(b, byte(peer))
-		peer >>= 8
-	}
-	sum := sha256.Sum256(b)
-	return count.ID(sum[:16])
+	return derived(binary.LittleEndian.AppendUint64(m.appendAsset([]byte("sterling clearing"), asset), peer))
 }
 
-func (m *Model) systemAccount(name string, asset uint32) []byte {
-	code, _, _ := strings.Cut(m.AssetName(asset), "/")
-	return append(append(make([]byte, 0, 64), name...), append([]byte(code), make([]byte, 16-len(code))...)...)
+// appendAsset appends an asset's code, padded to 16 bytes, and its scale.
+func (m *Model) appendAsset(b []byte, number uint32) []byte {
+	name, scale, _ := strings.Cut(m.AssetName(number), "/")
+	var code [17]byte
+	copy(code[:16], name)
+	n, _ := strconv.ParseUint(scale, 10, 8) // of the model's own making
+	code[16] = byte(n)
+	return append(b, code[:]...)
+}
+
+// derived is the first half of a hash.
+func derived(text []byte) count.ID {
+	sum := sha256.Sum256(text)
+	id := count.ID(sum[:16])
+	if id.IsZero() || id.Amount() == count.Max() {
+		return count.ID{1}
+	}
+	return id
 }
 
 // crosses reports whether a transfer has to do with transfers across cells, by its flags or by its accounts.

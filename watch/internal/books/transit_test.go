@@ -34,7 +34,7 @@ func derived(reserve uint64, step string) money.U128 {
 }
 
 var (
-	cny      = append([]byte("CNY"), make([]byte, 13)...)
+	cny      = append(append([]byte("CNY"), make([]byte, 13)...), 2)
 	inWay    = halfHash([]byte("sterling in transit"), cny)
 	clearing = halfHash([]byte("sterling clearing"), cny, binary.LittleEndian.AppendUint64(nil, otherCell))
 )

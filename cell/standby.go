@@ -74,6 +74,14 @@ func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
 // Lead takes the journal over and starts the cell. believed is what the clock of the store says, in ns since 1970: this
 // machine's is held against it; 0: there is none. The standby must not be used afterwards, whatever comes of it.
 func (s *Standby) Lead(ctx context.Context, incarnation [16]byte, believed uint64) (*Cell, error) {
+	if err := s.takeOver(ctx, incarnation, believed); err != nil {
+		return nil, err
+	}
+	s.c.run()
+	return s.c, nil
+}
+
+func (s *Standby) takeOver(ctx context.Context, incarnation [16]byte, believed uint64) error {
 	c := s.c
 	c.opts.Incarnation = incarnation
 	began := c.opts.Clock.Mono()
@@ -88,10 +96,9 @@ func (s *Standby) Lead(ctx context.Context, incarnation [16]byte, believed uint6
 		err = c.takeOver(ctx, believed)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("take over cell %d: %w", c.opts.ID, err)
+		return fmt.Errorf("take over cell %d: %w", c.opts.ID, err)
 	}
-	c.run()
-	return c, nil
+	return nil
 }
 
 // snapshotNow takes a snapshot if it is time: nobody waits for a standby.

@@ -32,11 +32,23 @@ func OpenStepped(ctx context.Context, opts Options, sizes Sizes) (*Stepper, erro
 	if err != nil {
 		return nil, err
 	}
+	return stepped(c, sizes), nil
+}
+
+func stepped(c *Cell, sizes Sizes) *Stepper {
 	s := &Stepper{c: c}
 	c.eager, c.snapshot.piece = sizes.Eager, sizes.Piece
 	c.snapshot.start = func(t *snapshotTask) { s.task = t }
 	c.settling.start = func(t *settleTask) { s.ids = t }
-	return s, nil
+	return s
+}
+
+// LeadStepped is Lead without the goroutines.
+func (s *Standby) LeadStepped(ctx context.Context, incarnation [16]byte, believed uint64, sizes Sizes) (*Stepper, error) {
+	if err := s.takeOver(ctx, incarnation, believed); err != nil {
+		return nil, err
+	}
+	return stepped(s.c, sizes), nil
 }
 
 // Cell returns the cell, for its methods that do not wait: Do, Close, Sync and the look-ups would wait for ever.

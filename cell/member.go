@@ -118,6 +118,8 @@ func (m *Member) run(s *Standby) {
 	for m.ctx.Err() == nil {
 		if c := m.follow(s); c != nil {
 			m.lead(c)
+		} else {
+			s.Close()
 		}
 		s = m.again()
 		if s == nil {

@@ -43,12 +43,19 @@ func stepped(c *Cell, sizes Sizes) *Stepper {
 	return s
 }
 
-// LeadStepped is Lead without the goroutines.
-func (s *Standby) LeadStepped(ctx context.Context, incarnation [16]byte, believed uint64, sizes Sizes) (*Stepper, error) {
-	if err := s.takeOver(ctx, incarnation, believed); err != nil {
-		return nil, err
+// OpenStandbyStepped is OpenStandby without the goroutines. Until LeadStepped, WriteSnapshot is all that the stepper is
+// for.
+func OpenStandbyStepped(ctx context.Context, opts Options, sizes Sizes) (*Standby, *Stepper, error) {
+	s, err := OpenStandby(ctx, opts)
+	if err != nil {
+		return nil, nil, err
 	}
-	return stepped(s.c, sizes), nil
+	return s, stepped(s.c, sizes), nil
+}
+
+// LeadStepped is Lead without the goroutines.
+func (s *Standby) LeadStepped(ctx context.Context, incarnation [16]byte, believed uint64) error {
+	return s.takeOver(ctx, incarnation, believed)
 }
 
 // Cell returns the cell, for its methods that do not wait: Do, Close, Sync and the look-ups would wait for ever.

@@ -28,6 +28,7 @@ type machine struct {
 
 	follower  *follower
 	standby   *cell.Standby // Shared, like what follows; nil: it does not stand by
+	aside     *cell.Stepper // the standby's
 	link      *link
 	snapshots *snapshots
 	ids       *idFiles
@@ -59,7 +60,7 @@ func (m *machine) cell() *cell.Cell { return m.st.Cell() }
 
 func (m *machine) did(part string, did bool) {
 	if did {
-		m.w.trace("machine %d: %s, durable %d", m.n, part, m.cell().Head())
+		m.w.trace("machine %d: %s", m.n, part)
 	}
 }
 
@@ -121,7 +122,7 @@ func (m *machine) open() error {
 func (m *machine) standBy() error {
 	o, err := m.options()
 	if err == nil {
-		m.standby, err = cell.OpenStandby(m.w.ctx, o)
+		m.standby, m.aside, err = cell.OpenStandbyStepped(m.w.ctx, o, m.w.sizes())
 	}
 	if err != nil {
 		m.down()
@@ -131,12 +132,12 @@ func (m *machine) standBy() error {
 
 // lead takes the journal over from what the standby has. Whatever comes of it, it stands by no more.
 func (m *machine) lead() (err error) {
-	s := m.standby
-	m.standby = nil
-	if m.st, err = s.LeadStepped(m.w.ctx, m.w.incarnation(), m.w.clock.Wall(), m.w.sizes()); err != nil {
+	if err = m.standby.LeadStepped(m.w.ctx, m.w.incarnation(), m.w.clock.Wall()); err != nil {
 		m.down()
+		return err
 	}
-	return err
+	m.st, m.standby, m.aside = m.aside, nil, nil
+	return nil
 }
 
 // catchUp takes what was confirmed since. Nothing of it may ever be gone again, whatever happens to the database.
@@ -191,7 +192,7 @@ func (m *machine) closeStore() (err error) {
 
 // down stops the cell as if its process was killed: what it had sent to the disk or the log stays.
 func (m *machine) down() {
-	m.st, m.standby, m.deposed = nil, nil, false
+	m.st, m.standby, m.aside, m.deposed = nil, nil, nil, false
 	m.follower.crash()
 }
 

@@ -178,8 +178,10 @@ func (w *world) act() {
 // stepMachine runs one part of a machine's cell, or starts it.
 func (w *world) stepMachine(m *machine, k int) {
 	switch {
-	case m.standby != nil && k < 800:
+	case m.standby != nil && k < 700:
 		m.catchUp()
+	case m.standby != nil && k < 800:
+		m.did("snapshot of a standby", m.aside.WriteSnapshot())
 	case m.standby != nil:
 		if w.leader() == nil || w.rng.IntN(8) == 0 {
 			w.lead(m)

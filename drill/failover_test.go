@@ -1,7 +1,6 @@
 package drill_test
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -36,7 +35,7 @@ func failover(t *testing.T, engine string) {
 	enginestest.Check(t, err)
 	exact := map[string]bool{"acknowledged and not there": false, "there and not acknowledged, or twice": false, "payments that failed": false}
 	for _, m := range report.Results[0].Measures {
-		t.Log(fmt.Sprintf("%s: %v %s", m.Name, m.Value, m.Unit))
+		t.Logf("%s: %v %s", m.Name, m.Value, m.Unit)
 		_, isExact := exact[m.Name]
 		switch {
 		case isExact:

@@ -209,6 +209,9 @@ func (m *machine) crash() {
 		}
 		return
 	}
+	if m.flipped != nil {
+		m.unflip() // nobody has looked there yet, and this disk's successor has another one
+	}
 	after := m.disk.Crash(w.rng, []int{0, 30, 50, 90, 100}[w.rng.IntN(5)])
 	after.dropSyncs = w.opts.Plant.DropSyncs
 	if m.files != nil {

@@ -36,6 +36,7 @@ type machine struct {
 	disk    *Disk // Local and Indexed, like what follows
 	store   *local.Store
 	flipped func() // takes a flipped bit back
+	lazily  bool   // it is in a file that a start does not read, and that is written once
 	files   *vfs.MemFS
 	index   *index.Index // Indexed
 }
@@ -209,8 +210,8 @@ func (m *machine) crash() {
 		}
 		return
 	}
-	if m.flipped != nil {
-		m.unflip() // nobody has looked there yet, and this disk's successor has another one
+	if m.flipped != nil && m.lazily {
+		m.unflip() // nobody has looked there yet, and it would be forgotten
 	}
 	after := m.disk.Crash(w.rng, []int{0, 30, 50, 90, 100}[w.rng.IntN(5)])
 	after.dropSyncs = w.opts.Plant.DropSyncs
@@ -220,8 +221,10 @@ func (m *machine) crash() {
 	_ = m.closeStore() // its disk is gone
 	m.disk, m.flipped = after, nil
 	if !w.healing && w.rng.IntN(4) == 0 {
+		suffix := []string{".seg", ".seg", ".snap", ".gen"}[w.rng.IntN(4)]
 		var what string
-		if what, m.flipped = after.Flip(w.rng, []string{".seg", ".seg", ".snap", ".gen"}[w.rng.IntN(4)]); m.flipped != nil {
+		if what, m.flipped = after.Flip(w.rng, suffix); m.flipped != nil {
+			m.lazily = suffix == ".gen"
 			w.trace("disk: a bit flips in %s", what)
 		}
 	}

@@ -180,6 +180,7 @@ func FuzzDecodeDetails(f *testing.F) {
 	f.Add(d.Append(nil))
 	f.Add([]byte{3, 4, 0, 0, 0, 1, 'a', 3, 1})
 	f.Add(goldenTransit(journal.TransitReserve).Append(nil))
+	f.Add(journal.AppendCarried(goldenTransit(journal.TransitTransfer).Append(nil), goldenCarried()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := journal.DecodeDetails(b)
 		x, ok := journal.TransitOf(b)

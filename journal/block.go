@@ -87,6 +87,11 @@ func (k *Block) check() error {
 
 // oldestVersion is the oldest version of the format that can express a block.
 func oldestVersion(requests []RequestEntry, attached []attachmentEntry, data []byte) uint16 {
+	for i := range requests {
+		if requests[i].Kind > lastKindOfVersion2 {
+			return 3
+		}
+	}
 	for i := range attached {
 		if _, ok := TransitOf(attached[i].of(data)); ok {
 			return 3

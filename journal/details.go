@@ -61,6 +61,7 @@ type Details struct {
 	Rate        uint32   // of a principal: events a second; 0: no bound
 	Payload     []byte   // of a proposal, or what the ledger adds: see docs/formats.md
 	Transit     *Transit // of a transfer across cells; nil for none
+	Carried     *Carried // of an event of another cell; nil for none
 }
 
 // Date is a day: days since 1970-01-01. 0 means none.
@@ -82,11 +83,12 @@ const (
 	fieldRate    = 6
 	fieldPayload = 7
 	fieldTransit = 8 // since version 3 of the format
+	fieldCarried = 9 // likewise; the last one
 )
 
 // Empty reports whether there is nothing to attach.
 func (d *Details) Empty() bool {
-	return d.BookingDate == 0 && d.Address == "" && len(d.Metadata) == 0 && len(d.Assets) == 0 && len(d.Prefixes) == 0 && d.Rate == 0 && len(d.Payload) == 0 && d.Transit == nil
+	return d.BookingDate == 0 && d.Address == "" && len(d.Metadata) == 0 && len(d.Assets) == 0 && len(d.Prefixes) == 0 && d.Rate == 0 && len(d.Payload) == 0 && d.Transit == nil && d.Carried == nil
 }
 
 // Append appends the encoding of d, which Check must have accepted.
@@ -126,6 +128,9 @@ func (d *Details) Append(dst []byte) []byte {
 	}
 	if d.Transit != nil {
 		field(fieldTransit, d.Transit.append(make([]byte, 0, transitSize)))
+	}
+	if d.Carried != nil {
+		field(fieldCarried, d.Carried.append(make([]byte, 0, carriedSize)))
 	}
 	return dst
 }
@@ -175,6 +180,8 @@ func (d *Details) decodeField(tag byte, v []byte) error {
 		d.Payload = v
 	case tag == fieldTransit && len(v) == transitSize:
 		d.Transit = new(readTransit(v))
+	case tag == fieldCarried && len(v) == carriedSize:
+		d.Carried = new(readCarried(v))
 	default:
 		return fmt.Errorf("%w: field %d of %d bytes", ErrDetails, tag, len(v))
 	}
@@ -194,6 +201,9 @@ func (d *Details) Check() error {
 		return fmt.Errorf("%w: a payload of %d bytes, at most %d", ErrDetails, len(d.Payload), MaxTrial)
 	case d.Transit != nil && !d.Transit.valid():
 		return fmt.Errorf("%w: step %d of transfer %v, with flags %#x", ErrDetails, d.Transit.Step, d.Transit.Transfer, d.Transit.Flags)
+	}
+	if c := d.Carried; c != nil && !c.valid() {
+		return fmt.Errorf("%w: carried with status %d, at %d, standing %d", ErrDetails, c.Status, c.Timestamp, c.Standing)
 	}
 	for i := range d.Metadata {
 		m := &d.Metadata[i]

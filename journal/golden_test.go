@@ -328,7 +328,7 @@ func TestBodiesThatMakeNoSense(t *testing.T) {
 	header := journal.Header{Rules: 1, Kind: journal.BlockNormal, Seq: 1}
 	for name, fill := range map[string]func(b *journal.Builder){
 		"request kind 0":  func(b *journal.Builder) { b.AddRequest(0, journal.Actor{}, records) },
-		"request kind 16": func(b *journal.Builder) { b.AddRequest(16, journal.Actor{}, records) },
+		"request kind 20": func(b *journal.Builder) { b.AddRequest(20, journal.Actor{}, records) },
 		"an outcome twice": func(b *journal.Builder) {
 			b.AddRequest(journal.KindTransfers, journal.Actor{}, records)
 			b.AddOutcome(journal.Outcome{Event: 1})

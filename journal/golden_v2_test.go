@@ -85,6 +85,13 @@ func describeAttachment(t testing.TB, event int, data []byte) vectorAttachment {
 			a.Fields["transit_"+name] = value
 		}
 	}
+	if c := d.Carried; c != nil {
+		for name, value := range map[string]string{
+			"status": num(c.Status), "standing": num(c.Standing), "timestamp": num(c.Timestamp), "amount": c.Amount.String(), "remaining": c.Remaining.String(),
+		} {
+			a.Fields["carried_"+name] = value
+		}
+	}
 	for _, m := range d.Metadata {
 		a.Meta = append(a.Meta, map[string]string{"key": m.Key, "type": num(m.Type), "value": hex.EncodeToString(m.Value)})
 	}
@@ -94,8 +101,20 @@ func describeAttachment(t testing.TB, event int, data []byte) vectorAttachment {
 
 func describeEvent2(kind journal.Kind, b []byte) map[string]string {
 	switch kind {
-	case journal.KindTransaction:
+	case journal.KindTransaction, journal.KindCarry:
 		return describeEvent(journal.KindTransfers, b)
+	case journal.KindBuckets:
+		m := &journal.View[journal.BucketMove](b)[0]
+		return map[string]string{
+			"id": m.ID.String(), "peer": num(m.Peer), "version": num(m.Version), "accounts": num(m.Accounts), "reservations": num(m.Reservations),
+			"digest": m.Digest.String(), "bucket": num(m.Bucket), "step": num(m.Step),
+		}
+	case journal.KindGive, journal.KindTake:
+		h := &journal.View[journal.Handover](b)[0]
+		return map[string]string{
+			"move_id": h.Move.String(), "account_id": h.Account.String(), "clearing_account_id": h.Clearing.String(),
+			"reservation_id": h.Reservation.String(), "flags": num(h.Flags),
+		}
 	case journal.KindDayClose:
 		c := &journal.View[journal.DayClose](b)[0]
 		return map[string]string{"id": c.ID.String(), "date": num(c.Date), "reason": text(c.Reason[:])}
@@ -277,7 +296,7 @@ func TestGoldenBlocksOfVersion2(t *testing.T) {
 			}
 		}
 	}
-	for kind := journal.KindTransaction; kind.Valid(); kind++ {
+	for kind := journal.KindTransaction; kind <= journal.KindErasure; kind++ {
 		if !kinds[kind] {
 			t.Errorf("no vector has an event of kind %d", kind)
 		}

@@ -48,8 +48,15 @@ const (
 	KindMetadata    Kind = 14 // MetadataChange, the account's new metadata attached
 	KindErasure     Kind = 15 // Erasure
 
-	lastKind           = KindErasure
+	// Since version 3 of the format: the move of a bucket to another cell.
+	KindCarry   Kind = 16 // records of transfers of another cell, with Details.Carried attached
+	KindBuckets Kind = 17 // BucketMove
+	KindGive    Kind = 18 // Handover; the ledger attaches what leaves
+	KindTake    Kind = 19 // Handover, with what arrives attached
+
+	lastKind           = KindTake
 	lastKindOfVersion1 = KindLimits
+	lastKindOfVersion2 = KindErasure
 )
 
 // Valid reports whether k is one of the kinds.
@@ -72,8 +79,10 @@ const (
 
 	AccountFlagsKnown = 1<<iota - 1
 
-	// AccountTransit marks an account of a cell's own, through which transfers to and from other cells pass,
-	// AccountAttached one that has an attachment. The ledger's own: callers neither set nor see them.
+	// AccountMoved marks an account that went to another cell with its bucket, AccountTransit one of a cell's own,
+	// through which transfers to and from other cells pass, AccountAttached one that has an attachment. The ledger's
+	// own: callers neither set nor see them.
+	AccountMoved    AccountFlags = 1 << 13
 	AccountTransit  AccountFlags = 1 << 14
 	AccountAttached AccountFlags = 1 << 15
 )
@@ -266,7 +275,7 @@ func (p Position) Index() int { return int(p & (1<<indexBits - 1)) }
 // Record is any of the types that are laid out like the format.
 type Record interface {
 	Account | Transfer | Asset | Freeze | Unfreeze | Limit | Expiry | RequestEntry | Outcome | attachmentEntry |
-		DayClose | Reopen | Proposal | Decision | Policy | Principal | MetadataChange | Erasure
+		DayClose | Reopen | Proposal | Decision | Policy | Principal | MetadataChange | Erasure | BucketMove | Handover
 }
 
 // View returns b as records without copying. b must be a whole number of records, aligned to 8 bytes (as buffers of

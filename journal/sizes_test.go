@@ -19,6 +19,8 @@ func TestSizes(t *testing.T) {
 		expiry   journal.Expiry
 		request  journal.RequestEntry
 		outcome  journal.Outcome
+		move     journal.BucketMove
+		handover journal.Handover
 	)
 	for _, c := range []struct {
 		name      string
@@ -33,6 +35,20 @@ func TestSizes(t *testing.T) {
 		{"expiry", unsafe.Sizeof(expiry), journal.ExpirySize},
 		{"request", unsafe.Sizeof(request), journal.RequestSize},
 		{"outcome", unsafe.Sizeof(outcome), journal.OutcomeSize},
+		{"bucket move", unsafe.Sizeof(move), journal.RecordSize},
+		{"handover", unsafe.Sizeof(handover), journal.RecordSize},
+
+		{"bucket_move.peer", unsafe.Offsetof(move.Peer), 16},
+		{"bucket_move.version", unsafe.Offsetof(move.Version), 24},
+		{"bucket_move.accounts", unsafe.Offsetof(move.Accounts), 32},
+		{"bucket_move.reservations", unsafe.Offsetof(move.Reservations), 40},
+		{"bucket_move.digest", unsafe.Offsetof(move.Digest), 48},
+		{"bucket_move.bucket", unsafe.Offsetof(move.Bucket), 64},
+		{"bucket_move.step", unsafe.Offsetof(move.Step), 66},
+		{"handover.account_id", unsafe.Offsetof(handover.Account), 16},
+		{"handover.clearing_account_id", unsafe.Offsetof(handover.Clearing), 32},
+		{"handover.reservation_id", unsafe.Offsetof(handover.Reservation), 48},
+		{"handover.flags", unsafe.Offsetof(handover.Flags), 118},
 
 		{"account.debits_pending", unsafe.Offsetof(account.DebitsPending), 16},
 		{"account.debits_posted", unsafe.Offsetof(account.DebitsPosted), 32},

@@ -166,6 +166,18 @@ const (
 	ControlDayNotClosed           Status = 28
 	ControlTooManyGroups          Status = 29
 	ControlProposalExpired        Status = 30
+
+	// Since version 3 of the format.
+	ControlMoveInvalid         Status = 31
+	ControlMoveNotOpen         Status = 32
+	ControlMoveDiffers         Status = 33
+	ControlBucketNotEmpty      Status = 34
+	ControlReservationNotFound Status = 35
+	ControlReservationCrosses  Status = 36
+	ControlReservationsLeft    Status = 37
+	ControlClearingNotFound    Status = 38
+	ControlOverflows           Status = 39
+	ControlTooMuchAttached     Status = 40
 )
 
 func accountStatusName(s Status) string {
@@ -462,6 +474,26 @@ func controlStatusName(s Status) string {
 		return "too_many_groups"
 	case ControlProposalExpired:
 		return "proposal_expired"
+	case ControlMoveInvalid:
+		return "move_invalid"
+	case ControlMoveNotOpen:
+		return "move_not_open"
+	case ControlMoveDiffers:
+		return "move_differs"
+	case ControlBucketNotEmpty:
+		return "bucket_not_empty"
+	case ControlReservationNotFound:
+		return "reservation_not_found"
+	case ControlReservationCrosses:
+		return "reservation_crosses"
+	case ControlReservationsLeft:
+		return "reservations_left"
+	case ControlClearingNotFound:
+		return "clearing_account_not_found"
+	case ControlOverflows:
+		return "overflows"
+	case ControlTooMuchAttached:
+		return "too_much_attached"
 	}
 	return ""
 }
@@ -492,7 +524,7 @@ func LastStatus(k Kind) Status {
 	case KindTransfers, KindTransaction:
 		return TransferLegsAreCyclic
 	default:
-		return ControlProposalExpired
+		return ControlTooMuchAttached
 	}
 }
 

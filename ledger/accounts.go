@@ -21,6 +21,17 @@ const (
 func (s *State) number(id money.U128) uint32 { return s.numberByHash(id, s.hasher.hash(id)) }
 
 func (s *State) numberByHash(id money.U128, hash uint64) uint32 {
+	n := s.rowByHash(id, hash)
+	if s.moves.gone > 0 && n != 0 && s.accounts.at(n).Flags.Has(journal.AccountMoved) {
+		return 0
+	}
+	return n
+}
+
+// row returns the number of an account that is, or once was, in this cell; 0 where there is none.
+func (s *State) row(id money.U128) uint32 { return s.rowByHash(id, s.hasher.hash(id)) }
+
+func (s *State) rowByHash(id money.U128, hash uint64) uint32 {
 	seg := s.accountNo.segment(hash)
 	for p, v := seg.find(hash, 0); p >= 0; p, v = seg.find(hash, p+1) {
 		if n := uint32(v); s.accounts.at(n).ID == id { //nolint:gosec // account numbers are 32 bits
@@ -193,6 +204,7 @@ func (s *State) addAccount(a *journal.Account, hash uint64, event int, at uint64
 	s.lastAcct = at
 	s.changed = true
 	s.joinGroup(kept)
+	s.countAccount(kept, 1)
 	addressHash := s.addDetails(n, event)
 	s.mix(n, kept)
 	if s.chain.open {
@@ -204,9 +216,23 @@ func (s *State) addAccount(a *journal.Account, hash uint64, event int, at uint64
 	s.fx.Accounts = append(s.fx.Accounts, AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
 }
 
-// accountAt reports whether an account has this timestamp: accounts are kept in the order of their timestamps.
+// accountAt reports whether an account of this cell's own making has this timestamp: those are kept in the order of their
+// timestamps. In front of accounts that arrived from other cells stands the last one that did not.
 func (s *State) accountAt(timestamp uint64) bool {
+	made := func(i int) uint32 { // the last account up to number i+1 that was made here
+		n := uint32(i + 1) //nolint:gosec // ≤ nAccounts
+		if t, ok := s.moves.span(n); ok {
+			return t.First - 1
+		}
+		return n
+	}
+	of := func(n uint32) uint64 {
+		if n == 0 {
+			return 0
+		}
+		return s.accounts.at(n).Timestamp
+	}
 	n := int(s.nAccounts)
-	i := sort.Search(n, func(i int) bool { return s.accounts.at(uint32(i+1)).Timestamp >= timestamp }) //nolint:gosec // ≤ n
-	return i < n && s.accounts.at(uint32(i+1)).Timestamp == timestamp                                  //nolint:gosec // ≤ n
+	i := sort.Search(n, func(i int) bool { return of(made(i)) >= timestamp })
+	return i < n && of(made(i)) == timestamp
 }

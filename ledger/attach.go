@@ -128,7 +128,7 @@ func (s *State) accountDetailsExist(n uint32, event int) journal.Status {
 func (s *State) transferDetailsExist(event int, e *Fact) journal.Status {
 	data := s.builder.Attachment(event)
 	switch {
-	case bytes.Equal(data, e.Attachment):
+	case bytes.Equal(journal.AskedOf(data), journal.AskedOf(e.Attachment)):
 		return journal.TransferExists
 	case journal.BookingDate(data) != journal.BookingDate(e.Attachment):
 		return journal.TransferExistsWithDifferentBookingDate

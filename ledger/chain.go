@@ -102,6 +102,9 @@ func (s *State) breakChain(results []journal.Result, i int) {
 	}
 	for k := len(c.created) - 1; k >= 0; k-- {
 		if e := &c.created[k]; e.in != nil {
+			if e.in == s.accountNo {
+				s.countAccount(s.accounts.at(uint32(e.value)), ^uint64(0)) //nolint:gosec // account numbers are 32 bits
+			}
 			e.in.remove(e.hash, e.value)
 		} else {
 			s.ids.remove(e.hash, e.value)

@@ -24,6 +24,14 @@ func CheckRequest(kind journal.Kind, events []byte, attached []journal.Attachmen
 		}
 	}
 	switch kind {
+	case journal.KindCarry:
+		return checkCarry(events, attached)
+	case journal.KindGive:
+		if len(attached) > 0 {
+			return fmt.Errorf("%w: what is given is attached by the ledger", ErrRequest)
+		}
+	case journal.KindTake:
+		return checkTake(events, attached)
 	case journal.KindTransaction:
 		return checkHead(journal.View[journal.Transfer](events), attached)
 	case journal.KindProposal:
@@ -65,11 +73,11 @@ func checkAttachment(kind journal.Kind, record, data []byte) error {
 	if err != nil {
 		return err
 	}
-	most := journal.MaxDetails
+	most := mostAttached(kind)
 	if d.Transit != nil {
 		most += journal.TransitField // the ledger's own, beside what the caller attached
 	}
-	if len(data) > most && kind != journal.KindProposal {
+	if len(data) > most {
 		return fmt.Errorf("%w: %d bytes, at most %d", journal.ErrDetails, len(data), most)
 	}
 	allowed := journal.Details{}
@@ -81,6 +89,10 @@ func checkAttachment(kind journal.Kind, record, data []byte) error {
 		if journal.View[journal.Transfer](record)[0].Flags.Has(journal.TransferTransit) {
 			allowed.Transit = d.Transit
 		}
+	case journal.KindCarry:
+		allowed.BookingDate, allowed.Metadata, allowed.Transit, allowed.Carried = d.BookingDate, d.Metadata, d.Transit, d.Carried
+	case journal.KindTake:
+		allowed.Address, allowed.Metadata, allowed.Payload = d.Address, d.Metadata, d.Payload
 	case journal.KindMetadata:
 		allowed.Metadata = d.Metadata
 	case journal.KindPrincipals:
@@ -92,6 +104,19 @@ func checkAttachment(kind journal.Kind, record, data []byte) error {
 		return fmt.Errorf("%w: an event of kind %d can't carry it", journal.ErrDetails, kind)
 	}
 	return nil
+}
+
+// mostAttached is how many bytes an event of this kind may have attached.
+func mostAttached(kind journal.Kind) int {
+	switch kind {
+	case journal.KindProposal:
+		return journal.MaxBlock // its payload is bounded
+	case journal.KindTake:
+		return journal.MaxDetails + journal.MaxPayload
+	case journal.KindCarry:
+		return journal.MaxDetails + journal.CarriedField
+	}
+	return journal.MaxDetails
 }
 
 func checkHead(events []journal.Transfer, attached []journal.Attachment) error {

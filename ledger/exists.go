@@ -30,7 +30,7 @@ func (s *State) recordExists(t *journal.Transfer, e *Fact) journal.Status {
 	switch {
 	case t.Debit != was.Debit:
 		return journal.TransferExistsWithDifferentDebitAccountId
-	case t.Credit != was.Credit, s.transit.Step == journal.TransitTransfer && s.transit.Credit != creditOf(e):
+	case s.creditAsked(t) != creditOf(e): // whichever of its accounts were in another cell then, or are now
 		return journal.TransferExistsWithDifferentCreditAccountId
 	case t.Flags.Has(journal.TransferBalancingDebit | journal.TransferBalancingCredit):
 		if t.Amount.Less(e.Amount) {
@@ -57,7 +57,7 @@ func (s *State) recordExists(t *journal.Transfer, e *Fact) journal.Status {
 // resolutionExists compares posts and voids: fields left out mean the reservation's.
 func (s *State) resolutionExists(t *journal.Transfer, e *Fact) journal.Status {
 	p := s.pendingAt(e)
-	whole := p.amount
+	whole := p.Amount
 	if e.Asked.Amount == t.Amount { // the same request; with earlier partial posts the whole is not the first amount
 		whole = e.Amount
 	}
@@ -65,17 +65,24 @@ func (s *State) resolutionExists(t *journal.Transfer, e *Fact) journal.Status {
 	if t.Flags.Has(journal.TransferVoid) && amount.IsZero() || t.Flags.Has(journal.TransferPost) && amount.IsMax() {
 		amount = whole
 	}
-	kept := e.Resolve(0, s.factOf(&p))
+	kept := e.Resolve(0, &p)
+	credit := t.Credit
+	if x, _ := journal.TransitOf(p.Attachment); x.Step == journal.TransitTransfer {
+		kept.Credit = x.Credit
+		if !credit.IsZero() {
+			credit = s.creditAsked(t)
+		}
+	}
 	switch {
 	case !t.Debit.IsZero() && t.Debit != kept.Debit:
 		return journal.TransferExistsWithDifferentDebitAccountId
-	case !t.Credit.IsZero() && t.Credit != kept.Credit:
+	case !credit.IsZero() && credit != kept.Credit:
 		return journal.TransferExistsWithDifferentCreditAccountId
 	case amount != e.Amount:
 		return journal.TransferExistsWithDifferentAmount
 	}
 	again := Fact{Asked: *t, PendingPosition: e.PendingPosition}
-	asked := again.Resolve(0, s.factOf(&p))
+	asked := again.Resolve(0, &p)
 	switch {
 	case asked.UserData128 != kept.UserData128:
 		return journal.TransferExistsWithDifferentUserData128
@@ -91,23 +98,24 @@ func (s *State) resolutionExists(t *journal.Transfer, e *Fact) journal.Status {
 	return journal.TransferExists
 }
 
-// pendingAt returns the reservation that a created post or void refers to, open or not.
-func (s *State) pendingAt(e *Fact) pending {
+// pendingAt returns the reservation that a created post or void refers to, open or not, as far as Resolve needs it, and
+// its first amount.
+func (s *State) pendingAt(e *Fact) Fact {
 	id, pos := e.Asked.PendingID, e.PendingPosition
 	if n := s.pendings.find(id, s.hasher.hash(id)); n != 0 {
-		return *s.pendings.slab.at(n)
+		return *s.factOf(s.pendings.slab.at(n))
 	}
 	if c, ok := s.closed[pos]; ok {
-		return c.pending
+		return *s.factOf(&c.pending)
 	}
 	f := s.fact(pos)
 	must.True(f.Asked.ID == id, "position %d holds transfer %v, not %v", pos, f.Asked.ID, id)
-	return s.pendingOf(&f, pos)
+	return f
 }
 
 // factOf is the fact that made a reservation, as far as Resolve needs it.
 func (s *State) factOf(p *pending) *Fact {
-	return &Fact{Asked: journal.Transfer{
+	return &Fact{Amount: p.amount, Asked: journal.Transfer{
 		Debit: s.accounts.at(p.debit).ID, Credit: s.accounts.at(p.credit).ID, Asset: p.asset, Code: p.code,
 		UserData128: p.userData128, UserData64: p.userData64, UserData32: p.userData32,
 	}}

@@ -54,6 +54,12 @@ func NewFact(t *journal.Transfer, o *journal.Outcome, attachment []byte, at uint
 			f.Amount = o.Amount
 		}
 	}
+	if c, original, ok := journal.CarriedOf(attachment); ok { // what became of it is what became of it in its own cell
+		f.Status, f.Timestamp, f.Amount, f.Attachment = c.Status, c.Timestamp, c.Amount, original
+		if original == nil {
+			f.Asked.Flags &^= journal.TransferAttached
+		}
+	}
 	return f
 }
 
@@ -94,7 +100,7 @@ func (s *State) Needs(kind journal.Kind, events []byte, dst []Need) []Need {
 		kind, events = journal.View[journal.Decision](events[:journal.RecordSize])[0].Inner, events[journal.RecordSize:]
 	}
 	switch kind {
-	case journal.KindTransfers, journal.KindTransaction, journal.KindMetadata:
+	case journal.KindTransfers, journal.KindTransaction, journal.KindMetadata, journal.KindCarry:
 		records := journal.View[journal.Transfer](events)
 		if cap(s.prep) < len(records) {
 			s.prep = make([]prepared, max(len(records), 64))
@@ -109,6 +115,12 @@ func (s *State) Needs(kind journal.Kind, events []byte, dst []Need) []Need {
 			s.sink += s.accountNo.touch(s.hasher.hash(a.ID))
 			if a.Flags.Has(journal.AccountImported) && a.Timestamp <= s.lastXfer {
 				dst = append(dst, Need{Timestamp: a.Timestamp})
+			}
+		}
+	case journal.KindGive: // the metadata goes along
+		for _, h := range journal.View[journal.Handover](events) {
+			if n := s.number(h.Account); n != 0 && s.Metadata(n) != 0 && !s.inMemory(s.Metadata(n)) {
+				dst = append(dst, Need{Position: s.Metadata(n)})
 			}
 		}
 	}
@@ -221,9 +233,11 @@ func (s *State) fact(p journal.Position) Fact {
 func (s *State) factOfRequest(event int) Fact {
 	i := event - s.first
 	f := NewFact(s.builder.Transfer(event), nil, s.builder.Attachment(event), 0)
-	f.Status, f.Timestamp = s.results[i].Status, s.results[i].Timestamp
+	if _, _, carried := journal.CarriedOf(s.builder.Attachment(event)); !carried {
+		f.Status, f.Timestamp = s.results[i].Status, s.results[i].Timestamp
+	}
 	for k := len(s.special) - 1; k >= 0 && s.special[k].event >= event; k-- {
-		if s.special[k].event == event {
+		if s.special[k].event == event { // of what is carried the amount is the same
 			f.Amount, f.PendingPosition = s.special[k].amount, s.special[k].pending
 		}
 	}

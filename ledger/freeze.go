@@ -173,8 +173,10 @@ func (s *State) enforceFreezes(f *journal.Freeze) {
 	case journal.SelectCode:
 		s.freezes.codes[f.Code] = mode
 	case journal.SelectAccount:
-		a := s.edit(s.number(f.Account))
-		a.Reserved = a.Reserved&^(markFrozenDebit|markFrozenCredit) | frozenMarks(mode)
+		if n := s.number(f.Account); n != 0 { // it may be in another cell
+			a := s.edit(n)
+			a.Reserved = a.Reserved&^(markFrozenDebit|markFrozenCredit) | frozenMarks(mode)
+		}
 	}
 }
 

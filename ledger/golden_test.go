@@ -64,6 +64,7 @@ func goldenTransits(t *testing.T) func(*ledger.State, func([]ledger.Need) ledger
 			crossEvent{journal.TransitMarker, journal.Created, journal.Transfer{ID: goldenID(102), Debit: goldenID(90), Credit: goldenID(91), Amount: money.From(5), Flags: journal.TransferPending | journal.TransferHold | journal.TransferLinked}, 100, 30},
 			crossEvent{journal.TransitTransfer, 0, journal.Transfer{ID: goldenID(30), Debit: goldenID(2), Credit: goldenID(90), Amount: money.From(5)}, 100, 30},
 		)
+		apply(t, s, journal.KindBuckets, 1, []journal.BucketMove{{ID: goldenID(900), Peer: 9, Version: 2, Bucket: 5, Step: journal.BucketArrive}})
 		s.Attach(attached)
 		if !s.Apply(journal.KindTransfers, journal.Actor{1}, journal.Bytes(events), answer(s.Needs(journal.KindTransfers, journal.Bytes(events), nil)), make([]journal.Result, len(events))) {
 			t.Fatal("the commit changes nothing")
@@ -152,9 +153,9 @@ func TestStateFormat(t *testing.T) {
 		t.Fatal("the state is written in another way than testdata/state-v3.hex: a new format needs a new version")
 	}
 	// 160 fixed bytes, the generations and one of them, an asset, two freezes, a limit in force, a limit record, the books
-	// with three rows of a day and how one transfer ended, four accounts, the end of their details, two reservations, four
+	// with three rows of a day, how one transfer ended and a bucket, four accounts, the end of their details, two reservations, four
 	// ids and the end: as in the specification.
-	if size := 160 + 16 + 64 + 128 + 2*257 + 189 + 152 + (184 + 3*60 + 4 + 24) + 4*128 + 4 + 2*120 + 4*16 + 16 + 8; len(got) != size {
+	if size := 160 + 16 + 64 + 128 + 2*257 + 189 + 152 + (184 + 3*60 + 4 + 24 + 8 + 67) + 4*128 + 4 + 2*120 + 4*16 + 16 + 8; len(got) != size {
 		t.Fatalf("%d bytes, the specification adds up to %d", len(got), size)
 	}
 	back, seq, err := ledger.Restore(ids.config([2]uint64{}, 5), bytes.NewReader(want))

@@ -107,7 +107,7 @@ func (s *State) undoPending(b *pendingBefore) {
 	now := s.pendings.slab.at(b.n)
 	switch {
 	case b.value.position == 0: // it was opened
-		s.countHold(now, -1)
+		s.countOpen(now, -1)
 		s.pendings.byID.remove(s.hasher.hash(now.id), uint64(b.n))
 		s.pendings.give(b.n)
 	case now.position == 0: // it was ended
@@ -116,7 +116,7 @@ func (s *State) undoPending(b *pendingBefore) {
 		s.pendings.free = s.pendings.free[:last]
 		s.pendings.n++
 		*now = b.value
-		s.countHold(now, 1)
+		s.countOpen(now, 1)
 		hash := s.hasher.hash(now.id)
 		s.pendings.byID.insert(hash, uint64(b.n))
 		s.undoEnd(hash, now.position, b.ended)
@@ -127,25 +127,32 @@ func (s *State) undoPending(b *pendingBefore) {
 }
 
 func (s *State) openPending(t *journal.Transfer, i int, at uint64, amount money.U128) {
-	n := s.pendings.take()
-	p := s.editPending(n)
-	*p = pending{
+	p := pending{
 		id: t.ID, amount: amount, remaining: amount, userData128: t.UserData128, timestamp: at,
 		position: s.position(s.first + i), userData64: t.UserData64, debit: s.prep[i].debit, credit: s.prep[i].credit,
 		asset: t.Asset, userData32: t.UserData32, code: t.Code, flags: t.Flags,
 	}
-	s.pendings.byID.insert(s.prep[i].hash, uint64(n))
-	s.countHold(p, 1)
 	if t.Timeout != 0 {
 		p.expires = at + uint64(t.Timeout)*second
-		s.expiries.push(expiry{p.expires, at, n})
+	}
+	s.addPending(&p, s.prep[i].hash)
+}
+
+// addPending enters an open reservation.
+func (s *State) addPending(p *pending, hash uint64) {
+	n := s.pendings.take()
+	*s.editPending(n) = *p
+	s.pendings.byID.insert(hash, uint64(n))
+	s.countOpen(p, 1)
+	if p.expires != 0 {
+		s.expiries.push(expiry{p.expires, p.timestamp, n})
 	}
 }
 
 // endPending takes the reservation away and remembers how it ended.
 func (s *State) endPending(n uint32, how uint64) {
 	p := s.editPending(n)
-	s.countHold(p, -1)
+	s.countOpen(p, -1)
 	hash := s.hasher.hash(p.id)
 	s.endEntry(hash, p.position, how)
 	s.pendings.byID.remove(hash, uint64(n))
@@ -180,22 +187,24 @@ func (s *State) resolvePending(t *journal.Transfer, i int, at uint64) (journal.S
 	hash := s.hasher.hash(t.PendingID)
 	n := s.pendings.find(t.PendingID, hash)
 	var p pending
+	var of parties
 	how := uint64(stillOpen)
 	if n != 0 {
 		p = *s.pendings.slab.at(n)
+		of = s.partiesOf(&p)
 	} else {
 		var found, isPending bool
-		if p, how, found, isPending = s.endedPending(t.PendingID, hash); !found {
+		if p, of, how, found, isPending = s.endedPending(t.PendingID, hash); !found {
 			s.fence(t, hash)
 			return journal.TransferPendingTransferNotFound, at
 		} else if !isPending {
 			return journal.TransferPendingTransferNotPending, at
 		}
 	}
-	if !s.mayResolve(&p) {
+	if !s.mayResolve(&p) || n == 0 && how == stillOpen { // it is open in another cell: see Refused
 		return journal.TransferPendingTransferNotFound, at
 	}
-	amount, status := s.checkResolution(t, &p, how)
+	amount, status := s.checkResolution(t, &p, of, how)
 	if status == journal.Created && s.transit.Step == journal.TransitSettle {
 		status = s.checkSettled(t, &p, amount)
 	}
@@ -221,26 +230,39 @@ func (s *State) resolvePending(t *journal.Transfer, i int, at uint64) (journal.S
 	return journal.Created, at
 }
 
-// endedPending finds a transfer that is no open reservation. A transfer that was burned does not count as found.
-func (s *State) endedPending(id money.U128, hash uint64) (p pending, how uint64, found, isPending bool) {
+// parties are the ids of a reservation's accounts. Those of one that ended need not be in this cell.
+type parties struct{ debit, credit money.U128 }
+
+func (s *State) partiesOf(p *pending) parties {
+	return parties{s.accounts.at(p.debit).ID, s.accounts.at(p.credit).ID}
+}
+
+// endedPending finds a transfer that is no open reservation. A transfer that was burned does not count as found. One
+// that was in another cell for a while may stand at several places: it is told from the first, how it ended from any.
+func (s *State) endedPending(id money.U128, hash uint64) (p pending, of parties, how uint64, found, isPending bool) {
 	for _, v := range s.entries(hash) {
 		pos := journal.Position(v >> 2)
-		if c, ok := s.closed[pos]; ok {
-			if c.id == id {
-				return c.pending, v & 3, true, true
+		c, closed := s.closed[pos]
+		switch {
+		case closed && c.id != id:
+			continue
+		case closed && (!found || pos < p.position):
+			p, of = c.pending, s.partiesOf(&c.pending)
+		case !closed:
+			f := s.fact(pos)
+			if f.Asked.ID != id || f.Status != journal.Created {
+				continue
 			}
-			continue
+			if !f.Asked.Flags.Has(journal.TransferPending) {
+				return pending{}, of, 0, true, false
+			}
+			if !found || pos < p.position {
+				p, of = s.pendingOf(&f, pos), parties{f.Asked.Debit, f.Asked.Credit}
+			}
 		}
-		f := s.fact(pos)
-		if f.Asked.ID != id || f.Status != journal.Created {
-			continue
-		}
-		if !f.Asked.Flags.Has(journal.TransferPending) {
-			return pending{}, 0, true, false
-		}
-		return s.pendingOf(&f, pos), v & 3, true, true
+		how, found, isPending = how|v&3, true, true
 	}
-	return pending{}, 0, false, false
+	return p, of, how, found, isPending
 }
 
 // pendingOf is the reservation that a fact of the journal made.
@@ -267,7 +289,7 @@ func (s *State) fence(t *journal.Transfer, hash uint64) {
 }
 
 // checkResolution compares a post or void with its reservation and returns the amount that it moves or releases.
-func (s *State) checkResolution(t *journal.Transfer, p *pending, how uint64) (money.U128, journal.Status) {
+func (s *State) checkResolution(t *journal.Transfer, p *pending, of parties, how uint64) (money.U128, journal.Status) {
 	void := t.Flags.Has(journal.TransferVoid)
 	amount := t.Amount
 	whole := p.remaining // of an ended one: its first amount, the only one that can still be compared
@@ -275,9 +297,9 @@ func (s *State) checkResolution(t *journal.Transfer, p *pending, how uint64) (mo
 		amount = whole
 	}
 	switch {
-	case !t.Debit.IsZero() && t.Debit != s.accounts.at(p.debit).ID:
+	case !t.Debit.IsZero() && t.Debit != of.debit:
 		return amount, journal.TransferPendingTransferHasDifferentDebitAccountId
-	case !t.Credit.IsZero() && t.Credit != s.accounts.at(p.credit).ID:
+	case !t.Credit.IsZero() && t.Credit != of.credit:
 		return amount, journal.TransferPendingTransferHasDifferentCreditAccountId
 	case t.Asset != 0 && t.Asset != p.asset:
 		return amount, journal.TransferPendingTransferHasDifferentLedger

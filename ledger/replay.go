@@ -33,7 +33,7 @@ func (s *State) Replay(k *journal.Block, scratch *journal.Builder, fx *Effects, 
 	for i := range k.Requests {
 		r := &k.Requests[i]
 		events := k.EventBytes(event, int(r.Count))
-		if r.Kind != journal.KindDayClose { // the ledger attaches the trial balance itself
+		if r.Kind != journal.KindDayClose && r.Kind != journal.KindGive { // there the ledger attaches something itself
 			s.Attach(k.Attachments(event, int(r.Count), nil))
 			if err := checkReplayed(r.Kind, events, s.attached); err != nil {
 				return fmt.Errorf("%w: request %d of block %d: %w", ErrDiverged, i, h.Seq, err)

@@ -145,12 +145,20 @@ func (in *restoring) restoreAccounts() error {
 		if _, err := io.ReadFull(in.r, rawBytes(a)); err != nil {
 			return fmt.Errorf("%w: account %d: %w", ErrSnapshot, n, err)
 		}
-		if a.ID.IsZero() || a.ID.IsMax() || a.Asset == 0 || a.Timestamp <= last || a.Timestamp > in.lastAcct || a.Flags&^(journal.AccountFlagsKnown|journal.AccountTransit|journal.AccountAttached) != 0 {
+		_, took := in.moves.span(n)
+		if a.ID.IsZero() || a.ID.IsMax() || a.Asset == 0 || a.Flags&^(journal.AccountFlagsKnown|journal.AccountMoved|journal.AccountTransit|journal.AccountAttached) != 0 ||
+			!took && (a.Timestamp <= last || a.Timestamp > in.lastAcct) {
 			return fmt.Errorf("%w: account %d has id %v, asset %d, flags %#x, timestamp %d", ErrSnapshot, n, a.ID, a.Asset, a.Flags, a.Timestamp)
+		}
+		if a.Flags.Has(journal.AccountMoved) && BalancesOf(a) != (Balances{}) {
+			return fmt.Errorf("%w: account %v is another cell's, and has balances", ErrSnapshot, a.ID)
 		}
 		a.Reserved = 0 // marks are made anew
 		in.joinGroup(a)
-		last = a.Timestamp
+		if !took {
+			last = a.Timestamp
+		}
+		in.countRestored(a)
 		in.nAccounts = n
 	}
 	return in.numberAccounts()
@@ -170,7 +178,7 @@ func (in *restoring) numberAccounts() error {
 		for i, hash := range part {
 			n := first + uint32(i)
 			a := in.accounts.at(n)
-			if in.numberByHash(a.ID, hash) != 0 || !in.accountNo.room(hash) {
+			if in.rowByHash(a.ID, hash) != 0 || !in.accountNo.room(hash) {
 				return fmt.Errorf("%w: account %v stands there twice, or its hash with too many others", ErrSnapshot, a.ID)
 			}
 			in.accountNo.insert(hash, uint64(n))
@@ -194,7 +202,7 @@ func (in *restoring) restorePendings() error {
 			return fmt.Errorf("%w: reservation %v stands there twice, or its hash with too many others", ErrSnapshot, p.id)
 		}
 		in.pendings.byID.insert(hash, uint64(n))
-		in.countHold(p, 1)
+		in.countOpen(p, 1)
 		if p.expires != 0 {
 			in.expiries.push(expiry{p.expires, p.timestamp, n})
 		}
@@ -237,7 +245,7 @@ func (in *restoring) plausible(p *pending) bool {
 	known := func(n uint32) bool { return n > 0 && n <= in.nAccounts && in.accounts.at(n).Asset == p.asset }
 	late := p.expires - p.timestamp
 	return known(p.debit) && known(p.credit) && p.debit != p.credit && p.position.Seq() > 0 && p.position.Seq() <= in.head.Seq &&
-		p.flags.Has(journal.TransferPending) && !p.amount.Less(p.remaining) && p.timestamp <= in.lastXfer &&
+		p.flags.Has(journal.TransferPending) && !p.amount.Less(p.remaining) && (p.timestamp <= in.lastXfer || len(in.moves.buckets) > 0) &&
 		(p.expires == 0 || p.expires > p.timestamp && late%second == 0 && late/second <= uint64(journal.MaxTimeout) && p.expires <= journal.MaxTimestamp)
 }
 
@@ -315,11 +323,11 @@ func (in *restoring) markAccounts() error {
 		if f.Selector != journal.SelectAccount {
 			continue
 		}
-		n := in.number(f.Account)
+		n := in.row(f.Account)
 		if n == 0 {
 			return fmt.Errorf("%w: freeze %v is of account %v, which is not there", ErrSnapshot, f.ID, f.Account)
 		}
-		if !f.Lifted {
+		if !f.Lifted && !in.accounts.at(n).Flags.Has(journal.AccountMoved) {
 			in.accounts.at(n).Reserved |= frozenMarks(f.Mode)
 		}
 	}

@@ -71,7 +71,8 @@ func (in *restoring) restoreDetails() error {
 		if len(address) == 0 {
 			continue
 		}
-		if err := journal.CheckAddress(string(address)); err != nil || in.ByAddress(string(address)) != 0 {
+		moved := in.accounts.at(n).Flags.Has(journal.AccountMoved) // then another one may have it
+		if err := journal.CheckAddress(string(address)); err != nil || !moved && in.ByAddress(string(address)) != 0 {
 			return fmt.Errorf("%w: account %d has address %q, which is malformed or another's", ErrSnapshot, n, address)
 		}
 		hash := in.hasher.text(string(address))
@@ -79,7 +80,9 @@ func (in *restoring) restoreDetails() error {
 			return fmt.Errorf("%w: the address of account %d shares its hash with too many others", ErrSnapshot, n)
 		}
 		d.address = in.addresses.add(string(address))
-		in.addressNo.insert(hash, uint64(n))
+		if !moved {
+			in.addressNo.insert(hash, uint64(n))
+		}
 	}
 }
 
@@ -121,7 +124,8 @@ type (
 	}
 )
 
-// appendBooks encodes the books, policies, principals, erasures and proposals, and how transfers across cells ended.
+// appendBooks encodes the books, policies, principals, erasures and proposals, how transfers across cells ended, and
+// the buckets that moved.
 func (s *State) appendBooks(b []byte) []byte {
 	put := func(v any) { b = must1(binary.Append(b, binary.LittleEndian, v)) }
 	days, late := s.books.rows(s.books.days), s.books.rows(s.books.late)
@@ -153,7 +157,7 @@ func (s *State) appendBooks(b []byte) []byte {
 	for _, p := range slices.Sorted(maps.Keys(s.transits.ended)) {
 		put(&endedRow{p, s.transits.ended[p]})
 	}
-	return b
+	return s.appendMoves(b)
 }
 
 // rows returns the sums of days in a fixed order, without zeros.
@@ -192,6 +196,7 @@ func (in *restoring) restoreBooks() error {
 		var ended uint32
 		r.get(&ended)
 		r.each(ended, r.ended)
+		r.moves()
 	}
 	if r.err == nil && r.r.Len() > 0 {
 		r.err = fmt.Errorf("%d bytes too many", r.r.Len())

@@ -56,6 +56,7 @@ type State struct {
 	controls   controls
 	proposals  proposals
 	transits   transits
+	moves      moves
 	rules      uint16 // of the last block, and of the next
 	digest     [2]uint64
 	lastEnd    uint64 // first timestamp that the next block may use
@@ -139,6 +140,7 @@ func New(cfg Config) *State {
 	s.controls.init()
 	s.proposals.init()
 	s.transits.init()
+	s.moves.init()
 	return s
 }
 
@@ -269,6 +271,14 @@ func (s *State) applyControl(kind journal.Kind, events []byte, first int, result
 		s.changeMetadata(journal.View[journal.Transfer](events), first, results)
 	case journal.KindErasure:
 		s.erase(journal.View[journal.Erasure](events), first, results)
+	case journal.KindCarry:
+		s.carry(journal.View[journal.Transfer](events), first, results)
+	case journal.KindBuckets:
+		s.moveBuckets(journal.View[journal.BucketMove](events), first, results)
+	case journal.KindGive:
+		s.give(journal.View[journal.Handover](events), first, results)
+	case journal.KindTake:
+		s.take(journal.View[journal.Handover](events), first, results)
 	default:
 		must.True(false, "request of kind %d", kind)
 	}

@@ -157,9 +157,17 @@ func (f *Fact) burnedTransfer() bool {
 	return ok && x.Status.Transient()
 }
 
+// creditAsked is the account that the caller wants the event being applied to credit, in whichever cell.
+func (s *State) creditAsked(t *journal.Transfer) money.U128 {
+	if s.transit.Step == journal.TransitTransfer || s.transit.Step == journal.TransitEnd {
+		return s.transit.Credit
+	}
+	return t.Credit
+}
+
 // creditOf is the account that a transfer credits, in whichever cell.
 func creditOf(e *Fact) money.U128 {
-	if x, ok := journal.TransitOf(e.Attachment); ok {
+	if x, ok := journal.TransitOf(e.Attachment); ok && x.Step == journal.TransitTransfer {
 		return x.Credit
 	}
 	return e.Asked.Credit
@@ -184,8 +192,10 @@ func (s *State) mayResolve(p *pending) bool {
 	return s.transit.Step == want
 }
 
-// own reports whether account n is the cell's own.
-func (s *State) own(n uint32) bool { return s.accounts.at(n).Flags.Has(journal.AccountTransit) }
+// own reports whether account n is the cell's own; 0 is one of another cell.
+func (s *State) own(n uint32) bool {
+	return n != 0 && s.accounts.at(n).Flags.Has(journal.AccountTransit)
+}
 
 // passesFreezes reports whether the event being applied posts what was promised already.
 func (s *State) passesFreezes() bool {

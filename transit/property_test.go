@@ -373,7 +373,7 @@ func TestTheWorldReachesEverything(t *testing.T) {
 	}
 	for _, name := range []string{
 		"step 1 created", "step 1 debit_account_frozen", "step 2 created", "decided created", "decided status 0", "decided credit_account_frozen",
-		"decided id_already_failed", "decided exists_with_different_metadata", "step 5 created", "step 5 debit_account_frozen",
+		"decided id_already_failed", "decided exists", "step 5 created", "step 5 debit_account_frozen",
 		"step 6 created", "step 6 pending_transfer_not_found", "step 7 created", "step 8 created",
 	} {
 		if seen[name] == 0 {

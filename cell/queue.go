@@ -84,6 +84,9 @@ func (r *Request) blockSize() int {
 	if r.Kind == journal.KindDayClose {
 		size += n * (journal.AttachmentSize + journal.MaxTrial + 8)
 	}
+	if r.Kind == journal.KindGive {
+		size += n*(journal.AttachmentSize+8) + ledger.MaxGiven
+	}
 	return size
 }
 

@@ -12,7 +12,13 @@ import (
 // acknowledged before it was called, and nothing that could get lost. Head, asked afterwards, covers all that it saw.
 func (c *Cell) LookupAccounts(ctx context.Context, ids []money.U128) ([]journal.Account, error) {
 	var list []journal.Account
-	if err := c.view(ctx, func(s *ledger.State) { list = accountsOf(s, ids) }); err != nil {
+	var moved error
+	err := c.view(ctx, func(s *ledger.State) {
+		if moved = away(s, ids...); moved == nil {
+			list = accountsOf(s, ids)
+		}
+	})
+	if err = firstError(err, moved); err != nil {
 		return nil, err
 	}
 	return list, nil
@@ -30,18 +36,25 @@ func accountsOf(s *ledger.State, ids []money.U128) []journal.Account {
 
 // AccountNumber returns the number of an account, 0 where there is none.
 func (c *Cell) AccountNumber(ctx context.Context, id money.U128) (n uint32, err error) {
-	err = c.view(ctx, func(s *ledger.State) { _, n = s.Account(id) })
-	return n, err
+	var moved error
+	err = c.view(ctx, func(s *ledger.State) {
+		_, n = s.Account(id)
+		moved = away(s, id)
+	})
+	return n, firstError(err, moved)
 }
 
-// AccountsByNumber returns the accounts with these numbers, in order.
+// AccountsByNumber returns the accounts with these numbers, in order, without those that are other cells' now.
 func (c *Cell) AccountsByNumber(ctx context.Context, numbers []uint32) ([]journal.Account, error) {
 	list := make([]journal.Account, 0, len(numbers))
 	err := c.view(ctx, func(s *ledger.State) {
 		last := uint32(s.Counts().Accounts) //nolint:gosec // account numbers are 32 bits
 		for _, n := range numbers {
-			if n > 0 && n <= last {
-				list = append(list, s.AccountByNumber(n))
+			if n == 0 || n > last {
+				continue
+			}
+			if a := s.AccountByNumber(n); here(&a) {
+				list = append(list, a)
 			}
 		}
 	})
@@ -53,7 +66,7 @@ const scanPiece = 8192
 
 // ScanAccounts calls visit with the accounts in the order of their creation from number `from` on (newest first from
 // there if reversed; 0 then means the last), until it returns false or there are no more. Pieces of the scan see
-// different moments; each account is seen as of a durable block.
+// different moments; each account is seen as of a durable block. Those that are other cells' now are left out.
 func (c *Cell) ScanAccounts(ctx context.Context, from uint32, reversed bool, visit func(n uint32, a *journal.Account) bool) error {
 	for more := true; more; {
 		part := make([]journal.Account, 0, scanPiece)
@@ -83,7 +96,7 @@ func (c *Cell) ScanAccounts(ctx context.Context, from uint32, reversed bool, vis
 			if reversed {
 				n = first - uint32(i)
 			}
-			if !visit(n, &part[i]) {
+			if here(&part[i]) && !visit(n, &part[i]) {
 				return nil
 			}
 		}

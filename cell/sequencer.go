@@ -227,6 +227,10 @@ func (c *Cell) apply(r *Request, b *batch, first bool) bool {
 			return true
 		}
 	}
+	if why, refused := c.state.Refused(r.Kind, r.Events, facts); refused {
+		r.err = moveError(why)
+		return true
+	}
 	c.state.Apply(r.Kind, r.Actor, r.Events, facts, r.Results)
 	return true
 }

@@ -88,7 +88,7 @@ func (h *Host) check(s *Steps, step *Step) error {
 	switch flags := t.Flags &^ always; {
 	case s.Home == h.Cell || x.Peer != s.Home || t.Flags&always != always || !step.Asset.Valid():
 	case x.Step == journal.TransitHold && flags == reserves:
-		if t.ID != stepID(x.Reserve, "hold") || t.Credit != x.Credit || t.Debit != clearingID(step.Asset, s.Home) {
+		if t.ID != stepID(x.Reserve, "hold") || t.Credit != x.Credit || t.Debit != ClearingID(step.Asset, s.Home) {
 			break
 		}
 		if !h.Owns(t.Credit) {

@@ -27,10 +27,16 @@ const (
 	batchBytes     = 1 << 20
 )
 
-// Transfer brings transfers of one caller about, and returns a result for each, in order: what the ledger of a single
-// cell would answer. The same id at the same time is worked on once; the others wait. Except for ErrIdle, an error means
-// that the outcome is unknown, and that the same transfers can be sent again.
+// Transfer brings transfers of one caller about, and returns a result for each, in order: what the ledger of a single cell
+// would answer. The same id at the same time is worked on once; the others wait. Except for ErrIdle and a RefusedError, an
+// error means that the outcome is unknown, and that the same transfers can be sent again.
 func (d *Driver) Transfer(ctx context.Context, actor journal.Actor, list []Crossing) ([]journal.Result, error) {
+	sizes := make([]int, len(list))
+	for i := range list {
+		if sizes[i] = len(list[i].Details.Append(nil)) + transitRoom; sizes[i] > journal.MaxDetails {
+			return nil, refuse(i, "its metadata has too many bytes for a transfer to another cell: %d at most", journal.MaxDetails-transitRoom)
+		}
+	}
 	t, err := d.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -39,7 +45,7 @@ func (d *Driver) Transfer(ctx context.Context, actor journal.Actor, list []Cross
 	err = t.work(ctx, func() error {
 		var unanswered error
 		for from := 0; from < len(list); {
-			to := batchEnd(list, from)
+			to := batchEnd(sizes, from)
 			err := t.transfer(actor, list[from:to], results[from:to])
 			if err != nil && !errors.Is(err, ErrPeer) {
 				return err
@@ -55,11 +61,11 @@ func (d *Driver) Transfer(ctx context.Context, actor journal.Actor, list []Cross
 	return results, nil
 }
 
-// batchEnd returns where the batch that begins at from ends.
-func batchEnd(list []Crossing, from int) int {
+// batchEnd returns where the batch that begins at from ends, of transfers with details of these sizes.
+func batchEnd(sizes []int, from int) int {
 	size, to := 0, from
-	for ; to < len(list) && to-from < batchTransfers && size < batchBytes; to++ {
-		size += 3*(journal.RecordSize+journal.OutcomeSize) + 2*(journal.AttachmentSize+len(list[to].Details.Append(nil))+transitRoom)
+	for ; to < len(sizes) && to-from < batchTransfers && size < batchBytes; to++ {
+		size += 3*(journal.RecordSize+journal.OutcomeSize) + 2*(journal.AttachmentSize+sizes[to])
 	}
 	return to
 }
@@ -124,17 +130,21 @@ func (t *term) bringAbout(actor journal.Actor, list []*attempt) error {
 	if err != nil {
 		return err
 	}
-	exists := make(map[money.U128]bool, len(recorded))
+	exists := make(map[money.U128]*ledger.Transfer, len(recorded))
 	for i := range recorded {
-		exists[recorded[i].ID] = true
+		exists[recorded[i].ID] = &recorded[i]
 	}
 	var again, fresh, reserved []*attempt
 	for _, a := range list {
-		if exists[a.id()] {
-			again = append(again, a)
-		} else {
+		was := exists[a.id()]
+		if was == nil {
 			fresh = append(fresh, a)
+			continue
 		}
+		if x, crossed := journal.TransitOf([]byte(was.Attachment)); crossed { // what is sent again is the same attempt
+			a.transit.Reserve = x.Reserve
+		}
+		again = append(again, a)
 	}
 	if err := t.each(actor, again, (*attempt).alone); err != nil { // the ledger says whether it is the same
 		return err

@@ -146,12 +146,12 @@ func (d *Driver) Lead(ctx context.Context, local Local) error {
 		wake: make(chan struct{}, 1),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	d.stats.open.Store(0)
 	open, err := t.scan(ctx)
 	if err != nil {
 		t.cancel()
 		return fmt.Errorf("look for transfers to other cells that are open: %w", err)
 	}
+	d.stats.open.Store(int64(len(open)))
 	t.start(func() { t.recover(open) })
 	t.start(t.watchExpiries)
 	d.term.Store(t)

@@ -20,7 +20,7 @@ func (t *term) scan(ctx context.Context) (open []ledger.OpenPending, err error) 
 		}
 		x, known := through[p.Asset]
 		if !known {
-			x = inTransitID(assetOf(assets, p.Asset))
+			x = InTransitID(assetOf(assets, p.Asset))
 			through[p.Asset] = x
 		}
 		if p.Debit == x || p.Credit == x { // else it is a hold, which another cell decides about
@@ -91,7 +91,6 @@ func (t *term) resume(open []ledger.OpenPending) (undecided []*attempt, err erro
 		}
 	}
 	for i, a := range list {
-		t.stats.open.Add(1)
 		switch {
 		case a.transit.Step == journal.TransitReserve:
 			undecided = append(undecided, a)
@@ -107,13 +106,16 @@ func (t *term) resume(open []ledger.OpenPending) (undecided []*attempt, err erro
 
 // finish brings attempts that were reserved to the decision.
 func (t *term) finish(list []*attempt) {
-	for len(list) > 0 {
-		n := min(len(list), batchTransfers/4) // their details can have any size
-		part := list[:n]
-		list = list[n:]
-		t.hold(driverActor, part)
-		if err := t.decide(driverActor, part); err != nil && t.ctx.Err() == nil {
-			t.opts.Logger.Error("transfers to other cells stay undecided until the next leader", "cell", t.opts.Cell, "transfers", n, "error", err)
+	sizes := make([]int, len(list))
+	for i, a := range list {
+		sizes[i] = len(a.details.Append(nil)) + transitRoom
+	}
+	for from := 0; from < len(list); {
+		to := batchEnd(sizes, from)
+		t.hold(driverActor, list[from:to])
+		if err := t.decide(driverActor, list[from:to]); err != nil && t.ctx.Err() == nil {
+			t.opts.Logger.Error("transfers to other cells stay undecided until the next leader", "cell", t.opts.Cell, "transfers", to-from, "error", err)
 		}
+		from = to
 	}
 }

@@ -76,7 +76,7 @@ func (a *attempt) step(s journal.TransitStep, status journal.Status, own bool, t
 	return step{t, d.Append(nil)}
 }
 
-func (a *attempt) through() money.U128 { return inTransitID(a.asset) }
+func (a *attempt) through() money.U128 { return InTransitID(a.asset) }
 
 const reserves = journal.TransferPending | journal.TransferHold
 
@@ -88,7 +88,7 @@ func (a *attempt) reserve() step {
 
 func (a *attempt) hold() step {
 	t := a.transfer
-	t.ID, t.Debit, t.PendingID, t.Flags, t.Timeout = stepID(a.transit.Reserve, "hold"), clearingID(a.asset, a.home), a.id(), reserves, 0
+	t.ID, t.Debit, t.PendingID, t.Flags, t.Timeout = stepID(a.transit.Reserve, "hold"), ClearingID(a.asset, a.home), a.id(), reserves, 0
 	s := *a
 	s.transit.Peer = a.home
 	return s.step(journal.TransitHold, 0, true, t)
@@ -103,7 +103,7 @@ func (a *attempt) markerID() money.U128 { return stepID(a.transit.Reserve, "mark
 
 func (a *attempt) mark(status journal.Status) step {
 	t := a.transfer
-	t.ID, t.Debit, t.Credit = a.markerID(), a.through(), clearingID(a.asset, a.transit.Peer)
+	t.ID, t.Debit, t.Credit = a.markerID(), a.through(), ClearingID(a.asset, a.transit.Peer)
 	t.PendingID, t.Flags, t.Timeout = a.id(), reserves, 0
 	if status == journal.Created {
 		t.Flags |= journal.TransferLinked
@@ -177,12 +177,12 @@ func paddedAsset(a money.Asset) []byte {
 	return b[:]
 }
 
-func inTransitID(a money.Asset) money.U128 {
+func InTransitID(a money.Asset) money.U128 {
 	h := sha256.Sum256(append([]byte("sterling in transit"), paddedAsset(a)...))
 	return money.LE(h[:])
 }
 
-func clearingID(a money.Asset, cell uint64) money.U128 {
+func ClearingID(a money.Asset, cell uint64) money.U128 {
 	h := sha256.Sum256(binary.LittleEndian.AppendUint64(append([]byte("sterling clearing"), paddedAsset(a)...), cell))
 	return money.LE(h[:])
 }

@@ -51,8 +51,8 @@ func (s *system) ensure(ctx context.Context, cell Recorder, number func(money.As
 	for p := range missing {
 		n := number(p.asset)
 		accounts = append(accounts,
-			journal.Account{ID: inTransitID(p.asset), Asset: n, Code: codeInTransit, Flags: journal.AccountTransit},
-			journal.Account{ID: clearingID(p.asset, p.peer), Asset: n, Code: codeClearing, Flags: journal.AccountTransit})
+			journal.Account{ID: InTransitID(p.asset), Asset: n, Code: codeInTransit, Flags: journal.AccountTransit},
+			journal.Account{ID: ClearingID(p.asset, p.peer), Asset: n, Code: codeClearing, Flags: journal.AccountTransit})
 	}
 	if err := open(ctx, cell, accounts); err != nil {
 		return fmt.Errorf("open the accounts of transfers to other cells: %w", err)

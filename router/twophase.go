@@ -29,7 +29,7 @@ func (d *Driver) Settle(ctx context.Context, actor journal.Actor, list []Ending)
 			part := list[from:min(from+batchTransfers/4, len(list))]
 			var b batch
 			for i := range part {
-				b.add(part[i].step(inTransitID(part[i].Asset)))
+				b.add(part[i].step(InTransitID(part[i].Asset)))
 			}
 			done, err := t.do(actor, &b)
 			if err != nil {

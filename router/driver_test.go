@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,7 +89,7 @@ func TestTwoPhase(t *testing.T) {
 			w.quiet(1)
 			ending := w.ending(t, pending, journal.Transfer{ID: money.From(9), PendingID: pending.ID, Flags: end.flags, Amount: end.amount, Credit: credit})
 			for _, want := range []journal.Status{journal.Created, journal.TransferExists} {
-				results, err := w.cells[1].driver.Settle(context.Background(), teller, []router.Ending{ending})
+				results, err := w.cells[1].drives().Settle(context.Background(), teller, []router.Ending{ending})
 				if err != nil || results[0].Status != want {
 					t.Fatalf("%v, %v; want %v", results, err, want)
 				}
@@ -160,23 +162,26 @@ func crashAt(t *testing.T, n int, after, pending bool) bool {
 	if pending {
 		list[0].Flags, waiting = journal.TransferPending, 1
 	}
-	cut := make(chan struct{})
+	cut, sent := make(chan struct{}), make(chan error, 1)
 	w.fuse.set(n, after, func() { close(cut) })
-	_, err := w.send(list...)
-	if err == nil {
-		idle := make(chan struct{})
-		go func() { // the rest goes on in the background
-			defer close(idle)
-			for s := w.cells[1].driver.Stats(); s.Open != int64(waiting) && !w.fuse.isBurnt(); s = w.cells[1].driver.Stats() {
-			}
-		}()
-		<-idle
+	go func() {
+		_, err := w.send(list...)
+		for err == nil && w.cells[1].drives().Stats().Open != int64(waiting) && !w.fuse.isBurnt() { // the rest goes on in the background
+			runtime.Gosched()
+		}
+		sent <- err
+	}()
+	select {
+	case <-cut:
+		w.cells[1].drives().Stand()
+		<-sent
+	case err := <-sent:
+		if err != nil && !w.fuse.isBurnt() {
+			t.Fatal(err)
+		}
 	}
 	crashed := w.fuse.isBurnt()
-	if crashed {
-		<-cut
-		w.cells[1].driver.Stand()
-	}
+	w.cells[1].drives().Stand()
 	w.fuse.set(0, false, nil)
 	w.cells[1].takeover()
 	label := fmt.Sprintf("crash at %d, after %v, pending %v", n, after, pending)
@@ -200,7 +205,7 @@ func crashAt(t *testing.T, n int, after, pending bool) bool {
 		w.expect(debit, 100, 60, 0)
 		w.expect(credit, 0, 0, 60)
 		ending := w.ending(t, list[0], journal.Transfer{ID: money.From(99), PendingID: list[0].ID, Flags: journal.TransferPost, Amount: money.Max()})
-		if results, err := w.cells[1].driver.Settle(context.Background(), teller, []router.Ending{ending}); err != nil || results[0].Status != journal.Created {
+		if results, err := w.cells[1].drives().Settle(context.Background(), teller, []router.Ending{ending}); err != nil || results[0].Status != journal.Created {
 			t.Fatalf("%s: %v, %v", label, results, err)
 		}
 		w.quiet(0)
@@ -331,9 +336,8 @@ func TestAPeerThatIsDown(t *testing.T) {
 		t.Errorf("the same id later: %v", got)
 	}
 	w.quiet(0)
-	// The hold of the first attempt comes at last, and is fenced. Its context is over: it is sent as a new one.
-	if statuses, err := held(); err == nil && statuses[0] == journal.Created {
-		t.Error("a hold that was given up is taken")
+	if statuses, err := held(); err != nil || statuses[0] != journal.TransferIdAlreadyFailed {
+		t.Errorf("the hold that was given up comes at last: %v, %v", statuses, err)
 	}
 	w.settled()
 	w.expect(debit, 40, 0, 0)
@@ -343,7 +347,7 @@ func TestAPeerThatIsDown(t *testing.T) {
 func TestNobodyLeads(t *testing.T) {
 	w := newWorld(t, 2)
 	debit, credit := w.account(1, 0), w.account(2, 0)
-	w.cells[1].driver.Stand()
+	w.cells[1].drives().Stand()
 	if _, err := w.send(transfer(1, debit, credit, 1)); !errors.Is(err, router.ErrIdle) {
 		t.Errorf("%v", err)
 	}
@@ -353,8 +357,50 @@ func TestNobodyLeads(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	_, err := w.cells[1].driver.Transfer(ctx, teller, []router.Crossing{w.crossing(transfer(1, debit, credit, 1))})
+	_, err := w.cells[1].drives().Transfer(ctx, teller, []router.Crossing{w.crossing(transfer(1, debit, credit, 1))})
 	if !errors.Is(err, cell.ErrOutcomeUnknown) {
 		t.Errorf("a caller that goes away: %v", err)
+	}
+}
+
+// TestTakeoversUnderLoad has the leaders of all cells change while payments cross: each is made once, however often it was
+// sent.
+func TestTakeoversUnderLoad(t *testing.T) {
+	w := newWorld(t, 3)
+	w.patience = 200 * time.Millisecond
+	accounts := []money.U128{w.account(1, 0), w.account(2, 0), w.account(3, 0)}
+	const workers, each = 6, 25
+	want := map[money.U128]int64{}
+	var group sync.WaitGroup
+	var working atomic.Int32
+	working.Store(workers)
+	for k := range workers {
+		from, to := accounts[k%3], accounts[(k+1+k%2)%3]
+		want[from] -= each
+		want[to] += each
+		group.Go(func() {
+			defer working.Add(-1)
+			for i := range each {
+				one := transfer(uint64(1+k*each+i), from, to, 1)
+				for {
+					results, err := w.send(one)
+					if err == nil && (results[0].Status == journal.Created || results[0].Status == journal.TransferExists) {
+						break
+					}
+					if err == nil {
+						t.Errorf("transfer %v: %v", one.ID, results)
+						return
+					}
+				}
+			}
+		})
+	}
+	for n := uint64(0); working.Load() > 0; n++ {
+		w.cells[1+n%3].takeover()
+	}
+	group.Wait()
+	w.quiet(0)
+	for account, posted := range want {
+		w.expect(account, posted, 0, 0)
 	}
 }

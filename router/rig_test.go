@@ -41,11 +41,11 @@ type world struct {
 // member is one cell: its journal, and whoever leads it now.
 type member struct {
 	w      *world
-	id     uint64
-	log    celltest.Memory
-	driver *router.Driver
+	id  uint64
+	log celltest.Memory
 
 	mu     sync.Mutex
+	driver *router.Driver
 	leader *cell.Cell
 	host   *router.Host
 }
@@ -80,9 +80,11 @@ func (m *member) lead() {
 	if _, err := rand.Read(incarnation[:]); err != nil {
 		m.w.t.Fatal(err)
 	}
-	c, err := cell.Open(context.Background(), cell.Options{
-		ID: m.id, Log: &m.log, Clock: clock.NewSystem(), Incarnation: incarnation, HashKey: [2]uint64{m.id, 5}, Shared: true,
-	})
+	options := cell.Options{ID: m.id, Log: &m.log, Clock: clock.NewSystem(), Incarnation: incarnation, HashKey: [2]uint64{m.id, 5}, Shared: true}
+	c, err := cell.Open(context.Background(), options)
+	for errors.Is(err, cell.ErrConflict) { // the last leader was quicker
+		c, err = cell.Open(context.Background(), options)
+	}
 	if err != nil {
 		m.w.t.Fatal(err)
 	}
@@ -93,21 +95,31 @@ func (m *member) lead() {
 		Register: func(ctx context.Context, assets []money.Asset) error { return register(ctx, c, assets) },
 	}
 	m.mu.Unlock()
-	m.driver = router.NewDriver(router.Options{
+	driver := router.NewDriver(router.Options{
 		Cell: m.id, Peers: peers{m.w, m.id}, Clock: clock.NewSystem(), Random: rand.Reader,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), HoldPatience: m.w.patience,
 	})
-	if err := m.driver.Lead(context.Background(), fused{c, m.w}); err != nil {
+	if err := driver.Lead(context.Background(), fused{c, m.w}); err != nil {
 		m.w.t.Fatal(err)
 	}
+	m.mu.Lock()
+	m.driver = driver
+	m.mu.Unlock()
 }
 
 // takeover ends the leader in the middle of whatever it does, and has another one lead.
 func (m *member) takeover() {
-	m.driver.Stand()
-	old := m.leader
+	m.drives().Stand()
+	old, _ := m.current()
 	m.lead()
 	old.Close() //nolint:errcheck // it was deposed
+}
+
+// drives returns the driver of whoever leads now.
+func (m *member) drives() *router.Driver {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.driver
 }
 
 func (m *member) current() (*cell.Cell, *router.Host) {
@@ -140,7 +152,7 @@ type peers struct {
 func (p peers) Submit(ctx context.Context, to uint64, s *router.Steps) ([]journal.Status, error) {
 	deliver := func() ([]journal.Status, error) {
 		_, host := p.w.cells[to].current()
-		return host.Accept(ctx, s)
+		return host.Accept(context.WithoutCancel(ctx), s) // what is on its way arrives
 	}
 	wire := func() (statuses []journal.Status, err error) {
 		if p.w.wire != nil {
@@ -278,7 +290,7 @@ func (w *world) send(list ...journal.Transfer) ([]journal.Result, error) {
 	for i := range list {
 		crossings[i] = w.crossing(list[i])
 	}
-	return w.cells[home].driver.Transfer(context.Background(), teller, crossings)
+	return w.cells[home].drives().Transfer(context.Background(), teller, crossings)
 }
 
 // must is send for transfers that are answered.
@@ -322,7 +334,7 @@ func (w *world) quiet(waiting int) {
 	for {
 		open, asleep := 0, 0
 		for _, m := range w.cells {
-			s := m.driver.Stats()
+			s := m.drives().Stats()
 			open += int(s.Open)
 			asleep += s.Waiting
 		}

@@ -332,8 +332,10 @@ func (s *Server) allowParts(ctx context.Context, c *call, b *codec.Batch, p *rou
 		return nil
 	}
 	here := part(b, p.Here)
-	if err := s.allowTransfers(ctx, scope, here.Transfers); err != nil {
-		return err
+	for k := range here.Transfers {
+		if err := s.allowTransfers(ctx, scope, here.Transfers[k:k+1]); err != nil {
+			return inField(err, "transfers[0]", fmt.Sprintf("transfers[%d]", p.Here[k]))
+		}
 	}
 	for k, i := range p.Here { // posts and voids were given the accounts that they were judged by
 		b.Transfers[i] = here.Transfers[k]

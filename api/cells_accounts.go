@@ -51,7 +51,7 @@ func (s *Server) accountHomes(c *call) (map[uint64][]int, error) {
 		}
 		first := s.config.Cells.Router.Home(events[0].ID)
 		linked := i > 0 && events[i-1].Flags.Has(journal.AccountLinked) && home != s.config.Cells.Router.Home(events[i-1].ID)
-		imported := home != first && (events[i].Flags|events[0].Flags).Has(journal.AccountImported)
+		imported := home != first && (events[i].Flags | events[0].Flags).Has(journal.AccountImported)
 		if linked || imported {
 			return nil, crossRefused(&router.RefusedError{Event: i, Reason: "linked accounts, and imported ones of one call, have to be of one cell; nothing was recorded"}, "accounts")
 		}

@@ -94,6 +94,7 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 	if err != nil || len(statuses) != len(list) {
 		return list, fmt.Errorf("confirm %d transfers in cell %d: %d statuses: %w", len(list), l.peer, len(statuses), err)
 	}
+	t.heard(l.peer, nil)
 	var b batch
 	var confirmed []*attempt
 	for i, a := range list {
@@ -117,8 +118,7 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 			left, err = append(left, a), fmt.Errorf("settle transfer %v, attempt %v: status %d", a.id(), a.Reserve, s)
 			continue
 		}
-		t.stats.settled.Add(1)
-		t.stats.open.Add(-1)
+		t.ended(a)
 	}
 	return left, err
 }

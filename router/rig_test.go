@@ -41,7 +41,7 @@ type world struct {
 
 // member is one cell: its journal, and whoever leads it now.
 type member struct {
-	w      *world
+	w   *world
 	id  uint64
 	log celltest.Memory
 
@@ -336,7 +336,7 @@ func (w *world) quiet(waiting int) {
 		open, asleep := 0, 0
 		for _, m := range w.cells {
 			s := m.drives().Stats()
-			open += int(s.Open)
+			open += s.Open
 			asleep += s.Waiting
 		}
 		if open == waiting && asleep == waiting {

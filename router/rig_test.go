@@ -68,7 +68,7 @@ func newWorld(t testing.TB, cells int) *world {
 	t.Cleanup(func() {
 		for _, m := range w.cells {
 			m.driver.Stand()
-			m.leader.Close() //nolint:errcheck // some have been deposed
+			m.leader.Close()
 		}
 	})
 	return w
@@ -113,7 +113,7 @@ func (m *member) takeover() {
 	m.drives().Stand()
 	old, _ := m.current()
 	m.lead()
-	old.Close() //nolint:errcheck // it was deposed
+	old.Close()
 }
 
 // drives returns the driver of whoever leads now.

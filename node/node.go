@@ -53,6 +53,7 @@ type Node struct {
 	shared     sharedLog    // nil: the journal is in the data folder, like the next two
 	state      *local.State
 	member     *cell.Member
+	cells      *cells // nil: the ledger has one cell
 	cell       ledgerCell
 	opened     chan struct{}          // closed when calls could be answered
 	identified bool                   // the folder has the name of its journal
@@ -315,6 +316,7 @@ func (n *Node) release() error {
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
+	n.cells.close()
 	if n.shared != nil {
 		errs = append(errs, n.shared.Close())
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/sterlingrun/sterling/durable"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/router"
 	"github.com/sterlingrun/sterling/store/local"
 	"github.com/sterlingrun/sterling/store/mysql"
 	"github.com/sterlingrun/sterling/store/postgres"
@@ -79,46 +81,47 @@ func (c *Config) checkStore(fault func(format string, args ...any)) {
 type sharedLog interface {
 	cell.Log
 	cell.Leases
+	router.Maps
 	Close() error
 }
 
-type openLog func(ctx context.Context, dsn string, n *Node) (sharedLog, error)
+type openLog func(ctx context.Context, dsn string, cell uint64, logger *slog.Logger) (sharedLog, error)
 
-// engineOf returns how a DSN is opened; nil for none that is known.
+// engineOf returns how a DSN is opened; nil for none that is known. What it opens is to be closed, even with an error.
 func engineOf(dsn string) openLog {
 	switch scheme, _, _ := strings.Cut(dsn, "://"); scheme {
 	case "postgres", "postgresql":
-		return func(ctx context.Context, dsn string, n *Node) (sharedLog, error) {
-			s, err := postgres.Open(ctx, postgres.Options{DSN: dsn, Cell: uint64(n.config.Cell), Logger: n.logger})
+		return func(ctx context.Context, dsn string, cell uint64, logger *slog.Logger) (sharedLog, error) {
+			s, err := postgres.Open(ctx, postgres.Options{DSN: dsn, Cell: cell, Logger: logger})
 			if err != nil {
 				return nil, err
 			}
 			r, err := s.Check(ctx)
-			return s, n.checked(err, r.Err(), r.Engine, r.Failover)
+			return s, checked(logger, err, r.Err(), r.Engine, r.Failover)
 		}
 	case "mysql", "mariadb":
-		return func(ctx context.Context, dsn string, n *Node) (sharedLog, error) {
+		return func(ctx context.Context, dsn string, cell uint64, logger *slog.Logger) (sharedLog, error) {
 			dsn = "mysql" + strings.TrimPrefix(strings.TrimPrefix(dsn, "mariadb"), "mysql")
-			s, err := mysql.Open(ctx, mysql.Options{DSN: dsn, Cell: uint64(n.config.Cell), Logger: n.logger})
+			s, err := mysql.Open(ctx, mysql.Options{DSN: dsn, Cell: cell, Logger: logger})
 			if err != nil {
 				return nil, err
 			}
 			r, err := s.Check(ctx)
-			return s, n.checked(err, r.Err(), r.Engine, r.Failover)
+			return s, checked(logger, err, r.Err(), r.Engine, r.Failover)
 		}
 	}
 	return nil
 }
 
 // checked is what comes of looking at an engine's settings: one that is not fit to hold money gets none.
-func (n *Node) checked(looked, unfit error, engine string, failover bool) error {
+func checked(logger *slog.Logger, looked, unfit error, engine string, failover bool) error {
 	switch {
 	case looked != nil:
 		return looked
 	case unfit != nil:
 		return fmt.Errorf("the database is not fit to hold money: %w", unfit)
 	case !failover:
-		n.logger.Warn("the database has no second copy that a commit waits for: nodes of this ledger may fail, the database may not", "engine", engine)
+		logger.Warn("the database has no second copy that a commit waits for: nodes of this ledger may fail, the database may not", "engine", engine)
 	}
 	return nil
 }
@@ -144,14 +147,17 @@ func (n *Node) openShared(ctx context.Context) error {
 	if n.state, err = local.OpenState(n.config.Data, local.Options{Cell: uint64(n.config.Cell)}); err != nil {
 		return err
 	}
-	shared, err := open(ctx, dsn, n)
+	shared, err := open(ctx, dsn, uint64(n.config.Cell), n.logger)
 	if shared != nil {
 		n.shared, n.journal = shared, shared // to be closed, whatever was found
 	}
 	if err != nil {
 		return err
 	}
-	return n.checkIdentity(ctx)
+	if err := n.checkIdentity(ctx); err != nil {
+		return err
+	}
+	return n.openCells(ctx)
 }
 
 // checkIdentity refuses to use what a folder has of one journal with another one. The first block names a journal.

@@ -29,7 +29,11 @@ func findAttachment(entries []attachmentEntry, data []byte, event int) []byte {
 	if at == len(entries) || int(entries[at].Event) != event {
 		return nil
 	}
-	e := &entries[at]
+	return entries[at].of(data)
+}
+
+// of returns the attachment's bytes among those of all attachments.
+func (e *attachmentEntry) of(data []byte) []byte {
 	return data[e.Offset : e.Offset+e.Length : e.Offset+e.Length]
 }
 
@@ -42,7 +46,7 @@ func (k *Block) Attachments(from, n int, dst []Attachment) []Attachment {
 	at := sort.Search(len(k.attached), func(i int) bool { return int(k.attached[i].Event) >= from })
 	for ; at < len(k.attached) && int(k.attached[at].Event) < from+n; at++ {
 		e := &k.attached[at]
-		dst = append(dst, Attachment{int(e.Event) - from, k.data[e.Offset : e.Offset+e.Length : e.Offset+e.Length]})
+		dst = append(dst, Attachment{int(e.Event) - from, e.of(k.data)})
 	}
 	return dst
 }

@@ -179,6 +179,7 @@ func FuzzDecodeDetails(f *testing.F) {
 	d := journal.Details{BookingDate: 1, Address: "a:b", Metadata: []journal.Meta{journal.Text("k", "v")}}
 	f.Add(d.Append(nil))
 	f.Add([]byte{3, 4, 0, 0, 0, 1, 'a', 3, 1})
+	f.Add(goldenTransit(journal.TransitReserve).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := journal.DecodeDetails(b)
 		if err == nil && !bytes.Equal(d.Append(nil), b) {

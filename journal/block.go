@@ -60,25 +60,15 @@ func (k *Block) slice() {
 
 func (k *Block) check() error {
 	var events uint64
-	needed := uint16(1)
-	if k.Header.Attachments > 0 {
-		needed = 2
-	}
 	for i := range k.Requests {
 		r := &k.Requests[i]
 		if !r.Kind.Valid() || r.Count == 0 {
 			return fmt.Errorf("%w: request %d of block %d has kind %d and %d events", ErrFormat, i, k.Header.Seq, r.Kind, r.Count)
 		}
-		if r.Kind > lastKindOfVersion1 {
-			needed = 2
-		}
 		events += uint64(r.Count)
 	}
 	if events != uint64(k.Header.Events) {
 		return fmt.Errorf("%w: the requests of block %d have %d events, its header says %d", ErrFormat, k.Header.Seq, events, k.Header.Events)
-	}
-	if needed != k.Header.Version {
-		return fmt.Errorf("%w: block %d is of version %d, what it holds is of version %d", ErrFormat, k.Header.Seq, k.Header.Version, needed)
 	}
 	for i := range k.Outcomes {
 		o := &k.Outcomes[i]
@@ -86,7 +76,31 @@ func (k *Block) check() error {
 			return fmt.Errorf("%w: outcome %d of block %d is of event %d", ErrFormat, i, k.Header.Seq, o.Event)
 		}
 	}
-	return k.checkAttachments()
+	if err := k.checkAttachments(); err != nil {
+		return err
+	}
+	if needed := oldestVersion(k.Requests, k.attached, k.data); needed != k.Header.Version {
+		return fmt.Errorf("%w: block %d is of version %d, what it holds is of version %d", ErrFormat, k.Header.Seq, k.Header.Version, needed)
+	}
+	return nil
+}
+
+// oldestVersion is the oldest version of the format that can express a block.
+func oldestVersion(requests []RequestEntry, attached []attachmentEntry, data []byte) uint16 {
+	for i := range attached {
+		if _, ok := TransitOf(attached[i].of(data)); ok {
+			return 3
+		}
+	}
+	if len(attached) > 0 {
+		return 2
+	}
+	for i := range requests {
+		if requests[i].Kind > lastKindOfVersion1 {
+			return 2
+		}
+	}
+	return 1
 }
 
 // EventBytes returns the records of n events from event from on.

@@ -92,7 +92,7 @@ func (b *Builder) Seal(h Header) *Block {
 	h.Events, h.Expiries = uint32(b.events), uint32(len(b.expiries))            //nolint:gosec // ≤ MaxEvents
 	h.Requests, h.Outcomes = uint32(len(b.requests)), uint32(len(b.outcomes))   //nolint:gosec // ≤ MaxEvents
 	h.Attachments, h.AttachBytes = uint32(len(b.attached)), uint32(len(b.data)) //nolint:gosec // ≤ MaxBlock
-	h.Version = b.version()
+	h.Version = oldestVersion(b.requests, b.attached, b.data)
 	raw := append(b.buf, Bytes(b.expiries)...)
 	raw = append(raw, Bytes(b.requests)...)
 	raw = append(raw, Bytes(b.outcomes)...)
@@ -105,19 +105,6 @@ func (b *Builder) Seal(h Header) *Block {
 	k := &Block{Header: h, Hash: sha256.Sum256(raw[:HeaderSize]), Raw: raw}
 	k.slice()
 	return k
-}
-
-// version is the oldest version of the format that can express the block.
-func (b *Builder) version() uint16 {
-	if len(b.attached) > 0 {
-		return 2
-	}
-	for i := range b.requests {
-		if b.requests[i].Kind > lastKindOfVersion1 {
-			return 2
-		}
-	}
-	return 1
 }
 
 // SameAs reports whether the builder holds the same events, expiries, requests, outcomes and attachments as block k.

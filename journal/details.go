@@ -60,6 +60,7 @@ type Details struct {
 	Prefixes    []string // scope of a principal: assets, and prefixes of addresses; ascending
 	Rate        uint32   // of a principal: events a second; 0: no bound
 	Payload     []byte   // of a proposal, or what the ledger adds: see docs/formats.md
+	Transit     *Transit // of a transfer across cells; nil for none
 }
 
 // Date is a day: days since 1970-01-01. 0 means none.
@@ -80,11 +81,12 @@ const (
 	fieldPrefix  = 5
 	fieldRate    = 6
 	fieldPayload = 7
+	fieldTransit = 8 // since version 3 of the format
 )
 
 // Empty reports whether there is nothing to attach.
 func (d *Details) Empty() bool {
-	return d.BookingDate == 0 && d.Address == "" && len(d.Metadata) == 0 && len(d.Assets) == 0 && len(d.Prefixes) == 0 && d.Rate == 0 && len(d.Payload) == 0
+	return d.BookingDate == 0 && d.Address == "" && len(d.Metadata) == 0 && len(d.Assets) == 0 && len(d.Prefixes) == 0 && d.Rate == 0 && len(d.Payload) == 0 && d.Transit == nil
 }
 
 // Append appends the encoding of d, which Check must have accepted.
@@ -121,6 +123,9 @@ func (d *Details) Append(dst []byte) []byte {
 	}
 	if len(d.Payload) > 0 {
 		field(fieldPayload, d.Payload)
+	}
+	if d.Transit != nil {
+		field(fieldTransit, d.Transit.append(make([]byte, 0, transitSize)))
 	}
 	return dst
 }
@@ -168,6 +173,8 @@ func (d *Details) decodeField(tag byte, v []byte) error {
 		d.Rate = binary.LittleEndian.Uint32(v)
 	case tag == fieldPayload:
 		d.Payload = v
+	case tag == fieldTransit && len(v) == transitSize:
+		d.Transit = new(readTransit(v))
 	default:
 		return fmt.Errorf("%w: field %d of %d bytes", ErrDetails, tag, len(v))
 	}
@@ -185,6 +192,8 @@ func (d *Details) Check() error {
 		return fmt.Errorf("%w: %d entries of metadata, at most %d", ErrDetails, len(d.Metadata), MaxMetaEntries)
 	case len(d.Payload) > MaxTrial:
 		return fmt.Errorf("%w: a payload of %d bytes, at most %d", ErrDetails, len(d.Payload), MaxTrial)
+	case d.Transit != nil && !d.Transit.valid():
+		return fmt.Errorf("%w: step %d of transfer %v, with flags %#x", ErrDetails, d.Transit.Step, d.Transit.Transfer, d.Transit.Flags)
 	}
 	for i := range d.Metadata {
 		m := &d.Metadata[i]

@@ -77,6 +77,14 @@ func describeAttachment(t testing.TB, event int, data []byte) vectorAttachment {
 	if len(d.Payload) > 0 {
 		a.Fields["payload"] = hex.EncodeToString(d.Payload)
 	}
+	if x := d.Transit; x != nil {
+		for name, value := range map[string]string{
+			"transfer": x.Transfer.String(), "reserve": x.Reserve.String(), "debit_account_id": x.Debit.String(), "credit_account_id": x.Credit.String(),
+			"peer": num(x.Peer), "timeout": num(x.Timeout), "flags": num(x.Flags), "status": num(x.Status), "step": num(x.Step),
+		} {
+			a.Fields["transit_"+name] = value
+		}
+	}
 	for _, m := range d.Metadata {
 		a.Meta = append(a.Meta, map[string]string{"key": m.Key, "type": num(m.Type), "value": hex.EncodeToString(m.Value)})
 	}

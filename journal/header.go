@@ -26,8 +26,8 @@ const (
 )
 
 // FormatVersion is the newest version of the block format. A block is written in the oldest version that can express
-// it: version 2 has attachments and more kinds of requests. Both are read.
-const FormatVersion = 2
+// it: version 2 has attachments and more kinds of requests, version 3 transfers across cells. All are read.
+const FormatVersion = 3
 
 var magic = [8]byte{'S', 'T', 'E', 'R', 'L', 'B', 'L', 'K'}
 

@@ -72,7 +72,9 @@ const (
 
 	AccountFlagsKnown = 1<<iota - 1
 
-	// AccountAttached says that the account has an attachment. The ledger's own: callers neither set nor see it.
+	// AccountTransit marks an account of a cell's own, through which transfers to and from other cells pass,
+	// AccountAttached one that has an attachment. The ledger's own: callers neither set nor see them.
+	AccountTransit  AccountFlags = 1 << 14
 	AccountAttached AccountFlags = 1 << 15
 )
 
@@ -96,8 +98,11 @@ const (
 
 	TransferFlagsKnown = 1<<iota - 1
 
+	// TransferTransit marks the steps of a transfer across cells (see Transit), TransferHold those that reserve.
 	// TransferHead marks the head of a transaction, TransferCycles one whose legs may lead back to where they began,
 	// TransferAttached an event that has an attachment. The ledger's own: callers neither set nor see them.
+	TransferTransit  TransferFlags = 1 << 11
+	TransferHold     TransferFlags = 1 << 12
 	TransferCycles   TransferFlags = 1 << 13
 	TransferHead     TransferFlags = 1 << 14
 	TransferAttached TransferFlags = 1 << 15

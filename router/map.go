@@ -10,11 +10,14 @@ import (
 	"math"
 	"net"
 	"slices"
+
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/money"
 )
 
 const (
 	// Buckets is how many buckets accounts are in. It never changes: an account's bucket is for ever.
-	Buckets = 1024
+	Buckets = journal.Buckets
 	// MaxCells bounds a map: cells of a ledger.
 	MaxCells = 256
 	// MaxNodes bounds a map: nodes of a cell.
@@ -91,6 +94,9 @@ func (m *Map) Cell(id uint64) *Cell {
 	}
 	return &m.Cells[i]
 }
+
+// Owner returns the id of the cell that has an account.
+func (m *Map) Owner(account money.U128) uint64 { return m.Buckets[journal.Bucket(account)] }
 
 // Spans are the buckets in order, those of a cell that follow each other as one.
 func (m *Map) Spans() (spans []Span) {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/node"
 	"github.com/sterlingrun/sterling/router"
 )
@@ -95,11 +97,21 @@ func (f *mapFlags) printCells(c *cobra.Command, m *router.Map) error {
 func newCellMap(f *ledgerFlags) *cobra.Command {
 	m := &mapFlags{ledgerFlags: f}
 	return m.register(&cobra.Command{
-		Use: "map", Short: "Show which cell has which buckets of accounts", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use: "map [ACCOUNT…]", Short: "Show which cell has which buckets, or which accounts",
+		RunE: func(c *cobra.Command, args []string) error {
+			accounts := make([]money.U128, len(args))
+			for i, arg := range args {
+				var err error
+				if accounts[i], err = money.Parse(arg); err != nil {
+					return usage("account: %w", err)
+				}
+			}
 			known, err := m.load(c.Context())
 			if err != nil {
 				return err
+			}
+			if len(accounts) > 0 {
+				return m.printOwners(c, known, accounts)
 			}
 			return m.printMap(c, known)
 		},
@@ -120,6 +132,24 @@ func (f *mapFlags) printMap(c *cobra.Command, m *router.Map) error {
 	}
 	s := &session{flags: f.ledgerFlags, c: c}
 	return s.print(nil, "FROM TO CELL", rows)
+}
+
+func (f *mapFlags) printOwners(c *cobra.Command, m *router.Map, accounts []money.U128) error {
+	type owner struct {
+		Account string `json:"account"`
+		Bucket  uint16 `json:"bucket"`
+		Cell    uint64 `json:"cell"`
+	}
+	list, rows := make([]owner, len(accounts)), make([][]string, len(accounts))
+	for i, id := range accounts {
+		list[i] = owner{id.String(), journal.Bucket(id), m.Owner(id)}
+		rows[i] = []string{list[i].Account, strconv.Itoa(int(list[i].Bucket)), strconv.FormatUint(list[i].Cell, 10)}
+	}
+	if f.output == "json" {
+		return json.NewEncoder(c.OutOrStdout()).Encode(list)
+	}
+	s := &session{flags: f.ledgerFlags, c: c}
+	return s.print(nil, "ACCOUNT BUCKET CELL", rows)
 }
 
 func newCellDefine(f *ledgerFlags) *cobra.Command {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sterlingrun/sterling/devcluster"
+	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/node"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 	"github.com/sterlingrun/sterling/router"
@@ -58,10 +57,7 @@ func clusterDev(c *cobra.Command, o devcluster.Options) (err error) {
 	if o.DSN, err = node.ReadDSN(o.DSN); err != nil {
 		return usage("--store: %w", err)
 	}
-	o.Command = []string{self, "up"}
-	o.Maps = func(ctx context.Context, dsn string) (devcluster.Maps, error) {
-		return node.OpenMaps(ctx, dsn, slog.New(slog.DiscardHandler))
-	}
+	o.Command, o.Maps = []string{self, "up"}, openMaps
 	o.Ended = func(n devcluster.Node, err error) {
 		_, _ = fmt.Fprintf(c.ErrOrStderr(), "node %d of cell %d, %s, has ended: %v; its log is %s\n", n.Number, n.Cell, n.Address, err, n.Log)
 	}
@@ -116,12 +112,22 @@ func greetCluster(w io.Writer, cluster *devcluster.Cluster, leaders map[uint64]d
 	flags := fmt.Sprintf(" --data %s --server %s", dir, strings.Join(cluster.Map.Cells[0].Nodes, ","))
 	_, err := fmt.Fprintf(w, `
 Try next, in another terminal:
-  %[1]s ledger create-accounts%[2]s --asset CNY/2 --code 1 1 2
-  %[1]s ledger transfer%[2]s --from 1 --to 2 --amount "12.34 CNY" --code 1
+  %[1]s ledger create-accounts%[2]s --asset CNY/2 --code 1 %[4]v %[5]v
+  %[1]s ledger transfer%[2]s --from %[4]v --to %[5]v --amount "12.34 CNY" --code 1
   %[1]s cluster status --data %[3]s
 Ctrl-C ends all nodes.
-`, program(), flags, dir)
+`, program(), flags, dir, accountOf(cluster.Map, 0), accountOf(cluster.Map, len(cluster.Map.Cells)-1))
 	return err
+}
+
+// accountOf is the smallest account id, from 1 on, that a cell of the map has; 1 where a cell has none.
+func accountOf(m *router.Map, cell int) money.U128 {
+	for id := uint64(1); id < 1<<16; id++ {
+		if m.Owner(money.From(id)) == m.Cells[cell].ID {
+			return money.From(id)
+		}
+	}
+	return money.From(1)
 }
 
 // clusterNode is what a node's process and the node itself tell.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,6 +82,9 @@ func (n *Node) openCells(ctx context.Context) error {
 		return err
 	}
 	n.cells = &cells{atlas: a, secret: secret}
+	if own := a.Map().Cell(uint64(n.config.Cell)); !slices.Contains(own.Nodes, n.advertised()) {
+		n.logger.Warn("the map of cells does not have this node, which other cells then don't reach", "node", n.advertised(), "cell", own.ID, "nodes", own.Nodes)
+	}
 	return nil
 }
 

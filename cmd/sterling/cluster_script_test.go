@@ -27,13 +27,14 @@ import (
 //	end NAME                    interrupt it and wait: it must end well, and all its nodes with it
 //	crash NAME                  SIGKILL: all its nodes must end with it
 //	kill-leader NAME CELL       SIGKILL the node that leads a cell
+//	pay-across NAME COUNT CELL  payments between the cells, meanwhile kill-leader; see payAcross
 func TestClusterScripts(t *testing.T) {
 	t.Parallel()
 	enginestest.Postgres(t) // where it is missing, the test is skipped here
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/cluster",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"cluster": startCluster, "end": endCluster, "crash": crashCluster, "kill-leader": killLeader, "exits": exits, "eventually": eventually,
+			"cluster": startCluster, "end": endCluster, "crash": crashCluster, "kill-leader": killLeader, "pay-across": payAcross, "exits": exits, "eventually": eventually,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("DSN", enginestest.Postgres(env.T().(testing.TB)).DSN())

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/money"
 )
 
 // ScanPendings calls visit with the open reservations, in no order. Pieces of the scan see different moments: one that
@@ -20,4 +21,10 @@ func (c *Cell) ScanPendings(ctx context.Context, visit func(p *ledger.OpenPendin
 		}
 	}
 	return nil
+}
+
+// OpenPending returns the open reservation with this id; ok is false where there is none. It is linearizable.
+func (c *Cell) OpenPending(ctx context.Context, id money.U128) (p ledger.OpenPending, ok bool, err error) {
+	err = c.view(ctx, func(s *ledger.State) { p, ok = s.OpenPending(id) })
+	return p, ok, err
 }

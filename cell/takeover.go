@@ -45,6 +45,7 @@ func (c *Cell) appendOwn(ctx context.Context, kind journal.BlockKind) (doubt boo
 	c.seq++
 	builder, fx := journal.NewBuilder(), new(ledger.Effects)
 	at := max(c.guard.now(), c.state.NextTime())
+	c.state.RaiseRules() // the epoch block says so; what follows it is the same anyway
 	c.state.Begin(builder, fx, c.seq, at)
 	c.state.Expire() // as in every block: a replay does it again
 	h := journal.Header{

@@ -30,6 +30,15 @@ func (s *State) numberByHash(id money.U128, hash uint64) uint32 {
 	return 0
 }
 
+// ownNumber returns the number of an account that is a caller's, or 0.
+func (s *State) ownNumber(id money.U128) uint32 {
+	n := s.number(id)
+	if n != 0 && s.accounts.at(n).Flags.Has(journal.AccountTransit) {
+		return 0
+	}
+	return n
+}
+
 // Account returns a copy of the account with the given id, and its number; number 0 where there is none.
 func (s *State) Account(id money.U128) (journal.Account, uint32) {
 	n := s.number(id)
@@ -95,7 +104,8 @@ func (s *State) createAccount(a *journal.Account, event int, at uint64) (journal
 	switch {
 	case a.Reserved != 0:
 		return journal.AccountReservedField, at
-	case a.Flags&^(journal.AccountFlagsKnown|journal.AccountAttached) != 0,
+	case a.Flags&^(journal.AccountFlagsKnown|journal.AccountTransit|journal.AccountAttached) != 0,
+		a.Flags.Has(journal.AccountTransit) && s.rules < transitRules,
 		!s.flagged(event, a.Flags.Has(journal.AccountAttached)):
 		return journal.AccountReservedFlag, at
 	case a.ID.IsZero():
@@ -142,7 +152,7 @@ func accountExists(a, e *journal.Account) journal.Status {
 func (s *State) checkNewAccount(a *journal.Account, event int) journal.Status {
 	both := journal.AccountDebitsMustNotExceedCredits | journal.AccountCreditsMustNotExceedDebits
 	switch {
-	case a.Flags&both == both:
+	case a.Flags&both == both, a.Flags.Has(journal.AccountTransit) && a.Flags&journal.AccountFlagsKnown&^journal.AccountLinked != 0:
 		return journal.AccountFlagsAreMutuallyExclusive
 	case !a.DebitsPending.IsZero():
 		return journal.AccountDebitsPendingMustBeZero

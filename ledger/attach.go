@@ -158,7 +158,7 @@ func (s *State) changeOne(c *journal.MetadataChange, event, i int, at uint64) (j
 		}
 		return journal.ControlExists, e.Timestamp
 	}
-	n := s.number(c.Account)
+	n := s.ownNumber(c.Account)
 	if n == 0 {
 		return journal.ControlAccountNotFound, at
 	}

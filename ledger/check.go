@@ -18,7 +18,8 @@ func CheckRequest(kind journal.Kind, events []byte, attached []journal.Attachmen
 		if a.Event < 0 || a.Event >= n || i > 0 && a.Event <= attached[i-1].Event {
 			return fmt.Errorf("%w: attachment %d is of event %d of %d", ErrRequest, i, a.Event, n)
 		}
-		if err := checkAttachment(partOf(kind, events, a.Event), a.Data); err != nil {
+		record := events[a.Event*journal.RecordSize:][:journal.RecordSize]
+		if err := checkAttachment(partOf(kind, events, a.Event), record, a.Data); err != nil {
 			return fmt.Errorf("%w: event %d: %w", ErrRequest, a.Event, err)
 		}
 	}
@@ -59,7 +60,7 @@ func partOf(kind journal.Kind, events []byte, event int) journal.Kind {
 }
 
 // checkAttachment checks that an event of this kind may carry these details.
-func checkAttachment(kind journal.Kind, data []byte) error {
+func checkAttachment(kind journal.Kind, record, data []byte) error {
 	d, err := journal.DecodeDetails(data)
 	if err != nil {
 		return err
@@ -73,6 +74,9 @@ func checkAttachment(kind journal.Kind, data []byte) error {
 		allowed.Address, allowed.Metadata = d.Address, d.Metadata
 	case journal.KindTransfers, journal.KindTransaction:
 		allowed.BookingDate, allowed.Metadata = d.BookingDate, d.Metadata
+		if journal.View[journal.Transfer](record)[0].Flags.Has(journal.TransferTransit) {
+			allowed.Transit = d.Transit
+		}
 	case journal.KindMetadata:
 		allowed.Metadata = d.Metadata
 	case journal.KindPrincipals:

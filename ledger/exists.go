@@ -17,7 +17,7 @@ func (s *State) transferExists(t *journal.Transfer, event int, e *Fact) journal.
 func (s *State) recordExists(t *journal.Transfer, e *Fact) journal.Status {
 	was := &e.Asked
 	switch {
-	case (t.Flags^was.Flags)&^journal.TransferAttached != 0:
+	case (t.Flags^was.Flags)&^(journal.TransferAttached|journal.TransferTransit) != 0:
 		return journal.TransferExistsWithDifferentFlags
 	case t.PendingID != was.PendingID:
 		return journal.TransferExistsWithDifferentPendingId
@@ -30,7 +30,7 @@ func (s *State) recordExists(t *journal.Transfer, e *Fact) journal.Status {
 	switch {
 	case t.Debit != was.Debit:
 		return journal.TransferExistsWithDifferentDebitAccountId
-	case t.Credit != was.Credit:
+	case t.Credit != was.Credit, s.transit.Step == journal.TransitTransfer && s.transit.Credit != creditOf(e):
 		return journal.TransferExistsWithDifferentCreditAccountId
 	case t.Flags.Has(journal.TransferBalancingDebit | journal.TransferBalancingCredit):
 		if t.Amount.Less(e.Amount) {

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/money"
 )
 
 // expiry is a reservation's appointment. It stays in the heap when the reservation ends early: then nothing is left
@@ -81,6 +82,7 @@ func (s *State) Expire() int {
 		s.release(&p)
 		s.reopen(&p)
 		s.endPending(e.place, endedExpired)
+		s.resolveTransit(&p, money.U128{})
 		s.fx.Expired = append(s.fx.Expired, ExpiryEffect{
 			Index: uint32(n), Debit: p.debit, Credit: p.credit, Pending: p.position, Amount: p.remaining,
 		})

@@ -141,6 +141,9 @@ func (s *State) prepare(records []journal.Transfer, prep []prepared, dst []Need)
 			dst = s.needTransfers(h, open, dst)
 		} else {
 			p.debit, p.credit = s.number(t.Debit), s.number(t.Credit)
+			if t.Flags.Has(journal.TransferHold) { // its transfer's id may be burned
+				dst = s.needTransfers(s.hasher.hash(t.PendingID), 0, dst)
+			}
 		}
 		dst = s.needTransfers(p.hash, 0, dst)
 	}

@@ -96,7 +96,7 @@ func (s *State) checkFreeze(f *journal.Freeze) journal.Status {
 		return journal.ControlSelectorInvalid
 	case f.Mode < journal.FreezeDebit || f.Mode > journal.FreezeAll:
 		return journal.ControlModeInvalid
-	case f.Selector == journal.SelectAccount && s.number(f.Account) == 0:
+	case f.Selector == journal.SelectAccount && s.ownNumber(f.Account) == 0:
 		return journal.ControlAccountNotFound
 	case f.Selector == journal.SelectCode && f.Code == 0:
 		return journal.ControlCodeMustNotBeZero

@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// goldenState has one of everything that a snapshot holds: a settled generation, and what stands in the next one.
-func goldenState(t *testing.T, ids *idFiles) *ledger.State {
+// goldenState has one of everything that a snapshot holds: a settled generation, and what events of the next block leave.
+func goldenState(t *testing.T, ids *idFiles, events func(s *ledger.State, answer func([]ledger.Need) ledger.Facts)) *ledger.State {
 	t.Helper()
 	s := ledger.New(ids.config([2]uint64{0x0123456789abcdef, 0xfedcba9876543210}, 5))
 	b := firstGoldenBlock(t, s)
@@ -27,16 +27,73 @@ func goldenState(t *testing.T, ids *idFiles) *ledger.State {
 	var fx ledger.Effects
 	s.Begin(b, &fx, 2, 1_700_000_001_000_000_000)
 	s.Expire()
-	events := []journal.Transfer{{ID: goldenID(20), PendingID: goldenID(11), Flags: journal.TransferVoid}}
-	facts := ledger.Facts{IDs: map[uint64][]uint64{}}
-	for _, n := range s.Needs(journal.KindTransfers, journal.Bytes(events), nil) {
-		ids.answer(n, &facts)
-	}
-	if !s.Apply(journal.KindTransfers, journal.Actor{1}, journal.Bytes(events), facts, make([]journal.Result, 1)) {
-		t.Fatal("the void changes nothing")
-	}
+	events(s, func(needs []ledger.Need) ledger.Facts {
+		facts := ledger.Facts{IDs: map[uint64][]uint64{}}
+		for _, n := range needs {
+			ids.answer(n, &facts)
+		}
+		return facts
+	})
 	s.End(b.Seal(journal.Header{Rules: ledger.Rules, Kind: journal.BlockNormal, Cell: 1, Seq: 2, Time: 1_700_000_001_000_000_000}))
 	return s
+}
+
+// goldenVoid voids a reservation of the settled generation: all that version 2 of the format can hold.
+func goldenVoid(t *testing.T) func(*ledger.State, func([]ledger.Need) ledger.Facts) {
+	return func(s *ledger.State, answer func([]ledger.Need) ledger.Facts) {
+		events := journal.Bytes([]journal.Transfer{{ID: goldenID(20), PendingID: goldenID(11), Flags: journal.TransferVoid}})
+		facts := answer(s.Needs(journal.KindTransfers, events, nil))
+		if !s.Apply(journal.KindTransfers, journal.Actor{1}, events, facts, make([]journal.Result, 1)) {
+			t.Fatal("the void changes nothing")
+		}
+	}
+}
+
+// goldenTransits commits a transfer across cells, whose marker stays open.
+func goldenTransits(t *testing.T) func(*ledger.State, func([]ledger.Need) ledger.Facts) {
+	return func(s *ledger.State, answer func([]ledger.Need) ledger.Facts) {
+		apply(t, s, journal.KindAccounts, 1, []journal.Account{
+			{ID: goldenID(90), Asset: 1, Code: 65535, Flags: journal.AccountTransit}, {ID: goldenID(91), Asset: 1, Code: 65534, Flags: journal.AccountTransit},
+		})
+		reserve := func(n, of uint64) crossEvent {
+			return crossEvent{journal.TransitReserve, 0, journal.Transfer{ID: goldenID(n), Debit: goldenID(2), Credit: goldenID(90), Amount: money.From(5), Flags: journal.TransferPending | journal.TransferHold}, n, of}
+		}
+		events, attached := crossEvents(
+			reserve(100, 30),
+			crossEvent{journal.TransitDecide, 0, journal.Transfer{ID: goldenID(101), PendingID: goldenID(100), Flags: journal.TransferVoid | journal.TransferLinked}, 100, 30},
+			crossEvent{journal.TransitMarker, journal.Created, journal.Transfer{ID: goldenID(102), Debit: goldenID(90), Credit: goldenID(91), Amount: money.From(5), Flags: journal.TransferPending | journal.TransferHold | journal.TransferLinked}, 100, 30},
+			crossEvent{journal.TransitTransfer, 0, journal.Transfer{ID: goldenID(30), Debit: goldenID(2), Credit: goldenID(90), Amount: money.From(5)}, 100, 30},
+		)
+		s.Attach(attached)
+		if !s.Apply(journal.KindTransfers, journal.Actor{1}, journal.Bytes(events), answer(s.Needs(journal.KindTransfers, journal.Bytes(events), nil)), make([]journal.Result, len(events))) {
+			t.Fatal("the commit changes nothing")
+		}
+	}
+}
+
+// crossEvent is a step of transfer of from account 2 to account 7 of cell 9, in the attempt whose reserve is n.
+type crossEvent struct {
+	step   journal.TransitStep
+	status journal.Status
+	record journal.Transfer
+	n, of  uint64
+}
+
+func crossEvents(list ...crossEvent) (events []journal.Transfer, attached []journal.Attachment) {
+	for i, e := range list {
+		t := e.record
+		t.Flags |= journal.TransferTransit | journal.TransferAttached
+		if t.Flags.Has(journal.TransferHold) {
+			t.PendingID = goldenID(e.of)
+		}
+		if !t.Flags.Has(journal.TransferVoid | journal.TransferPost) {
+			t.Asset, t.Code = 1, 9
+		}
+		x := &journal.Transit{Step: e.step, Status: e.status, Transfer: goldenID(e.of), Reserve: goldenID(e.n), Debit: goldenID(2), Credit: goldenID(7), Peer: 9}
+		events = append(events, t)
+		attached = append(attached, journal.Attachment{Event: i, Data: (&journal.Details{Transit: x}).Append(nil)})
+	}
+	return events, attached
 }
 
 func goldenID(n uint64) money.U128 { return money.U128{Lo: n, Hi: n << 8} }
@@ -79,12 +136,12 @@ func apply[T journal.Record](t *testing.T, s *ledger.State, kind journal.Kind, a
 // TestStateFormat: the format of a state in a snapshot is what it was, and what docs/formats.md says.
 func TestStateFormat(t *testing.T) {
 	ids := newIDFiles()
-	s := goldenState(t, ids)
+	s := goldenState(t, ids, goldenTransits(t))
 	got, more := s.StartSnapshot(2).Next(nil, 1<<20)
 	if more {
 		t.Fatal("the snapshot does not fit one piece")
 	}
-	const path = "testdata/state-v2.hex"
+	const path = "testdata/state-v3.hex"
 	if *update {
 		if err := os.WriteFile(path, []byte(hex.EncodeToString(got)+"\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -92,11 +149,12 @@ func TestStateFormat(t *testing.T) {
 	}
 	want := readHex(t, path)
 	if !bytes.Equal(got, want) {
-		t.Fatal("the state is written in another way than testdata/state-v2.hex: a new format needs a new version")
+		t.Fatal("the state is written in another way than testdata/state-v3.hex: a new format needs a new version")
 	}
 	// 160 fixed bytes, the generations and one of them, an asset, two freezes, a limit in force, a limit record, the books
-	// with two rows of a day, two accounts, the end of their details, two ids and the end: as in the specification.
-	if size := 160 + 16 + 64 + 128 + 2*257 + 189 + 152 + (184 + 2*60) + 2*128 + 4 + 2*16 + 16 + 8; len(got) != size {
+	// with three rows of a day and how one transfer ended, four accounts, the end of their details, two reservations, four
+	// ids and the end: as in the specification.
+	if size := 160 + 16 + 64 + 128 + 2*257 + 189 + 152 + (184 + 3*60 + 4 + 24) + 4*128 + 4 + 2*120 + 4*16 + 16 + 8; len(got) != size {
 		t.Fatalf("%d bytes, the specification adds up to %d", len(got), size)
 	}
 	back, seq, err := ledger.Restore(ids.config([2]uint64{}, 5), bytes.NewReader(want))
@@ -157,6 +215,19 @@ func TestIDsOfAnotherSize(t *testing.T) {
 		if err := equalStates(want, again); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestSecondStateFormat: a state of before transfers across cells is read as it was.
+func TestSecondStateFormat(t *testing.T) {
+	ids := newIDFiles()
+	s := goldenState(t, ids, goldenVoid(t))
+	back, seq, err := ledger.Restore(ids.config([2]uint64{}, 5), bytes.NewReader(readHex(t, "testdata/state-v2.hex")))
+	if err != nil || seq != 2 {
+		t.Fatalf("restored: block %d, %v", seq, err)
+	}
+	if err := equalStates(s, back); err != nil {
+		t.Fatal(err)
 	}
 }
 

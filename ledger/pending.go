@@ -107,6 +107,7 @@ func (s *State) undoPending(b *pendingBefore) {
 	now := s.pendings.slab.at(b.n)
 	switch {
 	case b.value.position == 0: // it was opened
+		s.countHold(now, -1)
 		s.pendings.byID.remove(s.hasher.hash(now.id), uint64(b.n))
 		s.pendings.give(b.n)
 	case now.position == 0: // it was ended
@@ -115,6 +116,7 @@ func (s *State) undoPending(b *pendingBefore) {
 		s.pendings.free = s.pendings.free[:last]
 		s.pendings.n++
 		*now = b.value
+		s.countHold(now, 1)
 		hash := s.hasher.hash(now.id)
 		s.pendings.byID.insert(hash, uint64(b.n))
 		s.undoEnd(hash, now.position, b.ended)
@@ -133,6 +135,7 @@ func (s *State) openPending(t *journal.Transfer, i int, at uint64, amount money.
 		asset: t.Asset, userData32: t.UserData32, code: t.Code, flags: t.Flags,
 	}
 	s.pendings.byID.insert(s.prep[i].hash, uint64(n))
+	s.countHold(p, 1)
 	if t.Timeout != 0 {
 		p.expires = at + uint64(t.Timeout)*second
 		s.expiries.push(expiry{p.expires, at, n})
@@ -142,6 +145,7 @@ func (s *State) openPending(t *journal.Transfer, i int, at uint64, amount money.
 // endPending takes the reservation away and remembers how it ended.
 func (s *State) endPending(n uint32, how uint64) {
 	p := s.editPending(n)
+	s.countHold(p, -1)
 	hash := s.hasher.hash(p.id)
 	s.endEntry(hash, p.position, how)
 	s.pendings.byID.remove(hash, uint64(n))
@@ -188,7 +192,13 @@ func (s *State) resolvePending(t *journal.Transfer, i int, at uint64) (journal.S
 			return journal.TransferPendingTransferNotPending, at
 		}
 	}
+	if !s.mayResolve(&p) {
+		return journal.TransferPendingTransferNotFound, at
+	}
 	amount, status := s.checkResolution(t, &p, how)
+	if status == journal.Created && s.transit.Step == journal.TransitSettle {
+		status = s.checkSettled(t, &p, amount)
+	}
 	if status == journal.Created && p.expires != 0 && p.expires <= at {
 		status = journal.TransferPendingTransferExpired
 	}
@@ -201,7 +211,7 @@ func (s *State) resolvePending(t *journal.Transfer, i int, at uint64) (journal.S
 			return journal.TransferApprovalRequired, s.eventTime(s.first + i)
 		}
 	}
-	if status == journal.Created && !t.Flags.Has(journal.TransferVoid) {
+	if status == journal.Created && !t.Flags.Has(journal.TransferVoid) && !s.passesFreezes() {
 		status = s.checkOpen(p.code, s.accounts.at(p.debit), s.accounts.at(p.credit))
 	}
 	if status != journal.Created {
@@ -306,6 +316,7 @@ func (s *State) applyResolution(t *journal.Transfer, i int, at uint64, n uint32,
 			s.reopen(&p)
 		}
 		s.endPending(n, pickEnd(post))
+		s.resolveTransit(&p, pickPosted(post, amount))
 	}
 	if post {
 		debit, credit := s.edit(p.debit), s.edit(p.credit)
@@ -323,6 +334,14 @@ func pickEnd(post bool) uint64 {
 		return endedPosted
 	}
 	return endedVoided
+}
+
+// pickPosted is how much of a reservation a post or void moved.
+func pickPosted(post bool, amount money.U128) money.U128 {
+	if post {
+		return amount
+	}
+	return money.U128{}
 }
 
 func (s *State) inherit(t *journal.Transfer, i int, p *pending) {

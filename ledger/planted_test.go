@@ -153,7 +153,7 @@ func TestAlteredOutcome(t *testing.T) {
 // TestOtherRules: a block of other rules is never replayed by this program's; the error says what to do.
 func TestOtherRules(t *testing.T) {
 	err := altered(t, func(h *journal.Header, _ *alteredBlock) { h.Rules = ledger.Rules + 1 })
-	if err == nil || !strings.Contains(err.Error(), "block 3 was validated by rules version 3") {
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("block 3 was validated by rules version %d", ledger.Rules+1)) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -267,6 +267,7 @@ func TestRulesRiseOnlyInAnEpoch(t *testing.T) {
 		{"they rise in an epoch block", [3]uint16{1, 2, 2}, [3]journal.BlockKind{normal, epoch, normal}, true, ""},
 		{"they rise in the middle", [3]uint16{1, 1, 2}, [3]journal.BlockKind{epoch, normal, normal}, false, "may rise only in an epoch block"},
 		{"they fall in an epoch block", [3]uint16{2, 2, 1}, [3]journal.BlockKind{epoch, normal, epoch}, false, "may rise only in an epoch block"},
+		{"they rise twice", [3]uint16{1, 2, 3}, [3]journal.BlockKind{normal, epoch, epoch}, true, ""},
 		{"rules 0", [3]uint16{0, 0, 0}, [3]journal.BlockKind{epoch, normal, normal}, false, "rules version 0"},
 		{"attachments by the old rules", [3]uint16{1, 1, 1}, [3]journal.BlockKind{epoch, normal, normal}, true, "was validated by rules version 1"},
 	} {

@@ -65,8 +65,13 @@ func (s *State) Replay(k *journal.Block, scratch *journal.Builder, fx *Effects, 
 	return nil
 }
 
+// RaiseRules makes the blocks from the next one on be validated by this program's Rules. It may be called before an
+// epoch block only.
+func (s *State) RaiseRules() { s.rules = Rules }
+
 // checkRules checks that the rules that a block was validated by are known, and rise only with an epoch. Version 2
-// decides whatever version 1 could be asked as version 1 did.
+// decides whatever version 1 could be asked as version 1 did. Version 3 knows transfers across cells, whose flags were
+// reserved before.
 func (s *State) checkRules(k *journal.Block) error {
 	h := &k.Header
 	switch {
@@ -74,7 +79,7 @@ func (s *State) checkRules(k *journal.Block) error {
 		return fmt.Errorf("block %d was validated by rules version %d, this program knows versions 1 to %d: use the release that wrote it", h.Seq, h.Rules, Rules)
 	case h.Seq > 1 && h.Rules != s.rules && (h.Rules < s.rules || h.Kind != journal.BlockEpoch):
 		return fmt.Errorf("%w: block %d has rules version %d after version %d: it may rise only in an epoch block", ErrDiverged, h.Seq, h.Rules, s.rules)
-	case h.Rules < 2 && h.Version > 1:
+	case h.Rules < h.Version:
 		return fmt.Errorf("%w: block %d of format version %d was validated by rules version %d", ErrDiverged, h.Seq, h.Version, h.Rules)
 	}
 	s.rules = h.Rules

@@ -36,10 +36,10 @@ func Restore(cfg Config, from io.Reader) (*State, uint64, error) {
 	switch {
 	case h.Magic != snapshotMagic:
 		return nil, 0, fmt.Errorf("%w: it does not begin with %q", ErrSnapshot, snapshotMagic[:])
-	case h.Version != SnapshotVersion:
-		return nil, 0, fmt.Errorf("%w: format version %d, this program reads version %d", ErrSnapshot, h.Version, SnapshotVersion)
-	case h.Rules != Rules:
-		return nil, 0, fmt.Errorf("%w: rules version %d, this program knows version %d", ErrSnapshot, h.Rules, Rules)
+	case h.Version < 2 || h.Version > SnapshotVersion:
+		return nil, 0, fmt.Errorf("%w: format version %d, this program reads versions 2 and %d", ErrSnapshot, h.Version, SnapshotVersion)
+	case h.Rules == 0 || h.Rules > Rules || h.Version < 3 && h.Rules > 2:
+		return nil, 0, fmt.Errorf("%w: rules version %d, this program knows versions 1 to %d", ErrSnapshot, h.Rules, Rules)
 	case h.Accounts >= 1<<32-1 || h.Pendings >= 1<<32-1 || h.Assets > MaxAssets || h.Seq > journal.MaxSeq:
 		return nil, 0, fmt.Errorf("%w: it claims %d accounts, %d reservations, %d assets, block %d", ErrSnapshot, h.Accounts, h.Pendings, h.Assets, h.Seq)
 	case h.LastEnd > journal.MaxTimestamp || h.LastAccount > h.LastEnd || h.LastXfer > h.LastEnd:
@@ -49,10 +49,10 @@ func Restore(cfg Config, from io.Reader) (*State, uint64, error) {
 	in.State = New(cfg)
 	in.lastEnd, in.lastAcct, in.lastXfer = h.LastEnd, h.LastAccount, h.LastXfer
 	in.digest, in.counts.Transfers, in.counts.Burned = h.Digest, h.Transfers, h.Burned
-	in.seq, in.gens.released = h.Seq, h.Seq
+	in.seq, in.gens.released, in.rules = h.Seq, h.Seq, h.Rules
 	for _, part := range []func() error{
 		in.restoreGenerations, in.restoreAssets, in.restoreFreezes, in.restoreLimits, in.restoreBooks, in.restoreAccounts,
-		in.restoreDetails, in.restorePendings, in.restoreIDs, in.markAccounts, in.checkBalances, in.divideIDs,
+		in.restoreDetails, in.restorePendings, in.checkTransits, in.restoreIDs, in.markAccounts, in.checkBalances, in.divideIDs,
 	} {
 		if err := part(); err != nil {
 			return nil, 0, err
@@ -145,7 +145,7 @@ func (in *restoring) restoreAccounts() error {
 		if _, err := io.ReadFull(in.r, rawBytes(a)); err != nil {
 			return fmt.Errorf("%w: account %d: %w", ErrSnapshot, n, err)
 		}
-		if a.ID.IsZero() || a.ID.IsMax() || a.Asset == 0 || a.Timestamp <= last || a.Timestamp > in.lastAcct || a.Flags&^(journal.AccountFlagsKnown|journal.AccountAttached) != 0 {
+		if a.ID.IsZero() || a.ID.IsMax() || a.Asset == 0 || a.Timestamp <= last || a.Timestamp > in.lastAcct || a.Flags&^(journal.AccountFlagsKnown|journal.AccountTransit|journal.AccountAttached) != 0 {
 			return fmt.Errorf("%w: account %d has id %v, asset %d, flags %#x, timestamp %d", ErrSnapshot, n, a.ID, a.Asset, a.Flags, a.Timestamp)
 		}
 		a.Reserved = 0 // marks are made anew
@@ -194,9 +194,41 @@ func (in *restoring) restorePendings() error {
 			return fmt.Errorf("%w: reservation %v stands there twice, or its hash with too many others", ErrSnapshot, p.id)
 		}
 		in.pendings.byID.insert(hash, uint64(n))
+		in.countHold(p, 1)
 		if p.expires != 0 {
 			in.expiries.push(expiry{p.expires, p.timestamp, n})
 		}
+	}
+	return nil
+}
+
+// checkTransits checks that each open marker that commits has a transfer that is pending, or an end; and no other
+// reservation has an end.
+func (in *restoring) checkTransits() error {
+	markers, ended := map[journal.Position]*pending{}, 0
+	for n := uint32(1); n <= in.pendings.top; n++ {
+		p := in.pendings.slab.at(n)
+		if p.flags&(transitFlags|journal.TransferLinked) == transitFlags|journal.TransferLinked && in.own(p.debit) {
+			markers[p.position] = p
+		}
+	}
+	for n := uint32(1); n <= in.pendings.top; n++ {
+		if p := in.pendings.slab.at(n); p.flags&transitFlags == journal.TransferTransit {
+			if _, over := in.transits.ended[p.position-1]; over || markers[p.position-1] == nil {
+				return fmt.Errorf("%w: transfer %v is pending across cells, and has no marker that says so", ErrSnapshot, p.id)
+			}
+			delete(markers, p.position-1)
+		}
+	}
+	for at, p := range markers {
+		posted, ok := in.transits.ended[at]
+		if !ok || p.amount.Less(posted) {
+			return fmt.Errorf("%w: marker %v of %v has a transfer that ended with %v", ErrSnapshot, p.id, p.amount, posted)
+		}
+		ended++
+	}
+	if ended != len(in.transits.ended) {
+		return fmt.Errorf("%w: %d transfers across cells ended, %d markers say so", ErrSnapshot, len(in.transits.ended), ended)
 	}
 	return nil
 }

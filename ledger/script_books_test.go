@@ -23,7 +23,7 @@ func (f *fields) details(kind journal.Kind) []byte {
 	if p := f.take("prefix"); p != "" {
 		d.Prefixes = []string{p}
 	}
-	d.Metadata = metaOf(f.take("meta"))
+	d.Metadata, d.Transit = metaOf(f.take("meta")), f.transit()
 	if d.Empty() {
 		return nil
 	}

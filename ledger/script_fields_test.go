@@ -115,7 +115,7 @@ func (f *fields) timestamp(key string) uint64 {
 var accountFlagNames = map[string]journal.AccountFlags{
 	"linked": journal.AccountLinked, "debits_must_not_exceed_credits": journal.AccountDebitsMustNotExceedCredits,
 	"credits_must_not_exceed_debits": journal.AccountCreditsMustNotExceedDebits, "history": journal.AccountHistory,
-	"imported": journal.AccountImported, "closed": journal.AccountClosed, "unknown": 1 << 15,
+	"imported": journal.AccountImported, "closed": journal.AccountClosed, "unknown": 1 << 15, "transit": journal.AccountTransit,
 }
 
 var transferFlagNames = map[string]journal.TransferFlags{
@@ -124,6 +124,7 @@ var transferFlagNames = map[string]journal.TransferFlags{
 	"balancing_credit": journal.TransferBalancingCredit, "closing_debit": journal.TransferClosingDebit,
 	"closing_credit": journal.TransferClosingCredit, "imported": journal.TransferImported,
 	"keep_remainder": journal.TransferKeepRemainder, "fence": journal.TransferFence, "unknown": 1 << 15,
+	"transit": journal.TransferTransit, "hold": journal.TransferHold,
 }
 
 func flagsOf[T ~uint16](f *fields, names map[string]T) (flags T) {
@@ -176,6 +177,9 @@ func parseTransfer(f *fields) journal.Transfer {
 	x.UserData128, x.UserData64, x.UserData32 = f.u128("ud128"), f.uint("ud64", 64, 0), uint32(f.uint("ud32", 32, 0))
 	x.Timeout, x.Timestamp = uint32(f.uint("timeout", 32, 0)), f.timestamp("timestamp")
 	x.Asset, x.Code = uint32(f.uint("asset", 32, ones)), uint16(f.uint("code", 16, ones))
+	if f.take("mark") != "" { // set by transit
+		x.Flags |= journal.TransferTransit
+	}
 	return x
 }
 

@@ -10,9 +10,9 @@ import (
 	"github.com/sterlingrun/sterling/must"
 )
 
-// SnapshotVersion is the version of the snapshot format that this package writes, and the only one it reads. A
+// SnapshotVersion is the version of the snapshot format that this package writes. It reads the one before, too; a
 // program that can't read a snapshot replays the journal instead.
-const SnapshotVersion = 2
+const SnapshotVersion = 3
 
 // ErrSnapshot is a snapshot that this program can't use.
 var ErrSnapshot = errors.New("unusable snapshot")
@@ -99,7 +99,7 @@ func (sn *Snapshot) settled() bool {
 
 func (s *State) snapshotHead(seq uint64) []byte {
 	h := snapshotHead{
-		Magic: snapshotMagic, Version: SnapshotVersion, Rules: Rules, Seq: seq, LastEnd: s.lastEnd, LastAccount: s.lastAcct,
+		Magic: snapshotMagic, Version: SnapshotVersion, Rules: s.rules, Seq: seq, LastEnd: s.lastEnd, LastAccount: s.lastAcct,
 		LastXfer: s.lastXfer, Digest: s.digest, HashKey: [2]uint64{s.hasher.k0, s.hasher.k1},
 		Transfers: s.counts.Transfers, Burned: s.counts.Burned, Accounts: uint64(s.nAccounts),
 		Pendings: uint64(s.pendings.n), IDs: uint64(s.ids.n), //nolint:gosec // a count

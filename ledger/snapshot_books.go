@@ -109,6 +109,10 @@ type (
 		Digest        [16]byte
 		Payload       uint32 // bytes that follow
 	}
+	endedRow struct {
+		Marker journal.Position
+		Posted money.U128
+	}
 	principalRow struct {
 		journal.Principal
 		Actor     journal.Actor
@@ -117,7 +121,7 @@ type (
 	}
 )
 
-// appendBooks encodes the books, policies, principals, erasures and proposals.
+// appendBooks encodes the books, policies, principals, erasures and proposals, and how transfers across cells ended.
 func (s *State) appendBooks(b []byte) []byte {
 	put := func(v any) { b = must1(binary.Append(b, binary.LittleEndian, v)) }
 	days, late := s.books.rows(s.books.days), s.books.rows(s.books.late)
@@ -144,6 +148,10 @@ func (s *State) appendBooks(b []byte) []byte {
 			p.digest, uint32(len(p.Payload)), //nolint:gosec // ≤ MaxPayload
 		})
 		b = append(b, p.Payload...)
+	}
+	put(uint32(len(s.transits.ended))) //nolint:gosec // a count
+	for _, p := range slices.Sorted(maps.Keys(s.transits.ended)) {
+		put(&endedRow{p, s.transits.ended[p]})
 	}
 	return b
 }
@@ -180,6 +188,11 @@ func (in *restoring) restoreBooks() error {
 	r.each(h.Principals, r.principal)
 	r.each(h.Erasures, r.erasure)
 	r.each(h.Proposed, r.proposal)
+	if in.head.Version > 2 {
+		var ended uint32
+		r.get(&ended)
+		r.each(ended, r.ended)
+	}
 	if r.err == nil && r.r.Len() > 0 {
 		r.err = fmt.Errorf("%d bytes too many", r.r.Len())
 	}
@@ -304,5 +317,12 @@ func (r *booksReader) proposal() {
 	} else if payload != nil {
 		z.open++
 		z.memory += len(payload)
+	}
+}
+
+func (r *booksReader) ended() {
+	var row endedRow
+	if r.get(&row); r.err == nil {
+		r.in.transits.ended[row.Marker] = row.Posted
 	}
 }

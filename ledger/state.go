@@ -9,7 +9,7 @@ import (
 )
 
 // Rules is the version of the rules that this program validates by. It stands in every block.
-const Rules uint16 = 2
+const Rules uint16 = 3
 
 // Config of a new State.
 type Config struct {
@@ -55,7 +55,8 @@ type State struct {
 	policy     Policy
 	controls   controls
 	proposals  proposals
-	rules      uint16 // of the last block
+	transits   transits
+	rules      uint16 // of the last block, and of the next
 	digest     [2]uint64
 	lastEnd    uint64 // first timestamp that the next block may use
 	lastAcct   uint64 // timestamp of the youngest account
@@ -75,7 +76,8 @@ type State struct {
 	first   int // event number of the request's first event
 	results []journal.Result
 	special []special
-	burns   []uint64 // hashes of the ids that the event being applied burns
+	burns   []uint64        // hashes of the ids that the event being applied burns
+	transit journal.Transit // what the event being applied says; only its Step is valid (0) where it says nothing
 	changed bool
 	actor   journal.Actor
 
@@ -136,6 +138,7 @@ func New(cfg Config) *State {
 	s.books.init()
 	s.controls.init()
 	s.proposals.init()
+	s.transits.init()
 	return s
 }
 

@@ -18,6 +18,9 @@ func (s *State) createTransaction(events []journal.Transfer, first int, results 
 			if t.Flags.Has(journal.TransferImported) {
 				return journal.TransferImportedEventNotExpected, at
 			}
+			if t.Flags.Has(transitFlags) {
+				return journal.TransferReservedFlag, at
+			}
 			return s.createTransfer(t, i, at)
 		})
 	if results[0].Status != journal.TransferLinkedEventFailed {

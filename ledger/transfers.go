@@ -56,9 +56,11 @@ func (s *State) createTransfer(t *journal.Transfer, i int, at uint64) (journal.S
 	} else if t.Timestamp != 0 {
 		return journal.TransferTimestampMustBeZero, at
 	}
+	s.transit.Step = 0
 	switch {
-	case t.Flags&^(journal.TransferFlagsKnown|journal.TransferAttached) != 0,
-		!s.flagged(s.first+i, t.Flags.Has(journal.TransferAttached)):
+	case t.Flags&^(journal.TransferFlagsKnown|transitFlags|journal.TransferAttached) != 0,
+		!s.flagged(s.first+i, t.Flags.Has(journal.TransferAttached)),
+		t.Flags.Has(transitFlags) && !s.beginTransit(t, i):
 		return journal.TransferReservedFlag, at
 	case t.ID.IsZero():
 		return journal.TransferIdMustNotBeZero, at
@@ -73,6 +75,9 @@ func (s *State) createTransfer(t *journal.Transfer, i int, at uint64) (journal.S
 		return s.transferExists(t, s.first+i, &e), e.Timestamp
 	}
 	status := checkFlags(t)
+	if status == journal.Created && s.transit.Step != 0 {
+		status = s.checkTransit(t, i)
+	}
 	if status == journal.Created {
 		status = s.chooseDate(t, s.first+i, at)
 	}
@@ -83,7 +88,10 @@ func (s *State) createTransfer(t *journal.Transfer, i int, at uint64) (journal.S
 			status, at = s.move(t, i, at)
 		}
 	}
-	if status.Transient() {
+	switch {
+	case s.transit.Step != 0:
+		s.burnTransit(hash, status)
+	case status.Transient():
 		s.burns = append(s.burns, hash)
 	}
 	return status, at
@@ -99,7 +107,7 @@ func (s *State) lookUp(id money.U128, hash uint64) (first Fact, found bool) {
 			continue
 		}
 		f := s.factOrClosed(journal.Position(v >> 2))
-		if f.Asked.ID == id || f.Asked.PendingID == id && f.fenced() {
+		if f.Asked.ID == id || f.Asked.PendingID == id && (f.fenced() || f.burnedTransfer()) {
 			first, found, at = f, true, v>>2
 		}
 	}
@@ -146,7 +154,7 @@ func checkFlags(t *journal.Transfer) journal.Status {
 		return journal.TransferCreditAccountIdMustNotBeIntMax
 	case t.Debit == t.Credit:
 		return journal.TransferAccountsMustBeDifferent
-	case !t.PendingID.IsZero():
+	case !t.PendingID.IsZero() && !f.Has(journal.TransferHold):
 		return journal.TransferPendingIdMustBeZero
 	case !f.Has(journal.TransferPending) && t.Timeout != 0:
 		return journal.TransferTimeoutReservedForPendingTransfer
@@ -190,13 +198,16 @@ func (s *State) move(t *journal.Transfer, i int, at uint64) (journal.Status, uin
 		}
 		at = t.Timestamp
 	}
-	status := s.checkOpen(t.Code, debit, credit)
+	status := journal.Created
+	if s.transit.Step != journal.TransitMarker {
+		status = s.checkOpen(t.Code, debit, credit)
+	}
 	if status != journal.Created {
 		return status, s.eventTime(s.first + i)
 	}
 	amount := balanced(t, debit, credit)
 	status = s.checkAmount(t, amount, debit, credit, at)
-	if status == journal.Created && (debit.Reserved|credit.Reserved)&(markLimitDebit|markLimitCredit) != 0 {
+	if status == journal.Created && s.limited(debit, credit) {
 		status = s.checkVelocity(p.debit, p.credit, amount, at)
 	}
 	if status != journal.Created {
@@ -214,6 +225,11 @@ func (s *State) checkAccounts(t *journal.Transfer, debit, credit uint32) journal
 		return journal.TransferCreditAccountNotFound
 	}
 	d, c := s.accounts.at(debit), s.accounts.at(credit)
+	if (d.Flags | c.Flags).Has(journal.AccountTransit) || s.transit.Step != 0 {
+		if status := s.checkTransitAccounts(d, c); status != journal.Created {
+			return status
+		}
+	}
 	switch {
 	case d.Asset != c.Asset:
 		return journal.TransferAccountsMustHaveTheSameLedger
@@ -336,11 +352,14 @@ func (s *State) apply(t *journal.Transfer, i int, at uint64, amount money.U128) 
 		debit.DebitsPosted = add(debit.DebitsPosted, amount)
 		credit.CreditsPosted = add(credit.CreditsPosted, amount)
 		s.book(debit, credit, amount)
+		if s.transit.Step == journal.TransitTransfer {
+			s.transits.end(s.position(s.first+i), amount)
+		}
 	}
 	if amount != t.Amount {
 		s.special = append(s.special, special{event: s.first + i, amount: amount})
 	}
-	if (debit.Reserved|credit.Reserved)&(markLimitDebit|markLimitCredit) != 0 {
+	if s.limited(debit, credit) {
 		s.countVelocity(p.debit, p.credit, amount, at)
 	}
 	s.record(i, at, p.debit, p.credit, false)

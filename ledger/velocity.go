@@ -59,7 +59,7 @@ func (s *State) setLimit(l *journal.Limit, at uint64) (journal.Status, uint64) {
 		}
 		return journal.ControlExists, e.Timestamp
 	}
-	n := s.number(l.Account)
+	n := s.ownNumber(l.Account)
 	switch {
 	case n == 0:
 		return journal.ControlAccountNotFound, at
@@ -83,6 +83,11 @@ func pickMark(side journal.FreezeMode) uint32 {
 		return markLimitDebit
 	}
 	return markLimitCredit
+}
+
+// limited reports whether the event being applied uses up limits. A reserve does not: its transfer does.
+func (s *State) limited(debit, credit *journal.Account) bool {
+	return (debit.Reserved|credit.Reserved)&(markLimitDebit|markLimitCredit) != 0 && s.transit.Step != journal.TransitReserve
 }
 
 // checkVelocity refuses what would exceed the limit of either account.

@@ -1,0 +1,119 @@
+package router
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/journal"
+)
+
+// lane brings what was decided to its end, towards one peer: confirm there, then settle here. Nobody waits for it.
+type lane struct {
+	t    *term
+	peer uint64
+	wake chan struct{}
+
+	mu    sync.Mutex
+	queue []*attempt
+}
+
+// lane returns the lane to a peer.
+func (t *term) lane(peer uint64) *lane {
+	t.mu.Lock()
+	l := t.lanes[peer]
+	fresh := l == nil
+	if fresh {
+		l = &lane{t: t, peer: peer, wake: make(chan struct{}, 1)}
+		t.lanes[peer] = l
+	}
+	t.mu.Unlock()
+	if fresh {
+		t.start(l.run) // not after Stand: the next leader finds what is open
+	}
+	return l
+}
+
+func (l *lane) add(list ...*attempt) {
+	l.mu.Lock()
+	l.queue = append(l.queue, list...)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take moves up to batchTransfers from the queue.
+func (l *lane) take() []*attempt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.queue), batchTransfers)
+	list := l.queue[:n:n]
+	l.queue = l.queue[n:]
+	return list
+}
+
+func (l *lane) run() {
+	t := l.t
+	for try := 0; t.ctx.Err() == nil; {
+		list := l.take()
+		if len(list) == 0 {
+			select {
+			case <-l.wake:
+			case <-t.ctx.Done():
+			}
+			continue
+		}
+		left, err := l.end(list)
+		if len(left) == 0 {
+			try = 0
+			continue
+		}
+		if t.ctx.Err() == nil {
+			t.opts.Logger.Warn("transfers to another cell are decided and not confirmed yet; it is tried again", "cell", t.opts.Cell, "peer", l.peer, "transfers", len(left), "error", err)
+		}
+		l.add(left...)
+		_ = clock.Sleep(t.ctx, t.opts.Clock, pause(try)) // the loop ends with the context
+		try++
+	}
+}
+
+// end confirms and settles attempts, and returns those for which that is to be tried again.
+func (l *lane) end(list []*attempt) (left []*attempt, err error) {
+	t := l.t
+	steps := &Steps{Home: t.opts.Cell, Actor: driverActor}
+	for _, a := range list {
+		s := a.confirm()
+		steps.List = append(steps.List, Step{s.record, s.details, a.asset})
+	}
+	ctx, cancel := t.within(t.opts.HoldPatience)
+	defer cancel()
+	statuses, err := t.opts.Peers.Submit(ctx, l.peer, steps)
+	if err != nil || len(statuses) != len(list) {
+		return list, fmt.Errorf("confirm %d transfers in cell %d: %d statuses: %w", len(list), l.peer, len(statuses), err)
+	}
+	var b batch
+	var confirmed []*attempt
+	for i, a := range list {
+		if !a.confirmedBy(statuses[i]) {
+			left, err = append(left, a), fmt.Errorf("confirm transfer %v, attempt %v, in cell %d: status %d", a.id(), a.transit.Reserve, l.peer, statuses[i])
+			continue
+		}
+		confirmed = append(confirmed, a)
+		b.add(a.settle())
+	}
+	results, failed := t.untilDone(driverActor, &b)
+	if failed != nil {
+		return append(left, confirmed...), failed
+	}
+	for i, a := range confirmed {
+		if s := results[i].Status; s != journal.Created && s != journal.TransferExists {
+			left, err = append(left, a), fmt.Errorf("settle transfer %v, attempt %v: status %d", a.id(), a.transit.Reserve, s)
+			continue
+		}
+		t.stats.settled.Add(1)
+		t.stats.open.Add(-1)
+	}
+	return left, err
+}

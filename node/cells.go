@@ -1,19 +1,17 @@
 package node
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/router"
 )
@@ -24,48 +22,30 @@ type Cells struct {
 	// SecretFile has what the nodes of all cells know each other by: 32 random bytes or more, readable by nobody else.
 	// Empty: the ledger has one cell.
 	SecretFile string `yaml:"secret_file"`
+	// CA is a file of those who may sign the certificates of the other cells' nodes, where this node has tls; empty: the
+	// system's.
+	CA string `yaml:"ca"`
 }
 
-const (
-	minSecret, maxSecret = 32, 4096
-	// mapEvery is how often a node looks for a new version of the map.
-	mapEvery = time.Second
-)
+// mapEvery is how often a node looks for a new version of the map.
+const mapEvery = time.Second
 
 func (c *Config) checkCells(fault func(format string, args ...any)) {
-	if c.Cells.SecretFile != "" && !c.Store.Shared() {
+	switch {
+	case c.Cells.SecretFile != "" && !c.Store.Shared():
 		fault("cells: are for a ledger whose journals are in a database: set store.dsn, too")
+	case c.Cells.CA != "" && (c.Cells.SecretFile == "" || c.TLS == nil):
+		fault("cells.ca: is for nodes with cells.secret_file and tls")
 	}
 }
 
-// readSecret reads what the nodes of all cells know each other by.
-func readSecret(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read cells.secret_file: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("read cells.secret_file: %w", err)
-	}
-	if open := info.Mode().Perm() & 0o077; open != 0 {
-		return nil, fmt.Errorf("%w: cells.secret_file: others than its owner may use %s (mode %04o): chmod 600 it", ErrConfig, path, info.Mode().Perm())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil {
-		return nil, fmt.Errorf("read cells.secret_file: %w", err)
-	}
-	if b = bytes.TrimSpace(b); len(b) < minSecret || len(b) > maxSecret {
-		return nil, fmt.Errorf("%w: cells.secret_file: %s has %d bytes: want %d random ones or more, such as of `openssl rand -hex 32`", ErrConfig, path, len(b), minSecret)
-	}
-	return b, nil
-}
-
-// cells is this node's part in a ledger of several cells.
+// cells is this node's part in a ledger of several cells; nil: there is one.
 type cells struct {
 	*atlas
-	secret []byte
+	token   string
+	router  *router.Router
+	network *router.Network
+	driver  *router.Driver
 }
 
 // openCells reads what the node has to know of the other cells, where there are any.
@@ -73,49 +53,82 @@ func (n *Node) openCells(ctx context.Context) error {
 	if n.config.Cells.SecretFile == "" {
 		return nil
 	}
-	secret, err := readSecret(n.config.Cells.SecretFile)
+	token, err := router.ReadSecret(n.config.Cells.SecretFile)
 	if err != nil {
 		return err
 	}
-	a, err := openAtlas(ctx, n.shared, uint64(n.config.Cell), n.clock, n.logger)
+	id := uint64(n.config.Cell)
+	c := &cells{token: token, network: router.NewNetwork(id, token, n.dialPeers()...)}
+	c.driver = router.NewDriver(router.Options{Cell: id, Peers: c.network, Clock: n.clock, Random: rand.Reader, Logger: n.logger})
+	c.atlas = &atlas{maps: n.shared, cell: id, clock: n.clock, logger: n.logger, use: func(m *router.Map) error {
+		c.router.SetMap(m)
+		return c.network.Use(m)
+	}}
+	m, err := c.load(ctx)
 	if err != nil {
 		return err
 	}
-	n.cells = &cells{atlas: a, secret: secret}
-	if own := a.Map().Cell(uint64(n.config.Cell)); !slices.Contains(own.Nodes, n.advertised()) {
-		n.logger.Warn("the map of cells does not have this node, which other cells then don't reach", "node", n.advertised(), "cell", own.ID, "nodes", own.Nodes)
+	if own := m.Cell(id); !slices.Contains(own.Nodes, n.advertised()) {
+		n.logger.Warn("the map of cells does not have this node, which other cells then don't reach", "node", n.advertised(), "cell", id, "nodes", own.Nodes)
 	}
+	c.router = router.NewRouter(id, m)
+	if err := c.network.Use(m); err != nil {
+		return errors.Join(err, c.network.Close())
+	}
+	c.start(m)
+	n.cells = c
 	return nil
 }
 
-func (c *cells) close() {
+// dialPeers is how nodes of other cells are reached: as this one is.
+func (n *Node) dialPeers() []client.Option {
+	if n.config.TLS != nil {
+		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, "", "")}
+	}
+	return []client.Option{client.WithPlaintext()}
+}
+
+// lead takes over what transfers to other cells the leader before left open.
+func (c *cells) lead(ctx context.Context, led *cell.Cell) error {
+	if c == nil {
+		return nil
+	}
+	return c.driver.Lead(ctx, led)
+}
+
+func (c *cells) standDown() {
 	if c != nil {
-		c.atlas.close()
+		c.driver.Stand()
 	}
 }
 
-// atlas is the map of cells as this node knows it.
+func (c *cells) close() error {
+	if c == nil {
+		return nil
+	}
+	c.driver.Stand()
+	c.atlas.close()
+	return c.network.Close()
+}
+
+// atlas follows the map of cells.
 type atlas struct {
 	maps    router.Maps
 	cell    uint64
 	logger  *slog.Logger
 	clock   clock.Clock
-	current atomic.Pointer[router.Map]
+	use     func(m *router.Map) error // called with each new version
+	current *router.Map               // owned by follow, once start was called
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-// openAtlas reads the map and follows it until close.
-func openAtlas(ctx context.Context, maps router.Maps, cell uint64, c clock.Clock, logger *slog.Logger) (*atlas, error) {
-	a := &atlas{maps: maps, cell: cell, logger: logger, clock: c}
-	m, err := a.load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	a.current.Store(m)
-	ctx, a.stop = context.WithCancel(context.WithoutCancel(ctx))
+// start follows the map from a version on, until close.
+func (a *atlas) start(m *router.Map) {
+	a.current = m
+	var ctx context.Context
+	ctx, a.stop = context.WithCancel(context.Background())
 	a.running.Go(func() { a.follow(ctx) })
-	return a, nil
 }
 
 // load reads the newest version, which must know this node's cell.
@@ -127,8 +140,8 @@ func (a *atlas) load(ctx context.Context) (*router.Map, error) {
 	if version == 0 {
 		return nil, fmt.Errorf("%w: cells: the database has no map of cells yet: make one with `sterling cell define`", ErrConfig)
 	}
-	if known := a.current.Load(); known != nil && known.Version == version {
-		return known, nil
+	if a.current != nil && a.current.Version == version {
+		return a.current, nil
 	}
 	m, err := router.DecodeMap(version, raw)
 	if err != nil {
@@ -145,27 +158,24 @@ func (a *atlas) follow(ctx context.Context) {
 	told := ""
 	for clock.Sleep(ctx, a.clock, mapEvery) == nil {
 		m, err := a.load(ctx)
-		switch known := a.current.Load(); {
-		case err == nil && m.Version < known.Version:
-			err = fmt.Errorf("its newest version was %d and is %d now", known.Version, m.Version)
-			fallthrough
-		case err != nil:
-			if text := err.Error(); text != told && ctx.Err() == nil {
-				told = text
-				a.logger.Warn("the map of cells is not followed; the last version holds", "version", known.Version, "error", err)
-			}
-		case m != known:
+		if err == nil && m.Version < a.current.Version {
+			err = fmt.Errorf("its newest version was %d and is %d now", a.current.Version, m.Version)
+		}
+		if err == nil && m != a.current {
+			err = a.use(m)
+		}
+		switch {
+		case err == nil && m == a.current:
 			told = ""
-			a.current.Store(m)
+		case err == nil:
+			a.current = m
 			a.logger.Info("a new version of the map of cells", "version", m.Version)
-		default:
-			told = ""
+		case err.Error() != told && ctx.Err() == nil:
+			told = err.Error()
+			a.logger.Warn("the map of cells is not followed; the last version holds", "version", a.current.Version, "error", err)
 		}
 	}
 }
-
-// Map returns the newest version that this node knows.
-func (a *atlas) Map() *router.Map { return a.current.Load() }
 
 func (a *atlas) close() {
 	a.stop()
@@ -178,39 +188,22 @@ type Maps interface {
 	Close() error
 }
 
-// OpenMaps opens the map of cells in the database of a DSN, or of file:PATH, a file with one. A database that is not fit
-// to hold money gets none.
-func OpenMaps(ctx context.Context, dsn string, logger *slog.Logger) (Maps, error) {
-	dsn, err := ReadDSN(dsn)
+// OpenMaps opens the map of cells in a database. One that is not fit to hold money gets none.
+func OpenMaps(ctx context.Context, store Store, logger *slog.Logger) (Maps, error) {
+	dsn, err := store.ReadDSN()
 	if err != nil {
 		return nil, err
 	}
-	open := engineOf(dsn)
-	if open == nil {
-		return nil, fmt.Errorf("%w: want postgres://… or mysql://…", ErrConfig)
-	}
-	if err := checkURL(dsn); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	maps, err := open(ctx, dsn, 1, logger) // a map is every cell's
+	log, err := openLog(ctx, dsn, 1, logger) // a map is every cell's
 	if err != nil {
-		if maps != nil {
-			err = errors.Join(err, maps.Close())
-		}
 		return nil, err
 	}
-	return maps, nil
-}
-
-// ReadDSN returns a DSN, or what the file of file:PATH has.
-func ReadDSN(dsn string) (string, error) {
-	path, isFile := strings.CutPrefix(dsn, "file:")
-	if !isFile {
-		return dsn, nil
+	f, err := log.fitness(ctx)
+	if err == nil && f.unfit != nil {
+		err = fmt.Errorf("the database is not fit to hold money: %w", f.unfit)
 	}
-	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("read the database's address: %w", err)
+		return nil, errors.Join(err, log.Close())
 	}
-	return strings.TrimSpace(string(b)), nil
+	return log, nil
 }

@@ -5,8 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,36 +14,6 @@ import (
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/router"
 )
-
-func TestSecretOfCells(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "secret")
-	for name, c := range map[string]struct {
-		content string
-		mode    os.FileMode
-		fault   string // part of the error; empty: none
-	}{
-		"good":            {strings.Repeat("x", 64) + "\n", 0o600, ""},
-		"read-only":       {strings.Repeat("x", 32), 0o400, ""},
-		"short":           {strings.Repeat("x", 31) + "\n", 0o600, "31 bytes"},
-		"empty":           {"", 0o600, "0 bytes"},
-		"long":            {strings.Repeat("x", 5000), 0o600, "bytes"},
-		"group may read":  {strings.Repeat("x", 64), 0o640, "chmod 600"},
-		"others may read": {strings.Repeat("x", 64), 0o604, "chmod 600"},
-	} {
-		if err := errors.Join(os.RemoveAll(file), os.WriteFile(file, []byte(c.content), c.mode), os.Chmod(file, c.mode)); err != nil {
-			t.Fatal(err)
-		}
-		secret, err := readSecret(file)
-		switch {
-		case c.fault == "" && (err != nil || string(secret) != strings.TrimSpace(c.content)):
-			t.Errorf("%s: %d bytes, error %v", name, len(secret), err)
-		case c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault) || secret != nil):
-			t.Errorf("%s: error %v, want %q", name, err, c.fault)
-		case c.fault != "" && strings.Contains(err.Error(), "xx"):
-			t.Errorf("%s: the error tells the secret", name)
-		}
-	}
-}
 
 // storedMap is a map of cells whose reading can fail.
 type storedMap struct {
@@ -87,22 +56,26 @@ func mapOf(t *testing.T, nodes ...string) []byte {
 func TestMapIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
+		var used []uint64
 		s := &storedMap{}
-		open := func() (*atlas, error) {
-			return openAtlas(t.Context(), s, 2, clock.NewSystem(), slog.New(slog.NewTextHandler(&log, nil)))
-		}
-		if _, err := open(); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "sterling cell define") {
+		var refusal error
+		a := &atlas{maps: s, cell: 2, clock: clock.NewSystem(), logger: slog.New(slog.NewTextHandler(&log, nil)), use: func(m *router.Map) error {
+			used = append(used, m.Version)
+			return refusal
+		}}
+		if _, err := a.load(t.Context()); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "sterling cell define") {
 			t.Errorf("no map: error %v", err)
 		}
 		s.set(1, mapOf(t, "a:1"), nil)
-		if _, err := open(); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "cell 2") {
+		if _, err := a.load(t.Context()); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "cell 2") {
 			t.Errorf("a map without this cell: error %v", err)
 		}
 		s.set(2, mapOf(t, "a:1", "b:1"), nil)
-		a, err := open()
+		m, err := a.load(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+		a.start(m)
 		defer a.close()
 		for name, c := range map[string]struct {
 			version uint64
@@ -118,17 +91,24 @@ func TestMapIsFollowed(t *testing.T) {
 			log.Reset()
 			s.set(c.version, c.raw, c.err)
 			pass(t, a)
-			if m := a.Map(); m.Version != 2 {
-				t.Errorf("%s: version %d is followed, want 2", name, m.Version)
+			if len(used) != 0 {
+				t.Errorf("%s: version %d is used", name, used[0])
 			}
 			if n := strings.Count(log.String(), "level=WARN"); n != 1 {
 				t.Errorf("%s: %d warnings, want 1:\n%s", name, n, log.String())
 			}
 		}
 		s.set(5, mapOf(t, "a:5", "b:5"), nil)
+		refusal = errors.New("cell 1 can't be dialled")
 		pass(t, a)
-		if m := a.Map(); m.Version != 5 || m.Cell(1).Nodes[0] != "a:5" {
-			t.Errorf("version %d with %v, want 5", m.Version, m.Cells)
+		if len(used) < 2 || used[0] != 5 {
+			t.Errorf("a version that could not be used was tried %d times", len(used))
+		}
+		refusal, used = nil, nil
+		pass(t, a)
+		pass(t, a)
+		if !slices.Equal(used, []uint64{5}) {
+			t.Errorf("versions %v were used, want 5 once", used)
 		}
 	})
 }

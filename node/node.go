@@ -316,7 +316,7 @@ func (n *Node) release() error {
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
-	n.cells.close()
+	errs = append(errs, n.cells.close())
 	if n.shared != nil {
 		errs = append(errs, n.shared.Close())
 	}

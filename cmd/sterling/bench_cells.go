@@ -68,5 +68,5 @@ func benchCells(c *cobra.Command, config bench.CellsConfig, asJSON bool) error {
 
 // openMaps opens the map of cells in a database, for devcluster.
 func openMaps(ctx context.Context, dsn string) (devcluster.Maps, error) {
-	return node.OpenMaps(ctx, dsn, slog.New(slog.DiscardHandler))
+	return node.OpenMaps(ctx, node.Store{DSN: dsn}, slog.New(slog.DiscardHandler))
 }

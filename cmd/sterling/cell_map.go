@@ -20,11 +20,11 @@ import (
 // mapFlags are those of the commands that read or write the map of cells, in the database itself.
 type mapFlags struct {
 	*ledgerFlags
-	store string
+	store node.Store
 }
 
 func (f *mapFlags) register(c *cobra.Command) *cobra.Command {
-	c.Flags().StringVar(&f.store, "store", "", "database that has the journals: postgres://… or mysql://…, or file:PATH of a file with that")
+	c.Flags().Var(storeFlag{&f.store}, "store", "database that has the journals: postgres://… or mysql://…, or file:PATH of a file with that")
 	_ = c.MarkFlagRequired("store") // the flag was made a line before
 	return c
 }

@@ -30,6 +30,7 @@ func newCluster() *cobra.Command {
 
 func newClusterDev() *cobra.Command {
 	var o devcluster.Options
+	var store node.Store
 	c := &cobra.Command{
 		Use: "dev", Short: "Start several cells of several nodes on this machine, to try", Args: cobra.NoArgs,
 		Long: `Starts each node as a process of its own, on a loopback address, with its journal in the
@@ -39,22 +40,22 @@ then be left out. A node that ends is not restarted: kill one, and see another l
 		Example: `  tools/cluster up postgres            # a database to try with: it prints its address
   sterling cluster dev --store 'postgres://…'
   sterling cluster status`,
-		RunE: func(c *cobra.Command, _ []string) error { return clusterDev(c, o) },
+		RunE: func(c *cobra.Command, _ []string) error { return clusterDev(c, o, &store) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&o.DSN, "store", "", "database that has the journals: postgres://… or mysql://…, or file:PATH of a file with that (default: the one of before)")
+	flags.Var(storeFlag{&store}, "store", "database that has the journals: postgres://… or mysql://…, or file:PATH of a file with that (default: the one of before)")
 	flags.StringVar(&o.Dir, "data", clusterFolder, "folder for all that the nodes keep")
 	flags.IntVar(&o.Cells, "cells", 0, "cells (default: as the folder has it, or 2)")
 	flags.IntVar(&o.Nodes, "nodes", 0, "nodes of each cell (default: as the folder has it, or 3)")
 	return c
 }
 
-func clusterDev(c *cobra.Command, o devcluster.Options) (err error) {
+func clusterDev(c *cobra.Command, o devcluster.Options, store *node.Store) (err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the program itself: %w", err)
 	}
-	if o.DSN, err = node.ReadDSN(o.DSN); err != nil {
+	if o.DSN, err = store.ReadDSN(); err != nil {
 		return usage("--store: %w", err)
 	}
 	o.Command, o.Maps = []string{self, "up"}, openMaps

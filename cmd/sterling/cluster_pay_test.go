@@ -142,7 +142,7 @@ func (p *payments) verify(ctx context.Context, count int) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		open, err := p.open(ctx, uint64(count)) //nolint:gosec // small
+		open, err := p.open(ctx, uint64(count))
 		if err != nil || open == "" {
 			return err
 		}

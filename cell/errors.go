@@ -12,6 +12,9 @@ var (
 	ErrClockHeld = errors.New("writes are held: the clock jumped forward")
 	// ErrOverloaded: the queue is full; nothing was done.
 	ErrOverloaded = errors.New("the cell's queue is full")
+	// ErrInTransit: a transfer of the request closes an account on which a transfer across cells is open; nothing was done.
+	// It can be sent again: transfers across cells end soon, those that are pending when they are posted, voided or expire.
+	ErrInTransit = errors.New("an account to close has transfers across cells that are open")
 )
 
 // ErrNotLeader says that another node leads the cell; nothing was done.

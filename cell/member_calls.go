@@ -50,6 +50,15 @@ func (m *Member) ScanPendings(ctx context.Context, visit func(p *ledger.OpenPend
 	return m.do(func(c *Cell) error { return c.ScanPendings(ctx, visit) })
 }
 
+// OpenPending is [Cell.OpenPending].
+func (m *Member) OpenPending(ctx context.Context, id money.U128) (p ledger.OpenPending, ok bool, err error) {
+	err = m.do(func(c *Cell) (err error) {
+		p, ok, err = c.OpenPending(ctx, id)
+		return err
+	})
+	return p, ok, err
+}
+
 // ScanAccounts is [Cell.ScanAccounts].
 func (m *Member) ScanAccounts(ctx context.Context, from uint32, reversed bool, visit func(n uint32, a *journal.Account) bool) error {
 	return m.do(func(c *Cell) error { return c.ScanAccounts(ctx, from, reversed, visit) })

@@ -208,6 +208,10 @@ func (c *Cell) room() error {
 
 // apply validates one request in the block being made. It returns false if the request must wait.
 func (c *Cell) apply(r *Request, b *batch, first bool) bool {
+	if c.state.ClosesHeld(r.Kind, r.Events) {
+		r.err = ErrInTransit
+		return true
+	}
 	c.state.Attach(r.Attachments)
 	needs := c.state.Needs(r.Kind, r.Events, c.needs[:0])
 	c.needs = needs

@@ -50,6 +50,9 @@ type Transit struct {
 
 const transitSize = 4*16 + 8 + 4 + 2 + 2 + 1
 
+// TransitField is how many bytes a Transit adds to an attachment.
+const TransitField = 1 + 4 + transitSize
+
 func (t *Transit) append(dst []byte) []byte {
 	le := binary.LittleEndian
 	for _, id := range [4]money.U128{t.Transfer, t.Reserve, t.Debit, t.Credit} {

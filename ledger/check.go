@@ -65,8 +65,12 @@ func checkAttachment(kind journal.Kind, record, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(data) > journal.MaxDetails && kind != journal.KindProposal {
-		return fmt.Errorf("%w: %d bytes, at most %d", journal.ErrDetails, len(data), journal.MaxDetails)
+	most := journal.MaxDetails
+	if d.Transit != nil {
+		most += journal.TransitField // the ledger's own, beside what the caller attached
+	}
+	if len(data) > most && kind != journal.KindProposal {
+		return fmt.Errorf("%w: %d bytes, at most %d", journal.ErrDetails, len(data), most)
 	}
 	allowed := journal.Details{}
 	switch kind {

@@ -9,6 +9,7 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // ErrStep is a step that no driver sends; the text says why. Nothing was recorded.
@@ -87,8 +88,8 @@ func (h *Host) check(s *Steps, step *Step) error {
 	const always = journal.TransferTransit | journal.TransferAttached
 	switch flags := t.Flags &^ always; {
 	case s.Home == h.Cell || x.Peer != s.Home || t.Flags&always != always || !step.Asset.Valid():
-	case x.Step == journal.TransitHold && flags == reserves:
-		if t.ID != stepID(x.Reserve, "hold") || t.Credit != x.Credit || t.Debit != ClearingID(step.Asset, s.Home) {
+	case x.Step == journal.TransitHold && flags == journal.TransferPending|journal.TransferHold:
+		if t.ID != transit.ID(x.Reserve, journal.TransitHold) || t.Credit != x.Credit || t.Debit != transit.Clearing(step.Asset, s.Home) {
 			break
 		}
 		if !h.Owns(t.Credit) {
@@ -96,7 +97,7 @@ func (h *Host) check(s *Steps, step *Step) error {
 		}
 		return nil
 	case x.Step == journal.TransitConfirm && (flags == journal.TransferPost || flags == journal.TransferVoid|journal.TransferFence):
-		if t.ID == stepID(x.Reserve, "confirm") && t.PendingID == stepID(x.Reserve, "hold") {
+		if t.ID == transit.ID(x.Reserve, x.Step) && t.PendingID == transit.ID(x.Reserve, journal.TransitHold) {
 			return nil
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // Crossing is a transfer from an account of the driver's cell to one of another cell, as a caller asked for it.
@@ -20,6 +21,15 @@ type Crossing struct {
 	Details  journal.Details // booking date and metadata
 	Peer     uint64          // the cell of the credit account
 }
+
+// Events of a decision.
+const (
+	commitSteps = 3
+	abortSteps  = 2
+)
+
+// transitRoom is what a transfer's details grow by on its way.
+const transitRoom = 128
 
 // Bounds of what is recorded at once: three records and two attachments each have to fit a block.
 const (
@@ -109,7 +119,9 @@ func (t *term) begin(c *Crossing) (*attempt, error) {
 	if !known { // the reserve is refused for it, whatever else is wrong with it
 		asset, _ = t.local.Assets().Asset(1)
 	}
-	return newAttempt(t.opts.Cell, c, r, asset), nil
+	return &attempt{Attempt: transit.Attempt{
+		Asked: c.Transfer, Date: c.Details.BookingDate, Metadata: c.Details.Metadata, Asset: asset, Home: t.opts.Cell, Peer: c.Peer, Reserve: r,
+	}}, nil
 }
 
 // bringAbout takes attempts from nothing to the decision.
@@ -117,7 +129,7 @@ func (t *term) bringAbout(actor journal.Actor, list []*attempt) error {
 	assets := t.local.Assets()
 	pairs := make([]pair, len(list))
 	for i, a := range list {
-		pairs[i] = pair{a.asset, a.transit.Peer}
+		pairs[i] = pair{a.Asset, a.Peer}
 	}
 	if err := t.known.ensure(t.ctx, t.local, assets.Number, pairs); err != nil {
 		return err
@@ -142,14 +154,14 @@ func (t *term) bringAbout(actor journal.Actor, list []*attempt) error {
 			continue
 		}
 		if x, crossed := journal.TransitOf([]byte(was.Attachment)); crossed { // what is sent again is the same attempt
-			a.transit.Reserve = x.Reserve
+			a.Reserve, a.Peer = x.Reserve, x.Peer
 		}
 		again = append(again, a)
 	}
-	if err := t.each(actor, again, (*attempt).alone); err != nil { // the ledger says whether it is the same
+	if err := t.each(actor, again, (*attempt).Transfer); err != nil { // the ledger says whether it is the same
 		return err
 	}
-	if err := t.each(actor, fresh, (*attempt).reserve); err != nil {
+	if err := t.each(actor, fresh, (*attempt).Reserved); err != nil {
 		return err
 	}
 	for _, a := range fresh {
@@ -163,7 +175,7 @@ func (t *term) bringAbout(actor journal.Actor, list []*attempt) error {
 }
 
 // each has one event recorded for each attempt, and keeps the results.
-func (t *term) each(actor journal.Actor, list []*attempt, event func(*attempt) step) error {
+func (t *term) each(actor journal.Actor, list []*attempt, event func(*attempt) transit.Event) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -190,15 +202,15 @@ func (t *term) hold(actor journal.Actor, list []*attempt) {
 		group.Go(func() {
 			steps := &Steps{Home: t.opts.Cell, Actor: actor}
 			for _, a := range part {
-				s := a.hold()
-				steps.List = append(steps.List, Step{s.record, s.details, a.asset})
+				e := a.Hold(0)
+				steps.List = append(steps.List, Step{e.Transfer, e.Attached, a.Asset})
 			}
 			statuses, err := t.submit(ctx, peer, steps)
 			for i, a := range part {
 				switch {
 				case err != nil:
 					a.unanswered = true
-				case statuses[i] == journal.Created || statuses[i] == journal.TransferExists:
+				case transit.Held(statuses[i]):
 					a.held = true
 				default:
 					a.refusal = statuses[i]
@@ -247,7 +259,7 @@ func (t *term) decide(actor journal.Actor, list []*attempt) error {
 	var b batch
 	for _, a := range list {
 		if a.held {
-			b.add(a.commit()...)
+			b.add(a.Commit()...)
 		} else {
 			refused = append(refused, a)
 		}
@@ -262,16 +274,18 @@ func (t *term) decide(actor journal.Actor, list []*attempt) error {
 		}
 		var chain []journal.Result
 		chain, results = results[:commitSteps], results[commitSteps:]
-		if a.result = chain[commitSteps-1]; a.result.Status == journal.Created {
+		decision, status := transit.Decided(chain)
+		switch a.result = chain[commitSteps-1]; decision {
+		case transit.Made:
 			a.committed = true
-			if a.transit.Timeout != 0 {
-				a.expires = a.result.Timestamp + uint64(a.transit.Timeout)*uint64(time.Second)
-			}
+			a.pendingFrom(a.result.Timestamp)
 			t.decided(a)
-			continue
+		case transit.Refused:
+			a.refusal = status
+			refused = append(refused, a)
+		default:
+			return t.contradicted(a)
 		}
-		a.refusal = a.result.Status
-		refused = append(refused, a)
 	}
 	return t.abort(actor, refused)
 }
@@ -280,20 +294,20 @@ func (t *term) decide(actor journal.Actor, list []*attempt) error {
 func (t *term) abort(actor journal.Actor, list []*attempt) error {
 	var b batch
 	for _, a := range list {
-		b.add(a.abort()...)
+		b.add(a.Abort(a.refusal)...)
 	}
 	results, err := t.untilDone(actor, &b)
 	if err != nil {
 		return err
 	}
 	for i, a := range list {
-		last := results[abortSteps*(i+1)-1]
-		if last.Status != journal.Created {
-			return fmt.Errorf("give up transfer %v, attempt %v: status %d: %w", a.id(), a.transit.Reserve, last.Status, cell.ErrOutcomeUnknown)
+		chain := results[abortSteps*i : abortSteps*(i+1)]
+		if decision, _ := transit.Decided(chain); decision != transit.Made {
+			return t.contradicted(a)
 		}
 		if a.unanswered = a.refusal == 0; !a.unanswered {
 			if a.result.Status != a.refusal { // the peer's
-				a.result = journal.Result{Status: a.refusal, Timestamp: last.Timestamp}
+				a.result = journal.Result{Status: a.refusal, Timestamp: chain[abortSteps-1].Timestamp}
 			}
 		}
 		t.decided(a)
@@ -303,14 +317,19 @@ func (t *term) abort(actor journal.Actor, list []*attempt) error {
 
 // decided hands an attempt over to whoever brings it to its end, which no caller waits for.
 func (t *term) decided(a *attempt) {
-	if a.committed && a.pending() {
+	if a.committed && a.Asked.Flags.Has(journal.TransferPending) {
 		t.await(a)
 		return
 	}
 	if a.committed {
-		a.posted = a.transfer.Amount
+		a.posted = a.Asked.Amount
 	}
-	t.lane(a.transit.Peer).add(a)
+	t.lane(a.Peer).add(a)
+}
+
+// contradicted is a decision about what was decided before: only a leader decides, and one that was deposed can't.
+func (t *term) contradicted(a *attempt) error {
+	return fmt.Errorf("decide about transfer %v, attempt %v: it was decided before: %w", a.id(), a.Reserve, cell.ErrOutcomeUnknown)
 }
 
 // untilDone is do, again and again while the cell takes no writes: what is reserved must be decided.
@@ -335,7 +354,7 @@ func pause(try int) time.Duration { return min(10*time.Millisecond<<min(try, 10)
 func byPeer(list []*attempt) map[uint64][]*attempt {
 	parts := map[uint64][]*attempt{}
 	for _, a := range list {
-		parts[a.transit.Peer] = append(parts[a.transit.Peer], a)
+		parts[a.Peer] = append(parts[a.Peer], a)
 	}
 	return parts
 }

@@ -275,25 +275,6 @@ func (t *term) free(id money.U128) {
 	}
 }
 
-// step is an event of the home cell, or of a peer.
-type step struct {
-	record  journal.Transfer
-	details []byte
-}
-
-// batch is a request in the making.
-type batch struct {
-	events   []journal.Transfer
-	attached []journal.Attachment
-}
-
-func (b *batch) add(list ...step) {
-	for _, s := range list {
-		b.attached = append(b.attached, journal.Attachment{Event: len(b.events), Data: s.details})
-		b.events = append(b.events, s.record)
-	}
-}
-
 // do has a batch recorded in the home cell.
 func (t *term) do(actor journal.Actor, b *batch) ([]journal.Result, error) {
 	r := &cell.Request{

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // lane brings what was decided to its end, towards one peer: confirm there, then settle here. Nobody waits for it.
@@ -84,8 +85,8 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 	t := l.t
 	steps := &Steps{Home: t.opts.Cell, Actor: driverActor}
 	for _, a := range list {
-		s := a.confirm()
-		steps.List = append(steps.List, Step{s.record, s.details, a.asset})
+		e := a.Confirm(a.posted, !a.undated)
+		steps.List = append(steps.List, Step{e.Transfer, e.Attached, a.Asset})
 	}
 	ctx, cancel := t.within(t.opts.HoldPatience)
 	defer cancel()
@@ -96,12 +97,16 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 	var b batch
 	var confirmed []*attempt
 	for i, a := range list {
-		if !a.confirmedBy(statuses[i]) {
-			left, err = append(left, a), fmt.Errorf("confirm transfer %v, attempt %v, in cell %d: status %d", a.id(), a.transit.Reserve, l.peer, statuses[i])
-			continue
+		switch transit.Confirmed(statuses[i], a.posted) {
+		case transit.Done:
+			confirmed = append(confirmed, a)
+			b.add(a.Settle(a.posted))
+		case transit.SendPlain:
+			a.undated = true
+			fallthrough
+		default:
+			left, err = append(left, a), fmt.Errorf("confirm transfer %v, attempt %v, in cell %d: status %d", a.id(), a.Reserve, l.peer, statuses[i])
 		}
-		confirmed = append(confirmed, a)
-		b.add(a.settle())
 	}
 	results, failed := t.untilDone(driverActor, &b)
 	if failed != nil {
@@ -109,7 +114,7 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 	}
 	for i, a := range confirmed {
 		if s := results[i].Status; s != journal.Created && s != journal.TransferExists {
-			left, err = append(left, a), fmt.Errorf("settle transfer %v, attempt %v: status %d", a.id(), a.transit.Reserve, s)
+			left, err = append(left, a), fmt.Errorf("settle transfer %v, attempt %v: status %d", a.id(), a.Reserve, s)
 			continue
 		}
 		t.stats.settled.Add(1)

@@ -8,6 +8,7 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // scan returns the reservations of transfers whose home is this cell: reserves, which nothing was decided about, and
@@ -20,7 +21,7 @@ func (t *term) scan(ctx context.Context) (open []ledger.OpenPending, err error) 
 		}
 		x, known := through[p.Asset]
 		if !known {
-			x = InTransitID(assetOf(assets, p.Asset))
+			x = transit.InTransit(assetOf(assets, p.Asset))
 			through[p.Asset] = x
 		}
 		if p.Debit == x || p.Credit == x { // else it is a hold, which another cell decides about
@@ -84,21 +85,20 @@ func (t *term) resume(open []ledger.OpenPending) (undecided []*attempt, err erro
 	if len(recorded) != len(open) {
 		return nil, fmt.Errorf("look up %d reservations: found %d", len(open), len(recorded))
 	}
-	list := make([]*attempt, len(open))
+	list, todo := make([]*attempt, len(open)), make([]transit.Todo, len(open))
 	for i := range recorded {
-		if list[i], err = resumedAttempt(t.opts.Cell, &recorded[i], assetOf(t.local.Assets(), recorded[i].Asset)); err != nil {
+		if list[i], todo[i], err = resumed(t.opts.Cell, assetOf(t.local.Assets(), recorded[i].Asset), &open[i], &recorded[i]); err != nil {
 			return nil, err
 		}
 	}
 	for i, a := range list {
-		switch {
-		case a.transit.Step == journal.TransitReserve:
+		switch todo[i] {
+		case transit.Decide:
 			undecided = append(undecided, a)
-		case a.committed && !open[i].Ended:
+		case transit.Wait:
 			t.await(a)
-		default:
-			a.posted = open[i].Posted
-			t.lane(a.transit.Peer).add(a)
+		case transit.Finish:
+			t.lane(a.Peer).add(a)
 		}
 	}
 	return undecided, nil
@@ -108,7 +108,7 @@ func (t *term) resume(open []ledger.OpenPending) (undecided []*attempt, err erro
 func (t *term) finish(list []*attempt) {
 	sizes := make([]int, len(list))
 	for i, a := range list {
-		sizes[i] = len(a.details.Append(nil)) + transitRoom
+		sizes[i] = len((&journal.Details{BookingDate: a.Date, Metadata: a.Metadata}).Append(nil)) + transitRoom
 	}
 	for from := 0; from < len(list); {
 		to := batchEnd(sizes, from)

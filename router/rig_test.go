@@ -19,6 +19,7 @@ import (
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/router"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 var cny = money.Asset{Code: "CNY", Scale: 2}
@@ -365,11 +366,11 @@ func (w *world) settled() {
 		}
 		own := map[money.U128]uint64{}
 		for other := range w.cells {
-			own[router.ClearingID(cny, other)] = other
+			own[transit.Clearing(cny, other)] = other
 		}
 		err = c.ScanAccounts(context.Background(), 0, false, func(_ uint32, a *journal.Account) bool {
 			net := int64(a.CreditsPosted.Lo) - int64(a.DebitsPosted.Lo)
-			if a.Flags.Has(journal.AccountTransit) && (!a.DebitsPending.IsZero() || !a.CreditsPending.IsZero()) || a.ID == router.InTransitID(cny) && net != 0 {
+			if a.Flags.Has(journal.AccountTransit) && (!a.DebitsPending.IsZero() || !a.CreditsPending.IsZero()) || a.ID == transit.InTransit(cny) && net != 0 {
 				w.t.Errorf("cell %d: account %v is not settled: %+v", id, a.ID, a)
 			}
 			if peer, clearing := own[a.ID]; clearing {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // RefusedError is why a request can't be done across cells. Nothing was done, and no id was burned.
@@ -179,15 +180,17 @@ func (s *split) place(i int) error {
 	if e.Credit.IsZero() || e.Credit.IsMax() || s.cell(e.Credit) == s.home[i] {
 		return nil
 	}
-	const known = journal.TransferFlagsKnown | journal.TransferAttached
 	if s.cross[i] = Crosses(e); s.cross[i] || e.Flags&^known != 0 {
 		return nil
 	}
-	if kind := refused(e.Flags); kind != "" {
-		return refuse(i, "transfers[%d]: a %s transfer can't go to an account of another cell; nothing was recorded", i, kind)
+	if err := transit.CheckTransfer(e); err != nil {
+		return refuse(i, "transfers[%d]: %v; nothing was recorded", i, err)
 	}
-	return nil
+	return nil // the ledger says what is wrong
 }
+
+// known are the flags that a caller can set, and that of details: with others, the ledger refuses a transfer.
+const known = journal.TransferFlagsKnown | journal.TransferAttached
 
 // Crosses tells whether a transfer between accounts of two cells is one that a driver brings about. One that is not is
 // refused by the ledger of its debit account, for what the transfer itself says, or by the router.
@@ -195,21 +198,6 @@ func Crosses(e *journal.Transfer) bool {
 	pending := e.Flags.Has(journal.TransferPending)
 	return e.Flags&^(journal.TransferPending|journal.TransferAttached) == 0 && !e.ID.IsZero() && !e.ID.IsMax() && e.PendingID.IsZero() &&
 		(pending || e.Timeout == 0) && e.Asset != 0 && e.Code != 0 && e.Timestamp == 0
-}
-
-// refused names the first flag that can't cross cells.
-func refused(f journal.TransferFlags) string {
-	switch {
-	case f.Has(journal.TransferLinked):
-		return "linked"
-	case f.Has(journal.TransferBalancingDebit | journal.TransferBalancingCredit):
-		return "balancing"
-	case f.Has(journal.TransferClosingDebit | journal.TransferClosingCredit):
-		return "closing"
-	case f.Has(journal.TransferImported):
-		return "imported"
-	}
-	return ""
 }
 
 func (s *split) placeEnding(i int) error {
@@ -227,8 +215,10 @@ func (s *split) placeEnding(i int) error {
 	case e.Flags.Has(journal.TransferFence) && !e.PendingID.IsZero() && !e.PendingID.IsMax():
 		return refuse(i, "transfers[%d]: a fence of an id that no cell knows has to name the debit account, whose cell is to burn it; nothing was recorded", i)
 	}
-	if s.cross[i] && e.Flags.Has(journal.TransferKeepRemainder) {
-		return refuse(i, "transfers[%d]: a transfer to another cell is posted once: keep_remainder can't be used; nothing was recorded", i)
+	if s.cross[i] && e.Flags&^known == 0 {
+		if err := transit.CheckEnd(e); err != nil {
+			return refuse(i, "transfers[%d]: %v; nothing was recorded", i, err)
+		}
 	}
 	return nil
 }

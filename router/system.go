@@ -8,13 +8,7 @@ import (
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
-)
-
-// The codes of a cell's own accounts, in its chart of accounts.
-const (
-	codeInTransit = 65535
-	codeClearing  = 65534
-	codeAddress   = 65533
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // Recorder has requests recorded in the cell. [cell.Cell] is one.
@@ -49,10 +43,7 @@ func (s *system) ensure(ctx context.Context, cell Recorder, number func(money.As
 	}
 	var accounts []journal.Account
 	for p := range missing {
-		n := number(p.asset)
-		accounts = append(accounts,
-			journal.Account{ID: InTransitID(p.asset), Asset: n, Code: codeInTransit, Flags: journal.AccountTransit},
-			journal.Account{ID: ClearingID(p.asset, p.peer), Asset: n, Code: codeClearing, Flags: journal.AccountTransit})
+		accounts = append(accounts, transit.Accounts(p.asset, number(p.asset), p.peer)...)
 	}
 	if err := open(ctx, cell, accounts); err != nil {
 		return fmt.Errorf("open the accounts of transfers to other cells: %w", err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // Ending is a caller's post or void of a two-phase transfer to another cell.
@@ -29,7 +30,7 @@ func (d *Driver) Settle(ctx context.Context, actor journal.Actor, list []Ending)
 			part := list[from:min(from+batchTransfers/4, len(list))]
 			var b batch
 			for i := range part {
-				b.add(part[i].step(InTransitID(part[i].Asset)))
+				b.add(transit.End(&part[i].Transfer, part[i].Details, part[i].Of, part[i].Asset))
 			}
 			done, err := t.do(actor, &b)
 			if err != nil {
@@ -76,7 +77,7 @@ func (t *term) look(id money.U128) {
 	if a == nil {
 		return
 	}
-	marker, open, err := t.local.OpenPending(t.ctx, a.markerID())
+	marker, open, err := t.local.OpenPending(t.ctx, transit.ID(a.Reserve, journal.TransitMarker))
 	if err != nil || open && !marker.Ended {
 		return // it is looked at again when it expires, or by the next leader
 	}
@@ -88,7 +89,7 @@ func (t *term) look(id money.U128) {
 	t.mu.Unlock()
 	if mine && open {
 		a.posted = marker.Posted
-		t.lane(a.transit.Peer).add(a)
+		t.lane(a.Peer).add(a)
 	}
 }
 

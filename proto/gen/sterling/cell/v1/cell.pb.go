@@ -573,6 +573,159 @@ func (x *Description) GetAddress() string {
 	return ""
 }
 
+type ClaimRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Up to 8,190.
+	Claims        []*AddressClaim `protobuf:"bytes,1,rep,name=claims,proto3" json:"claims,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimRequest) Reset() {
+	*x = ClaimRequest{}
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimRequest) ProtoMessage() {}
+
+func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
+func (*ClaimRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ClaimRequest) GetClaims() []*AddressClaim {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+// AddressClaim is an address and the account that is to have it, for ever.
+type AddressClaim struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// 16 bytes, little-endian.
+	Account []byte `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	// CODE/SCALE of the account.
+	Asset         string `protobuf:"bytes,3,opt,name=asset,proto3" json:"asset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddressClaim) Reset() {
+	*x = AddressClaim{}
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddressClaim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddressClaim) ProtoMessage() {}
+
+func (x *AddressClaim) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddressClaim.ProtoReflect.Descriptor instead.
+func (*AddressClaim) Descriptor() ([]byte, []int) {
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AddressClaim) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AddressClaim) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *AddressClaim) GetAsset() string {
+	if x != nil {
+		return x.Asset
+	}
+	return ""
+}
+
+type ClaimResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One per claim, in order: another account has claimed the address before.
+	Taken         []bool `protobuf:"varint,1,rep,packed,name=taken,proto3" json:"taken,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimResponse) Reset() {
+	*x = ClaimResponse{}
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimResponse) ProtoMessage() {}
+
+func (x *ClaimResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimResponse.ProtoReflect.Descriptor instead.
+func (*ClaimResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ClaimResponse) GetTaken() []bool {
+	if x != nil {
+		return x.Taken
+	}
+	return nil
+}
+
 type CatalogueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// CODE/SCALE of assets to register where they are new; may be empty.
@@ -583,7 +736,7 @@ type CatalogueRequest struct {
 
 func (x *CatalogueRequest) Reset() {
 	*x = CatalogueRequest{}
-	mi := &file_sterling_cell_v1_cell_proto_msgTypes[9]
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +748,7 @@ func (x *CatalogueRequest) String() string {
 func (*CatalogueRequest) ProtoMessage() {}
 
 func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_cell_v1_cell_proto_msgTypes[9]
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +761,7 @@ func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueRequest.ProtoReflect.Descriptor instead.
 func (*CatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{9}
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CatalogueRequest) GetRegister() []string {
@@ -628,7 +781,7 @@ type CatalogueResponse struct {
 
 func (x *CatalogueResponse) Reset() {
 	*x = CatalogueResponse{}
-	mi := &file_sterling_cell_v1_cell_proto_msgTypes[10]
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +793,7 @@ func (x *CatalogueResponse) String() string {
 func (*CatalogueResponse) ProtoMessage() {}
 
 func (x *CatalogueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_cell_v1_cell_proto_msgTypes[10]
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +806,7 @@ func (x *CatalogueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueResponse.ProtoReflect.Descriptor instead.
 func (*CatalogueResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{10}
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CatalogueResponse) GetAssets() []string {
@@ -702,15 +855,24 @@ const file_sterling_cell_v1_cell_proto_rawDesc = "" +
 	"\vDescription\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
 	"\x05asset\x18\x02 \x01(\tR\x05asset\x12\x18\n" +
-	"\aaddress\x18\x03 \x01(\tR\aaddress\".\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\"F\n" +
+	"\fClaimRequest\x126\n" +
+	"\x06claims\x18\x01 \x03(\v2\x1e.sterling.cell.v1.AddressClaimR\x06claims\"X\n" +
+	"\fAddressClaim\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x14\n" +
+	"\x05asset\x18\x03 \x01(\tR\x05asset\"%\n" +
+	"\rClaimResponse\x12\x14\n" +
+	"\x05taken\x18\x01 \x03(\bR\x05taken\".\n" +
 	"\x10CatalogueRequest\x12\x1a\n" +
 	"\bregister\x18\x01 \x03(\tR\bregister\"+\n" +
 	"\x11CatalogueResponse\x12\x16\n" +
-	"\x06assets\x18\x01 \x03(\tR\x06assets2\xd3\x02\n" +
+	"\x06assets\x18\x01 \x03(\tR\x06assets2\x9d\x03\n" +
 	"\vCellService\x12K\n" +
 	"\x06Submit\x12\x1f.sterling.cell.v1.SubmitRequest\x1a .sterling.cell.v1.SubmitResponse\x12N\n" +
 	"\aForward\x12 .sterling.cell.v1.ForwardRequest\x1a!.sterling.cell.v1.ForwardResponse\x12Q\n" +
-	"\bDescribe\x12!.sterling.cell.v1.DescribeRequest\x1a\".sterling.cell.v1.DescribeResponse\x12T\n" +
+	"\bDescribe\x12!.sterling.cell.v1.DescribeRequest\x1a\".sterling.cell.v1.DescribeResponse\x12H\n" +
+	"\x05Claim\x12\x1e.sterling.cell.v1.ClaimRequest\x1a\x1f.sterling.cell.v1.ClaimResponse\x12T\n" +
 	"\tCatalogue\x12\".sterling.cell.v1.CatalogueRequest\x1a#.sterling.cell.v1.CatalogueResponseBCZAgithub.com/sterlingrun/sterling/proto/gen/sterling/cell/v1;cellv1b\x06proto3"
 
 var (
@@ -725,7 +887,7 @@ func file_sterling_cell_v1_cell_proto_rawDescGZIP() []byte {
 	return file_sterling_cell_v1_cell_proto_rawDescData
 }
 
-var file_sterling_cell_v1_cell_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_sterling_cell_v1_cell_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sterling_cell_v1_cell_proto_goTypes = []any{
 	(*SubmitRequest)(nil),     // 0: sterling.cell.v1.SubmitRequest
 	(*Step)(nil),              // 1: sterling.cell.v1.Step
@@ -736,26 +898,32 @@ var file_sterling_cell_v1_cell_proto_goTypes = []any{
 	(*DescribeRequest)(nil),   // 6: sterling.cell.v1.DescribeRequest
 	(*DescribeResponse)(nil),  // 7: sterling.cell.v1.DescribeResponse
 	(*Description)(nil),       // 8: sterling.cell.v1.Description
-	(*CatalogueRequest)(nil),  // 9: sterling.cell.v1.CatalogueRequest
-	(*CatalogueResponse)(nil), // 10: sterling.cell.v1.CatalogueResponse
+	(*ClaimRequest)(nil),      // 9: sterling.cell.v1.ClaimRequest
+	(*AddressClaim)(nil),      // 10: sterling.cell.v1.AddressClaim
+	(*ClaimResponse)(nil),     // 11: sterling.cell.v1.ClaimResponse
+	(*CatalogueRequest)(nil),  // 12: sterling.cell.v1.CatalogueRequest
+	(*CatalogueResponse)(nil), // 13: sterling.cell.v1.CatalogueResponse
 }
 var file_sterling_cell_v1_cell_proto_depIdxs = []int32{
 	1,  // 0: sterling.cell.v1.SubmitRequest.steps:type_name -> sterling.cell.v1.Step
 	3,  // 1: sterling.cell.v1.ForwardRequest.principal:type_name -> sterling.cell.v1.Principal
 	8,  // 2: sterling.cell.v1.DescribeResponse.accounts:type_name -> sterling.cell.v1.Description
-	0,  // 3: sterling.cell.v1.CellService.Submit:input_type -> sterling.cell.v1.SubmitRequest
-	4,  // 4: sterling.cell.v1.CellService.Forward:input_type -> sterling.cell.v1.ForwardRequest
-	6,  // 5: sterling.cell.v1.CellService.Describe:input_type -> sterling.cell.v1.DescribeRequest
-	9,  // 6: sterling.cell.v1.CellService.Catalogue:input_type -> sterling.cell.v1.CatalogueRequest
-	2,  // 7: sterling.cell.v1.CellService.Submit:output_type -> sterling.cell.v1.SubmitResponse
-	5,  // 8: sterling.cell.v1.CellService.Forward:output_type -> sterling.cell.v1.ForwardResponse
-	7,  // 9: sterling.cell.v1.CellService.Describe:output_type -> sterling.cell.v1.DescribeResponse
-	10, // 10: sterling.cell.v1.CellService.Catalogue:output_type -> sterling.cell.v1.CatalogueResponse
-	7,  // [7:11] is the sub-list for method output_type
-	3,  // [3:7] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	10, // 3: sterling.cell.v1.ClaimRequest.claims:type_name -> sterling.cell.v1.AddressClaim
+	0,  // 4: sterling.cell.v1.CellService.Submit:input_type -> sterling.cell.v1.SubmitRequest
+	4,  // 5: sterling.cell.v1.CellService.Forward:input_type -> sterling.cell.v1.ForwardRequest
+	6,  // 6: sterling.cell.v1.CellService.Describe:input_type -> sterling.cell.v1.DescribeRequest
+	9,  // 7: sterling.cell.v1.CellService.Claim:input_type -> sterling.cell.v1.ClaimRequest
+	12, // 8: sterling.cell.v1.CellService.Catalogue:input_type -> sterling.cell.v1.CatalogueRequest
+	2,  // 9: sterling.cell.v1.CellService.Submit:output_type -> sterling.cell.v1.SubmitResponse
+	5,  // 10: sterling.cell.v1.CellService.Forward:output_type -> sterling.cell.v1.ForwardResponse
+	7,  // 11: sterling.cell.v1.CellService.Describe:output_type -> sterling.cell.v1.DescribeResponse
+	11, // 12: sterling.cell.v1.CellService.Claim:output_type -> sterling.cell.v1.ClaimResponse
+	13, // 13: sterling.cell.v1.CellService.Catalogue:output_type -> sterling.cell.v1.CatalogueResponse
+	9,  // [9:14] is the sub-list for method output_type
+	4,  // [4:9] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_sterling_cell_v1_cell_proto_init() }
@@ -769,7 +937,7 @@ func file_sterling_cell_v1_cell_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_cell_v1_cell_proto_rawDesc), len(file_sterling_cell_v1_cell_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

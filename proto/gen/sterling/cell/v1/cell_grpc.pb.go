@@ -25,6 +25,7 @@ const (
 	CellService_Submit_FullMethodName    = "/sterling.cell.v1.CellService/Submit"
 	CellService_Forward_FullMethodName   = "/sterling.cell.v1.CellService/Forward"
 	CellService_Describe_FullMethodName  = "/sterling.cell.v1.CellService/Describe"
+	CellService_Claim_FullMethodName     = "/sterling.cell.v1.CellService/Claim"
 	CellService_Catalogue_FullMethodName = "/sterling.cell.v1.CellService/Catalogue"
 )
 
@@ -43,6 +44,9 @@ type CellServiceClient interface {
 	Forward(ctx context.Context, in *ForwardRequest, opts ...grpc.CallOption) (*ForwardResponse, error)
 	// Describe tells what the scope of a client looks at.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
+	// Claim takes addresses for accounts: asked of the cell that the address leads
+	// to, before the account is opened in its own.
+	Claim(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*ClaimResponse, error)
 	// Catalogue registers assets that are new in the ledger and returns all of them:
 	// asked of the cell with the lowest id, which numbers them for all cells.
 	Catalogue(ctx context.Context, in *CatalogueRequest, opts ...grpc.CallOption) (*CatalogueResponse, error)
@@ -86,6 +90,16 @@ func (c *cellServiceClient) Describe(ctx context.Context, in *DescribeRequest, o
 	return out, nil
 }
 
+func (c *cellServiceClient) Claim(ctx context.Context, in *ClaimRequest, opts ...grpc.CallOption) (*ClaimResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClaimResponse)
+	err := c.cc.Invoke(ctx, CellService_Claim_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *cellServiceClient) Catalogue(ctx context.Context, in *CatalogueRequest, opts ...grpc.CallOption) (*CatalogueResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CatalogueResponse)
@@ -111,6 +125,9 @@ type CellServiceServer interface {
 	Forward(context.Context, *ForwardRequest) (*ForwardResponse, error)
 	// Describe tells what the scope of a client looks at.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
+	// Claim takes addresses for accounts: asked of the cell that the address leads
+	// to, before the account is opened in its own.
+	Claim(context.Context, *ClaimRequest) (*ClaimResponse, error)
 	// Catalogue registers assets that are new in the ledger and returns all of them:
 	// asked of the cell with the lowest id, which numbers them for all cells.
 	Catalogue(context.Context, *CatalogueRequest) (*CatalogueResponse, error)
@@ -132,6 +149,9 @@ func (UnimplementedCellServiceServer) Forward(context.Context, *ForwardRequest) 
 }
 func (UnimplementedCellServiceServer) Describe(context.Context, *DescribeRequest) (*DescribeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
+}
+func (UnimplementedCellServiceServer) Claim(context.Context, *ClaimRequest) (*ClaimResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Claim not implemented")
 }
 func (UnimplementedCellServiceServer) Catalogue(context.Context, *CatalogueRequest) (*CatalogueResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Catalogue not implemented")
@@ -211,6 +231,24 @@ func _CellService_Describe_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CellService_Claim_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClaimRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CellServiceServer).Claim(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CellService_Claim_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CellServiceServer).Claim(ctx, req.(*ClaimRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CellService_Catalogue_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CatalogueRequest)
 	if err := dec(in); err != nil {
@@ -247,6 +285,10 @@ var CellService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Describe",
 			Handler:    _CellService_Describe_Handler,
+		},
+		{
+			MethodName: "Claim",
+			Handler:    _CellService_Claim_Handler,
 		},
 		{
 			MethodName: "Catalogue",

@@ -42,6 +42,8 @@ const (
 	CellServiceForwardProcedure = "/sterling.cell.v1.CellService/Forward"
 	// CellServiceDescribeProcedure is the fully-qualified name of the CellService's Describe RPC.
 	CellServiceDescribeProcedure = "/sterling.cell.v1.CellService/Describe"
+	// CellServiceClaimProcedure is the fully-qualified name of the CellService's Claim RPC.
+	CellServiceClaimProcedure = "/sterling.cell.v1.CellService/Claim"
 	// CellServiceCatalogueProcedure is the fully-qualified name of the CellService's Catalogue RPC.
 	CellServiceCatalogueProcedure = "/sterling.cell.v1.CellService/Catalogue"
 )
@@ -56,6 +58,9 @@ type CellServiceClient interface {
 	Forward(context.Context, *connect.Request[v1.ForwardRequest]) (*connect.Response[v1.ForwardResponse], error)
 	// Describe tells what the scope of a client looks at.
 	Describe(context.Context, *connect.Request[v1.DescribeRequest]) (*connect.Response[v1.DescribeResponse], error)
+	// Claim takes addresses for accounts: asked of the cell that the address leads
+	// to, before the account is opened in its own.
+	Claim(context.Context, *connect.Request[v1.ClaimRequest]) (*connect.Response[v1.ClaimResponse], error)
 	// Catalogue registers assets that are new in the ledger and returns all of them:
 	// asked of the cell with the lowest id, which numbers them for all cells.
 	Catalogue(context.Context, *connect.Request[v1.CatalogueRequest]) (*connect.Response[v1.CatalogueResponse], error)
@@ -90,6 +95,12 @@ func NewCellServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(cellServiceMethods.ByName("Describe")),
 			connect.WithClientOptions(opts...),
 		),
+		claim: connect.NewClient[v1.ClaimRequest, v1.ClaimResponse](
+			httpClient,
+			baseURL+CellServiceClaimProcedure,
+			connect.WithSchema(cellServiceMethods.ByName("Claim")),
+			connect.WithClientOptions(opts...),
+		),
 		catalogue: connect.NewClient[v1.CatalogueRequest, v1.CatalogueResponse](
 			httpClient,
 			baseURL+CellServiceCatalogueProcedure,
@@ -104,6 +115,7 @@ type cellServiceClient struct {
 	submit    *connect.Client[v1.SubmitRequest, v1.SubmitResponse]
 	forward   *connect.Client[v1.ForwardRequest, v1.ForwardResponse]
 	describe  *connect.Client[v1.DescribeRequest, v1.DescribeResponse]
+	claim     *connect.Client[v1.ClaimRequest, v1.ClaimResponse]
 	catalogue *connect.Client[v1.CatalogueRequest, v1.CatalogueResponse]
 }
 
@@ -122,6 +134,11 @@ func (c *cellServiceClient) Describe(ctx context.Context, req *connect.Request[v
 	return c.describe.CallUnary(ctx, req)
 }
 
+// Claim calls sterling.cell.v1.CellService.Claim.
+func (c *cellServiceClient) Claim(ctx context.Context, req *connect.Request[v1.ClaimRequest]) (*connect.Response[v1.ClaimResponse], error) {
+	return c.claim.CallUnary(ctx, req)
+}
+
 // Catalogue calls sterling.cell.v1.CellService.Catalogue.
 func (c *cellServiceClient) Catalogue(ctx context.Context, req *connect.Request[v1.CatalogueRequest]) (*connect.Response[v1.CatalogueResponse], error) {
 	return c.catalogue.CallUnary(ctx, req)
@@ -137,6 +154,9 @@ type CellServiceHandler interface {
 	Forward(context.Context, *connect.Request[v1.ForwardRequest]) (*connect.Response[v1.ForwardResponse], error)
 	// Describe tells what the scope of a client looks at.
 	Describe(context.Context, *connect.Request[v1.DescribeRequest]) (*connect.Response[v1.DescribeResponse], error)
+	// Claim takes addresses for accounts: asked of the cell that the address leads
+	// to, before the account is opened in its own.
+	Claim(context.Context, *connect.Request[v1.ClaimRequest]) (*connect.Response[v1.ClaimResponse], error)
 	// Catalogue registers assets that are new in the ledger and returns all of them:
 	// asked of the cell with the lowest id, which numbers them for all cells.
 	Catalogue(context.Context, *connect.Request[v1.CatalogueRequest]) (*connect.Response[v1.CatalogueResponse], error)
@@ -167,6 +187,12 @@ func NewCellServiceHandler(svc CellServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(cellServiceMethods.ByName("Describe")),
 		connect.WithHandlerOptions(opts...),
 	)
+	cellServiceClaimHandler := connect.NewUnaryHandler(
+		CellServiceClaimProcedure,
+		svc.Claim,
+		connect.WithSchema(cellServiceMethods.ByName("Claim")),
+		connect.WithHandlerOptions(opts...),
+	)
 	cellServiceCatalogueHandler := connect.NewUnaryHandler(
 		CellServiceCatalogueProcedure,
 		svc.Catalogue,
@@ -181,6 +207,8 @@ func NewCellServiceHandler(svc CellServiceHandler, opts ...connect.HandlerOption
 			cellServiceForwardHandler.ServeHTTP(w, r)
 		case CellServiceDescribeProcedure:
 			cellServiceDescribeHandler.ServeHTTP(w, r)
+		case CellServiceClaimProcedure:
+			cellServiceClaimHandler.ServeHTTP(w, r)
 		case CellServiceCatalogueProcedure:
 			cellServiceCatalogueHandler.ServeHTTP(w, r)
 		default:
@@ -202,6 +230,10 @@ func (UnimplementedCellServiceHandler) Forward(context.Context, *connect.Request
 
 func (UnimplementedCellServiceHandler) Describe(context.Context, *connect.Request[v1.DescribeRequest]) (*connect.Response[v1.DescribeResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.cell.v1.CellService.Describe is not implemented"))
+}
+
+func (UnimplementedCellServiceHandler) Claim(context.Context, *connect.Request[v1.ClaimRequest]) (*connect.Response[v1.ClaimResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.cell.v1.CellService.Claim is not implemented"))
 }
 
 func (UnimplementedCellServiceHandler) Catalogue(context.Context, *connect.Request[v1.CatalogueRequest]) (*connect.Response[v1.CatalogueResponse], error) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sterlingrun/sterling/api"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/clock"
@@ -86,6 +87,14 @@ func (n *Node) dialPeers() []client.Option {
 		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, "", "")}
 	}
 	return []client.Option{client.WithPlaintext()}
+}
+
+// api is what the API needs of the other cells; nil: there are none.
+func (c *cells) api() *api.Cells {
+	if c == nil {
+		return nil
+	}
+	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Token: c.token}
 }
 
 // lead takes over what transfers to other cells the leader before left open.

@@ -233,6 +233,7 @@ func (n *Node) serve(ctx context.Context) error {
 	if n.member != nil {
 		config.Leads = n.leads
 	}
+	config.Cells = n.cells.api()
 	n.installWatch(&config)
 	n.access.install(&config)
 	if err := addConsole(&config); err != nil {

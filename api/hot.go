@@ -10,6 +10,7 @@ import (
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
@@ -313,7 +314,8 @@ func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
 	}
 	c.reply.Transfers = make([]journal.Transfer, len(transfers))
 	for i := range transfers {
-		c.reply.Transfers[i] = transfers[i].Transfer
+		t := &c.reply.Transfers[i]
+		*t = transfers[i].Transfer
 		if transfers[i].Attachment == "" {
 			continue
 		}
@@ -321,7 +323,7 @@ func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		d.Event = i
+		d.Event, d.Transit = i, feed.ShowTransit(t, []byte(transfers[i].Attachment))
 		c.reply.Details = append(c.reply.Details, d)
 	}
 	if s.config.Cells != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
@@ -345,7 +346,9 @@ func (s *Server) transferMessages(rows []ledger.Transfer) ([]*ledgerv1.Transfer,
 	names := s.assetTable()
 	list := make([]*ledgerv1.Transfer, len(rows))
 	for i := range rows {
-		list[i] = transferMessage(&rows[i].Transfer, names)
+		t := rows[i].Transfer
+		transit := feed.ShowTransit(&t, []byte(rows[i].Attachment))
+		list[i] = transferMessage(&t, names)
 		if rows[i].Attachment == "" {
 			continue
 		}
@@ -353,7 +356,7 @@ func (s *Server) transferMessages(rows []ledger.Transfer) ([]*ledgerv1.Transfer,
 		if err != nil {
 			return nil, err
 		}
-		list[i].BookingDate, list[i].Metadata = d.BookingDate, d.Metadata
+		list[i].BookingDate, list[i].Metadata, list[i].Transit = d.BookingDate, d.Metadata, transit
 	}
 	return list, nil
 }

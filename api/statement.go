@@ -7,6 +7,7 @@ import (
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/feed"
 	"github.com/sterlingrun/sterling/index"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
@@ -59,7 +60,7 @@ func (s *Server) statement(ctx context.Context, scope *auth.Scope, r *ledgerv1.G
 		if err != nil {
 			return nil, err
 		}
-		d.Event = i
+		d.Event, d.Transit = i, feed.ShowTransit(&t.Transfer, []byte(t.Attachment))
 		st.Details = append(st.Details, d)
 	}
 	if n := page.Next; n != nil {
@@ -83,7 +84,7 @@ func (s *Server) getStatement(ctx context.Context, p auth.Principal, r *ledgerv1
 		r := &st.Page.Rows[i]
 		t := transferMessage(&r.Transfer.Transfer, names)
 		if len(details) > 0 && details[0].Event == i {
-			t.BookingDate, t.Metadata, details = details[0].BookingDate, details[0].Metadata, details[1:]
+			t.BookingDate, t.Metadata, t.Transit, details = details[0].BookingDate, details[0].Metadata, details[0].Transit, details[1:]
 		}
 		response.Rows = append(response.Rows, statementRow(r, t, st.ByDate))
 	}

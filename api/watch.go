@@ -101,6 +101,7 @@ func (s *Server) getProof(context.Context, auth.Principal, *watchv1.GetProofRequ
 		response.Totals = append(response.Totals, &watchv1.AssetTotals{
 			Asset: names.Name(t.Asset), DebitsPosted: decimalAmount(t.DebitsPosted), CreditsPosted: decimalAmount(t.CreditsPosted),
 			DebitsPending: decimalAmount(t.DebitsPending), CreditsPending: decimalAmount(t.CreditsPending), Transfers: t.Transfers,
+			TransitOut: decimalAmount(t.TransitOut), TransitIn: decimalAmount(t.TransitIn), Outgoing: t.Outgoing, Incoming: t.Incoming,
 		})
 	}
 	return response, nil

@@ -69,6 +69,11 @@ func (b *books) totals(id money.U128) totals {
 	return totals{}
 }
 
+func (b *books) has(id money.U128) bool {
+	_, ok := b.places[id]
+	return ok
+}
+
 // place finds an account's place, or gives it one.
 func (b *books) place(id money.U128) uint32 {
 	place, ok := b.places[id]
@@ -109,7 +114,8 @@ func (r *run) fold(ctx context.Context, b *books, each func(*movement) error) er
 // add counts one transfer.
 func (b *books) add(t *ledgerv1.Transfer) (movement, error) {
 	var ids [4]money.U128
-	for i, text := range []string{t.GetId(), t.GetDebitAccountId(), t.GetCreditAccountId(), t.GetAmount()} {
+	debit, credit := booked(t)
+	for i, text := range []string{t.GetId(), debit, credit, t.GetAmount()} {
 		var err error
 		if ids[i], err = money.Parse(text); err != nil {
 			return movement{}, err

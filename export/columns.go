@@ -118,6 +118,9 @@ func transferColumns() []column[transferRow] {
 			instantOf("time", func(r *row) uint64 { return r.GetTimestamp() }),
 			textOf("booking_date", func(r *row) string { return r.GetBookingDate() }),
 			textOf("metadata", func(r *row) string { return r.metadata }),
+			textOf("transit_transfer_id", func(r *row) string { return r.GetTransit().GetTransferId() }),
+			textOf("transit_step", func(r *row) string { return stepName(r.Transfer) }),
+			textOf("transit_account_id", func(r *row) string { return r.GetTransit().GetAccountId() }),
 		},
 	)
 }

@@ -210,14 +210,18 @@ func (r *run) accounts(ctx context.Context, w io.Writer) error {
 	}
 	out := newTable(w, r.options.Format, headOf(columns))
 	chosen := r.chosen()
+	own := map[money.U128]bool{}
 	var cells []cell
 	err := r.eachAccount(ctx, func(id money.U128, a *ledgerv1.Account) error {
-		if chosen != nil && !chosen[id] {
+		if chosen != nil && !chosen[id] || own[id] {
 			return nil
 		}
 		asset, err := r.asset(a.GetAsset())
 		if err != nil {
 			return err
+		}
+		if ownName(id, asset, a) != "" {
+			own[id] = true // each cell has one of that id: the row has their sum
 		}
 		totals := b.totals(id)
 		totals.into(a)

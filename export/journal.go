@@ -45,6 +45,7 @@ type holder struct {
 	unit uint32
 	// address, "" for none
 	address string
+	own     bool // of the cells' own: address is what it goes by
 }
 
 // entry is a transaction.
@@ -68,6 +69,8 @@ func tagsOf(t *ledgerv1.Transfer) []tag {
 		{"user_data_128", t.GetUserData_128()},
 		{"user_data_64", strconv.FormatUint(t.GetUserData_64(), 10)},
 		{"user_data_32", strconv.FormatUint(uint64(t.GetUserData_32()), 10)},
+		{"transit_transfer_id", t.GetTransit().GetTransferId()},
+		{"transit_step", stepName(t)},
 	}
 	var tags []tag
 	for _, x := range all {
@@ -150,7 +153,12 @@ func (j *journalWriter) declare(ctx context.Context) error {
 		if !ok {
 			return fmt.Errorf("%w: account %s is in %s, which is not in the catalogue", errContradiction, a.GetId(), a.GetAsset())
 		}
-		h := holder{id, a.GetCode(), number, a.GetAddress()}
+		h := holder{id: id, code: a.GetCode(), unit: number, address: a.GetAddress()}
+		if name := ownName(id, j.units[number].asset, a); name != "" {
+			if h.address, h.own = name, true; j.books.has(id) {
+				return nil // each cell has one of that id
+			}
+		}
 		if place := j.books.place(id); int(place) != len(j.holders) {
 			return fmt.Errorf("%w: account %s is listed twice", errContradiction, a.GetId())
 		}
@@ -162,6 +170,9 @@ func (j *journalWriter) declare(ctx context.Context) error {
 }
 
 func (j *journalWriter) name(h *holder) string {
+	if h.own {
+		return "Assets" + addressParts(h.address) + ":" + idPart + h.id.String()
+	}
 	return j.names.account(h.code, h.address, h.id.String())
 }
 

@@ -111,7 +111,7 @@ func (f *Feed) expired(ctx context.Context, k *journal.Block, found *kept) error
 	}
 	found.expired = make([]Expired, len(list))
 	for i := range list {
-		found.expired[i] = Expired{Expiry: list[i], Transfer: pendings[i].Transfer}
+		found.expired[i] = Expired{Expiry: list[i], Transfer: pendings[i].Transfer, Attachment: pendings[i].Attachment}
 	}
 	return nil
 }

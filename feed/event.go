@@ -64,6 +64,7 @@ type Event struct {
 type Expired struct {
 	journal.Expiry                  // what was released
 	Transfer       journal.Transfer // the pending transfer
+	Attachment     string           // the pending transfer's; empty: none
 }
 
 // RegisteredAsset is an asset with its number.

@@ -48,14 +48,17 @@ func message(e *Event, assets *ledger.Catalogue) *ledgerv1.FeedEvent {
 		a.Address, a.Metadata = d.Address, Metadata(d.Metadata)
 		m.Body = &ledgerv1.FeedEvent_Account{Account: a}
 	case *journal.Transfer:
-		t, d := transferMessage(r, e.Timestamp, assets), e.details()
-		t.BookingDate, t.Metadata = bookingDate(d.BookingDate), Metadata(d.Metadata)
+		shown := *r
+		transit := ShowTransit(&shown, e.Attachment)
+		t, d := transferMessage(&shown, e.Timestamp, assets), e.details()
+		t.BookingDate, t.Metadata, t.Transit = bookingDate(d.BookingDate), Metadata(d.Metadata), transit
 		m.Body = &ledgerv1.FeedEvent_Transfer{Transfer: t}
 	case *Expired:
-		t := &r.Transfer
+		t := r.Transfer
+		transit := ShowTransit(&t, []byte(r.Attachment))
 		m.Body = &ledgerv1.FeedEvent_Expired{Expired: &ledgerv1.ReservationExpired{
 			PendingId: r.Pending.String(), Amount: r.Amount.String(), DebitAccountId: t.Debit.String(), CreditAccountId: t.Credit.String(),
-			Asset: assetName(assets, t.Asset), Code: uint32(t.Code),
+			Asset: assetName(assets, t.Asset), Code: uint32(t.Code), Transit: transit,
 		}}
 	case *journal.Freeze:
 		m.Body = &ledgerv1.FeedEvent_Freeze{Freeze: FreezeMessage(r, e.Timestamp, m.GetActor())}

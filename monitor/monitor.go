@@ -73,6 +73,7 @@ type Options struct {
 
 	Flows    []watch.Definition
 	StopLoss watch.StopLoss
+	Transit  time.Duration // how long money may be in transit between cells; 0: 30 s
 
 	FS      vfs.FS       // nil: the disk
 	Logger  *slog.Logger // nil: nowhere
@@ -117,6 +118,7 @@ type Monitor struct {
 type settings struct {
 	Flows    []watch.Definition `json:"flows"`
 	StopLoss watch.StopLoss     `json:"stop_loss"`
+	Transit  uint64             `json:"transit_deadline,omitempty"` // ns; 0: the engine's own
 }
 
 // check makes an engine of the settings, to tell what is wrong with them.
@@ -137,7 +139,7 @@ func (s *settings) check(engines Engines) error {
 
 // Check says what is wrong with flows and a stop-loss together: ErrFlows.
 func Check(flows []watch.Definition, loss watch.StopLoss) error {
-	return (&settings{flows, loss}).check(Watch{})
+	return (&settings{Flows: flows, StopLoss: loss}).check(Watch{})
 }
 
 func (s *settings) encode() []byte {
@@ -153,7 +155,7 @@ func (s *settings) encode() []byte {
 // the background.
 func Open(ctx context.Context, o Options) (*Monitor, error) {
 	o.defaults()
-	m := &Monitor{opts: o, settings: settings{o.Flows, o.StopLoss}, wake: make(chan struct{}, 1)}
+	m := &Monitor{opts: o, settings: settings{o.Flows, o.StopLoss, uint64(max(o.Transit, 0))}, wake: make(chan struct{}, 1)}
 	m.inbox.init(m.poke)
 	m.alarms.init(o.Alerts, o.Clock)
 	empty := &view{proof: watch.Proof{Reason: "the watch is starting"}}

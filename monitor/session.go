@@ -341,7 +341,7 @@ func (s *session) begin() (err error) {
 }
 
 func (s *session) options(from settings) watch.Options {
-	o := watch.Options{Cell: s.m.opts.Cell, StopLoss: from.StopLoss, Past: &s.past, HashKey: s.m.opts.HashKey}
+	o := watch.Options{Cell: s.m.opts.Cell, StopLoss: from.StopLoss, Past: &s.past, HashKey: s.m.opts.HashKey, Transit: from.Transit}
 	for _, d := range from.Flows {
 		f, err := s.m.opts.Engines.Parse(d.Name, []byte(d.Text))
 		if err != nil { // of an older version: today's were parsed by Open

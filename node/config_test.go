@@ -71,6 +71,7 @@ func TestBadConfigs(t *testing.T) {
 		"backup: {targets: {a: {url: \"s3://x?endpoint=http://y\"}}}": "backup.targets.a.url: configuration\nnot an S3 location: endpoint y is on another machine: want https",
 		"watch: {flow: x}": "field flow not found",
 		"watch: {stop_loss: {rules: [{freeze: everything}]}}": "watch.stop_loss.rules[0].freeze: want account, flow, cell or none",
+		"watch: {transit_deadline: 10ms}":                     "watch.transit_deadline: want 1s or more",
 		"watch: {stop_loss: {accounts_per_minute: -1}}":       "watch.stop_loss.accounts_per_minute: want 0 or more",
 		"store: {dsn: 'oracle://x:secret@y'}":                 "store.dsn: want postgres://",
 		"store: {dsn: 'mysql://h/d', dsn_file: f}":            "store: want dsn or dsn_file",

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sterlingrun/sterling/api"
 	"github.com/sterlingrun/sterling/auth/speaker"
@@ -26,6 +27,8 @@ type Watch struct {
 	Flows    string         `yaml:"flows"`
 	StopLoss watch.StopLoss `yaml:"stop_loss"`
 	Alerts   *Alerts        `yaml:"alerts"` // nil: nobody is told
+	// TransitDeadline is how long money may be in transit between cells before that is a break. 0: 30 s.
+	TransitDeadline time.Duration `yaml:"transit_deadline"`
 }
 
 const (
@@ -43,6 +46,9 @@ func (w *Watch) check(fault func(format string, args ...any)) {
 	s := &w.StopLoss
 	if s.AccountsPerMinute < 0 {
 		fault("watch.stop_loss.accounts_per_minute: want 0 or more, not %d", s.AccountsPerMinute)
+	}
+	if d := w.TransitDeadline; d != 0 && d < time.Second {
+		fault("watch.transit_deadline: want 1s or more, not %v", d)
 	}
 	for i := range s.Rules {
 		switch r := &s.Rules[i]; r.Freeze {
@@ -158,7 +164,7 @@ func (n *Node) openWatch(ctx context.Context) (*monitor.Monitor, error) {
 	}
 	o := monitor.Options{
 		Dir: filepath.Join(n.config.Data, watchDir), Cell: uint64(n.config.Cell), Log: n.journal, Ledger: n.cell, Clock: n.clock,
-		HashKey: binary.LittleEndian.Uint64(random[:]), Flows: flows, StopLoss: n.config.Watch.StopLoss, Logger: n.logger, FreezeTook: n.watchMetrics.froze,
+		HashKey: binary.LittleEndian.Uint64(random[:]), Flows: flows, StopLoss: n.config.Watch.StopLoss, Transit: n.config.Watch.TransitDeadline, Logger: n.logger, FreezeTook: n.watchMetrics.froze,
 	}
 	if n.member != nil {
 		o.Moments = sharedMoments

@@ -61,7 +61,7 @@ type Account struct {
 	Timestamp uint64 // an imported account's is what the import gave
 	Asset     uint32
 	Code      uint16
-	Flags     journal.AccountFlags // as it was created, without the ledger's own
+	Flags     journal.AccountFlags // as it was created: [AccountFlags]
 	Closed    bool
 	Address   string // "" for none
 	UserData  UserData
@@ -109,7 +109,7 @@ type Transfer struct {
 	Released    money.U128 // what a post or void took off the pending sums of both accounts; otherwise 0
 	Asset       uint32
 	Code        uint16
-	Flags       journal.TransferFlags // without the ledger's own
+	Flags       journal.TransferFlags // [TransferFlags]
 	Timeout     uint32                // seconds
 	PendingID   money.U128            // zero: none
 	Transaction money.U128            // that it is a leg of; zero: none

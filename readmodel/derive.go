@@ -224,7 +224,7 @@ func (d *deriver) account(event int, o *journal.Outcome, actor journal.Actor) er
 	}
 	d.accounts[a.ID] = len(d.batch.Accounts)
 	d.batch.Accounts = append(d.batch.Accounts, Account{
-		ID: a.ID, Position: pos, Timestamp: time, Asset: a.Asset, Code: a.Code, Flags: a.Flags & journal.AccountFlagsKnown,
+		ID: a.ID, Position: pos, Timestamp: time, Asset: a.Asset, Code: a.Code, Flags: a.Flags & AccountFlags,
 		Closed: a.Flags.Has(journal.AccountClosed), Address: details.Address, UserData: UserData{a.UserData128, a.UserData64, a.UserData32}, Actor: actor,
 	})
 	if len(details.Metadata) > 0 {

@@ -16,7 +16,7 @@ func (d *deriver) transfer(p *journal.Part, event int, o *journal.Outcome) error
 	}
 	row := Transfer{
 		ID: t.ID, Kind: KindTransfer, Debit: t.Debit, Credit: t.Credit, Amount: t.Amount, Asset: t.Asset, Code: t.Code,
-		Flags: t.Flags & journal.TransferFlagsKnown, Timeout: t.Timeout, PendingID: t.PendingID,
+		Flags: t.Flags & TransferFlags, Timeout: t.Timeout, PendingID: t.PendingID,
 		UserData: UserData{t.UserData128, t.UserData64, t.UserData32}, Actor: p.Request.Actor,
 	}
 	row.Position, row.Timestamp = d.at(event)

@@ -14,7 +14,7 @@ import (
 const Version = 1
 
 // Rules is the newest version of the ledger's rules whose blocks the projection understands.
-const Rules = 2
+const Rules = 3
 
 // Target is a database with the tables. Implementations pass the suite readmodeltest. One goroutine uses it; others may
 // project the same cell into the same tables at the same time, and then one of them gets ErrMoved.

@@ -68,6 +68,6 @@ func idOf(text []byte) money.U128 {
 func Accounts(a money.Asset, number uint32, peer uint64) []journal.Account {
 	return []journal.Account{
 		{ID: InTransit(a), Asset: number, Code: CodeInTransit, Flags: journal.AccountTransit},
-		{ID: Clearing(a, peer), Asset: number, Code: CodeClearing, Flags: journal.AccountTransit},
+		{ID: Clearing(a, peer), Asset: number, Code: CodeClearing, UserData64: peer, Flags: journal.AccountTransit},
 	}
 }

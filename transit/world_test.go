@@ -69,7 +69,11 @@ func (s *side) do(kind journal.Kind, events []byte, attached []journal.Attachmen
 		s.state.End(nil)
 		return results
 	}
-	k, err := journal.Decode(bytes.Clone(b.Seal(journal.Header{Kind: journal.BlockNormal, Rules: ledger.Rules, Cell: s.id, Seq: seq, Time: at}).Raw))
+	h := journal.Header{Kind: journal.BlockNormal, Rules: ledger.Rules, Cell: s.id, Seq: seq, Time: at}
+	if seq > 1 {
+		h.Prev = s.log[seq-2].Hash
+	}
+	k, err := journal.Decode(bytes.Clone(b.Seal(h).Raw))
 	if err != nil {
 		panic(err)
 	}

@@ -206,12 +206,16 @@ func (e *Engine) mark(i uint32) {
 // move takes a movement: the first flow that claims it has it.
 func (e *Engine) move(m *Movement) {
 	e.events++
-	e.v.movement, e.v.asset = m, ""
-	asset := e.assetOf(m.Asset)
-	e.v.asset = e.assets[asset]
 	if len(e.watched) > 0 {
 		e.touchWatched(m)
 	}
+	m, ok := e.ordinary(m)
+	if !ok {
+		return
+	}
+	e.v.movement, e.v.asset = m, ""
+	asset := e.assetOf(m.Asset)
+	e.v.asset = e.assets[asset]
 	for _, flow := range e.claimants(m.Code) {
 		f := e.flows[flow]
 		e.v.err = nil

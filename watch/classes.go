@@ -46,8 +46,9 @@ const (
 	TamperedHistory  Class = "tampered_history" // bytes that are not what their hash says
 	LimitExceeded    Class = "limit_exceeded"   // a balance or velocity beyond its limit (limit races)
 	MovedWhileFrozen Class = "moved_while_frozen"
-	DuplicateID      Class = "duplicate_id" // one id created twice
-	ClockJump        Class = "clock_jump"   // time that goes back, or forward by more than allowed
+	DuplicateID      Class = "duplicate_id"     // one id created twice
+	ClockJump        Class = "clock_jump"       // time that goes back, or forward by more than allowed
+	StuckInTransit   Class = "stuck_in_transit" // of a transfer across cells, longer than both cells need
 	// Between books and other books.
 	BalanceMismatch   Class = "balance_mismatch"   // another balance in the ledger, or at the bank, than recomputed
 	StatementMismatch Class = "statement_mismatch" // a line of a statement that nothing in the books explains, or whose sums are off
@@ -66,7 +67,7 @@ func Classes() []Class {
 		WrongCurrency, UnorderedEffect, DuplicatePayout, MissingReceipt, WrongChannelAmount, PostedChannelFailed, FailedChannelPaid,
 		RefundDouble, RefundExcess, RefundMisdirected, RefundOrphan, ChargebackAfterRefund, StaleRate, WrongInterest, DayCount,
 		ContractPrice, LoanTwice, ScheduleOff, AllocationMismatch, RuleFailed, Unbalanced, Fork, LostUpdate, TamperedHistory,
-		LimitExceeded, MovedWhileFrozen, DuplicateID, ClockJump, BalanceMismatch, StatementMismatch, SilentSource, SourceGap,
+		LimitExceeded, MovedWhileFrozen, DuplicateID, ClockJump, StuckInTransit, BalanceMismatch, StatementMismatch, SilentSource, SourceGap,
 		SourceRepeat, OversizedKey, UnknownAsset,
 	}
 }

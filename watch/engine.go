@@ -26,6 +26,8 @@ type Options struct {
 	StopLoss StopLoss
 	Past     Past // nil: no key ever leaves memory
 	MaxLegs  int  // of one key; 0: 4,096
+	// Transit is how long money may be in transit between cells, ns; 0: 30 s.
+	Transit uint64
 	// HashKey spreads ids in memory. A runner gives a random one, so that nobody can choose ids that slow it down. It
 	// changes no answer.
 	HashKey uint64
@@ -41,6 +43,7 @@ type bookkeeper interface {
 	Totals() []books.Total
 	Account(id ID) (books.Balances, bool)
 	VisitAccounts(f func(books.Balances))
+	Overdue(before uint64, f func(*books.Open))
 	AssetName(number uint32) string
 	Snapshot(w io.Writer) error
 }
@@ -52,6 +55,8 @@ type Engine struct {
 	books bookkeeper
 	past  Past
 	loss  StopLoss
+
+	transit uint64 // ns
 
 	flows     []*Flow
 	flowIndex map[string]uint16
@@ -146,7 +151,7 @@ func New(o Options) (*Engine, error) {
 
 func newEngine(o Options, b bookkeeper) (*Engine, error) {
 	e := &Engine{
-		cell: o.Cell, books: b, past: o.Past, loss: o.StopLoss, flows: o.Flows, maxLegs: o.MaxLegs,
+		cell: o.Cell, books: b, past: o.Past, loss: o.StopLoss, transit: o.Transit, flows: o.Flows, maxLegs: o.MaxLegs,
 		flowIndex: map[string]uint16{}, sourceIndex: map[string]uint16{}, byKey: map[caseKey]uint32{}, assetIndex: map[string]uint32{},
 		breaks: map[ID]*kept{}, ofCase: map[uint32][]*kept{}, causes: map[causeKey]ID{}, leaving: map[caseKey][]byte{},
 		uncovered: map[uint16]uncovered{}, watched: map[ID]*watchedAccount{},
@@ -155,6 +160,9 @@ func newEngine(o Options, b bookkeeper) (*Engine, error) {
 	}
 	if e.maxLegs <= 0 {
 		e.maxLegs = defaultMaxLegs
+	}
+	if e.transit == 0 {
+		e.transit = defaultTransit
 	}
 	if err := checkStopLoss(o.StopLoss); err != nil {
 		return nil, err
@@ -334,6 +342,7 @@ func (e *Engine) Tick(now, head, horizon uint64) {
 		}
 	}
 	e.settleDirty()
+	e.settleTransit()
 	e.settleBalances()
 }
 

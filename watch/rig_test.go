@@ -22,6 +22,7 @@ type stubBooks struct {
 	findings  []books.Finding
 	broken    error
 	balances  map[ID]books.Balances
+	overdue   []*books.Open
 }
 
 func (s *stubBooks) Apply(_ []byte, visit func(*books.Movement), find func(*books.Finding)) bool {
@@ -60,6 +61,14 @@ func (s *stubBooks) VisitAccounts(func(books.Balances)) {}
 func (s *stubBooks) Account(id ID) (books.Balances, bool) {
 	b, ok := s.balances[id]
 	return b, ok
+}
+
+func (s *stubBooks) Overdue(before uint64, f func(*books.Open)) {
+	for _, o := range s.overdue {
+		if o.Since <= before {
+			f(o)
+		}
+	}
 }
 
 func (s *stubBooks) AssetName(number uint32) string {

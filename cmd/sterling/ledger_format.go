@@ -84,7 +84,7 @@ func parseTime(text string) (uint64, error) {
 func short(name string) string {
 	for _, prefix := range []string{
 		"CREATE_ACCOUNT_STATUS_", "CREATE_TRANSFER_STATUS_", "CONTROL_STATUS_", "BREAK_STATE_", "ACCOUNT_FLAG_", "TRANSFER_FLAG_",
-		"FREEZE_MODE_", "TRANSFER_SIDE_", "CLOCK_STATE_", "DISK_STATE_", "SINK_STATE_", "SUBJECT_STATE_", "INDEX_STATE_", "CELL_ROLE_",
+		"FREEZE_MODE_", "TRANSFER_SIDE_", "CLOCK_STATE_", "DISK_STATE_", "SINK_STATE_", "SUBJECT_STATE_", "INDEX_STATE_", "CELL_ROLE_", "TRANSIT_STEP_",
 	} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {
 			return strings.ToLower(rest)

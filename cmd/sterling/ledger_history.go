@@ -116,11 +116,14 @@ func (s *session) printStatement(r *ledgerv1.GetStatementResponse, byDate bool) 
 			when = row.GetBookingDate()
 		}
 		what, amount := movement(row)
+		if x := row.GetTransfer().GetTransit(); x != nil {
+			what += fmt.Sprintf(" (%s, cell %d)", short(x.GetStep().String()), x.GetPeer())
+		}
 		debit, credit := in(amount), ""
 		if row.GetSide() == ledgerv1.TransferSide_TRANSFER_SIDE_CREDIT {
 			debit, credit = "", debit
 		}
-		rows = append(rows, append([]string{when, row.GetTransfer().GetId(), what, debit, credit}, balances(row.GetBalances())...))
+		rows = append(rows, append([]string{when, askedID(row.GetTransfer()), what, debit, credit}, balances(row.GetBalances())...))
 	}
 	rows = append(rows, append([]string{"", "", "closing", "", ""}, balances(r.GetClosing())...))
 	if r.GetNextPageToken() != "" && s.flags.output != "json" {

@@ -106,9 +106,13 @@ const transferHead = "ID DEBIT CREDIT AMOUNT ASSET CODE FLAGS PENDING-ID TIME BO
 func transferRows(list []*ledgerv1.Transfer, names map[string]string) [][]string {
 	var rows [][]string
 	for _, t := range list {
+		flags := flagNames(t.GetFlags())
+		if step := stepText(t); step != "" {
+			flags = strings.TrimPrefix(flags+","+step, "-,")
+		}
 		rows = append(rows, []string{
 			t.GetId(), called(t.GetDebitAccountId(), names), called(t.GetCreditAccountId(), names), decimal(t.GetAmount(), t.GetAsset()), t.GetAsset(),
-			strconv.Itoa(int(t.GetCode())), flagNames(t.GetFlags()), dash(t.GetPendingId()), stamp(t.GetTimestamp()),
+			strconv.Itoa(int(t.GetCode())), flags, dash(t.GetPendingId()), stamp(t.GetTimestamp()),
 			dash(t.GetBookingDate()), metaText(t.GetMetadata()),
 		})
 	}

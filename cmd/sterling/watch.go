@@ -99,6 +99,9 @@ func (s *session) showStatus(p *watchv1.GetProofResponse, follow bool) error {
 		s.printf("not proven    %s\n", names)
 	}
 	s.printf("open breaks   %d%s\n", p.GetOpenBreaks(), atRiskText(p))
+	if text := transitText(p); text != "" {
+		s.printf("in transit    %s\n", text)
+	}
 	s.printf("recomputed    block %d of %d, %d events, %d open cases\n", p.GetAppliedSeq(), p.GetHeadSeq(), p.GetEvents(), p.GetOpenKeys())
 	if p.GetDryRun() {
 		s.printf("stop-loss     dry run: freezes are only reported\n")

@@ -140,13 +140,15 @@ func (w *World) resolve(id, pending uint64, amount money.U128, keep bool) {
 
 // Reports runs the example reports of an engine, docs/sql/ENGINE/*.sql, on the known ledger, and compares them with
 // docs/sql/expected: what comes out is the same for all engines, but for zeros before a number. Docs is the path of
-// docs/sql. The expected files were worked out by hand from NewKnown.
+// docs/sql. The expected files were worked out by hand from NewKnown and NewCrossings.
 func Reports(t *testing.T, h Harness, docs, engine string) {
 	w := NewKnown()
 	target := h.Open(t)
 	defer closed(t, target)
-	project(t, target, w, w.Cell, len(w.Blocks), nil)
-	check(t, w, h)
+	for _, w := range []*World{w, NewCrossings()} {
+		project(t, target, w, w.Cell, len(w.Blocks), nil)
+		check(t, w, h)
+	}
 	expected, err := filepath.Glob(filepath.Join(docs, "expected", "*.csv"))
 	if err != nil || len(expected) == 0 {
 		t.Fatalf("no expected reports: %v", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/readmodel"
 )
 
 // table is what one of the tables must hold.
@@ -83,7 +84,7 @@ func (w *World) accountRows() (rows [][]string) {
 	for i, r := range w.known.accounts {
 		n := uint32(i + 1)
 		a := w.State.AccountByNumber(n)
-		rows = append(rows, row(a.ID, r.position, a.Timestamp, a.Asset, a.Code, uint16(r.asked.Flags&journal.AccountFlagsKnown),
+		rows = append(rows, row(a.ID, r.position, a.Timestamp, a.Asset, a.Code, uint16(r.asked.Flags&readmodel.AccountFlags),
 			a.Flags.Has(journal.AccountClosed), w.State.Address(n), a.UserData128, a.UserData64, a.UserData32, r.actor))
 	}
 	return rows
@@ -110,7 +111,7 @@ func (w *World) transferRows() (rows [][]string) {
 			kind = "void"
 		}
 		rows = append(rows, row(t.Position, t.ID, t.Timestamp, t.booked, kind, t.Debit, t.Credit, t.Amount, t.released, t.Asset, t.Code,
-			uint16(t.Flags&journal.TransferFlagsKnown), t.Timeout, optional(t.PendingID), optional(t.transaction), t.UserData128, t.UserData64, t.UserData32, t.actor))
+			uint16(t.Flags&readmodel.TransferFlags), t.Timeout, optional(t.PendingID), optional(t.transaction), t.UserData128, t.UserData64, t.UserData32, t.actor))
 	}
 	return rows
 }

@@ -37,12 +37,14 @@ type Batch struct {
 	beyond []byte // fields of the event being read that its record has no place for
 }
 
-// Details are the address, booking date and metadata of one event, as sent.
+// Details are the address, booking date and metadata of one event, as sent, and in answers the transfer across cells that
+// it is a step of.
 type Details struct {
 	Event       int
 	Address     string
 	BookingDate string
 	Metadata    map[string]*ledgerv1.MetadataValue
+	Transit     *ledgerv1.Transit
 }
 
 // Unregistered is an account's asset that has no number yet.

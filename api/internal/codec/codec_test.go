@@ -165,7 +165,7 @@ func sample() codec.Reply {
 			ID: money.Max(), Debit: money.Max(), Credit: money.From(2), Amount: money.Max(), PendingID: money.Max(), UserData128: money.Max(),
 			UserData64: math.MaxUint64, UserData32: math.MaxUint32, Timeout: math.MaxUint32, Asset: 1, Code: 9, Flags: journal.TransferFlagsKnown, Timestamp: 1,
 		}, {ID: money.From(1), Amount: money.From(5), Asset: 1, Code: 1, Flags: 2, Timeout: 60}},
-		Details: []codec.Details{{Event: 1, Address: "a:b", BookingDate: "2026-01-31", Metadata: map[string]*ledgerv1.MetadataValue{
+		Details: []codec.Details{{Event: 1, Transit: &ledgerv1.Transit{TransferId: "340282366920938463463374607431768211455", Step: 6, Peer: 9, AccountId: "8"}, Address: "a:b", BookingDate: "2026-01-31", Metadata: map[string]*ledgerv1.MetadataValue{
 			"who": {Value: &ledgerv1.MetadataValue_Personal{Personal: &ledgerv1.PersonalValue{Subject: "c"}}},
 		}}},
 	}

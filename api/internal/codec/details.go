@@ -145,7 +145,7 @@ func (r *Reply) details(i int) *Details {
 	return nothing
 }
 
-// appendMetadataJSON ends an event with its metadata.
+// appendMetadataJSON appends an event's metadata.
 func appendMetadataJSON(dst []byte, d *Details) []byte {
 	dst = append(dst, `,"metadata":{`...)
 	for i, key := range slices.Sorted(maps.Keys(d.Metadata)) {
@@ -159,7 +159,18 @@ func appendMetadataJSON(dst []byte, d *Details) []byte {
 		}
 		dst = full
 	}
-	return append(dst, '}', '}')
+	return append(dst, '}')
+}
+
+// appendTransitJSON appends what a transfer is a step of, if it is one.
+func appendTransitJSON(dst []byte, t *ledgerv1.Transit) []byte {
+	if t == nil {
+		return dst
+	}
+	dst = append(append(append(dst, `,"transit":{"transferId":"`...), t.GetTransferId()...), '"')
+	dst = append(append(append(dst, `,"step":"`...), t.GetStep().String()...), '"')
+	dst = append(append(appendUintText(dst, `,"peer":"`, t.GetPeer()), `,"accountId":"`...), t.GetAccountId()...)
+	return append(dst, '"', '}')
 }
 
 // appendMessage appends the fields of a message to one that is being written.

@@ -250,6 +250,7 @@ const (
 	transferTimestamp
 	transferBookingDate
 	transferMetadata
+	transferTransit
 )
 
 func transferField(name []byte) (field string, number uint32) {
@@ -284,6 +285,8 @@ func transferField(name []byte) (field string, number uint32) {
 		return "bookingDate", transferBookingDate
 	case "metadata":
 		return "metadata", transferMetadata
+	case "transit":
+		return "transit", transferTransit
 	default:
 		return "", 0
 	}
@@ -324,7 +327,7 @@ func (c *Codec) transferJSON(s *scanner, b *Batch, assets *AssetTable) {
 			t.Flags = journal.TransferFlags(s.flags(c.transferFlags))
 		case transferTimestamp:
 			t.Timestamp = s.uint64()
-		case transferBookingDate, transferMetadata:
+		case transferBookingDate, transferMetadata, transferTransit:
 			b.keepJSON(s)
 		}
 	}

@@ -105,7 +105,7 @@ func (c *Codec) appendAccountJSON(dst []byte, a *journal.Account, d *Details, as
 	dst = appendFlags(dst, uint16(a.Flags&journal.AccountFlagsKnown), &c.accountBits)
 	dst = appendUintText(dst, `,"timestamp":"`, a.Timestamp)
 	dst = append(append(append(dst, `,"address":"`...), d.Address...), '"') // of plain characters
-	return appendMetadataJSON(dst, d)
+	return append(appendMetadataJSON(dst, d), '}')
 }
 
 // AppendTransfersJSON appends a LookupTransfersResponse to dst.
@@ -136,5 +136,5 @@ func (c *Codec) appendTransferJSON(dst []byte, t *journal.Transfer, d *Details, 
 	dst = appendFlags(dst, uint16(t.Flags&journal.TransferFlagsKnown), &c.transferBits)
 	dst = appendUintText(dst, `,"timestamp":"`, t.Timestamp)
 	dst = append(append(append(dst, `,"bookingDate":"`...), d.BookingDate...), '"') // digits and dashes
-	return appendMetadataJSON(dst, d)
+	return append(appendTransitJSON(appendMetadataJSON(dst, d), d.Transit), '}')
 }

@@ -68,7 +68,7 @@ func someStatement(r *rand.Rand, rows int) *codec.Statement {
 			row.Date = journal.Date(r.IntN(int(journal.MaxDate)))
 		}
 		if r.IntN(3) == 0 {
-			s.Details = append(s.Details, codec.Details{Event: i, BookingDate: "2026-01-31", Metadata: map[string]*ledgerv1.MetadataValue{
+			s.Details = append(s.Details, codec.Details{Event: i, Transit: &ledgerv1.Transit{TransferId: "7", Step: 6, Peer: 2}, BookingDate: "2026-01-31", Metadata: map[string]*ledgerv1.MetadataValue{
 				"order": {Value: &ledgerv1.MetadataValue_Text{Text: fmt.Sprint(r.Uint64())}}, "count": {Value: &ledgerv1.MetadataValue_Integer{Integer: -3}},
 			}})
 		}
@@ -116,7 +116,7 @@ func statementMessage(s *codec.Statement) *ledgerv1.GetStatementResponse {
 		}
 		for k := range s.Details {
 			if s.Details[k].Event == i {
-				row.Transfer.BookingDate, row.Transfer.Metadata = s.Details[k].BookingDate, s.Details[k].Metadata
+				row.Transfer.BookingDate, row.Transfer.Metadata, row.Transfer.Transit = s.Details[k].BookingDate, s.Details[k].Metadata, s.Details[k].Transit
 			}
 		}
 		m.Rows = append(m.Rows, row)

@@ -248,7 +248,7 @@ func transferWire(f *fields, b *Batch, t *journal.Transfer, assets *AssetTable) 
 	amount := false
 	for f.next() {
 		switch {
-		case f.kind == protowire.BytesType && (f.number == transferBookingDate || f.number == transferMetadata):
+		case f.kind == protowire.BytesType && f.number >= transferBookingDate && f.number <= transferTransit:
 			b.keep(f)
 		case f.kind == protowire.BytesType:
 			amount = transferBytes(f, t, assets) || amount

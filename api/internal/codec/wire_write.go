@@ -118,7 +118,7 @@ func appendTransfer(dst []byte, number protowire.Number, t *journal.Transfer, d 
 	dst = appendBits(dst, transferFlags, uint16(t.Flags&journal.TransferFlagsKnown))
 	dst = wire.Varint(dst, transferTimestamp, t.Timestamp)
 	if d != nothing {
-		dst = appendMessage(dst, &ledgerv1.Transfer{BookingDate: d.BookingDate, Metadata: d.Metadata})
+		dst = appendMessage(dst, &ledgerv1.Transfer{BookingDate: d.BookingDate, Metadata: d.Metadata, Transit: d.Transit})
 	}
 	return wire.Finish(dst, at)
 }

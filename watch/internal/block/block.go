@@ -91,7 +91,10 @@ func (b *Block) Decode(raw []byte) error {
 	if err := b.checkOutcomes(); err != nil {
 		return err
 	}
-	return b.checkAttachments()
+	if err := b.checkAttachments(); err != nil {
+		return err
+	}
+	return b.checkVersion()
 }
 
 // header reads the header and bounds it.
@@ -111,7 +114,7 @@ func (b *Block) header(raw []byte) error {
 		AttachmentBytes: le.Uint32(raw[124:]), StateDigest: [32]byte(raw[128:]), Body: [32]byte(raw[160:]),
 	}
 	switch {
-	case b.Version < 1 || b.Version > 2:
+	case b.Version < 1 || b.Version > 3:
 		return b.fault(Version, "format version %d", b.Version)
 	case !zero(raw[14:16]) || !zero(raw[192:HeaderSize]):
 		return b.fault(Reserved, "reserved bytes of the header are set")
@@ -148,24 +151,39 @@ func (b *Block) size() uint64 {
 		uint64(b.Outcomes)*outcomeSize + uint64(b.Attachments)*attachmentSize + uint64(b.AttachmentBytes)
 }
 
-// checkRequests: kinds that are known, events that add up, and the oldest version that can express them.
+// checkRequests: kinds that are known, and events that add up.
 func (b *Block) checkRequests() error {
-	events, needs := uint64(0), uint16(1)
-	if b.Attachments > 0 {
-		needs = 2
-	}
+	events := uint64(0)
 	for i := range int(b.Requests) {
 		r := b.Request(i)
 		if r.Kind < Accounts || r.Kind > Erasure || r.Count == 0 {
 			return b.fault(Requests, "request %d has kind %d and %d events", i, r.Kind, r.Count)
 		}
-		if r.Kind > Limits {
-			needs = 2
-		}
 		events += uint64(r.Count)
 	}
 	if events != uint64(b.Events) {
 		return b.fault(Requests, "the requests have %d events, the header says %d", events, b.Events)
+	}
+	return nil
+}
+
+// checkVersion: the oldest version that can express the block.
+func (b *Block) checkVersion() error {
+	needs := uint16(1)
+	for i := range int(b.Requests) {
+		if b.Request(i).Kind > Limits {
+			needs = 2
+		}
+	}
+	if b.Attachments > 0 {
+		needs = 2
+	}
+	for i := 0; i < int(b.Attachments) && needs < 3; i++ {
+		e := b.entries[i*attachmentSize:]
+		at, n := binary.LittleEndian.Uint32(e[4:]), binary.LittleEndian.Uint32(e[8:])
+		if _, ok := TransitOf(b.data[at : at+n]); ok {
+			needs = 3
+		}
 	}
 	if needs != b.Version {
 		return b.fault(Version, "version %d, what it holds is of version %d", b.Version, needs)

@@ -19,6 +19,7 @@ const (
 	fieldPrefix  = 5
 	fieldRate    = 6
 	fieldPayload = 7
+	fieldTransit = 8
 )
 
 // Bounds of an attachment, in bytes unless they are counts.
@@ -39,7 +40,7 @@ func CheckDetails(kind Kind, data []byte) bool {
 		return false
 	}
 	last := field{}
-	var counts [fieldPayload + 1]int
+	var counts [fieldTransit + 1]int
 	for rest := data; len(rest) > 0; {
 		f, next, ok := nextField(rest)
 		if !ok || f.tag < last.tag || !allowed(kind, f.tag) || !f.valid(kind) {
@@ -90,7 +91,7 @@ func nextField(b []byte) (f field, rest []byte, ok bool) {
 		return f, nil, false
 	}
 	n := uint64(binary.LittleEndian.Uint32(b[1:]))
-	if b[0] < fieldDate || b[0] > fieldPayload || n > uint64(len(b)-5) { //nolint:gosec // not negative
+	if b[0] < fieldDate || b[0] > fieldTransit || n > uint64(len(b)-5) { //nolint:gosec // not negative
 		return f, nil, false
 	}
 	return field{b[0], b[5 : 5+n]}, b[5+n:], true
@@ -102,7 +103,7 @@ func allowed(kind Kind, tag byte) bool {
 	case Accounts:
 		return tag == fieldAddress || tag == fieldMeta
 	case Transfers, Transactions:
-		return tag == fieldDate || tag == fieldMeta
+		return tag == fieldDate || tag == fieldMeta || tag == fieldTransit
 	case Metadata:
 		return tag == fieldMeta
 	case Principals:
@@ -137,6 +138,8 @@ func (f *field) valid(kind Kind) bool {
 		return len(v) > 0 && len(v) <= maxAddress && plain(v, ":/")
 	case fieldRate:
 		return len(v) == 4 && binary.LittleEndian.Uint32(v) > 0
+	case fieldTransit:
+		return validTransit(v)
 	}
 	if kind == DayCloses {
 		return len(v) > 0 && len(v) <= maxTrial

@@ -92,7 +92,7 @@ func reseal(raw []byte) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, file := range []string{"blocks-v1.json", "blocks-v2.json", "refused-v1.json", "refused-v2.json"} {
+	for _, file := range []string{"blocks-v1.json", "blocks-v2.json", "blocks-v3.json", "refused-v1.json", "refused-v2.json", "refused-v3.json"} {
 		for _, v := range vectors(f, file) {
 			f.Add(v.raw(f), false)
 			f.Add(v.raw(f), true)
@@ -211,6 +211,10 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	}
 }
 
+func step(n journal.TransitStep, status journal.Status) *journal.Transit {
+	return &journal.Transit{Transfer: money.From(1), Reserve: money.From(2), Step: n, Status: status}
+}
+
 // TestDetails: what may be attached, in the form in which it may.
 func TestDetails(t *testing.T) {
 	meta := []journal.Meta{journal.Bool("a", true), journal.Text("b", "é")}
@@ -234,6 +238,10 @@ func TestDetails(t *testing.T) {
 		{"keys out of order", block.Accounts, (&journal.Details{Metadata: []journal.Meta{journal.Int("b", 1), journal.Int("a", 1)}}).Append(nil), false},
 		{"a key twice", block.Accounts, (&journal.Details{Metadata: []journal.Meta{journal.Int("a", 1), journal.Int("a", 1)}}).Append(nil), false},
 		{"text that is none", block.Accounts, (&journal.Details{Metadata: []journal.Meta{journal.Text("a", "\xff")}}).Append(nil), false},
+		{"a step of a transfer", block.Transfers, (&journal.Details{BookingDate: 5, Transit: step(5, 0)}).Append(nil), true},
+		{"a step that is none", block.Transfers, (&journal.Details{Transit: step(9, 0)}).Append(nil), false},
+		{"a status of a hold", block.Transfers, (&journal.Details{Transit: step(2, 1)}).Append(nil), false},
+		{"a step of an account", block.Accounts, (&journal.Details{Transit: step(1, 0)}).Append(nil), false},
 		{"cut short", block.Accounts, (&journal.Details{Address: "a:b"}).Append(nil)[:6], false},
 	} {
 		if got := block.CheckDetails(c.kind, c.data); got != c.ok {

@@ -35,6 +35,7 @@ const (
 	CreditsMustNotExceedDebit = 4
 	ImportedAccount           = 16
 	Closed                    = 32
+	TransitAccount            = 1 << 14 // in transit between cells, or clearing with one
 	Attached                  = 1 << 15 // of transfers, too
 )
 
@@ -51,6 +52,8 @@ const (
 	KeepRemainder   = 512
 	Fence           = 1024
 	TransferFlags   = 1<<11 - 1 // all that callers may set
+	Across          = 1 << 11   // a step of a transfer across cells
+	Hold            = 1 << 12   // and ended by a step of it only
 	Cycles          = 1 << 13
 	Head            = 1 << 14
 )

@@ -113,6 +113,8 @@ func (m *Model) Totals() []Total {
 		t := &m.totals[i]
 		x := &list[i]
 		x.Asset, x.Transfers, x.Exact = t.asset, t.transfers, t.sums
+		out, in := m.across.sums[sumKey{t.asset, false}], m.across.sums[sumKey{t.asset, true}]
+		x.TransitOut, x.TransitIn, x.Outgoing, x.Incoming = out.amount, in.amount, out.open, in.open
 		x.DebitsPosted, _ = t.sums.DebitsPosted.Amount()
 		x.CreditsPosted, _ = t.sums.CreditsPosted.Amount()
 		x.DebitsPending, _ = t.sums.DebitsPending.Amount()

@@ -3,7 +3,10 @@
 // flows: those are its parent's. It never reads a disk or a clock. Start reading at Model.
 package books
 
-import "github.com/sterlingrun/sterling/watch/internal/count"
+import (
+	"github.com/sterlingrun/sterling/watch/internal/block"
+	"github.com/sterlingrun/sterling/watch/internal/count"
+)
 
 // Phase says what a movement did.
 type Phase uint8
@@ -39,6 +42,9 @@ type Movement struct {
 	UserData64    uint64
 	UserData32    uint32
 	Actor         count.ID
+	// Transit is set where it is a step of a transfer across cells; Debit and Credit are the step's. It is only valid
+	// during the call.
+	Transit *block.Transit
 }
 
 // Finding is something that the ledger must never have recorded.
@@ -64,6 +70,9 @@ type Total struct {
 	DebitsPosted, CreditsPosted, DebitsPending, CreditsPending count.Amount
 	Transfers                                                  uint64 // created
 	Exact                                                      Sums
+	// What is in transit, reserved for transfers to other cells and from other cells, and in how many reservations.
+	TransitOut, TransitIn count.Amount
+	Outgoing, Incoming    uint64
 }
 
 // Sums are the four sums of all accounts of an asset, in 256 bits.

@@ -19,7 +19,7 @@ var ErrSnapshot = errors.New("not a snapshot of these books")
 // SHA-256 of all before. So a reader never takes a byte beyond it: others may write behind.
 const (
 	snapshotMagic   = "STERLWBK"
-	snapshotVersion = 1
+	snapshotVersion = 2 // version 1 has no transfers across cells
 	maxChunk        = 64 << 10
 )
 
@@ -31,10 +31,12 @@ type coder struct {
 	all [maxChunk]byte
 	sum hash.Hash
 	err error
+
+	version uint16
 }
 
 func newWriter(w io.Writer) *coder {
-	c := &coder{w: w, sum: sha256.New()}
+	c := &coder{w: w, sum: sha256.New(), version: snapshotVersion}
 	c.buf = c.all[:0]
 	c.emit(binary.LittleEndian.AppendUint16([]byte(snapshotMagic), snapshotVersion))
 	return c
@@ -47,8 +49,8 @@ func newReader(r io.Reader) *coder {
 	if c.err == nil && string(head[:8]) != snapshotMagic {
 		c.fail("it does not begin with %s", snapshotMagic)
 	}
-	if v := binary.LittleEndian.Uint16(head[8:]); c.err == nil && v != snapshotVersion {
-		c.fail("version %d, this program reads version %d", v, snapshotVersion)
+	if c.version = binary.LittleEndian.Uint16(head[8:]); c.err == nil && (c.version == 0 || c.version > snapshotVersion) {
+		c.fail("version %d, this program reads up to version %d", c.version, snapshotVersion)
 	}
 	return c
 }

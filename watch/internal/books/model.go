@@ -63,6 +63,7 @@ type Model struct {
 	frozen    freezes
 	limits    map[limitKey]*velocity
 	proposals map[count.ID]proposal
+	across    crossings
 
 	block block.Block
 	now   moment
@@ -139,6 +140,7 @@ func New(cell uint64, o Options) *Model {
 	}
 	m.days.init()
 	m.frozen.init()
+	m.across.init()
 	return m
 }
 

@@ -41,8 +41,7 @@ func (r *reservations) find(id *count.ID, key uint64) (place uint32, at int) {
 	return place, at
 }
 
-func (r *reservations) open(x *reservation, key uint64) {
-	var place uint32
+func (r *reservations) open(x *reservation, key uint64) (place uint32) {
 	if last := len(r.free) - 1; last >= 0 {
 		place, r.free = r.free[last], r.free[:last]
 	} else {
@@ -54,6 +53,7 @@ func (r *reservations) open(x *reservation, key uint64) {
 	if x.expires != 0 {
 		r.due.push(appointment{x.expires, x.position, place})
 	}
+	return place
 }
 
 func (r *reservations) close(place uint32, at int) {
@@ -90,7 +90,7 @@ func (r *reservations) next() *appointment {
 }
 
 // reserve opens a reservation for the movement at hand.
-func (m *Model) reserve(t *block.Transfer, flags uint16, s pair, at uint64) {
+func (m *Model) reserve(t *block.Transfer, flags uint16, s pair, at uint64) (place uint32) {
 	id := t.ID()
 	r := reservation{
 		id: id, left: m.move.Amount, userData128: t.UserData128(), position: m.seq<<14 | uint64(m.now.index), //nolint:gosec // not negative
@@ -99,8 +99,9 @@ func (m *Model) reserve(t *block.Transfer, flags uint16, s pair, at uint64) {
 	if n := t.Timeout(); n != 0 {
 		r.expires = at + uint64(n)*second
 	}
-	m.held.open(&r, m.o.HashKey)
+	place = m.held.open(&r, m.o.HashKey)
 	m.setClosed(&r, true)
+	return place
 }
 
 // setClosed closes the accounts that a closing reservation closes, or opens them again.
@@ -146,11 +147,14 @@ func (m *Model) resolve(t *block.Transfer, flags uint16, o *block.Outcome, at ui
 		m.release(&r, r.left)
 		m.setClosed(&r, false)
 		m.held.close(place, slot)
+		m.uncross(&r, flags)
 		return
 	}
 	debit, credit := m.accounts.at(r.debit), m.accounts.at(r.credit)
 	m.totalOf(debit.group).transfers++
-	m.checkOpen(debit, credit, r.code)
+	if r.flags&block.Hold == 0 { // what is decided elsewhere goes on
+		m.checkOpen(debit, credit, r.code)
+	}
 	freed := r.left
 	if flags&block.KeepRemainder != 0 && x.Amount.Less(r.left) {
 		freed = x.Amount
@@ -164,6 +168,7 @@ func (m *Model) resolve(t *block.Transfer, flags uint16, o *block.Outcome, at ui
 	m.add(&debit.debitsPosted, &m.totalOf(m.accounts.at(r.debit).group).sums.DebitsPosted)
 	m.add(&credit.creditsPosted, &m.totalOf(m.accounts.at(r.credit).group).sums.CreditsPosted)
 	m.book(debit, credit)
+	m.uncross(&r, flags)
 }
 
 // inherit fills in what the movement at hand leaves out with what its reservation has.
@@ -236,6 +241,7 @@ func (m *Model) expire(k *block.Block) {
 		m.release(&r, r.left)
 		m.setClosed(&r, false)
 		m.held.close(place, slot)
+		m.uncross(&r, r.flags)
 		if m.visit != nil {
 			m.visit(&m.move)
 		}

@@ -56,6 +56,9 @@ func (m *Model) code(c *coder) {
 	m.codeFreezes(c)
 	m.codeLimits(c)
 	m.codeProposals(c)
+	if c.version >= 2 {
+		m.codeCrossings(c)
+	}
 }
 
 func (m *Model) codeHead(c *coder) {
@@ -299,4 +302,59 @@ func (m *Model) codeProposals(c *coder) {
 		c.u8(&inner)
 		p.inner = block.Kind(inner)
 	})
+}
+
+// codeCrossings writes the open reservations of transfers across cells, in the order of their ids.
+func (m *Model) codeCrossings(c *coder) {
+	codeMap(c, m.across.open, many, cmpID, func(k *count.ID) { c.bytes(k[:]) }, func(p **Open) {
+		if *p == nil {
+			*p = &Open{}
+		}
+		m.codeOpen(c, *p)
+	})
+	if !c.reading() || c.err != nil {
+		return
+	}
+	open := m.across.open
+	m.across.init()
+	for id, o := range open {
+		o.ID = id
+		if o.place, _ = m.held.find(&id, m.o.HashKey); o.place == 0 {
+			c.fail("reservation %v across cells, which is not open", id)
+			return
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(open), cmpID) {
+		m.across.add(open[id])
+		m.since(open[id], open[id].Since)
+	}
+}
+
+func (m *Model) codeOpen(c *coder, o *Open) {
+	for _, id := range []*count.ID{&o.Transfer, &o.Reserve, &o.Debit, &o.Credit} {
+		c.bytes(id[:])
+	}
+	for _, v := range []*uint64{&o.Peer, &o.Seq, &o.Time, &o.Since} {
+		c.u64(v)
+	}
+	for _, v := range []*uint32{&o.Timeout, &o.Asset} {
+		c.u32(v)
+	}
+	index := uint16(o.Index) //nolint:gosec // in a block
+	var state uint8
+	for i, is := range []bool{o.created, o.ended} {
+		if is {
+			state |= 1 << i
+		}
+	}
+	for _, v := range []*uint16{&o.Flags, &o.Status, &index} {
+		c.u16(v)
+	}
+	step := uint8(o.Step)
+	c.u8(&step)
+	c.u8(&state)
+	c.amount(&o.Amount)
+	c.amount(&o.Whole)
+	c.amount(&o.moved)
+	o.Index, o.Step, o.created, o.ended = int(index), block.Step(step), state&1 != 0, state&2 != 0
 }

@@ -116,9 +116,13 @@ func (m *Model) plain(t *block.Transfer, flags uint16, o *block.Outcome, s pair,
 			m.wrong(lostUpdate, "moved another amount than its accounts allowed", Field{"amount", x.Amount.String(), want.String()})
 		}
 	}
-	m.checkOpen(debit, credit, x.Code)
+	across := crosses(flags, debit, credit) && m.cross(t, flags, debit, credit)
+	if !across || x.Transit.Step != block.StepMarker { // which only notes what was decided
+		m.checkOpen(debit, credit, x.Code)
+	}
+	place := uint32(0)
 	if flags&block.Pending != 0 {
-		m.reserve(t, flags, s, at)
+		place = m.reserve(t, flags, s, at)
 		m.add(&debit.debitsPending, &from.sums.DebitsPending)
 		m.add(&credit.creditsPending, &to.sums.CreditsPending)
 	} else {
@@ -128,7 +132,10 @@ func (m *Model) plain(t *block.Transfer, flags uint16, o *block.Outcome, s pair,
 	}
 	from.transfers++
 	m.checkLimits(debit, credit)
-	if (debit.marks|credit.marks)&(limitDebit|limitCredit) != 0 {
+	if across {
+		m.crossed(t, place)
+	}
+	if (debit.marks|credit.marks)&(limitDebit|limitCredit) != 0 && (!across || x.Transit.Step != block.StepReserve) {
 		m.countVelocity(s, at)
 	}
 }

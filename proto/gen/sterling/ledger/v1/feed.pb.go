@@ -428,7 +428,9 @@ type ReservationExpired struct {
 	// CODE/SCALE.
 	Asset string `protobuf:"bytes,5,opt,name=asset,proto3" json:"asset,omitempty"`
 	// Of the pending transfer.
-	Code          uint32 `protobuf:"varint,6,opt,name=code,proto3" json:"code,omitempty"`
+	Code uint32 `protobuf:"varint,6,opt,name=code,proto3" json:"code,omitempty"`
+	// Of the pending transfer.
+	Transit       *Transit `protobuf:"bytes,7,opt,name=transit,proto3" json:"transit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -503,6 +505,13 @@ func (x *ReservationExpired) GetCode() uint32 {
 		return x.Code
 	}
 	return 0
+}
+
+func (x *ReservationExpired) GetTransit() *Transit {
+	if x != nil {
+		return x.Transit
+	}
+	return nil
 }
 
 // Unfrozen tells that a freeze was lifted.
@@ -967,7 +976,7 @@ var File_sterling_ledger_v1_feed_proto protoreflect.FileDescriptor
 
 const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsterling/ledger/v1/feed.proto\x12\x12sterling.ledger.v1\x1a\x1fsterling/ledger/v1/ledger.proto\"J\n" +
+	"\x1dsterling/ledger/v1/feed.proto\x12\x12sterling.ledger.v1\x1a\x1fsterling/ledger/v1/ledger.proto\x1a sterling/ledger/v1/transit.proto\"J\n" +
 	"\fFeedPosition\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n" +
@@ -992,7 +1001,7 @@ const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"\n" +
 	"attachment\x18\x0f \x01(\fR\n" +
 	"attachmentB\x06\n" +
-	"\x04body\"\xcb\x01\n" +
+	"\x04body\"\x82\x02\n" +
 	"\x12ReservationExpired\x12\x1d\n" +
 	"\n" +
 	"pending_id\x18\x01 \x01(\tR\tpendingId\x12\x16\n" +
@@ -1000,7 +1009,8 @@ const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"\x10debit_account_id\x18\x03 \x01(\tR\x0edebitAccountId\x12*\n" +
 	"\x11credit_account_id\x18\x04 \x01(\tR\x0fcreditAccountId\x12\x14\n" +
 	"\x05asset\x18\x05 \x01(\tR\x05asset\x12\x12\n" +
-	"\x04code\x18\x06 \x01(\rR\x04code\"O\n" +
+	"\x04code\x18\x06 \x01(\rR\x04code\x125\n" +
+	"\atransit\x18\a \x01(\v2\x1b.sterling.ledger.v1.TransitR\atransit\"O\n" +
 	"\bUnfrozen\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tfreeze_id\x18\x02 \x01(\tR\bfreezeId\x12\x16\n" +
@@ -1076,6 +1086,7 @@ var file_sterling_ledger_v1_feed_proto_goTypes = []any{
 	(*FrozenState)(nil),        // 11: sterling.ledger.v1.FrozenState
 	(*VelocityLimit)(nil),      // 12: sterling.ledger.v1.VelocityLimit
 	(*Asset)(nil),              // 13: sterling.ledger.v1.Asset
+	(*Transit)(nil),            // 14: sterling.ledger.v1.Transit
 }
 var file_sterling_ledger_v1_feed_proto_depIdxs = []int32{
 	1,  // 0: sterling.ledger.v1.FeedEvent.position:type_name -> sterling.ledger.v1.FeedPosition
@@ -1087,20 +1098,21 @@ var file_sterling_ledger_v1_feed_proto_depIdxs = []int32{
 	4,  // 6: sterling.ledger.v1.FeedEvent.unfreeze:type_name -> sterling.ledger.v1.Unfrozen
 	12, // 7: sterling.ledger.v1.FeedEvent.limit:type_name -> sterling.ledger.v1.VelocityLimit
 	13, // 8: sterling.ledger.v1.FeedEvent.asset:type_name -> sterling.ledger.v1.Asset
-	0,  // 9: sterling.ledger.v1.EventFilter.kinds:type_name -> sterling.ledger.v1.EventKind
-	1,  // 10: sterling.ledger.v1.SubscribeRequest.after:type_name -> sterling.ledger.v1.FeedPosition
-	5,  // 11: sterling.ledger.v1.SubscribeRequest.filter:type_name -> sterling.ledger.v1.EventFilter
-	13, // 12: sterling.ledger.v1.TransferRun.assets:type_name -> sterling.ledger.v1.Asset
-	2,  // 13: sterling.ledger.v1.SubscribeResponse.events:type_name -> sterling.ledger.v1.FeedEvent
-	1,  // 14: sterling.ledger.v1.SubscribeResponse.resume_after:type_name -> sterling.ledger.v1.FeedPosition
-	7,  // 15: sterling.ledger.v1.SubscribeResponse.runs:type_name -> sterling.ledger.v1.TransferRun
-	6,  // 16: sterling.ledger.v1.FeedService.Subscribe:input_type -> sterling.ledger.v1.SubscribeRequest
-	8,  // 17: sterling.ledger.v1.FeedService.Subscribe:output_type -> sterling.ledger.v1.SubscribeResponse
-	17, // [17:18] is the sub-list for method output_type
-	16, // [16:17] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	14, // 9: sterling.ledger.v1.ReservationExpired.transit:type_name -> sterling.ledger.v1.Transit
+	0,  // 10: sterling.ledger.v1.EventFilter.kinds:type_name -> sterling.ledger.v1.EventKind
+	1,  // 11: sterling.ledger.v1.SubscribeRequest.after:type_name -> sterling.ledger.v1.FeedPosition
+	5,  // 12: sterling.ledger.v1.SubscribeRequest.filter:type_name -> sterling.ledger.v1.EventFilter
+	13, // 13: sterling.ledger.v1.TransferRun.assets:type_name -> sterling.ledger.v1.Asset
+	2,  // 14: sterling.ledger.v1.SubscribeResponse.events:type_name -> sterling.ledger.v1.FeedEvent
+	1,  // 15: sterling.ledger.v1.SubscribeResponse.resume_after:type_name -> sterling.ledger.v1.FeedPosition
+	7,  // 16: sterling.ledger.v1.SubscribeResponse.runs:type_name -> sterling.ledger.v1.TransferRun
+	6,  // 17: sterling.ledger.v1.FeedService.Subscribe:input_type -> sterling.ledger.v1.SubscribeRequest
+	8,  // 18: sterling.ledger.v1.FeedService.Subscribe:output_type -> sterling.ledger.v1.SubscribeResponse
+	18, // [18:19] is the sub-list for method output_type
+	17, // [17:18] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_sterling_ledger_v1_feed_proto_init() }
@@ -1109,6 +1121,7 @@ func file_sterling_ledger_v1_feed_proto_init() {
 		return
 	}
 	file_sterling_ledger_v1_ledger_proto_init()
+	file_sterling_ledger_v1_transit_proto_init()
 	file_sterling_ledger_v1_feed_proto_msgTypes[1].OneofWrappers = []any{
 		(*FeedEvent_Account)(nil),
 		(*FeedEvent_Transfer)(nil),

@@ -803,7 +803,11 @@ type Transfer struct {
 	// Empty means the day of the timestamp in the ledger's zone (BooksService).
 	BookingDate string `protobuf:"bytes,14,opt,name=booking_date,json=bookingDate,proto3" json:"booking_date,omitempty"`
 	// As of accounts; never changed.
-	Metadata      map[string]*MetadataValue `protobuf:"bytes,15,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]*MetadataValue `protobuf:"bytes,15,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Set on what the ledger returns of a transfer across cells. The accounts are
+	// then the transfer's own, one of which lies in the other cell; only those of a
+	// marker and its settlement are the cell's. Ignored where a call sets it.
+	Transit       *Transit `protobuf:"bytes,16,opt,name=transit,proto3" json:"transit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -939,6 +943,13 @@ func (x *Transfer) GetBookingDate() string {
 func (x *Transfer) GetMetadata() map[string]*MetadataValue {
 	if x != nil {
 		return x.Metadata
+	}
+	return nil
+}
+
+func (x *Transfer) GetTransit() *Transit {
+	if x != nil {
+		return x.Transit
 	}
 	return nil
 }
@@ -4237,7 +4248,7 @@ var File_sterling_ledger_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsterling/ledger/v1/ledger.proto\x12\x12sterling.ledger.v1\x1a\x1fsterling/ledger/v1/status.proto\"0\n" +
+	"\x1fsterling/ledger/v1/ledger.proto\x12\x12sterling.ledger.v1\x1a\x1fsterling/ledger/v1/status.proto\x1a sterling/ledger/v1/transit.proto\"0\n" +
 	"\bPosition\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\"\xdd\x04\n" +
@@ -4274,7 +4285,7 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\rPersonalValue\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x127\n" +
 	"\x05value\x18\x02 \x01(\v2!.sterling.ledger.v1.MetadataValueR\x05value\x12\x16\n" +
-	"\x06erased\x18\x03 \x01(\bR\x06erased\"\x84\x05\n" +
+	"\x06erased\x18\x03 \x01(\bR\x06erased\"\xbb\x05\n" +
 	"\bTransfer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12(\n" +
 	"\x10debit_account_id\x18\x02 \x01(\tR\x0edebitAccountId\x12*\n" +
@@ -4294,7 +4305,8 @@ const file_sterling_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x05flags\x18\f \x03(\x0e2 .sterling.ledger.v1.TransferFlagR\x05flags\x12\x1c\n" +
 	"\ttimestamp\x18\r \x01(\x04R\ttimestamp\x12!\n" +
 	"\fbooking_date\x18\x0e \x01(\tR\vbookingDate\x12F\n" +
-	"\bmetadata\x18\x0f \x03(\v2*.sterling.ledger.v1.Transfer.MetadataEntryR\bmetadata\x1a^\n" +
+	"\bmetadata\x18\x0f \x03(\v2*.sterling.ledger.v1.Transfer.MetadataEntryR\bmetadata\x125\n" +
+	"\atransit\x18\x10 \x01(\v2\x1b.sterling.ledger.v1.TransitR\atransit\x1a^\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x127\n" +
 	"\x05value\x18\x02 \x01(\v2!.sterling.ledger.v1.MetadataValueR\x05value:\x028\x01B\t\n" +
@@ -4663,9 +4675,10 @@ var file_sterling_ledger_v1_ledger_proto_goTypes = []any{
 	nil,                                   // 63: sterling.ledger.v1.Transfer.MetadataEntry
 	nil,                                   // 64: sterling.ledger.v1.CreateTransactionRequest.MetadataEntry
 	nil,                                   // 65: sterling.ledger.v1.SetMetadataRequest.MetadataEntry
-	(CreateAccountStatus)(0),              // 66: sterling.ledger.v1.CreateAccountStatus
-	(CreateTransferStatus)(0),             // 67: sterling.ledger.v1.CreateTransferStatus
-	(ControlStatus)(0),                    // 68: sterling.ledger.v1.ControlStatus
+	(*Transit)(nil),                       // 66: sterling.ledger.v1.Transit
+	(CreateAccountStatus)(0),              // 67: sterling.ledger.v1.CreateAccountStatus
+	(CreateTransferStatus)(0),             // 68: sterling.ledger.v1.CreateTransferStatus
+	(ControlStatus)(0),                    // 69: sterling.ledger.v1.ControlStatus
 }
 var file_sterling_ledger_v1_ledger_proto_depIdxs = []int32{
 	0,  // 0: sterling.ledger.v1.Account.flags:type_name -> sterling.ledger.v1.AccountFlag
@@ -4674,122 +4687,123 @@ var file_sterling_ledger_v1_ledger_proto_depIdxs = []int32{
 	6,  // 3: sterling.ledger.v1.PersonalValue.value:type_name -> sterling.ledger.v1.MetadataValue
 	1,  // 4: sterling.ledger.v1.Transfer.flags:type_name -> sterling.ledger.v1.TransferFlag
 	63, // 5: sterling.ledger.v1.Transfer.metadata:type_name -> sterling.ledger.v1.Transfer.MetadataEntry
-	5,  // 6: sterling.ledger.v1.CreateAccountsRequest.accounts:type_name -> sterling.ledger.v1.Account
-	66, // 7: sterling.ledger.v1.CreateAccountResult.status:type_name -> sterling.ledger.v1.CreateAccountStatus
-	11, // 8: sterling.ledger.v1.CreateAccountsResponse.results:type_name -> sterling.ledger.v1.CreateAccountResult
-	4,  // 9: sterling.ledger.v1.CreateAccountsResponse.position:type_name -> sterling.ledger.v1.Position
-	8,  // 10: sterling.ledger.v1.CreateTransfersRequest.transfers:type_name -> sterling.ledger.v1.Transfer
-	67, // 11: sterling.ledger.v1.CreateTransferResult.status:type_name -> sterling.ledger.v1.CreateTransferStatus
-	14, // 12: sterling.ledger.v1.CreateTransfersResponse.results:type_name -> sterling.ledger.v1.CreateTransferResult
-	4,  // 13: sterling.ledger.v1.CreateTransfersResponse.position:type_name -> sterling.ledger.v1.Position
-	8,  // 14: sterling.ledger.v1.CreateTransfersStreamRequest.transfers:type_name -> sterling.ledger.v1.Transfer
-	14, // 15: sterling.ledger.v1.CreateTransfersStreamResponse.results:type_name -> sterling.ledger.v1.CreateTransferResult
-	4,  // 16: sterling.ledger.v1.CreateTransfersStreamResponse.position:type_name -> sterling.ledger.v1.Position
-	4,  // 17: sterling.ledger.v1.CreateAccountsPackedResponse.position:type_name -> sterling.ledger.v1.Position
-	4,  // 18: sterling.ledger.v1.CreateTransfersPackedResponse.position:type_name -> sterling.ledger.v1.Position
-	5,  // 19: sterling.ledger.v1.LookupAccountsResponse.accounts:type_name -> sterling.ledger.v1.Account
-	4,  // 20: sterling.ledger.v1.LookupAccountsResponse.position:type_name -> sterling.ledger.v1.Position
-	4,  // 21: sterling.ledger.v1.LookupAccountsPackedResponse.position:type_name -> sterling.ledger.v1.Position
-	8,  // 22: sterling.ledger.v1.CreateTransactionRequest.legs:type_name -> sterling.ledger.v1.Transfer
-	64, // 23: sterling.ledger.v1.CreateTransactionRequest.metadata:type_name -> sterling.ledger.v1.CreateTransactionRequest.MetadataEntry
-	67, // 24: sterling.ledger.v1.CreateTransactionResponse.status:type_name -> sterling.ledger.v1.CreateTransferStatus
-	14, // 25: sterling.ledger.v1.CreateTransactionResponse.legs:type_name -> sterling.ledger.v1.CreateTransferResult
-	4,  // 26: sterling.ledger.v1.CreateTransactionResponse.position:type_name -> sterling.ledger.v1.Position
-	26, // 27: sterling.ledger.v1.GetTransactionResponse.transaction:type_name -> sterling.ledger.v1.CreateTransactionRequest
-	4,  // 28: sterling.ledger.v1.GetTransactionResponse.position:type_name -> sterling.ledger.v1.Position
-	65, // 29: sterling.ledger.v1.SetMetadataRequest.metadata:type_name -> sterling.ledger.v1.SetMetadataRequest.MetadataEntry
-	68, // 30: sterling.ledger.v1.SetMetadataResponse.status:type_name -> sterling.ledger.v1.ControlStatus
-	4,  // 31: sterling.ledger.v1.SetMetadataResponse.position:type_name -> sterling.ledger.v1.Position
-	5,  // 32: sterling.ledger.v1.LookupAddressesResponse.accounts:type_name -> sterling.ledger.v1.Account
-	4,  // 33: sterling.ledger.v1.LookupAddressesResponse.position:type_name -> sterling.ledger.v1.Position
-	8,  // 34: sterling.ledger.v1.LookupTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
-	4,  // 35: sterling.ledger.v1.LookupTransfersResponse.position:type_name -> sterling.ledger.v1.Position
-	36, // 36: sterling.ledger.v1.GetAccountTransfersRequest.filter:type_name -> sterling.ledger.v1.AccountFilter
-	4,  // 37: sterling.ledger.v1.GetAccountTransfersRequest.min_position:type_name -> sterling.ledger.v1.Position
-	8,  // 38: sterling.ledger.v1.GetAccountTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
-	4,  // 39: sterling.ledger.v1.GetAccountTransfersResponse.position:type_name -> sterling.ledger.v1.Position
-	36, // 40: sterling.ledger.v1.GetAccountBalancesRequest.filter:type_name -> sterling.ledger.v1.AccountFilter
-	4,  // 41: sterling.ledger.v1.GetAccountBalancesRequest.min_position:type_name -> sterling.ledger.v1.Position
-	9,  // 42: sterling.ledger.v1.GetAccountBalancesResponse.balances:type_name -> sterling.ledger.v1.AccountBalance
-	4,  // 43: sterling.ledger.v1.GetAccountBalancesResponse.position:type_name -> sterling.ledger.v1.Position
-	37, // 44: sterling.ledger.v1.QueryAccountsRequest.filter:type_name -> sterling.ledger.v1.QueryFilter
-	4,  // 45: sterling.ledger.v1.QueryAccountsRequest.min_position:type_name -> sterling.ledger.v1.Position
-	5,  // 46: sterling.ledger.v1.QueryAccountsResponse.accounts:type_name -> sterling.ledger.v1.Account
-	4,  // 47: sterling.ledger.v1.QueryAccountsResponse.position:type_name -> sterling.ledger.v1.Position
-	37, // 48: sterling.ledger.v1.QueryTransfersRequest.filter:type_name -> sterling.ledger.v1.QueryFilter
-	4,  // 49: sterling.ledger.v1.QueryTransfersRequest.min_position:type_name -> sterling.ledger.v1.Position
-	8,  // 50: sterling.ledger.v1.QueryTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
-	4,  // 51: sterling.ledger.v1.QueryTransfersResponse.position:type_name -> sterling.ledger.v1.Position
-	2,  // 52: sterling.ledger.v1.FreezeRequest.mode:type_name -> sterling.ledger.v1.FreezeMode
-	68, // 53: sterling.ledger.v1.FreezeResponse.status:type_name -> sterling.ledger.v1.ControlStatus
-	4,  // 54: sterling.ledger.v1.FreezeResponse.position:type_name -> sterling.ledger.v1.Position
-	68, // 55: sterling.ledger.v1.UnfreezeResponse.status:type_name -> sterling.ledger.v1.ControlStatus
-	4,  // 56: sterling.ledger.v1.UnfreezeResponse.position:type_name -> sterling.ledger.v1.Position
-	2,  // 57: sterling.ledger.v1.FrozenState.mode:type_name -> sterling.ledger.v1.FreezeMode
-	51, // 58: sterling.ledger.v1.ListFreezesResponse.freezes:type_name -> sterling.ledger.v1.FrozenState
-	4,  // 59: sterling.ledger.v1.ListFreezesResponse.position:type_name -> sterling.ledger.v1.Position
-	3,  // 60: sterling.ledger.v1.VelocityLimit.side:type_name -> sterling.ledger.v1.TransferSide
-	53, // 61: sterling.ledger.v1.SetVelocityLimitsRequest.limits:type_name -> sterling.ledger.v1.VelocityLimit
-	56, // 62: sterling.ledger.v1.SetVelocityLimitsResponse.results:type_name -> sterling.ledger.v1.ControlResult
-	4,  // 63: sterling.ledger.v1.SetVelocityLimitsResponse.position:type_name -> sterling.ledger.v1.Position
-	68, // 64: sterling.ledger.v1.ControlResult.status:type_name -> sterling.ledger.v1.ControlStatus
-	59, // 65: sterling.ledger.v1.RegisterAssetsResponse.assets:type_name -> sterling.ledger.v1.Asset
-	4,  // 66: sterling.ledger.v1.RegisterAssetsResponse.position:type_name -> sterling.ledger.v1.Position
-	59, // 67: sterling.ledger.v1.ListAssetsResponse.assets:type_name -> sterling.ledger.v1.Asset
-	4,  // 68: sterling.ledger.v1.ListAssetsResponse.position:type_name -> sterling.ledger.v1.Position
-	6,  // 69: sterling.ledger.v1.Account.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
-	6,  // 70: sterling.ledger.v1.Transfer.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
-	6,  // 71: sterling.ledger.v1.CreateTransactionRequest.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
-	6,  // 72: sterling.ledger.v1.SetMetadataRequest.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
-	10, // 73: sterling.ledger.v1.LedgerService.CreateAccounts:input_type -> sterling.ledger.v1.CreateAccountsRequest
-	13, // 74: sterling.ledger.v1.LedgerService.CreateTransfers:input_type -> sterling.ledger.v1.CreateTransfersRequest
-	16, // 75: sterling.ledger.v1.LedgerService.CreateTransfersStream:input_type -> sterling.ledger.v1.CreateTransfersStreamRequest
-	18, // 76: sterling.ledger.v1.LedgerService.CreateAccountsPacked:input_type -> sterling.ledger.v1.CreateAccountsPackedRequest
-	20, // 77: sterling.ledger.v1.LedgerService.CreateTransfersPacked:input_type -> sterling.ledger.v1.CreateTransfersPackedRequest
-	26, // 78: sterling.ledger.v1.LedgerService.CreateTransaction:input_type -> sterling.ledger.v1.CreateTransactionRequest
-	28, // 79: sterling.ledger.v1.LedgerService.GetTransaction:input_type -> sterling.ledger.v1.GetTransactionRequest
-	30, // 80: sterling.ledger.v1.LedgerService.SetMetadata:input_type -> sterling.ledger.v1.SetMetadataRequest
-	32, // 81: sterling.ledger.v1.LedgerService.LookupAddresses:input_type -> sterling.ledger.v1.LookupAddressesRequest
-	22, // 82: sterling.ledger.v1.LedgerService.LookupAccounts:input_type -> sterling.ledger.v1.LookupAccountsRequest
-	24, // 83: sterling.ledger.v1.LedgerService.LookupAccountsPacked:input_type -> sterling.ledger.v1.LookupAccountsPackedRequest
-	34, // 84: sterling.ledger.v1.LedgerService.LookupTransfers:input_type -> sterling.ledger.v1.LookupTransfersRequest
-	38, // 85: sterling.ledger.v1.LedgerService.GetAccountTransfers:input_type -> sterling.ledger.v1.GetAccountTransfersRequest
-	40, // 86: sterling.ledger.v1.LedgerService.GetAccountBalances:input_type -> sterling.ledger.v1.GetAccountBalancesRequest
-	42, // 87: sterling.ledger.v1.LedgerService.QueryAccounts:input_type -> sterling.ledger.v1.QueryAccountsRequest
-	44, // 88: sterling.ledger.v1.LedgerService.QueryTransfers:input_type -> sterling.ledger.v1.QueryTransfersRequest
-	46, // 89: sterling.ledger.v1.LedgerService.Freeze:input_type -> sterling.ledger.v1.FreezeRequest
-	48, // 90: sterling.ledger.v1.LedgerService.Unfreeze:input_type -> sterling.ledger.v1.UnfreezeRequest
-	50, // 91: sterling.ledger.v1.LedgerService.ListFreezes:input_type -> sterling.ledger.v1.ListFreezesRequest
-	54, // 92: sterling.ledger.v1.LedgerService.SetVelocityLimits:input_type -> sterling.ledger.v1.SetVelocityLimitsRequest
-	57, // 93: sterling.ledger.v1.LedgerService.RegisterAssets:input_type -> sterling.ledger.v1.RegisterAssetsRequest
-	60, // 94: sterling.ledger.v1.LedgerService.ListAssets:input_type -> sterling.ledger.v1.ListAssetsRequest
-	12, // 95: sterling.ledger.v1.LedgerService.CreateAccounts:output_type -> sterling.ledger.v1.CreateAccountsResponse
-	15, // 96: sterling.ledger.v1.LedgerService.CreateTransfers:output_type -> sterling.ledger.v1.CreateTransfersResponse
-	17, // 97: sterling.ledger.v1.LedgerService.CreateTransfersStream:output_type -> sterling.ledger.v1.CreateTransfersStreamResponse
-	19, // 98: sterling.ledger.v1.LedgerService.CreateAccountsPacked:output_type -> sterling.ledger.v1.CreateAccountsPackedResponse
-	21, // 99: sterling.ledger.v1.LedgerService.CreateTransfersPacked:output_type -> sterling.ledger.v1.CreateTransfersPackedResponse
-	27, // 100: sterling.ledger.v1.LedgerService.CreateTransaction:output_type -> sterling.ledger.v1.CreateTransactionResponse
-	29, // 101: sterling.ledger.v1.LedgerService.GetTransaction:output_type -> sterling.ledger.v1.GetTransactionResponse
-	31, // 102: sterling.ledger.v1.LedgerService.SetMetadata:output_type -> sterling.ledger.v1.SetMetadataResponse
-	33, // 103: sterling.ledger.v1.LedgerService.LookupAddresses:output_type -> sterling.ledger.v1.LookupAddressesResponse
-	23, // 104: sterling.ledger.v1.LedgerService.LookupAccounts:output_type -> sterling.ledger.v1.LookupAccountsResponse
-	25, // 105: sterling.ledger.v1.LedgerService.LookupAccountsPacked:output_type -> sterling.ledger.v1.LookupAccountsPackedResponse
-	35, // 106: sterling.ledger.v1.LedgerService.LookupTransfers:output_type -> sterling.ledger.v1.LookupTransfersResponse
-	39, // 107: sterling.ledger.v1.LedgerService.GetAccountTransfers:output_type -> sterling.ledger.v1.GetAccountTransfersResponse
-	41, // 108: sterling.ledger.v1.LedgerService.GetAccountBalances:output_type -> sterling.ledger.v1.GetAccountBalancesResponse
-	43, // 109: sterling.ledger.v1.LedgerService.QueryAccounts:output_type -> sterling.ledger.v1.QueryAccountsResponse
-	45, // 110: sterling.ledger.v1.LedgerService.QueryTransfers:output_type -> sterling.ledger.v1.QueryTransfersResponse
-	47, // 111: sterling.ledger.v1.LedgerService.Freeze:output_type -> sterling.ledger.v1.FreezeResponse
-	49, // 112: sterling.ledger.v1.LedgerService.Unfreeze:output_type -> sterling.ledger.v1.UnfreezeResponse
-	52, // 113: sterling.ledger.v1.LedgerService.ListFreezes:output_type -> sterling.ledger.v1.ListFreezesResponse
-	55, // 114: sterling.ledger.v1.LedgerService.SetVelocityLimits:output_type -> sterling.ledger.v1.SetVelocityLimitsResponse
-	58, // 115: sterling.ledger.v1.LedgerService.RegisterAssets:output_type -> sterling.ledger.v1.RegisterAssetsResponse
-	61, // 116: sterling.ledger.v1.LedgerService.ListAssets:output_type -> sterling.ledger.v1.ListAssetsResponse
-	95, // [95:117] is the sub-list for method output_type
-	73, // [73:95] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	66, // 6: sterling.ledger.v1.Transfer.transit:type_name -> sterling.ledger.v1.Transit
+	5,  // 7: sterling.ledger.v1.CreateAccountsRequest.accounts:type_name -> sterling.ledger.v1.Account
+	67, // 8: sterling.ledger.v1.CreateAccountResult.status:type_name -> sterling.ledger.v1.CreateAccountStatus
+	11, // 9: sterling.ledger.v1.CreateAccountsResponse.results:type_name -> sterling.ledger.v1.CreateAccountResult
+	4,  // 10: sterling.ledger.v1.CreateAccountsResponse.position:type_name -> sterling.ledger.v1.Position
+	8,  // 11: sterling.ledger.v1.CreateTransfersRequest.transfers:type_name -> sterling.ledger.v1.Transfer
+	68, // 12: sterling.ledger.v1.CreateTransferResult.status:type_name -> sterling.ledger.v1.CreateTransferStatus
+	14, // 13: sterling.ledger.v1.CreateTransfersResponse.results:type_name -> sterling.ledger.v1.CreateTransferResult
+	4,  // 14: sterling.ledger.v1.CreateTransfersResponse.position:type_name -> sterling.ledger.v1.Position
+	8,  // 15: sterling.ledger.v1.CreateTransfersStreamRequest.transfers:type_name -> sterling.ledger.v1.Transfer
+	14, // 16: sterling.ledger.v1.CreateTransfersStreamResponse.results:type_name -> sterling.ledger.v1.CreateTransferResult
+	4,  // 17: sterling.ledger.v1.CreateTransfersStreamResponse.position:type_name -> sterling.ledger.v1.Position
+	4,  // 18: sterling.ledger.v1.CreateAccountsPackedResponse.position:type_name -> sterling.ledger.v1.Position
+	4,  // 19: sterling.ledger.v1.CreateTransfersPackedResponse.position:type_name -> sterling.ledger.v1.Position
+	5,  // 20: sterling.ledger.v1.LookupAccountsResponse.accounts:type_name -> sterling.ledger.v1.Account
+	4,  // 21: sterling.ledger.v1.LookupAccountsResponse.position:type_name -> sterling.ledger.v1.Position
+	4,  // 22: sterling.ledger.v1.LookupAccountsPackedResponse.position:type_name -> sterling.ledger.v1.Position
+	8,  // 23: sterling.ledger.v1.CreateTransactionRequest.legs:type_name -> sterling.ledger.v1.Transfer
+	64, // 24: sterling.ledger.v1.CreateTransactionRequest.metadata:type_name -> sterling.ledger.v1.CreateTransactionRequest.MetadataEntry
+	68, // 25: sterling.ledger.v1.CreateTransactionResponse.status:type_name -> sterling.ledger.v1.CreateTransferStatus
+	14, // 26: sterling.ledger.v1.CreateTransactionResponse.legs:type_name -> sterling.ledger.v1.CreateTransferResult
+	4,  // 27: sterling.ledger.v1.CreateTransactionResponse.position:type_name -> sterling.ledger.v1.Position
+	26, // 28: sterling.ledger.v1.GetTransactionResponse.transaction:type_name -> sterling.ledger.v1.CreateTransactionRequest
+	4,  // 29: sterling.ledger.v1.GetTransactionResponse.position:type_name -> sterling.ledger.v1.Position
+	65, // 30: sterling.ledger.v1.SetMetadataRequest.metadata:type_name -> sterling.ledger.v1.SetMetadataRequest.MetadataEntry
+	69, // 31: sterling.ledger.v1.SetMetadataResponse.status:type_name -> sterling.ledger.v1.ControlStatus
+	4,  // 32: sterling.ledger.v1.SetMetadataResponse.position:type_name -> sterling.ledger.v1.Position
+	5,  // 33: sterling.ledger.v1.LookupAddressesResponse.accounts:type_name -> sterling.ledger.v1.Account
+	4,  // 34: sterling.ledger.v1.LookupAddressesResponse.position:type_name -> sterling.ledger.v1.Position
+	8,  // 35: sterling.ledger.v1.LookupTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
+	4,  // 36: sterling.ledger.v1.LookupTransfersResponse.position:type_name -> sterling.ledger.v1.Position
+	36, // 37: sterling.ledger.v1.GetAccountTransfersRequest.filter:type_name -> sterling.ledger.v1.AccountFilter
+	4,  // 38: sterling.ledger.v1.GetAccountTransfersRequest.min_position:type_name -> sterling.ledger.v1.Position
+	8,  // 39: sterling.ledger.v1.GetAccountTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
+	4,  // 40: sterling.ledger.v1.GetAccountTransfersResponse.position:type_name -> sterling.ledger.v1.Position
+	36, // 41: sterling.ledger.v1.GetAccountBalancesRequest.filter:type_name -> sterling.ledger.v1.AccountFilter
+	4,  // 42: sterling.ledger.v1.GetAccountBalancesRequest.min_position:type_name -> sterling.ledger.v1.Position
+	9,  // 43: sterling.ledger.v1.GetAccountBalancesResponse.balances:type_name -> sterling.ledger.v1.AccountBalance
+	4,  // 44: sterling.ledger.v1.GetAccountBalancesResponse.position:type_name -> sterling.ledger.v1.Position
+	37, // 45: sterling.ledger.v1.QueryAccountsRequest.filter:type_name -> sterling.ledger.v1.QueryFilter
+	4,  // 46: sterling.ledger.v1.QueryAccountsRequest.min_position:type_name -> sterling.ledger.v1.Position
+	5,  // 47: sterling.ledger.v1.QueryAccountsResponse.accounts:type_name -> sterling.ledger.v1.Account
+	4,  // 48: sterling.ledger.v1.QueryAccountsResponse.position:type_name -> sterling.ledger.v1.Position
+	37, // 49: sterling.ledger.v1.QueryTransfersRequest.filter:type_name -> sterling.ledger.v1.QueryFilter
+	4,  // 50: sterling.ledger.v1.QueryTransfersRequest.min_position:type_name -> sterling.ledger.v1.Position
+	8,  // 51: sterling.ledger.v1.QueryTransfersResponse.transfers:type_name -> sterling.ledger.v1.Transfer
+	4,  // 52: sterling.ledger.v1.QueryTransfersResponse.position:type_name -> sterling.ledger.v1.Position
+	2,  // 53: sterling.ledger.v1.FreezeRequest.mode:type_name -> sterling.ledger.v1.FreezeMode
+	69, // 54: sterling.ledger.v1.FreezeResponse.status:type_name -> sterling.ledger.v1.ControlStatus
+	4,  // 55: sterling.ledger.v1.FreezeResponse.position:type_name -> sterling.ledger.v1.Position
+	69, // 56: sterling.ledger.v1.UnfreezeResponse.status:type_name -> sterling.ledger.v1.ControlStatus
+	4,  // 57: sterling.ledger.v1.UnfreezeResponse.position:type_name -> sterling.ledger.v1.Position
+	2,  // 58: sterling.ledger.v1.FrozenState.mode:type_name -> sterling.ledger.v1.FreezeMode
+	51, // 59: sterling.ledger.v1.ListFreezesResponse.freezes:type_name -> sterling.ledger.v1.FrozenState
+	4,  // 60: sterling.ledger.v1.ListFreezesResponse.position:type_name -> sterling.ledger.v1.Position
+	3,  // 61: sterling.ledger.v1.VelocityLimit.side:type_name -> sterling.ledger.v1.TransferSide
+	53, // 62: sterling.ledger.v1.SetVelocityLimitsRequest.limits:type_name -> sterling.ledger.v1.VelocityLimit
+	56, // 63: sterling.ledger.v1.SetVelocityLimitsResponse.results:type_name -> sterling.ledger.v1.ControlResult
+	4,  // 64: sterling.ledger.v1.SetVelocityLimitsResponse.position:type_name -> sterling.ledger.v1.Position
+	69, // 65: sterling.ledger.v1.ControlResult.status:type_name -> sterling.ledger.v1.ControlStatus
+	59, // 66: sterling.ledger.v1.RegisterAssetsResponse.assets:type_name -> sterling.ledger.v1.Asset
+	4,  // 67: sterling.ledger.v1.RegisterAssetsResponse.position:type_name -> sterling.ledger.v1.Position
+	59, // 68: sterling.ledger.v1.ListAssetsResponse.assets:type_name -> sterling.ledger.v1.Asset
+	4,  // 69: sterling.ledger.v1.ListAssetsResponse.position:type_name -> sterling.ledger.v1.Position
+	6,  // 70: sterling.ledger.v1.Account.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
+	6,  // 71: sterling.ledger.v1.Transfer.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
+	6,  // 72: sterling.ledger.v1.CreateTransactionRequest.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
+	6,  // 73: sterling.ledger.v1.SetMetadataRequest.MetadataEntry.value:type_name -> sterling.ledger.v1.MetadataValue
+	10, // 74: sterling.ledger.v1.LedgerService.CreateAccounts:input_type -> sterling.ledger.v1.CreateAccountsRequest
+	13, // 75: sterling.ledger.v1.LedgerService.CreateTransfers:input_type -> sterling.ledger.v1.CreateTransfersRequest
+	16, // 76: sterling.ledger.v1.LedgerService.CreateTransfersStream:input_type -> sterling.ledger.v1.CreateTransfersStreamRequest
+	18, // 77: sterling.ledger.v1.LedgerService.CreateAccountsPacked:input_type -> sterling.ledger.v1.CreateAccountsPackedRequest
+	20, // 78: sterling.ledger.v1.LedgerService.CreateTransfersPacked:input_type -> sterling.ledger.v1.CreateTransfersPackedRequest
+	26, // 79: sterling.ledger.v1.LedgerService.CreateTransaction:input_type -> sterling.ledger.v1.CreateTransactionRequest
+	28, // 80: sterling.ledger.v1.LedgerService.GetTransaction:input_type -> sterling.ledger.v1.GetTransactionRequest
+	30, // 81: sterling.ledger.v1.LedgerService.SetMetadata:input_type -> sterling.ledger.v1.SetMetadataRequest
+	32, // 82: sterling.ledger.v1.LedgerService.LookupAddresses:input_type -> sterling.ledger.v1.LookupAddressesRequest
+	22, // 83: sterling.ledger.v1.LedgerService.LookupAccounts:input_type -> sterling.ledger.v1.LookupAccountsRequest
+	24, // 84: sterling.ledger.v1.LedgerService.LookupAccountsPacked:input_type -> sterling.ledger.v1.LookupAccountsPackedRequest
+	34, // 85: sterling.ledger.v1.LedgerService.LookupTransfers:input_type -> sterling.ledger.v1.LookupTransfersRequest
+	38, // 86: sterling.ledger.v1.LedgerService.GetAccountTransfers:input_type -> sterling.ledger.v1.GetAccountTransfersRequest
+	40, // 87: sterling.ledger.v1.LedgerService.GetAccountBalances:input_type -> sterling.ledger.v1.GetAccountBalancesRequest
+	42, // 88: sterling.ledger.v1.LedgerService.QueryAccounts:input_type -> sterling.ledger.v1.QueryAccountsRequest
+	44, // 89: sterling.ledger.v1.LedgerService.QueryTransfers:input_type -> sterling.ledger.v1.QueryTransfersRequest
+	46, // 90: sterling.ledger.v1.LedgerService.Freeze:input_type -> sterling.ledger.v1.FreezeRequest
+	48, // 91: sterling.ledger.v1.LedgerService.Unfreeze:input_type -> sterling.ledger.v1.UnfreezeRequest
+	50, // 92: sterling.ledger.v1.LedgerService.ListFreezes:input_type -> sterling.ledger.v1.ListFreezesRequest
+	54, // 93: sterling.ledger.v1.LedgerService.SetVelocityLimits:input_type -> sterling.ledger.v1.SetVelocityLimitsRequest
+	57, // 94: sterling.ledger.v1.LedgerService.RegisterAssets:input_type -> sterling.ledger.v1.RegisterAssetsRequest
+	60, // 95: sterling.ledger.v1.LedgerService.ListAssets:input_type -> sterling.ledger.v1.ListAssetsRequest
+	12, // 96: sterling.ledger.v1.LedgerService.CreateAccounts:output_type -> sterling.ledger.v1.CreateAccountsResponse
+	15, // 97: sterling.ledger.v1.LedgerService.CreateTransfers:output_type -> sterling.ledger.v1.CreateTransfersResponse
+	17, // 98: sterling.ledger.v1.LedgerService.CreateTransfersStream:output_type -> sterling.ledger.v1.CreateTransfersStreamResponse
+	19, // 99: sterling.ledger.v1.LedgerService.CreateAccountsPacked:output_type -> sterling.ledger.v1.CreateAccountsPackedResponse
+	21, // 100: sterling.ledger.v1.LedgerService.CreateTransfersPacked:output_type -> sterling.ledger.v1.CreateTransfersPackedResponse
+	27, // 101: sterling.ledger.v1.LedgerService.CreateTransaction:output_type -> sterling.ledger.v1.CreateTransactionResponse
+	29, // 102: sterling.ledger.v1.LedgerService.GetTransaction:output_type -> sterling.ledger.v1.GetTransactionResponse
+	31, // 103: sterling.ledger.v1.LedgerService.SetMetadata:output_type -> sterling.ledger.v1.SetMetadataResponse
+	33, // 104: sterling.ledger.v1.LedgerService.LookupAddresses:output_type -> sterling.ledger.v1.LookupAddressesResponse
+	23, // 105: sterling.ledger.v1.LedgerService.LookupAccounts:output_type -> sterling.ledger.v1.LookupAccountsResponse
+	25, // 106: sterling.ledger.v1.LedgerService.LookupAccountsPacked:output_type -> sterling.ledger.v1.LookupAccountsPackedResponse
+	35, // 107: sterling.ledger.v1.LedgerService.LookupTransfers:output_type -> sterling.ledger.v1.LookupTransfersResponse
+	39, // 108: sterling.ledger.v1.LedgerService.GetAccountTransfers:output_type -> sterling.ledger.v1.GetAccountTransfersResponse
+	41, // 109: sterling.ledger.v1.LedgerService.GetAccountBalances:output_type -> sterling.ledger.v1.GetAccountBalancesResponse
+	43, // 110: sterling.ledger.v1.LedgerService.QueryAccounts:output_type -> sterling.ledger.v1.QueryAccountsResponse
+	45, // 111: sterling.ledger.v1.LedgerService.QueryTransfers:output_type -> sterling.ledger.v1.QueryTransfersResponse
+	47, // 112: sterling.ledger.v1.LedgerService.Freeze:output_type -> sterling.ledger.v1.FreezeResponse
+	49, // 113: sterling.ledger.v1.LedgerService.Unfreeze:output_type -> sterling.ledger.v1.UnfreezeResponse
+	52, // 114: sterling.ledger.v1.LedgerService.ListFreezes:output_type -> sterling.ledger.v1.ListFreezesResponse
+	55, // 115: sterling.ledger.v1.LedgerService.SetVelocityLimits:output_type -> sterling.ledger.v1.SetVelocityLimitsResponse
+	58, // 116: sterling.ledger.v1.LedgerService.RegisterAssets:output_type -> sterling.ledger.v1.RegisterAssetsResponse
+	61, // 117: sterling.ledger.v1.LedgerService.ListAssets:output_type -> sterling.ledger.v1.ListAssetsResponse
+	96, // [96:118] is the sub-list for method output_type
+	74, // [74:96] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_sterling_ledger_v1_ledger_proto_init() }
@@ -4798,6 +4812,7 @@ func file_sterling_ledger_v1_ledger_proto_init() {
 		return
 	}
 	file_sterling_ledger_v1_status_proto_init()
+	file_sterling_ledger_v1_transit_proto_init()
 	file_sterling_ledger_v1_ledger_proto_msgTypes[2].OneofWrappers = []any{
 		(*MetadataValue_Text)(nil),
 		(*MetadataValue_Integer)(nil),

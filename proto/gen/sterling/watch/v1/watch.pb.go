@@ -818,8 +818,14 @@ type AssetTotals struct {
 	DebitsPending  string                 `protobuf:"bytes,4,opt,name=debits_pending,json=debitsPending,proto3" json:"debits_pending,omitempty"`
 	CreditsPending string                 `protobuf:"bytes,5,opt,name=credits_pending,json=creditsPending,proto3" json:"credits_pending,omitempty"`
 	Transfers      uint64                 `protobuf:"varint,6,opt,name=transfers,proto3" json:"transfers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What is in transit: reserved for transfers to other cells and from other
+	// cells, and in how many reservations.
+	TransitOut    string `protobuf:"bytes,7,opt,name=transit_out,json=transitOut,proto3" json:"transit_out,omitempty"`
+	TransitIn     string `protobuf:"bytes,8,opt,name=transit_in,json=transitIn,proto3" json:"transit_in,omitempty"`
+	Outgoing      uint64 `protobuf:"varint,9,opt,name=outgoing,proto3" json:"outgoing,omitempty"`
+	Incoming      uint64 `protobuf:"varint,10,opt,name=incoming,proto3" json:"incoming,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssetTotals) Reset() {
@@ -890,6 +896,34 @@ func (x *AssetTotals) GetCreditsPending() string {
 func (x *AssetTotals) GetTransfers() uint64 {
 	if x != nil {
 		return x.Transfers
+	}
+	return 0
+}
+
+func (x *AssetTotals) GetTransitOut() string {
+	if x != nil {
+		return x.TransitOut
+	}
+	return ""
+}
+
+func (x *AssetTotals) GetTransitIn() string {
+	if x != nil {
+		return x.TransitIn
+	}
+	return ""
+}
+
+func (x *AssetTotals) GetOutgoing() uint64 {
+	if x != nil {
+		return x.Outgoing
+	}
+	return 0
+}
+
+func (x *AssetTotals) GetIncoming() uint64 {
+	if x != nil {
+		return x.Incoming
 	}
 	return 0
 }
@@ -2626,14 +2660,21 @@ const file_sterling_watch_v1_watch_proto_rawDesc = "" +
 	"\adry_run\x18\f \x01(\bR\x06dryRun\";\n" +
 	"\vAssetAmount\x12\x14\n" +
 	"\x05asset\x18\x01 \x01(\tR\x05asset\x12\x16\n" +
-	"\x06amount\x18\x02 \x01(\tR\x06amount\"\xdd\x01\n" +
+	"\x06amount\x18\x02 \x01(\tR\x06amount\"\xd5\x02\n" +
 	"\vAssetTotals\x12\x14\n" +
 	"\x05asset\x18\x01 \x01(\tR\x05asset\x12#\n" +
 	"\rdebits_posted\x18\x02 \x01(\tR\fdebitsPosted\x12%\n" +
 	"\x0ecredits_posted\x18\x03 \x01(\tR\rcreditsPosted\x12%\n" +
 	"\x0edebits_pending\x18\x04 \x01(\tR\rdebitsPending\x12'\n" +
 	"\x0fcredits_pending\x18\x05 \x01(\tR\x0ecreditsPending\x12\x1c\n" +
-	"\ttransfers\x18\x06 \x01(\x04R\ttransfers\"\xe4\x02\n" +
+	"\ttransfers\x18\x06 \x01(\x04R\ttransfers\x12\x1f\n" +
+	"\vtransit_out\x18\a \x01(\tR\n" +
+	"transitOut\x12\x1d\n" +
+	"\n" +
+	"transit_in\x18\b \x01(\tR\ttransitIn\x12\x1a\n" +
+	"\boutgoing\x18\t \x01(\x04R\boutgoing\x12\x1a\n" +
+	"\bincoming\x18\n" +
+	" \x01(\x04R\bincoming\"\xe4\x02\n" +
 	"\tFlowProof\x12\x12\n" +
 	"\x04flow\x18\x01 \x01(\tR\x04flow\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x16\n" +

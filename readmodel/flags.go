@@ -1,0 +1,10 @@
+package readmodel
+
+import "github.com/sterlingrun/sterling/journal"
+
+// The flags that the tables have: those of callers, and what marks transfers across cells, which are booked on the cell's
+// own accounts.
+const (
+	AccountFlags  = journal.AccountFlagsKnown | journal.AccountTransit
+	TransferFlags = journal.TransferFlagsKnown | journal.TransferTransit | journal.TransferHold
+)

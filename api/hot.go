@@ -181,7 +181,6 @@ func (s *Server) createTransfers(ctx context.Context, c *call) error {
 }
 
 func (s *Server) createAccounts(ctx context.Context, c *call) error {
-	refuseOwnFlags(c.batch.Accounts)
 	if s.config.Cells != nil && (!s.config.Cells.Router.AccountsHere(c.batch.Accounts) || hasAddress(&c.batch)) {
 		return s.accountsAcross(ctx, c)
 	}
@@ -330,18 +329,6 @@ func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
 		return s.transfersFromCells(ctx, c)
 	}
 	return nil
-}
-
-// reservedFlag is a flag that no account has.
-const reservedFlag journal.AccountFlags = 1 << 13
-
-// refuseOwnFlags has the ledger refuse accounts with the flag of a cell's own: callers don't set it.
-func refuseOwnFlags(accounts []journal.Account) {
-	for i := range accounts {
-		if accounts[i].Flags.Has(journal.AccountTransit) {
-			accounts[i].Flags |= reservedFlag
-		}
-	}
 }
 
 // found is called after a look-up: the position and the catalogue must be no

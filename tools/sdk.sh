@@ -37,7 +37,7 @@ generate() {
 	tools/install.sh buf
 	install_node_modules
 	rm -rf $typescript/src/gen $python/src/sterling/ledger
-	(cd proto && PATH="$STERLING_ROOT/$typescript/node_modules/.bin:$PATH" "$tools_bin/buf" generate --template ../sdk/buf.gen.yaml)
+	(cd proto && PATH="$STERLING_ROOT/$typescript/node_modules/.bin:$PATH" "$tools_bin/buf" generate --template ../sdk/buf.gen.yaml --exclude-path sterling/cell)
 }
 
 case "${1:-generate}" in

@@ -662,6 +662,9 @@ const (
 	// Another cell of the ledger does not answer. What belongs to the cells that do
 	// may have been recorded: send the same events again with the same ids.
 	ErrorReason_ERROR_REASON_CELL_UNAVAILABLE ErrorReason = 71
+	// An account is to be closed while a transfer to or from another cell is under
+	// way on it; nothing was written. Send again.
+	ErrorReason_ERROR_REASON_IN_TRANSIT ErrorReason = 72
 )
 
 // Enum value maps for ErrorReason.
@@ -700,6 +703,7 @@ var (
 		61: "ERROR_REASON_NOT_SHARED",
 		70: "ERROR_REASON_CROSS_CELL_REFUSED",
 		71: "ERROR_REASON_CELL_UNAVAILABLE",
+		72: "ERROR_REASON_IN_TRANSIT",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -735,6 +739,7 @@ var (
 		"ERROR_REASON_NOT_SHARED":         61,
 		"ERROR_REASON_CROSS_CELL_REFUSED": 70,
 		"ERROR_REASON_CELL_UNAVAILABLE":   71,
+		"ERROR_REASON_IN_TRANSIT":         72,
 	}
 )
 
@@ -985,7 +990,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
-	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\x83\b\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xa0\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -1020,7 +1025,8 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x17ERROR_REASON_NOT_LEADER\x10<\x12\x1b\n" +
 	"\x17ERROR_REASON_NOT_SHARED\x10=\x12#\n" +
 	"\x1fERROR_REASON_CROSS_CELL_REFUSED\x10F\x12!\n" +
-	"\x1dERROR_REASON_CELL_UNAVAILABLE\x10GBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x1dERROR_REASON_CELL_UNAVAILABLE\x10G\x12\x1b\n" +
+	"\x17ERROR_REASON_IN_TRANSIT\x10HBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

@@ -56,7 +56,7 @@ func (n *Node) openCells(ctx context.Context) error {
 	}
 	token, err := router.ReadSecret(n.config.Cells.SecretFile)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: cells.secret_file: %w", ErrConfig, err)
 	}
 	id := uint64(n.config.Cell)
 	c := &cells{token: token, network: router.NewNetwork(id, token, n.dialPeers()...)}

@@ -37,6 +37,7 @@ func TestClusterScripts(t *testing.T) {
 			"cluster": startCluster, "end": endCluster, "crash": crashCluster, "kill-leader": killLeader, "pay-across": payAcross, "exits": exits, "eventually": eventually,
 		},
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("TMPDIR", os.TempDir()) // servers that a script starts run as a user who may not enter the script's own
 			env.Setenv("DSN", enginestest.Postgres(env.T().(testing.TB)).DSN())
 			servers := map[string]*server{}
 			env.Values[serversKey{}] = servers

@@ -196,6 +196,9 @@ func (t *term) each(actor journal.Actor, list []*attempt, event func(*attempt) t
 
 // hold has the other cells reserve. A peer that does not answer in time has its transfers given up.
 func (t *term) hold(actor journal.Actor, list []*attempt) {
+	if len(list) == 0 {
+		return
+	}
 	ctx, cancel := t.within(t.opts.HoldPatience)
 	defer cancel()
 	var group sync.WaitGroup

@@ -32,6 +32,9 @@ func (s *Server) accountsAcross(ctx context.Context, c *call) error {
 		}
 		return s.accountsThere(ctx, c, id, places[id], results)
 	})
+	if err != nil && len(cells) > 1 {
+		return partly(across(err))
+	}
 	if err != nil {
 		return across(err)
 	}
@@ -66,8 +69,8 @@ func (s *Server) accountsHere(ctx context.Context, c *call, places []int, result
 	for k, i := range places {
 		own.batch.Accounts = append(own.batch.Accounts, c.batch.Accounts[i])
 		for _, u := range c.batch.Unregistered {
-			if u.Account == i {
-				own.batch.Unregistered = append(own.batch.Unregistered, codec.Unregistered{Account: k, Asset: u.Asset})
+			if u.Event == i {
+				own.batch.Unregistered = append(own.batch.Unregistered, codec.Unregistered{Event: k, Asset: u.Asset})
 			}
 		}
 	}
@@ -202,7 +205,7 @@ func refuseLinked(accounts []journal.Account, refused []journal.Status) {
 func (s *Server) accountsThere(ctx context.Context, c *call, to uint64, places []int, results []journal.Result) error {
 	names, fresh := c.assets, map[int]string{}
 	for _, u := range c.batch.Unregistered {
-		fresh[u.Account] = u.Asset.String()
+		fresh[u.Event] = u.Asset.String()
 	}
 	request := &ledgerv1.CreateAccountsRequest{}
 	for _, i := range places {

@@ -145,6 +145,9 @@ func (s *Server) catalogueCell() uint64 { return s.config.Cells.Router.Map().Cel
 // by one cell, whose catalogue the others copy in its order.
 func (s *Server) knowAssets(ctx context.Context, assets []money.Asset) error {
 	if s.catalogueCell() == s.config.CellNumber {
+		if len(assets) == 0 {
+			return nil
+		}
 		_, err := s.recordAssets(ctx, journal.Actor{}, assets)
 		return err
 	}

@@ -408,3 +408,21 @@ func TestTakeoversUnderLoad(t *testing.T) {
 		w.expect(account, posted, 0, 0)
 	}
 }
+
+// BenchmarkTransfer brings transfers to another cell about, 1,000 in a call, over journals in memory.
+func BenchmarkTransfer(b *testing.B) {
+	w := newWorld(b, 2)
+	debit, credit := w.account(1, 0), w.account(2, 0)
+	next := uint64(0)
+	for b.Loop() {
+		list := make([]journal.Transfer, 1000)
+		for i := range list {
+			next++
+			list[i] = transfer(next, debit, credit, 1)
+		}
+		if results, err := w.send(list...); err != nil || results[0].Status != journal.Created {
+			b.Fatal(results, err)
+		}
+	}
+	w.quiet(0)
+}

@@ -20,6 +20,11 @@ type Ending struct {
 // Settle has posts and voids of two-phase transfers recorded, and the other cells told. The results and errors are those
 // of Transfer.
 func (d *Driver) Settle(ctx context.Context, actor journal.Actor, list []Ending) ([]journal.Result, error) {
+	for i := range list {
+		if len(list[i].Details.Append(nil))+transitRoom > journal.MaxDetails {
+			return nil, tooMuch(i)
+		}
+	}
 	t, err := d.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -62,6 +67,15 @@ func (t *term) await(a *attempt) {
 	}
 }
 
+// lookSoon has a transfer looked at again, since that could not be done now.
+func (t *term) lookSoon(a *attempt) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a.expires = t.opts.Clock.Wall()
+	t.nextLook = a.expires
+	t.poke()
+}
+
 func (t *term) poke() {
 	select {
 	case t.wake <- struct{}{}:
@@ -78,8 +92,11 @@ func (t *term) look(id money.U128) {
 		return
 	}
 	marker, open, err := t.local.OpenPending(t.ctx, transit.ID(a.Reserve, journal.TransitMarker))
+	if err != nil {
+		t.lookSoon(a)
+	}
 	if err != nil || open && !marker.Ended {
-		return // it is looked at again when it expires, or by the next leader
+		return
 	}
 	t.mu.Lock()
 	mine := t.waiting[id] == a

@@ -230,6 +230,11 @@ func part(b *codec.Batch, places []int) *codec.Batch {
 		sub.Transfers[k] = b.Transfers[i]
 	}
 	sub.Details = partDetails(b.Details, places)
+	for _, u := range b.Unregistered {
+		if k, found := slices.BinarySearch(places, u.Event); found {
+			sub.Unregistered = append(sub.Unregistered, codec.Unregistered{Event: k, Asset: u.Asset})
+		}
+	}
 	return sub
 }
 
@@ -251,12 +256,19 @@ func scatter[T any](to []T, places []int, from []T) {
 
 // recordThere has another cell record the transfers at these places.
 func (s *Server) recordThere(ctx context.Context, c *call, to uint64, b *codec.Batch, places []int, results []journal.Result) error {
-	sub, names := part(b, places), s.assetTable()
+	sub := part(b, places)
+	names, err := s.namesOf(ctx, sub.Transfers)
+	if err != nil {
+		return err
+	}
 	request := &ledgerv1.CreateTransfersRequest{Transfers: make([]*ledgerv1.Transfer, len(places))}
 	for i := range sub.Transfers {
 		m := transferMessage(&sub.Transfers[i], names)
 		m.Flags = transferBits(sub.Transfers[i].Flags)
 		request.Transfers[i] = m
+	}
+	for _, u := range sub.Unregistered {
+		request.Transfers[u.Event].Asset = u.Asset.String()
 	}
 	for i := range sub.Details {
 		d := &sub.Details[i]
@@ -273,6 +285,19 @@ func (s *Server) recordThere(ctx context.Context, c *call, to uint64, b *codec.B
 		results[places[k]] = journal.Result{Status: journal.Status(r.GetStatus()), Timestamp: r.GetTimestamp()} //nolint:gosec // one of ours
 	}
 	return nil
+}
+
+// namesOf returns the catalogue with the assets of these transfers. Numbers are the same in all cells, and another one may
+// have given one that is not known here yet.
+func (s *Server) namesOf(ctx context.Context, transfers []journal.Transfer) (*codec.AssetTable, error) {
+	names := s.assetTable()
+	for i := range transfers {
+		if n := transfers[i].Asset; n != 0 && n != journal.NoAsset && names.Name(n) == "" {
+			err := s.knowAssets(ctx, nil)
+			return s.assetTable(), err
+		}
+	}
+	return names, nil
 }
 
 // transferBits are all of a transfer's flags: those that nobody knows have a status of their own.
@@ -332,8 +357,10 @@ func (s *Server) allowParts(ctx context.Context, c *call, b *codec.Batch, p *rou
 		return nil
 	}
 	here := part(b, p.Here)
-	if err := s.allowTransfers(ctx, scope, here.Transfers); err != nil {
-		return err
+	for k := range here.Transfers {
+		if err := s.allowTransfers(ctx, scope, here.Transfers[k:k+1]); err != nil {
+			return inField(err, "transfers[0]", fmt.Sprintf("transfers[%d]", p.Here[k]))
+		}
 	}
 	for k, i := range p.Here { // posts and voids were given the accounts that they were judged by
 		b.Transfers[i] = here.Transfers[k]

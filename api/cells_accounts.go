@@ -51,7 +51,7 @@ func (s *Server) accountHomes(c *call) (map[uint64][]int, error) {
 		}
 		first := s.config.Cells.Router.Home(events[0].ID)
 		linked := i > 0 && events[i-1].Flags.Has(journal.AccountLinked) && home != s.config.Cells.Router.Home(events[i-1].ID)
-		imported := home != first && (events[i].Flags|events[0].Flags).Has(journal.AccountImported)
+		imported := home != first && (events[i].Flags | events[0].Flags).Has(journal.AccountImported)
 		if linked || imported {
 			return nil, crossRefused(&router.RefusedError{Event: i, Reason: "linked accounts, and imported ones of one call, have to be of one cell; nothing was recorded"}, "accounts")
 		}
@@ -66,8 +66,8 @@ func (s *Server) accountsHere(ctx context.Context, c *call, places []int, result
 	for k, i := range places {
 		own.batch.Accounts = append(own.batch.Accounts, c.batch.Accounts[i])
 		for _, u := range c.batch.Unregistered {
-			if u.Account == i {
-				own.batch.Unregistered = append(own.batch.Unregistered, codec.Unregistered{Account: k, Asset: u.Asset})
+			if u.Event == i {
+				own.batch.Unregistered = append(own.batch.Unregistered, codec.Unregistered{Event: k, Asset: u.Asset})
 			}
 		}
 	}
@@ -202,7 +202,7 @@ func refuseLinked(accounts []journal.Account, refused []journal.Status) {
 func (s *Server) accountsThere(ctx context.Context, c *call, to uint64, places []int, results []journal.Result) error {
 	names, fresh := c.assets, map[int]string{}
 	for _, u := range c.batch.Unregistered {
-		fresh[u.Account] = u.Asset.String()
+		fresh[u.Event] = u.Asset.String()
 	}
 	request := &ledgerv1.CreateAccountsRequest{}
 	for _, i := range places {

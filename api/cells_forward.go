@@ -23,7 +23,9 @@ type forwardedKey struct{}
 func isForwarded(ctx context.Context) bool { return ctx.Value(forwardedKey{}) != nil }
 
 // nodePrincipal is who a node is when it asks another one on its own account, and may read only.
-func nodePrincipal() *auth.Principal { return &auth.Principal{Name: "a node of another cell", Role: auth.RoleReader} }
+func nodePrincipal() *auth.Principal {
+	return &auth.Principal{Name: "a node of another cell", Role: auth.RoleReader}
+}
 
 // forwardTo has another cell answer a call with the caller's rights. The error is in words for the caller.
 func (s *Server) forwardTo(ctx context.Context, to uint64, p *auth.Principal, requestID, path string, request, response proto.Message) error {

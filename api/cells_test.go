@@ -176,8 +176,14 @@ func TestAnyNodeTakesTransfersOfAllCells(t *testing.T) {
 			t.Errorf("account %s has %d, want %d", id, got, posted)
 		}
 	}
+	var shown string
 	for n, bank := range l.banks {
 		found := bank.call("LookupTransfers", `{"ids":["1004","1001","77"]}`)
+		list, _, _ := strings.Cut(found, `"position"`)
+		if shown != "" && list != shown {
+			t.Errorf("the nodes show %s and %s", list, shown)
+		}
+		shown = list
 		var m struct{ Transfers []struct{ ID, Amount string } }
 		if err := json.Unmarshal([]byte(found), &m); err != nil || len(m.Transfers) != 2 || m.Transfers[0].ID != "1004" || m.Transfers[1].ID != "1001" {
 			t.Errorf("cell %d: %s", n, found)
@@ -437,5 +443,51 @@ func TestACellThatIsDown(t *testing.T) {
 	}
 	if got := l.banks[1].call("LookupAccounts", `{"ids":["`+a[0]+`"]}`); !strings.Contains(got, `"debitsPosted":"1"`) || !strings.Contains(got, `"debitsPending":"0"`) {
 		t.Error(got)
+	}
+}
+
+// TestAssetsHaveOneNumber: a node takes transfers in assets that its own cell has never seen.
+func TestAssetsHaveOneNumber(t *testing.T) {
+	l := openCells(t)
+	a, b := l.ids(1, 2), l.ids(2, 2)
+	open := func(node uint64, asset string, ids ...string) {
+		t.Helper()
+		for _, id := range ids {
+			if got := l.banks[node].call("CreateAccounts", fmt.Sprintf(`{"accounts":[{"id":"%s","asset":"%s","code":1}]}`, id, asset)); !strings.Contains(got, "CREATED") {
+				t.Fatal(got)
+			}
+		}
+	}
+	open(1, "USD/2", a[0], a[1])
+	open(1, "JPY/0", b...)
+	usd := strings.ReplaceAll(batchOf(one("1", a[0], a[1], 5, "")), "CNY/2", "USD/2")
+	if got := statuses(t, l.banks[2].call("CreateTransfers", usd)); got[0] != "CREATED" {
+		t.Error(got)
+	}
+	jpy := strings.ReplaceAll(batchOf(one("2", b[0], b[1], 5, "")), "CNY/2", "JPY/0")
+	if got := statuses(t, l.banks[1].call("CreateTransfers", jpy)); got[0] != "CREATED" {
+		t.Error(got)
+	}
+	mixed := strings.ReplaceAll(batchOf(one("3", a[0], b[0], 5, "")), "CNY/2", "USD/2")
+	if got := statuses(t, l.banks[1].call("CreateTransfers", mixed)); got[0] != "ACCOUNTS_MUST_HAVE_THE_SAME_LEDGER" {
+		t.Error(got)
+	}
+	nowhere := strings.ReplaceAll(batchOf(one("4", a[0], b[0], 5, ""), one("5", b[0], a[0], 5, "")), "CNY/2", "XAU/4")
+	for _, s := range statuses(t, l.banks[1].call("CreateTransfers", nowhere)) {
+		if s != "TRANSFER_MUST_HAVE_THE_SAME_LEDGER_AS_ACCOUNTS" && s != "ACCOUNTS_MUST_HAVE_THE_SAME_LEDGER" {
+			t.Errorf("an asset that is nowhere: %s", s)
+		}
+	}
+	debit, _ := money.Parse(a[0])
+	credit, _ := money.Parse(a[1])
+	client, ctx := l.banks[2].grpcClient(auth.RoleTeller)
+	packed, err := client.CreateTransfersPacked(ctx, &ledgerv1.CreateTransfersPackedRequest{
+		Records: journal.Bytes([]journal.Transfer{{ID: money.From(6), Debit: debit, Credit: credit, Amount: money.From(3), Asset: 1, Code: 1}}),
+	})
+	if err != nil || packed.GetResults()[0] != 1 {
+		t.Errorf("%v, %v", packed, err)
+	}
+	if one, two := l.banks[1].call("ListAssets", `{}`), l.banks[2].call("ListAssets", `{}`); strings.Split(one, `"position"`)[0] != strings.Split(two, `"position"`)[0] {
+		t.Errorf("the catalogues differ: %s and %s", one, two)
 	}
 }

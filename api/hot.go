@@ -241,7 +241,7 @@ func (s *Server) registerMissing(ctx context.Context, c *call) error {
 		if !ok {
 			return fmt.Errorf("asset %v has no number after it was registered", u.Asset)
 		}
-		c.batch.Accounts[u.Account].Asset = number
+		c.batch.Accounts[u.Event].Asset = number
 	}
 	return nil
 }

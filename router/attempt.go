@@ -161,12 +161,13 @@ func (t *term) bringAbout(actor journal.Actor, list []*attempt) error {
 	if err := t.each(actor, again, (*attempt).Transfer); err != nil { // the ledger says whether it is the same
 		return err
 	}
+	fresh = t.reachable(fresh)
 	if err := t.each(actor, fresh, (*attempt).Reserved); err != nil {
 		return err
 	}
 	for _, a := range fresh {
 		if a.result.Status == journal.Created {
-			t.stats.open.Add(1)
+			t.begun(a)
 			reserved = append(reserved, a)
 		}
 	}
@@ -195,6 +196,9 @@ func (t *term) each(actor journal.Actor, list []*attempt, event func(*attempt) t
 
 // hold has the other cells reserve. A peer that does not answer in time has its transfers given up.
 func (t *term) hold(actor journal.Actor, list []*attempt) {
+	if len(list) == 0 {
+		return
+	}
 	ctx, cancel := t.within(t.opts.HoldPatience)
 	defer cancel()
 	var group sync.WaitGroup
@@ -206,6 +210,7 @@ func (t *term) hold(actor journal.Actor, list []*attempt) {
 				steps.List = append(steps.List, Step{e.Transfer, e.Attached, a.Asset})
 			}
 			statuses, err := t.submit(ctx, peer, steps)
+			t.heard(peer, err)
 			for i, a := range part {
 				switch {
 				case err != nil:
@@ -278,6 +283,7 @@ func (t *term) decide(actor journal.Actor, list []*attempt) error {
 		switch a.result = chain[commitSteps-1]; decision {
 		case transit.Made:
 			a.committed = true
+			t.stats.committed.Add(1)
 			a.pendingFrom(a.result.Timestamp)
 			t.decided(a)
 		case transit.Refused:
@@ -305,6 +311,7 @@ func (t *term) abort(actor journal.Actor, list []*attempt) error {
 		if decision, _ := transit.Decided(chain); decision != transit.Made {
 			return t.contradicted(a)
 		}
+		t.stats.aborted.Add(1)
 		if a.unanswered = a.refusal == 0; !a.unanswered {
 			if a.result.Status != a.refusal { // the peer's
 				a.result = journal.Result{Status: a.refusal, Timestamp: chain[abortSteps-1].Timestamp}
@@ -317,6 +324,7 @@ func (t *term) abort(actor journal.Actor, list []*attempt) error {
 
 // decided hands an attempt over to whoever brings it to its end, which no caller waits for.
 func (t *term) decided(a *attempt) {
+	t.stats.undecided.Add(-1)
 	if a.committed && a.Asked.Flags.Has(journal.TransferPending) {
 		t.await(a)
 		return

@@ -80,30 +80,6 @@ type Driver struct {
 	stats driverStats
 }
 
-// Stats is what a driver has to do, and what it did since the process began.
-type Stats struct {
-	Open    int64  // transfers between reserve and settle
-	Waiting int    // of those: two-phase ones that are pending
-	Settled uint64 // transfers that came to their end, one way or the other
-}
-
-type driverStats struct {
-	open    atomic.Int64
-	settled atomic.Uint64
-}
-
-// Stats tells how much there is to do.
-func (d *Driver) Stats() Stats {
-	s := Stats{Settled: d.stats.settled.Load()}
-	if t := d.term.Load(); t != nil {
-		s.Open = d.stats.open.Load()
-		t.mu.Lock()
-		s.Waiting = len(t.waiting)
-		t.mu.Unlock()
-	}
-	return s
-}
-
 // NewDriver returns a driver that does nothing yet.
 func NewDriver(opts Options) *Driver {
 	if opts.HoldPatience == 0 {
@@ -129,8 +105,10 @@ type term struct {
 	mu      sync.Mutex
 	closed  bool
 	busy    map[money.U128]chan struct{} // transfers that somebody is at work on; closed when that is over
+	open    map[money.U128]uint64        // attempts between reserve and settle, by reserve: when they began, clock.Wall
 	waiting map[money.U128]*attempt      // two-phase transfers that are pending, by id
 	lanes   map[uint64]*lane             // by peer
+	silent  map[uint64]*silence          // peers that did not answer
 
 	nextLook uint64        // ns since 1970: when the next of those that wait expires; 0: none does
 	wake     chan struct{} // nextLook is another
@@ -143,7 +121,7 @@ func (d *Driver) Lead(ctx context.Context, local Local) error {
 	t := &term{
 		Driver: d, local: local, slots: make(chan struct{}, d.opts.Busy), ready: make(chan struct{}),
 		busy: map[money.U128]chan struct{}{}, waiting: map[money.U128]*attempt{}, lanes: map[uint64]*lane{},
-		wake: make(chan struct{}, 1),
+		open: map[money.U128]uint64{}, silent: map[uint64]*silence{}, wake: make(chan struct{}, 1),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	open, err := t.scan(ctx)
@@ -151,7 +129,10 @@ func (d *Driver) Lead(ctx context.Context, local Local) error {
 		t.cancel()
 		return fmt.Errorf("look for transfers to other cells that are open: %w", err)
 	}
-	d.stats.open.Store(int64(len(open)))
+	d.stats.undecided.Store(0)
+	for i := range open {
+		t.open[open[i].ID] = open[i].Timestamp
+	}
 	t.start(func() { t.recover(open) })
 	t.start(t.watchExpiries)
 	d.term.Store(t)

@@ -56,7 +56,7 @@ func (l *lane) take() []*attempt {
 }
 
 func (l *lane) run() {
-	t := l.t
+	t, told := l.t, ""
 	for try := 0; t.ctx.Err() == nil; {
 		list := l.take()
 		if len(list) == 0 {
@@ -68,11 +68,15 @@ func (l *lane) run() {
 		}
 		left, err := l.end(list)
 		if len(left) == 0 {
-			try = 0
+			try, told = 0, ""
 			continue
 		}
-		if t.ctx.Err() == nil {
+		if text := err.Error(); text != told && t.ctx.Err() == nil {
+			told = text
 			t.opts.Logger.Warn("transfers to another cell are decided and not confirmed yet; it is tried again", "cell", t.opts.Cell, "peer", l.peer, "transfers", len(left), "error", err)
+		}
+		if len(left) < len(list) { // one that can't be confirmed does not hold up the others
+			try = 0
 		}
 		l.add(left...)
 		_ = clock.Sleep(t.ctx, t.opts.Clock, pause(try)) // the loop ends with the context
@@ -94,6 +98,7 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 	if err != nil || len(statuses) != len(list) {
 		return list, fmt.Errorf("confirm %d transfers in cell %d: %d statuses: %w", len(list), l.peer, len(statuses), err)
 	}
+	t.heard(l.peer, nil)
 	var b batch
 	var confirmed []*attempt
 	for i, a := range list {
@@ -103,8 +108,8 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 			b.add(a.Settle(a.posted))
 		case transit.SendPlain:
 			a.undated = true
-			fallthrough
-		default:
+			left, err = append(left, a), fmt.Errorf("the books of the day of transfer %v are closed in cell %d", a.id(), l.peer)
+		case transit.Wrong:
 			left, err = append(left, a), fmt.Errorf("confirm transfer %v, attempt %v, in cell %d: status %d", a.id(), a.Reserve, l.peer, statuses[i])
 		}
 	}
@@ -117,8 +122,7 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 			left, err = append(left, a), fmt.Errorf("settle transfer %v, attempt %v: status %d", a.id(), a.Reserve, s)
 			continue
 		}
-		t.stats.settled.Add(1)
-		t.stats.open.Add(-1)
+		t.ended(a)
 	}
 	return left, err
 }

@@ -91,9 +91,17 @@ func (t *term) resume(open []ledger.OpenPending) (undecided []*attempt, err erro
 			return nil, err
 		}
 	}
+	t.mu.Lock()
+	for i, a := range list { // by reserve, as those that begin here
+		began := t.open[open[i].ID]
+		delete(t.open, open[i].ID)
+		t.open[a.Reserve] = began
+	}
+	t.mu.Unlock()
 	for i, a := range list {
 		switch todo[i] {
 		case transit.Decide:
+			t.stats.undecided.Add(1)
 			undecided = append(undecided, a)
 		case transit.Wait:
 			t.await(a)

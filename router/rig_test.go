@@ -41,7 +41,7 @@ type world struct {
 
 // member is one cell: its journal, and whoever leads it now.
 type member struct {
-	w      *world
+	w   *world
 	id  uint64
 	log celltest.Memory
 
@@ -68,7 +68,7 @@ func newWorld(t testing.TB, cells int) *world {
 	t.Cleanup(func() {
 		for _, m := range w.cells {
 			m.driver.Stand()
-			m.leader.Close() //nolint:errcheck // some have been deposed
+			m.leader.Close()
 		}
 	})
 	return w
@@ -113,7 +113,7 @@ func (m *member) takeover() {
 	m.drives().Stand()
 	old, _ := m.current()
 	m.lead()
-	old.Close() //nolint:errcheck // it was deposed
+	old.Close()
 }
 
 // drives returns the driver of whoever leads now.
@@ -336,7 +336,7 @@ func (w *world) quiet(waiting int) {
 		open, asleep := 0, 0
 		for _, m := range w.cells {
 			s := m.drives().Stats()
-			open += int(s.Open)
+			open += s.Open
 			asleep += s.Waiting
 		}
 		if open == waiting && asleep == waiting {

@@ -62,6 +62,15 @@ func (t *term) await(a *attempt) {
 	}
 }
 
+// lookSoon has a transfer looked at again, since that could not be done now.
+func (t *term) lookSoon(a *attempt) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a.expires = t.opts.Clock.Wall()
+	t.nextLook = a.expires
+	t.poke()
+}
+
 func (t *term) poke() {
 	select {
 	case t.wake <- struct{}{}:
@@ -78,8 +87,11 @@ func (t *term) look(id money.U128) {
 		return
 	}
 	marker, open, err := t.local.OpenPending(t.ctx, transit.ID(a.Reserve, journal.TransitMarker))
+	if err != nil {
+		t.lookSoon(a)
+	}
 	if err != nil || open && !marker.Ended {
-		return // it is looked at again when it expires, or by the next leader
+		return
 	}
 	t.mu.Lock()
 	mine := t.waiting[id] == a

@@ -64,7 +64,7 @@ func idOf(text []byte) money.U128 {
 }
 
 // Accounts are the cell's own accounts that transfers of an asset to and from cell peer need; number is the asset's in
-// this cell. Creating them again answers exists.
+// this cell. Creating them again answers exists. Y has the peer in its user_data_64, for people to see.
 func Accounts(a money.Asset, number uint32, peer uint64) []journal.Account {
 	return []journal.Account{
 		{ID: InTransit(a), Asset: number, Code: CodeInTransit, Flags: journal.AccountTransit},

@@ -31,8 +31,10 @@ func TestWatch(t *testing.T) {
 				a := s.state.AccountByNumber(uint32(i + 1))
 				_, sums, _ := v.Balances([2]uint64{a.ID.Lo, a.ID.Hi})
 				want := [4][2]uint64{
-					{a.DebitsPosted.Lo, a.DebitsPosted.Hi}, {a.CreditsPosted.Lo, a.CreditsPosted.Hi},
-					{a.DebitsPending.Lo, a.DebitsPending.Hi}, {a.CreditsPending.Lo, a.CreditsPending.Hi},
+					{a.DebitsPosted.Lo, a.DebitsPosted.Hi},
+					{a.CreditsPosted.Lo, a.CreditsPosted.Hi},
+					{a.DebitsPending.Lo, a.DebitsPending.Hi},
+					{a.CreditsPending.Lo, a.CreditsPending.Hi},
 				}
 				if sums != want {
 					t.Fatalf("cell %d, account %v: %v, the ledger has %v", s.id, a.ID, sums, want)

@@ -53,8 +53,10 @@ func newSteps() *steps {
 	copy(asset.Code[:], "CNY")
 	asset.Scale = 2
 	s.block(part{journal.KindAssets, journal.Actor{1}, journal.Bytes([]journal.Asset{asset})}, part{journal.KindAccounts, journal.Actor{1}, journal.Bytes([]journal.Account{
-		{ID: money.From(1), Asset: 1, Code: 1}, {ID: money.From(2), Asset: 1, Code: 1},
-		{ID: inWay, Asset: 1, Code: 65535, Flags: journal.AccountTransit}, {ID: clearing, Asset: 1, Code: 65534, Flags: journal.AccountTransit},
+		{ID: money.From(1), Asset: 1, Code: 1},
+		{ID: money.From(2), Asset: 1, Code: 1},
+		{ID: inWay, Asset: 1, Code: 65535, Flags: journal.AccountTransit},
+		{ID: clearing, Asset: 1, Code: 65534, Flags: journal.AccountTransit},
 	})})
 	return s
 }

@@ -62,8 +62,11 @@ func (n *Node) openCells(ctx context.Context) error {
 	c := &cells{token: token, network: router.NewNetwork(id, token, n.dialPeers()...)}
 	c.driver = router.NewDriver(router.Options{Cell: id, Peers: c.network, Clock: n.clock, Random: rand.Reader, Logger: n.logger})
 	c.atlas = &atlas{maps: n.shared, cell: id, clock: n.clock, logger: n.logger, use: func(m *router.Map) error {
-		c.router.SetMap(m)
-		return c.network.Use(m)
+		err := c.network.Use(m)
+		if err == nil {
+			c.router.SetMap(m)
+		}
+		return err
 	}}
 	m, err := c.load(ctx)
 	if err != nil {
@@ -81,12 +84,19 @@ func (n *Node) openCells(ctx context.Context) error {
 	return nil
 }
 
-// dialPeers is how nodes of other cells are reached: as this one is.
+// dialPeers is how nodes of other cells are reached: as this one is, since all are configured alike. Without tls, only
+// those on loopback are, unless exposed says that something else encrypts.
 func (n *Node) dialPeers() []client.Option {
-	if n.config.TLS != nil {
+	t := n.config.TLS
+	switch {
+	case t != nil && t.RequireClientCert:
+		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, t.Cert, t.Key)}
+	case t != nil:
 		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, "", "")}
+	case n.config.Exposed:
+		return []client.Option{client.WithPlaintext()}
 	}
-	return []client.Option{client.WithPlaintext()}
+	return nil
 }
 
 // api is what the API needs of the other cells; nil: there are none.

@@ -31,24 +31,36 @@ import (
 func TestClusterScripts(t *testing.T) {
 	t.Parallel()
 	enginestest.Postgres(t) // where it is missing, the test is skipped here
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/cluster",
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"cluster": startCluster, "end": endCluster, "crash": crashCluster, "kill-leader": killLeader, "pay-across": payAcross, "exits": exits, "eventually": eventually,
-		},
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("TMPDIR", os.TempDir()) // servers that a script starts run as a user who may not enter the script's own
-			env.Setenv("DSN", enginestest.Postgres(env.T().(testing.TB)).DSN())
-			servers := map[string]*server{}
-			env.Values[serversKey{}] = servers
-			env.Defer(func() {
-				for _, s := range servers {
-					_ = s.stop(syscall.SIGKILL) // it may have ended already
-				}
-			})
-			return nil
-		},
+	clusterScripts(t, testscript.Params{Dir: "testdata/cluster"}, func(t testing.TB) string { return enginestest.Postgres(t).DSN() })
+}
+
+// TestClusterOnMariaDB pays between cells whose journals are in the other family of engines.
+func TestClusterOnMariaDB(t *testing.T) {
+	t.Parallel()
+	enginestest.MariaDB(t)
+	clusterScripts(t, testscript.Params{Files: []string{"testdata/cluster/pay.txtar"}}, func(t testing.TB) string {
+		return "mysql://" + strings.NewReplacer("@tcp(", "@", ")/", "/").Replace(enginestest.MariaDB(t).DSN())
 	})
+}
+
+func clusterScripts(t *testing.T, p testscript.Params, database func(testing.TB) string) {
+	t.Helper()
+	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"cluster": startCluster, "end": endCluster, "crash": crashCluster, "kill-leader": killLeader, "pay-across": payAcross, "exits": exits, "eventually": eventually,
+	}
+	p.Setup = func(env *testscript.Env) error {
+		env.Setenv("TMPDIR", os.TempDir()) // servers that a script starts run as a user who may not enter the script's own
+		env.Setenv("DSN", database(env.T().(testing.TB)))
+		servers := map[string]*server{}
+		env.Values[serversKey{}] = servers
+		env.Defer(func() {
+			for _, s := range servers {
+				_ = s.stop(syscall.SIGKILL) // it may have ended already
+			}
+		})
+		return nil
+	}
+	testscript.Run(t, p)
 }
 
 func startCluster(ts *testscript.TestScript, neg bool, args []string) {

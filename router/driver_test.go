@@ -174,7 +174,7 @@ func crashAt(t *testing.T, n int, after, pending bool) bool {
 	select {
 	case <-cut:
 		w.cells[1].drives().Stand()
-		_ = <-sent // cut off
+		<-sent // cut off
 	case err := <-sent:
 		if err != nil && !w.fuse.isBurnt() {
 			t.Fatal(err)

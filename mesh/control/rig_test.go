@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	xdscreds "google.golang.org/grpc/credentials/xds"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -143,7 +144,7 @@ func (r *rig) serve(service string, l net.Listener, seen func(ctx context.Contex
 	b := &backend{seen: seen, serving: make(chan struct{}, 64)}
 	server, err := xds.NewGRPCServer(grpc.Creds(creds), xds.BootstrapContentsForTesting(r.bootstrap(service, "server-"+l.Addr().String()[10:])),
 		xds.ServingModeCallback(func(_ net.Addr, args xds.ServingModeChangeArgs) {
-			if args.Mode.String() == "serving" {
+			if args.Mode == connectivity.ServingModeServing {
 				b.serving <- struct{}{}
 			}
 		}))

@@ -257,4 +257,3 @@ kind: Authorization
 metadata: {name: ledger}
 spec: {service: ledger, allow: [{from: [{service: api}]}]}
 `
-

@@ -101,7 +101,7 @@ func TestGateOfMoney(t *testing.T) {
 
 func TestShadowTraffic(t *testing.T) {
 	s := compile(t, base)
-	marked := request{path: "/a/b", headers: map[string]string{mesh.HeaderShadow: "1"}}
+	marked := request{path: "/a/b", headers: map[string]string{mesh.HeaderShadow: "1", mesh.HeaderBucket: "1"}}
 	if got := routed(s.Plan("ledger"), marked); len(got.Targets) != 1 || got.Targets[0].Service != "ledger-shadow" {
 		t.Errorf("to the ledger: %+v", got)
 	}

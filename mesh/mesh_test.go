@@ -157,7 +157,7 @@ func TestBadConfig(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"{buckets: 8, cells: [{name: c1, buckets: ['0-3']}]}", "{buckets: 2, cells: [{name: c1, buckets: ['0-1', '1']}]}",
-		"{buckets: 2, cells: [{name: c1, buckets: ['0-2']}]}", "{buckets: 2, cells: [{name: c1, buckets: ['1-0']}]}", "{}",
+		"{buckets: 2, cells: [{name: c1, buckets: ['0-2']}]}", "{buckets: 4294967295, cells: [{name: c1, buckets: ['0']}]}", "{buckets: 2, cells: [{name: c1, buckets: ['1-0']}]}", "{}",
 	} {
 		if _, err := mesh.Parse("mesh.yaml", []byte(object("Cells", bad))); !errors.Is(err, mesh.ErrConfig) {
 			t.Errorf("cells %s: %v", bad, err)
@@ -188,6 +188,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(base))
 	f.Add([]byte(base + object("GRPCRoute", "{parentRefs: [{name: ledger}], rules: [{matches: [{method: {service: bank.Ledger}}], retry: {attempts: 2}, backendRefs: [{name: ledger}]}]}")))
 	f.Add([]byte(object("Shedding", "{service: x, classes: [{priority: pay, methods: [/a/*]}]}")))
+	f.Add([]byte(object("Cells", "{buckets: 4000000000, cells: [{name: a, buckets: ['0']}]}")))
 	f.Add([]byte("--- \n---\n# nothing\n"))
 	f.Add([]byte("a: &a [*a]"))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -235,6 +235,7 @@ func (p *parser) number(n *yaml.Node, what string, unless, least, most uint32) u
 	v, err := strconv.ParseUint(p.text(n, what), 10, 32)
 	if err != nil || uint32(v) < least || uint32(v) > most {
 		p.fail(n, "%s: %.100q: want a whole number, %d to %d", what, n.Value, least, most)
+		return least // never more than most: callers make room for as many
 	}
 	return uint32(v)
 }

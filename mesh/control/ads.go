@@ -2,9 +2,13 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,10 +56,10 @@ type stream struct {
 
 // subscription is what a data plane asked for of one type, and what became of it.
 type subscription struct {
-	names   map[string]bool // nil: everything
-	version string          // of what was sent last; empty: nothing yet
-	nonce   string
-	sentIn  uint64 // the generation that brought it
+	names   map[string]bool              // nil: everything
+	sent    map[string][sha256.Size]byte // of what was asked for when it was sent; zero: it was not there
+	nonce   string                       // empty: nothing was sent yet
+	sentIn  uint64                       // the generation that brought it
 	acked   bool
 	refusal string // of what was sent last
 }
@@ -235,6 +239,7 @@ func (s *stream) push(ctx context.Context) error {
 		return status.Error(codes.Unavailable, err.Error())
 	}
 	if err := s.authorized(ctx, g); err != nil {
+		s.plane.dismiss(s.node)
 		return err
 	}
 	all, err := g.resources(s.id, s.kind)
@@ -252,9 +257,9 @@ func (s *stream) push(ctx context.Context) error {
 				return status.Error(codes.Unavailable, err.Error())
 			}
 		}
-		if version := from.version(typeURL, sub.names); version != sub.version {
+		if sub.news(from[typeURL]) {
 			sub.sentIn = g.number
-			if err := s.send(sub, typeURL, version, from[typeURL]); err != nil {
+			if err := s.send(sub, typeURL, from[typeURL]); err != nil {
 				return err
 			}
 		}
@@ -263,15 +268,45 @@ func (s *stream) push(ctx context.Context) error {
 	return nil
 }
 
-func (s *stream) send(sub *subscription, typeURL, version string, of map[string]resource) error {
+// asked returns the hashes of what is asked for, zero for what is not there: its absence is an answer, too.
+func (sub *subscription) asked(of map[string]resource) map[string][sha256.Size]byte {
+	out := map[string][sha256.Size]byte{}
+	for name := range sub.names {
+		out[name] = of[name].hash
+	}
+	if sub.names == nil {
+		for name, r := range of {
+			out[name] = r.hash
+		}
+	}
+	return out
+}
+
+// news tells whether anything that is asked for is not as it was sent. To ask for less is none.
+func (sub *subscription) news(of map[string]resource) bool {
+	now := sub.asked(of)
+	for name, hash := range now {
+		if before, known := sub.sent[name]; !known || before != hash {
+			return true
+		}
+	}
+	return sub.nonce == "" || sub.names == nil && len(now) != len(sub.sent)
+}
+
+func (s *stream) send(sub *subscription, typeURL string, of map[string]resource) error {
 	s.nonce++
-	sub.version, sub.nonce, sub.acked, sub.refusal = version, strconv.FormatUint(s.nonce, 10), false, ""
-	response := &discovery.DiscoveryResponse{VersionInfo: version, TypeUrl: typeURL, Nonce: sub.nonce}
-	for name, r := range of {
-		if sub.names == nil || sub.names[name] {
+	sub.sent, sub.nonce, sub.acked, sub.refusal = sub.asked(of), strconv.FormatUint(s.nonce, 10), false, ""
+	version := sha256.New()
+	response := &discovery.DiscoveryResponse{TypeUrl: typeURL, Nonce: sub.nonce}
+	for _, name := range slices.Sorted(maps.Keys(sub.sent)) {
+		hash := sub.sent[name]
+		version.Write([]byte(name))
+		version.Write(hash[:])
+		if r, there := of[name]; there {
 			response.Resources = append(response.Resources, r.body)
 		}
 	}
+	response.VersionInfo = hex.EncodeToString(version.Sum(nil)[:12])
 	return s.peer.Send(response)
 }
 
@@ -279,7 +314,7 @@ func (s *stream) send(sub *subscription, typeURL, version string, of map[string]
 func (s *stream) report(generation uint64) {
 	refusal, refusedIn := "", uint64(0)
 	for _, sub := range s.subs {
-		if !sub.acked && sub.version != "" {
+		if !sub.acked && sub.nonce != "" {
 			return
 		}
 		if sub.refusal != "" && sub.sentIn >= refusedIn {

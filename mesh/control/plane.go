@@ -50,6 +50,7 @@ type Plane struct {
 	current   *generation // nil before the first Apply
 	candidate *generation // for the node canary only
 	canary    string
+	dismissed bool   // the canary has no identity in the candidate
 	number    uint64 // of the newest generation
 	streams   map[*stream]bool
 

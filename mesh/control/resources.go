@@ -3,10 +3,8 @@ package control
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -53,21 +51,6 @@ type resource struct {
 
 // resources are all resources of one node, by type and name. Nobody changes them once they are built.
 type resources map[string]map[string]resource
-
-// version names the state of the resources of a type that are asked for, all for nil. One that is asked for and not
-// there counts: its absence is news, too.
-func (r resources) version(typeURL string, names map[string]bool) string {
-	h := sha256.New()
-	asked := slices.Sorted(maps.Keys(names))
-	if names == nil {
-		asked = slices.Sorted(maps.Keys(r[typeURL]))
-	}
-	for _, name := range asked {
-		one, there := r[typeURL][name]
-		fmt.Fprintf(h, "%q %t %x\n", name, there, one.hash)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:12])
-}
 
 // message is a message of Envoy's API, which knows its own rules.
 type message interface {

@@ -2,11 +2,13 @@ package control_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +81,7 @@ func (r *rig) start(o control.Options) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.Serve(l); err != nil {
+		if err := server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			r.t.Error(err)
 		}
 	}()
@@ -93,9 +95,21 @@ func (r *rig) apply(text string) {
 	}
 }
 
+// restart starts a control plane anew, after stop.
+func (r *rig) restart() {
+	r.t.Helper()
+	r.start(control.Options{})
+}
+
+func uid() string { return strconv.Itoa(os.Getuid()) }
+
 // certificates keeps the certificates of a service of this process in a folder, which it returns with a channel that
 // tells of each update.
 func (r *rig) certificates(service string) (string, <-chan struct{}) {
+	return r.certificatesOf(id(service))
+}
+
+func (r *rig) certificatesOf(who mesh.ID) (string, <-chan struct{}) {
 	r.t.Helper()
 	folder := r.t.TempDir()
 	updates := make(chan struct{}, 64)
@@ -103,20 +117,20 @@ func (r *rig) certificates(service string) (string, <-chan struct{}) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer close(done)
-		err := control.KeepFiles(ctx, r.socket, folder, id(service), slog.New(slog.DiscardHandler), func() { updates <- struct{}{} })
+		err := control.KeepFiles(ctx, r.socket, folder, who, slog.New(slog.DiscardHandler), func() { updates <- struct{}{} })
 		if err != nil {
 			r.t.Error(err)
 		}
 	}()
 	r.t.Cleanup(func() { cancel(); <-done })
-	await(r.t, updates, "certificates of "+service)
+	await(r.t, updates, "certificates of "+who.String())
 	return folder, updates
 }
 
-func (r *rig) bootstrap(service, instance string) []byte {
+func (r *rig) bootstrap(who mesh.ID, instance string) []byte {
 	r.t.Helper()
-	folder, _ := r.certificates(service)
-	text, err := control.Bootstrap(r.socket, folder, id(service).String()+"#"+instance)
+	folder, _ := r.certificatesOf(who)
+	text, err := control.Bootstrap(r.socket, folder, who.String()+"#"+instance)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -135,14 +149,19 @@ func (b *backend) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*h
 }
 
 // serve starts a server of a service at an address that the configuration knows.
-func (r *rig) serve(service string, l net.Listener, seen func(ctx context.Context) error) *backend {
+func (r *rig) serve(service string, l net.Listener, seen func(ctx context.Context) error) {
+	r.t.Helper()
+	r.serveAs(id(service), l, seen)
+}
+
+func (r *rig) serveAs(who mesh.ID, l net.Listener, seen func(ctx context.Context) error) {
 	r.t.Helper()
 	creds, err := xdscreds.NewServerCredentials(xdscreds.ServerOptions{FallbackCreds: insecure.NewCredentials()})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	b := &backend{seen: seen, serving: make(chan struct{}, 64)}
-	server, err := xds.NewGRPCServer(grpc.Creds(creds), xds.BootstrapContentsForTesting(r.bootstrap(service, "server-"+l.Addr().String()[10:])),
+	server, err := xds.NewGRPCServer(grpc.Creds(creds), xds.BootstrapContentsForTesting(r.bootstrap(who, "server-"+l.Addr().String()[10:])),
 		xds.ServingModeCallback(func(_ net.Addr, args xds.ServingModeChangeArgs) {
 			if args.Mode == connectivity.ServingModeServing {
 				b.serving <- struct{}{}
@@ -155,19 +174,18 @@ func (r *rig) serve(service string, l net.Listener, seen func(ctx context.Contex
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.Serve(l); err != nil && err != grpc.ErrServerStopped { //nolint:errorlint // gRPC returns it bare
+		if err := server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			r.t.Error(err)
 		}
 	}()
 	r.t.Cleanup(func() { server.Stop(); <-done })
-	await(r.t, b.serving, "the server of "+service)
-	return b
+	await(r.t, b.serving, "the server of "+who.String())
 }
 
 // dial returns a grpc-go client of a service with a caller's identity.
 func (r *rig) dial(caller, service string) healthpb.HealthClient {
 	r.t.Helper()
-	builder, err := xds.NewXDSResolverWithConfigForTesting(r.bootstrap(caller, "client"))
+	builder, err := xds.NewXDSResolverWithConfigForTesting(r.bootstrap(id(caller), "client"))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -14,6 +14,9 @@ import (
 // text says which and why.
 var ErrRolledBack = errors.New("mesh config rolled back")
 
+// errRefused is a data plane's NACK.
+var errRefused = errors.New("refused by")
+
 const (
 	// answerWait is how long a data plane may take to answer.
 	answerWait = 10 * time.Second
@@ -38,66 +41,89 @@ func (p *Plane) Apply(ctx context.Context, file string, text []byte) error {
 	}
 	p.applying.Lock()
 	defer p.applying.Unlock()
-	next, first, err := p.propose(snapshot)
+	next, err := p.propose(snapshot)
 	if err != nil {
 		return err
 	}
-	if first != "" {
-		if err := p.tryFirst(ctx, first, next.number); err != nil {
-			p.mu.Lock()
-			p.candidate, p.canary = nil, ""
-			p.mu.Unlock()
-			p.changed.wake()
-			return err
-		}
+	if err := p.tryFirst(ctx, next); err != nil {
+		p.choose(nil, "")
+		p.changed.wake()
+		return err
 	}
 	p.mu.Lock()
 	before := p.current
-	p.current, p.candidate, p.canary = next, nil, ""
+	p.current, p.candidate, p.canary, p.dismissed = next, nil, "", false
 	p.mu.Unlock()
 	p.changed.wake()
-	if err := p.await(ctx, "", next.number); err != nil {
-		if !errors.Is(err, ErrRolledBack) {
-			return nil // slow ones, not unwilling ones: they get it when they come back, and Nodes names them
-		}
-		return errors.Join(err, p.back(before))
+	if err := p.await(ctx, "", next.number); errors.Is(err, errRefused) {
+		return errors.Join(fmt.Errorf("%w: %w", ErrRolledBack, err), p.back(before))
 	}
-	return nil
+	return nil // those that did not answer are slow, not unwilling: they get it when they come, and Nodes names them
 }
 
-// propose makes the next generation and chooses who gets it first: of the nodes, the first by name.
-func (p *Plane) propose(snapshot *mesh.Snapshot) (*generation, string, error) {
+// propose makes the next generation.
+func (p *Plane) propose(snapshot *mesh.Snapshot) (*generation, error) {
 	p.mu.Lock()
 	p.number++
 	number, before := p.number, p.current
 	p.mu.Unlock()
 	next, err := newGeneration(number, snapshot, before)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if err := next.check(); err != nil {
-		return nil, "", err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var names []string
-	for s := range p.streams {
-		names = append(names, s.node)
-	}
-	if len(names) == 0 {
-		return next, "", nil
-	}
-	p.candidate, p.canary = next, slices.Min(names)
-	return next, p.canary, nil
+	return next, next.check()
 }
 
-func (p *Plane) tryFirst(ctx context.Context, node string, number uint64) error {
+// choose makes node the one that has the candidate.
+func (p *Plane) choose(candidate *generation, node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.candidate, p.canary, p.dismissed = candidate, node, false
+}
+
+// dismiss notes that a node has no identity in what it was to get first.
+func (p *Plane) dismiss(node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dismissed = p.dismissed || p.candidate != nil && p.canary == node
+}
+
+// tryFirst gives next to one node and looks what it does. A node that next gives no identity has no say: then it is
+// another one's turn.
+func (p *Plane) tryFirst(ctx context.Context, next *generation) error {
+	tried := map[string]bool{}
+	for {
+		var names []string
+		p.mu.Lock()
+		for s := range p.streams {
+			if !tried[s.node] {
+				names = append(names, s.node)
+			}
+		}
+		p.mu.Unlock()
+		if len(names) == 0 {
+			return nil
+		}
+		first := slices.Min(names)
+		tried[first] = true
+		err := p.tryOn(ctx, first, next)
+		p.mu.Lock()
+		dismissed := p.dismissed
+		p.mu.Unlock()
+		if !dismissed {
+			return err
+		}
+	}
+}
+
+func (p *Plane) tryOn(ctx context.Context, node string, next *generation) error {
 	var all, failed uint64
 	if p.Health != nil {
 		all, failed = p.Health.Requests(node)
 	}
+	p.choose(next, node)
 	p.changed.wake()
-	if err := p.await(ctx, node, number); err != nil {
+	if err := p.await(ctx, node, next.number); err != nil {
 		return fmt.Errorf("%w on the first node: %w", ErrRolledBack, err)
 	}
 	if p.Health == nil {
@@ -107,7 +133,10 @@ func (p *Plane) tryFirst(ctx context.Context, node string, number uint64) error 
 		return fmt.Errorf("%w: watch %s: %w", ErrRolledBack, node, err)
 	}
 	allThen, failedThen := p.Health.Requests(node)
-	if rose(all, failed, allThen-min(all, allThen), failedThen-min(failed, failedThen)) {
+	if allThen < all || failedThen < failed {
+		all, failed = 0, 0 // it was started anew
+	}
+	if rose(all, failed, allThen-all, failedThen-failed) {
 		return fmt.Errorf("%w: on the first node, %s, %d of %d requests failed, and %d of %d before it had it",
 			ErrRolledBack, node, failedThen-failed, allThen-all, failed, all)
 	}
@@ -120,7 +149,7 @@ func rose(allBefore, failedBefore, all, failed uint64) bool {
 }
 
 // await returns when all connections of node (of every node, for "") have taken generation number. A refusal is an error
-// that wraps ErrRolledBack; so is, for one node, that it went away: the configuration may have killed it.
+// that wraps errRefused. It is an error as well that one node went away: the configuration may have killed it.
 func (p *Plane) await(ctx context.Context, node string, number uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -133,7 +162,7 @@ func (p *Plane) await(ctx context.Context, node string, number uint64) error {
 		case err != nil:
 			return err
 		case node != "" && !found:
-			return fmt.Errorf("%w: %s went away", ErrRolledBack, node)
+			return fmt.Errorf("%s went away", node)
 		case waiting == 0:
 			return nil
 		}
@@ -160,7 +189,7 @@ func (p *Plane) answers(node string, number uint64) (waiting int, found bool, er
 		case s.settled < number:
 			waiting++
 		case s.refusedIn >= number: // an older refusal says nothing about this one
-			err = fmt.Errorf("%w: %s refused: %s", ErrRolledBack, s.node, s.refusal)
+			err = fmt.Errorf("%w: %s: %s", errRefused, s.node, s.refusal)
 		}
 	}
 	return waiting, found, err

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"net/http"
 	"regexp"
 	"strings"
 
@@ -75,8 +74,7 @@ func (p *parser) httpMatch(n *yaml.Node) []Match {
 	f := p.mapping(n, "match", "path", "method", "headers")
 	m := Match{Headers: p.headerMatches(f["headers"])}
 	if f["method"] != nil {
-		m.Method = p.choice(f["method"], "method", http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
-			http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace)
+		m.Method = p.choice(f["method"], "method", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 	}
 	if f["path"] == nil {
 		return []Match{m}
@@ -212,7 +210,7 @@ func (p *parser) retry(n *yaml.Node, isGRPC bool) Retry {
 	case isGRPC:
 		r.Statuses = grpcRetries[:1:1]
 	default:
-		r.Codes = []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+		r.Codes = []int{502, 503, 504}
 	}
 	return r
 }

@@ -36,7 +36,7 @@ const (
 
 // dataPlane is a client of ADS that answers as a test wants.
 type dataPlane struct {
-	t      *testing.T
+	t      testing.TB
 	node   *core.Node
 	stream interface {
 		Send(*discovery.DiscoveryRequest) error
@@ -117,7 +117,8 @@ func (d *dataPlane) answer(reason string, names ...string) {
 // ended returns why the stream ended.
 func (d *dataPlane) ended() codes.Code {
 	d.t.Helper()
-	for range d.got { //nolint:revive // what was on its way
+	for range d.got {
+		continue // what was on its way
 	}
 	return status.Code(d.err)
 }
@@ -231,7 +232,9 @@ func TestOrderAndGrace(t *testing.T) {
 		t.Errorf("the old cluster is still there")
 	}
 	d.answer("")
-	await(t, done, "end of the rollout")
+	if err := await(t, done, "end of the rollout"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestSecrets: a data plane gets its own certificate and no other, renewed at half-life.

@@ -122,7 +122,7 @@ func headerMatcher(h mesh.HeaderMatch) *route.HeaderMatcher {
 	case mesh.HeaderExact:
 		out.HeaderMatchSpecifier = &route.HeaderMatcher_StringMatch{StringMatch: exactly(h.Value)}
 	case mesh.HeaderRegex:
-		out.HeaderMatchSpecifier = &route.HeaderMatcher_SafeRegexMatch{SafeRegexMatch: &matcher.RegexMatcher{Regex: h.Value}}
+		out.HeaderMatchSpecifier = &route.HeaderMatcher_StringMatch{StringMatch: matching(h.Value)}
 	case mesh.HeaderPresent, mesh.HeaderAbsent:
 		out.HeaderMatchSpecifier = &route.HeaderMatcher_PresentMatch{PresentMatch: h.Kind == mesh.HeaderPresent}
 	case mesh.HeaderRange:

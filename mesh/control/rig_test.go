@@ -38,7 +38,7 @@ func id(service string) mesh.ID { return mesh.ID{Domain: domain, Cell: "c1", Ser
 
 // rig is a control plane on a Unix socket.
 type rig struct {
-	t         *testing.T
+	t         testing.TB
 	clock     clock.Clock
 	socket    string
 	folder    string // of the root
@@ -47,13 +47,17 @@ type rig struct {
 	stop      func()
 }
 
-func newRig(t *testing.T, clk clock.Clock) *rig {
+func newRig(t testing.TB, clk clock.Clock) *rig {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mesh") // a socket's path is at most 107 bytes long, which t.TempDir can be past
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	r := &rig{t: t, clock: clk, socket: filepath.Join(dir, "s"), folder: t.TempDir()}
 	r.start(control.Options{})
 	t.Cleanup(func() { r.stop() })
@@ -78,14 +82,19 @@ func (r *rig) start(o control.Options) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.stop = background(r.t, server, l)
+}
+
+// background serves until the function it returns is called.
+func background(t testing.TB, server *grpc.Server, l net.Listener) func() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			r.t.Error(err)
+			t.Error(err)
 		}
 	}()
-	r.stop = func() { server.Stop(); <-done }
+	return func() { server.Stop(); <-done }
 }
 
 func (r *rig) apply(text string) {
@@ -207,18 +216,15 @@ func (r *rig) channel(builder resolver.Builder, service string) *grpc.ClientConn
 }
 
 // check calls and returns the status.
-func check(t *testing.T, c healthpb.HealthClient, headers ...string) codes.Code {
+func check(t testing.TB, c healthpb.HealthClient, headers ...string) codes.Code {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), headers...), patience)
 	defer cancel()
 	_, err := c.Check(ctx, &healthpb.HealthCheckRequest{})
-	if err != nil {
-		t.Log(err)
-	}
 	return status.Code(err)
 }
 
-func await[T any](t *testing.T, ch <-chan T, what string) T {
+func await[T any](t testing.TB, ch <-chan T, what string) T {
 	t.Helper()
 	select {
 	case v := <-ch:
@@ -229,7 +235,7 @@ func await[T any](t *testing.T, ch <-chan T, what string) T {
 	}
 }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

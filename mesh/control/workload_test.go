@@ -46,7 +46,7 @@ func (r *rig) watch() watcher {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		workloadapi.WatchX509Context(ctx, w, workloadapi.WithAddr("unix://"+r.socket))
+		_ = workloadapi.WatchX509Context(ctx, w, workloadapi.WithAddr("unix://"+r.socket)) // the watcher has its errors
 	}()
 	r.t.Cleanup(func() { cancel(); <-done })
 	return w
@@ -162,9 +162,7 @@ func TestWorkloadAPIFailsClosed(t *testing.T) {
 	l := listen(t)
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(r.authority.ServerTLS(id("ledger"), "127.0.0.1"))))
 	r.plane.Register(server)
-	done := make(chan struct{})
-	go func() { defer close(done); server.Serve(l) }()
-	t.Cleanup(func() { server.Stop(); <-done })
+	t.Cleanup(background(t, server, l))
 	svid, err := r.authority.Issue(t.Context(), id("api"))
 	if err != nil {
 		t.Fatal(err)
@@ -182,9 +180,7 @@ func TestWorkloadAPIFailsClosed(t *testing.T) {
 	tcp := listen(t)
 	plain := grpc.NewServer(grpc.Creds(control.UnixCredentials()))
 	r.plane.Register(plain)
-	over := make(chan struct{})
-	go func() { defer close(over); plain.Serve(tcp) }()
-	t.Cleanup(func() { plain.Stop(); <-over })
+	t.Cleanup(background(t, plain, tcp))
 	if got := call(t, tcp.Addr().String(), insecure.NewCredentials(), header...); got != codes.Unavailable {
 		t.Errorf("by TCP: %s", got)
 	}

@@ -223,6 +223,18 @@ func (c *compiler) routes(plan *Plan) error {
 
 func (c *compiler) checkRule(plan *Plan, name string, rule Rule) error {
 	sharded := 0
+	changed := map[string]bool{}
+	for _, h := range slices.Concat(rule.Change.Set, rule.Change.Add) {
+		changed[h.Name] = true
+	}
+	for _, name := range rule.Change.Remove {
+		changed[name] = true
+	}
+	for _, t := range append([]Target{{Service: plan.Name}}, rule.Targets...) {
+		if key := c.services[t.Service].Money.Key; changed[key] {
+			return fmt.Errorf("%w: %s line %d: %s has the idempotency key of %s, which is carried unchanged", ErrConfig, name, rule.Line, key, t.Service)
+		}
+	}
 	for _, t := range rule.Targets {
 		switch target := c.services[t.Service]; {
 		case target.Protocol != plan.Protocol:

@@ -139,6 +139,14 @@ func TestBadConfig(t *testing.T) {
 			object("GRPCRoute", "{parentRefs: [{name: api}], rules: [{backendRefs: [{name: api}], filters: [{type: RequestMirror, requestMirror: {backendRef: {name: ledger}}}]}]}"),
 			"would do twice what is meant once",
 		},
+		{
+			object("GRPCRoute", "{parentRefs: [{name: api}], rules: [{backendRefs: [{name: ledger}], filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [Idempotency-Key]}}]}]}"),
+			"carried unchanged",
+		},
+		{
+			object("HTTPRoute", "{parentRefs: [{name: web}], rules: [{backendRefs: [{name: web}], filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: X-Pay-Id, value: a}]}}]}]}"),
+			"carried unchanged",
+		},
 		{object("GRPCRoute", "{parentRefs: [{name: api}], rules: [{backendRefs: [{name: api}], timeouts: {request: 1s, backendRequest: 2s}}]}"), "may not take longer"},
 		{object("GRPCRoute", "{parentRefs: [{name: api}], rules: [{backendRefs: [{name: api}], retry: {codes: [NOT_FOUND]}}]}"), "want one of"},
 		{"---\napiVersion: mesh.sterling.run/v1\nkind: Service\nmetadata: {name: api}\nspec: {}\n", "Service api stands twice"},

@@ -10,14 +10,18 @@ import (
 	"testing"
 	"time"
 
+	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	secretservice "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
@@ -321,6 +325,11 @@ func TestEnvoy(t *testing.T) {
 			if l.Address == nil || !strings.HasPrefix(l.Address.GetSocketAddress().GetAddress(), "127.") {
 				t.Errorf("%s listens at %v", l.Name, l.Address)
 			}
+			for _, m := range managers(t, l) {
+				if !m.GetUseRemoteAddress().GetValue() || m.GetInternalAddressConfig() == nil || !m.GetMergeSlashes() || !m.GetNormalizePath().GetValue() {
+					t.Errorf("%s heeds what a client says about retries, or two spellings of a path", l.Name)
+				}
+			}
 			for _, chain := range l.FilterChains {
 				if inbound := strings.HasPrefix(l.Name, "sterling/inbound/"); inbound != (chain.TransportSocket != nil) {
 					t.Errorf("%s: mTLS %t", l.Name, chain.TransportSocket != nil)
@@ -329,6 +338,115 @@ func TestEnvoy(t *testing.T) {
 		}
 		if slices.Sort(names); !slices.Equal(names, c.want) {
 			t.Errorf("%s listens as %q, want %q", c.service, names, c.want)
+		}
+	}
+}
+
+// managers are the parts of a listener that speak HTTP.
+func managers(t *testing.T, l *listener.Listener) []*hcm.HttpConnectionManager {
+	t.Helper()
+	var out []*hcm.HttpConnectionManager
+	for _, chain := range l.FilterChains {
+		for _, f := range chain.Filters {
+			m := &hcm.HttpConnectionManager{}
+			if f.GetTypedConfig().MessageIs(m) {
+				if err := f.GetTypedConfig().UnmarshalTo(m); err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}
+
+// TestEnvoyIsComplete: every cluster that a route of a sidecar leads to is there, with its endpoints.
+func TestEnvoyIsComplete(t *testing.T) {
+	r := newRig(t, clock.NewSystem())
+	r.apply(config("127.0.0.1:1", allowAPI) +
+		object("Service", "web", "{protocol: http, sharded: true, backends: [{cell: c1, address: '127.0.0.1:2', app: '127.0.0.1:3'}]}") +
+		object("Identity", "web", "{service: web, cell: c1, unix: {uid: "+uid()+"}}"))
+	d, _ := r.connect(node("web", "1"), "envoy")
+	d.ask(clusters)
+	there := map[string]bool{}
+	var names []string
+	for _, body := range d.next().Resources {
+		c := &cluster.Cluster{}
+		if err := errors.Join(body.UnmarshalTo(c), c.ValidateAll()); err != nil {
+			t.Error(err)
+		}
+		there[c.Name] = true
+		if c.GetType() == cluster.Cluster_EDS {
+			names = append(names, c.Name)
+		}
+	}
+	d.answer("")
+	d.ask(endpoints, names...)
+	if got := d.next(); len(got.Resources) != len(names) || len(names) < 2 {
+		t.Errorf("endpoints of %d clusters, of %q", len(got.Resources), names)
+	}
+	d.answer("", names...)
+	d.ask(routes)
+	leads := 0
+	for _, body := range d.next().Resources {
+		rc := &route.RouteConfiguration{}
+		if err := errors.Join(body.UnmarshalTo(rc), rc.ValidateAll()); err != nil {
+			t.Error(err)
+		}
+		for _, one := range rc.VirtualHosts[0].Routes {
+			to := []string{one.GetRoute().GetCluster()}
+			for _, w := range one.GetRoute().GetWeightedClusters().GetClusters() {
+				to = append(to, w.Name)
+			}
+			for _, name := range to {
+				if name != "" && !there[name] {
+					t.Errorf("%s leads to %s, which is not there", rc.Name, name)
+				}
+				leads += min(len(name), 1)
+			}
+		}
+	}
+	if leads < 3 {
+		t.Errorf("only %d routes lead anywhere", leads)
+	}
+}
+
+// TestADSByTLS: across machines the certificate says who a data plane is.
+func TestADSByTLS(t *testing.T) {
+	r := newRig(t, clock.NewSystem())
+	r.apply(config("127.0.0.1:1"))
+	l := listen(t)
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(r.authority.ServerTLS(id("ledger"), "127.0.0.1"))))
+	r.plane.Register(server)
+	t.Cleanup(background(t, server, l))
+	stranger := newRig(t, clock.NewSystem())
+	for _, c := range []struct {
+		authority *control.Authority
+		node      string
+		want      codes.Code
+	}{
+		{r.authority, node("api", "1"), codes.OK},
+		{r.authority, node("ledger", "1"), codes.PermissionDenied},
+		{stranger.authority, node("api", "1"), codes.Unavailable},
+	} {
+		svid, err := c.authority.Issue(t.Context(), id("api"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+			RootCAs: poolOf(r.authority.Roots()), Certificates: []tls.Certificate{svid.TLS()}, MinVersion: tls.VersionTLS13,
+		})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		stream, err := discovery.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(t.Context())
+		if err == nil {
+			_ = stream.Send(&discovery.DiscoveryRequest{Node: &core.Node{Id: c.node}, TypeUrl: listeners, ResourceNames: []string{"ledger"}})
+			_, err = stream.Recv()
+		}
+		if got := status.Code(err); got != c.want {
+			t.Errorf("as %s: %v, want %s", c.node, err, c.want)
 		}
 	}
 }

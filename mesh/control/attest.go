@@ -116,11 +116,10 @@ func certified(state tls.ConnectionState) (mesh.ID, error) {
 // renewed at half its life, by the first connection after it.
 func (a *Authority) ServerTLS(id mesh.ID, hosts ...string) *tls.Config {
 	var held holder
-	certificate := func(ctx context.Context) (*tls.Certificate, error) { return held.get(ctx, a, id, hosts) }
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			cert, err := certificate(hello.Context())
+			cert, err := held.get(hello.Context(), a, id, hosts)
 			if err != nil {
 				return nil, err
 			}

@@ -125,6 +125,9 @@ func (b *builder) manager(stat, routes string, filters []*hcm.HttpFilter) *hcm.H
 		m.NormalizePath, m.MergeSlashes = wrapperspb.Bool(true), true
 		m.PathWithEscapedSlashesAction = hcm.HttpConnectionManager_REJECT_REQUEST
 		m.CommonHttpProtocolOptions = &core.HttpProtocolOptions{HeadersWithUnderscoresAction: core.HttpProtocolOptions_REJECT_REQUEST}
+		// Nobody counts as internal, whose x-envoy-* headers could ask for retries that the routes do not allow.
+		m.UseRemoteAddress = wrapperspb.Bool(true)
+		m.InternalAddressConfig = &hcm.HttpConnectionManager_InternalAddressConfig{}
 		m.ForwardClientCertDetails = hcm.HttpConnectionManager_SANITIZE
 	}
 	return m

@@ -151,8 +151,6 @@ func rose(allBefore, failedBefore, all, failed uint64) bool {
 // await returns when all connections of node (of every node, for "") have taken generation number. A refusal is an error
 // that wraps errRefused. It is an error as well that one node went away: the configuration may have killed it.
 func (p *Plane) await(ctx context.Context, node string, number uint64) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	late, stop := p.Clock.After(answerWait)
 	defer stop()
 	for {
@@ -201,8 +199,12 @@ func (p *Plane) back(before *generation) error {
 	p.number++
 	number, failed := p.number, p.current
 	p.mu.Unlock()
-	if before == nil {
-		return nil // it was the first one: nothing to go back to
+	if before == nil { // as before the first Apply: nobody is answered
+		p.mu.Lock()
+		p.current = nil
+		p.mu.Unlock()
+		p.changed.wake()
+		return nil
 	}
 	again, err := newGeneration(number, before.snapshot, failed)
 	if err != nil {

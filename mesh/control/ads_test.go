@@ -192,6 +192,19 @@ func TestADSSends(t *testing.T) {
 	if got := d.next(); got.TypeUrl != routes {
 		t.Errorf("got %s, which it has", got.TypeUrl)
 	}
+
+	// An answer to what was not sent last says nothing about what was.
+	d.last.Nonce = "7"
+	d.answer("an old grudge", "ledger", "and-more")
+	d.last.Nonce = "3"
+	d.answer("", "ledger")
+	d.ask(listeners, "ledger")
+	if got := d.next(); got.TypeUrl != listeners {
+		t.Errorf("got %s, for an answer to what was not sent last", got.TypeUrl)
+	}
+	if nodes, _ := r.plane.Nodes(); nodes[0].Refusal != "" {
+		t.Errorf("it counts as refusing: %s", nodes[0].Refusal)
+	}
 }
 
 // TestOrderAndGrace: clusters come before the routes that lead to them, and stay while routes may still do.
@@ -422,14 +435,16 @@ func TestADSByTLS(t *testing.T) {
 	stranger := newRig(t, clock.NewSystem())
 	for _, c := range []struct {
 		authority *control.Authority
+		who       string
 		node      string
 		want      codes.Code
 	}{
-		{r.authority, node("api", "1"), codes.OK},
-		{r.authority, node("ledger", "1"), codes.PermissionDenied},
-		{stranger.authority, node("api", "1"), codes.Unavailable},
+		{r.authority, "api", node("api", "1"), codes.OK},
+		{r.authority, "api", node("ledger", "1"), codes.PermissionDenied},
+		{r.authority, "gone", node("gone", "1"), codes.PermissionDenied}, // a certificate that outlived its identity
+		{stranger.authority, "api", node("api", "1"), codes.Unavailable},
 	} {
-		svid, err := c.authority.Issue(t.Context(), id("api"))
+		svid, err := c.authority.Issue(t.Context(), id(c.who))
 		if err != nil {
 			t.Fatal(err)
 		}

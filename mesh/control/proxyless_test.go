@@ -174,15 +174,20 @@ func TestShadowStaysOutOfTheLedger(t *testing.T) {
 		t.Errorf("a real call to the shadow: %s", got)
 	}
 
-	// Without a shadow, the client refuses; and if a client did not, the server does.
-	r.apply(config(l.Addr().String(), twin))
-	eventually(t, "refused by the client", func() bool { return check(t, api, mesh.HeaderShadow, "1") == codes.Unavailable })
+	// The ledger itself refuses what a client's routes would never have sent to it, even from one who may mark.
 	bare := r.bypass("api", l.Addr().String())
 	if got := check(t, bare, mesh.HeaderShadow, "1"); got != codes.PermissionDenied {
 		t.Errorf("marked, past the mesh: %s", got)
 	}
 	if got := check(t, bare); got != codes.OK {
 		t.Errorf("not marked, past the mesh: %s", got)
+	}
+
+	// Without a shadow, the client refuses.
+	r.apply(config(l.Addr().String(), twin))
+	eventually(t, "refused by the client", func() bool { return check(t, api, mesh.HeaderShadow, "1") == codes.Unavailable })
+	if got := check(t, bare, mesh.HeaderShadow, "1"); got != codes.PermissionDenied {
+		t.Errorf("marked, past the mesh, without a shadow: %s", got)
 	}
 	if real.Load() != 2 || shadowed.Load() != 1 {
 		t.Errorf("%d real and %d shadowed", real.Load(), shadowed.Load())

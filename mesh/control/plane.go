@@ -110,20 +110,38 @@ func newGeneration(number uint64, snapshot *mesh.Snapshot, before *generation) (
 	return g, nil
 }
 
-// check builds what every identity would get, so that what breaks Envoy's rules is refused before anybody has it.
+// check builds all that anybody would get, so that what breaks Envoy's rules is refused before anybody has it.
 func (g *generation) check() error {
-	ids := map[mesh.ID]bool{{Domain: g.snapshot.Domain, Cell: "none", Service: "none"}: true}
-	for _, i := range g.snapshot.Identities {
-		ids[mesh.ID{Domain: g.snapshot.Domain, Cell: i.Cell, Service: i.Service}] = true
-	}
-	for id := range ids {
-		for _, kind := range []Kind{Proxyless, Envoy} {
-			if _, err := build(g.snapshot, id, kind); err != nil {
-				return fmt.Errorf("%w: resources of %s: %w", mesh.ErrConfig, id, err)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, kind := range []Kind{Proxyless, Envoy} {
+		for _, cell := range g.snapshot.Cells.Cells {
+			if _, err := g.outbound(cell.Name, kind); err != nil {
+				return fmt.Errorf("%w: %w", mesh.ErrConfig, err)
+			}
+		}
+		for _, i := range g.snapshot.Identities {
+			id := mesh.ID{Domain: g.snapshot.Domain, Cell: i.Cell, Service: i.Service}
+			if _, err := buildInbound(g.snapshot, id, kind); err != nil {
+				return fmt.Errorf("%w: %s: %w", mesh.ErrConfig, id, err)
 			}
 		}
 	}
 	return nil
+}
+
+// outbound returns what all nodes of a kind in a cell have in common. The caller holds g.mu.
+func (g *generation) outbound(cell string, kind Kind) (resources, error) {
+	common := view{mesh.ID{Cell: cell}, kind}
+	if out, ok := g.built[common]; ok {
+		return out, nil
+	}
+	out, err := buildOutbound(g.snapshot, cell, kind)
+	if err != nil {
+		return nil, err
+	}
+	g.built[common] = out
+	return out, nil
 }
 
 // resources returns what a node gets, with the clusters of the generation before that are gone: routes that are still
@@ -134,25 +152,21 @@ func (g *generation) resources(id mesh.ID, kind Kind) (resources, error) {
 	if out, ok := g.built[view{id, kind}]; ok {
 		return out, nil
 	}
-	out, err := build(g.snapshot, id, kind)
+	common, err := g.outbound(id.Cell, kind)
 	if err != nil {
 		return nil, err
 	}
+	out, err := buildInbound(g.snapshot, id, kind)
+	if err != nil {
+		return nil, err
+	}
+	out.addMissing(common, clusterType, endpointType, listenerType, routeType)
 	if g.before != nil {
 		old, err := g.before.resources(id, kind)
 		if err != nil {
 			return nil, err
 		}
-		for _, typeURL := range []string{clusterType, endpointType} {
-			for name, r := range old[typeURL] {
-				if out[typeURL] == nil {
-					out[typeURL] = map[string]resource{}
-				}
-				if _, there := out[typeURL][name]; !there {
-					out[typeURL][name] = r
-				}
-			}
-		}
+		out.addMissing(old, clusterType, endpointType)
 	}
 	g.built[view{id, kind}] = out
 	return out, nil

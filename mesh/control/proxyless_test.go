@@ -271,6 +271,47 @@ func TestDataPlanesOutliveTheControlPlane(t *testing.T) {
 	}
 }
 
+// TestRotationDropsNothing: certificates rotate under calls; none fails, the connection stays, and the next one shows a
+// new certificate.
+func TestRotationDropsNothing(t *testing.T) {
+	clk := fakeNow(-35 * time.Minute)
+	r := newRig(t, clk)
+	l := &cutter{Listener: listen(t)}
+	r.apply(config(l.Addr().String(), allowAPI))
+	type caller struct{ address, serial string }
+	var last atomic.Value
+	r.serve("ledger", l, func(ctx context.Context) error {
+		p, _ := peer.FromContext(ctx)
+		last.Store(caller{p.Addr.String(), p.AuthInfo.(credentials.TLSInfo).State.PeerCertificates[0].SerialNumber.String()})
+		return nil
+	})
+	client := r.dial("api", "ledger")
+	if got := check(t, client); got != codes.OK {
+		t.Fatal(got)
+	}
+	first := last.Load().(caller)
+	_, updates := r.certificates("api")
+	waitTimer(t, clk)
+	clk.Advance(31 * time.Minute)
+	for rotated := false; !rotated; {
+		select {
+		case <-updates:
+			rotated = true
+		default:
+		}
+		if got := check(t, client); got != codes.OK {
+			t.Fatalf("while certificates rotate: %s", got)
+		}
+	}
+	if got := last.Load().(caller); got != first {
+		t.Errorf("the connection was %v and is %v", first, got)
+	}
+	eventually(t, "connected with a new certificate", func() bool {
+		l.cut()
+		return check(t, client) == codes.OK && last.Load().(caller).serial != first.serial
+	})
+}
+
 // cutter is a listener whose connections can be cut.
 type cutter struct {
 	net.Listener

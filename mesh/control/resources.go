@@ -67,9 +67,10 @@ type builder struct {
 	err      error
 }
 
-// build returns the resources for a node. The error names the resource that breaks a rule of Envoy's API.
-func build(snapshot *mesh.Snapshot, id mesh.ID, kind Kind) (resources, error) {
-	b := &builder{snapshot: snapshot, id: id, kind: kind, out: resources{}}
+// buildOutbound returns how the services are reached from a cell: the same for all of its nodes of a kind. Errors name the
+// resource that breaks a rule of Envoy's API.
+func buildOutbound(snapshot *mesh.Snapshot, cell string, kind Kind) (resources, error) {
+	b := &builder{snapshot: snapshot, id: mesh.ID{Cell: cell}, kind: kind, out: resources{}}
 	for i := range snapshot.Services {
 		plan := &snapshot.Services[i]
 		if plan.Protocol == mesh.TCP && kind == Proxyless {
@@ -77,11 +78,31 @@ func build(snapshot *mesh.Snapshot, id mesh.ID, kind Kind) (resources, error) {
 		}
 		b.clusters(plan)
 		b.outbound(plan)
-		if plan.Name == id.Service {
-			b.inbound(plan)
-		}
 	}
 	return b.out, b.err
+}
+
+// buildInbound returns how a node serves its own service.
+func buildInbound(snapshot *mesh.Snapshot, id mesh.ID, kind Kind) (resources, error) {
+	b := &builder{snapshot: snapshot, id: id, kind: kind, out: resources{}}
+	if plan := snapshot.Plan(id.Service); plan != nil && (plan.Protocol != mesh.TCP || kind != Proxyless) {
+		b.inbound(plan)
+	}
+	return b.out, b.err
+}
+
+// addMissing adds those of other, of the types named, that are not there.
+func (r resources) addMissing(other resources, types ...string) {
+	for _, typeURL := range types {
+		if r[typeURL] == nil {
+			r[typeURL] = make(map[string]resource, len(other[typeURL]))
+		}
+		for name, one := range other[typeURL] {
+			if _, there := r[typeURL][name]; !there {
+				r[typeURL][name] = one
+			}
+		}
+	}
 }
 
 // any packs a message that is part of another one.

@@ -307,8 +307,14 @@ func TestRotationDropsNothing(t *testing.T) {
 		t.Errorf("the connection was %v and is %v", first, got)
 	}
 	eventually(t, "connected with a new certificate", func() bool {
+		if check(t, client) != codes.OK {
+			return false // between two connections
+		}
+		if last.Load().(caller).serial != first.serial {
+			return true
+		}
 		l.cut()
-		return check(t, client) == codes.OK && last.Load().(caller).serial != first.serial
+		return false
 	})
 }
 

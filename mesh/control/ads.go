@@ -204,6 +204,11 @@ func (s *stream) take(ctx context.Context, r *discovery.DiscoveryRequest) error 
 	if !known || len(r.GetResourceNames()) > maxNames {
 		return status.Errorf(codes.InvalidArgument, "%d resources of type %.200q: want at most %d, of a known type", len(r.GetResourceNames()), typeURL, maxNames)
 	}
+	if typeURL == secretType {
+		if err := local(ctx); err != nil {
+			return err
+		}
+	}
 	sub := s.subs[typeURL]
 	if sub == nil {
 		sub = &subscription{}

@@ -437,12 +437,14 @@ func TestADSByTLS(t *testing.T) {
 		authority *control.Authority
 		who       string
 		node      string
+		typeURL   string
 		want      codes.Code
 	}{
-		{r.authority, "api", node("api", "1"), codes.OK},
-		{r.authority, "api", node("ledger", "1"), codes.PermissionDenied},
-		{r.authority, "gone", node("gone", "1"), codes.PermissionDenied}, // a certificate that outlived its identity
-		{stranger.authority, "api", node("api", "1"), codes.Unavailable},
+		{r.authority, "api", node("api", "1"), listeners, codes.OK},
+		{r.authority, "api", node("api", "1"), secrets, codes.PermissionDenied}, // or a stolen certificate would live for ever
+		{r.authority, "api", node("ledger", "1"), listeners, codes.PermissionDenied},
+		{r.authority, "gone", node("gone", "1"), listeners, codes.PermissionDenied}, // a certificate that outlived its identity
+		{stranger.authority, "api", node("api", "1"), listeners, codes.Unavailable},
 	} {
 		svid, err := c.authority.Issue(t.Context(), id(c.who))
 		if err != nil {
@@ -457,7 +459,7 @@ func TestADSByTLS(t *testing.T) {
 		defer conn.Close()
 		stream, err := discovery.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(t.Context())
 		if err == nil {
-			_ = stream.Send(&discovery.DiscoveryRequest{Node: &core.Node{Id: c.node}, TypeUrl: listeners, ResourceNames: []string{"ledger"}})
+			_ = stream.Send(&discovery.DiscoveryRequest{Node: &core.Node{Id: c.node}, TypeUrl: c.typeURL, ResourceNames: []string{"ledger"}})
 			_, err = stream.Recv()
 		}
 		if got := status.Code(err); got != c.want {

@@ -103,6 +103,17 @@ func identities(ctx context.Context, snapshot *mesh.Snapshot) ([]mesh.ID, error)
 	return nil, status.Error(codes.Unauthenticated, "a caller with neither a certificate nor a Unix socket")
 }
 
+// local refuses callers that the kernel does not vouch for. Keys are only for those it does: with a certificate, one that
+// was stolen could be renewed for ever.
+func local(ctx context.Context) error {
+	if caller, ok := peer.FromContext(ctx); ok {
+		if _, ok := caller.AuthInfo.(process); ok {
+			return nil
+		}
+	}
+	return status.Error(codes.PermissionDenied, "keys are for processes on the Unix socket only")
+}
+
 // certified returns the identity in a verified certificate.
 func certified(state tls.ConnectionState) (mesh.ID, error) {
 	if len(state.VerifiedChains) == 0 || len(state.PeerCertificates[0].URIs) != 1 {

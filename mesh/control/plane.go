@@ -65,7 +65,7 @@ func New(o Options) *Plane {
 }
 
 // Register offers the plane's services on a gRPC server: ADS, SDS and the SPIFFE Workload API. The server's credentials
-// must be UnixCredentials or TLS with Authority.ServerTLS; over TLS, the Workload API refuses.
+// must be UnixCredentials or TLS with Authority.ServerTLS; over TLS, whatever has a key in it is refused.
 func (p *Plane) Register(s grpc.ServiceRegistrar) {
 	discovery.RegisterAggregatedDiscoveryServiceServer(s, p)
 	secretservice.RegisterSecretDiscoveryServiceServer(s, secrets{plane: p})

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/sterlingrun/sterling/mesh"
@@ -25,18 +24,13 @@ type workloadAPI struct {
 	plane *Plane
 }
 
-// callers returns who a process may be. Only the kernel's word counts here: with a certificate, one that was stolen
-// could be renewed for ever.
+// callers returns who a process may be.
 func (w workloadAPI) callers(ctx context.Context) (*generation, []mesh.ID, error) {
 	if header := metadata.ValueFromIncomingContext(ctx, "workload.spiffe.io"); !slices.Equal(header, []string{"true"}) {
 		return nil, nil, status.Error(codes.InvalidArgument, "want the metadata workload.spiffe.io: true")
 	}
-	caller, ok := peer.FromContext(ctx)
-	if !ok {
-		return nil, nil, status.Error(codes.Unauthenticated, "no caller")
-	}
-	if _, local := caller.AuthInfo.(process); !local {
-		return nil, nil, status.Error(codes.PermissionDenied, "the Workload API is for processes on its Unix socket")
+	if err := local(ctx); err != nil {
+		return nil, nil, err
 	}
 	g, err := w.plane.view("")
 	if err != nil {

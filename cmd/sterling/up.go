@@ -71,10 +71,8 @@ func (f *upFlags) load() (node.Config, error) {
 			*key = *flag
 		}
 	}
-	if path, isFile := strings.CutPrefix(f.store, "file:"); isFile {
-		config.Store.DSN, config.Store.DSNFile = "", path
-	} else if f.store != "" {
-		config.Store.DSN, config.Store.DSNFile = f.store, ""
+	if f.store != "" {
+		_ = storeFlag{&config.Store}.Set(f.store) // any text will do; config.Check looks at it
 	}
 	if path, isFile := strings.CutPrefix(f.readModel, "file:"); isFile {
 		config.ReadModel.DSN, config.ReadModel.DSNFile = "", path

@@ -1,0 +1,48 @@
+package proxy
+
+import (
+	"bytes"
+
+	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
+)
+
+// Shadow traffic is marked twice: by a field of our own, and in the trace context, which instrumented services carry on
+// from a request they get to the requests they make. Either mark is enough: in doubt, traffic is shadow.
+const (
+	shadowMark      = "shadow"
+	shadowMember    = "sterling=shadow"
+	shadowLine      = "Sterling-Color: " + shadowMark + "\r\n"
+	shadowStateLine = "tracestate: " + shadowMember + "\r\n"
+)
+
+// judgeColor finds the colour of the request. Only callers that are known and allowed may send shadow traffic: anyone
+// else could make a payment disappear into the shadow.
+func (x *exchange) judgeColor() *failure {
+	req := &x.c.req
+	if req.Has(h1.TrafficColor) {
+		if string(req.Get(h1.TrafficColor)) != shadowMark {
+			return errColor
+		}
+		x.shadow = true
+	}
+	x.shadow = x.shadow || req.Has(h1.TraceState) && shadowState(req)
+	if x.shadow && !x.snap.shadow.has(x.c.peer) {
+		return errColorFrom
+	}
+	return nil
+}
+
+// shadowState tells whether the trace context is marked.
+func shadowState(req *h1.Request) bool {
+	for i := range req.Fields {
+		if req.Fields[i].Known != h1.TraceState {
+			continue
+		}
+		for member := range bytes.SplitSeq(req.Fields[i].Value, []byte{','}) {
+			if string(bytes.TrimSpace(member)) == shadowMember {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -16,7 +16,8 @@ type cluster struct {
 	Cluster
 	endpoints []*endpoint
 	zone      string
-	tls       *tls.Config // nil: plain
+	tls       *tls.Config // for HTTP/1.1; nil: plain
+	tunnelTLS *tls.Config // for whatever is passed through; nil: plain
 	shadow    *cluster
 	load      *clusterLoad
 

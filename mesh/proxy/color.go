@@ -26,10 +26,25 @@ func (x *exchange) judgeColor() *failure {
 		x.shadow = true
 	}
 	x.shadow = x.shadow || req.Has(h1.TraceState) && shadowState(req)
-	if x.shadow && !x.snap.shadow.has(x.c.peer) {
+	if x.c.l.Shadow {
+		x.shadow = true
+	} else if x.shadow && !x.snap.shadow.has(x.c.peer) {
 		return errColorFrom
 	}
 	return nil
+}
+
+// forColor is the cluster that traffic for c goes to, nil where shadow traffic would reach real state.
+func (c *cluster) forColor(shadow bool) *cluster {
+	switch {
+	case !shadow:
+		return c
+	case c.shadow != nil:
+		return c.shadow
+	case c.Kind != KindService:
+		return nil
+	}
+	return c
 }
 
 // shadowState tells whether the trace context is marked.

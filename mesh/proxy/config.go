@@ -36,6 +36,8 @@ type Listener struct {
 	// Caller is the identity of whoever can reach a listener without TLS: the workload that this proxy stands beside.
 	// Empty: the caller is unknown, and is refused wherever an identity is asked for.
 	Caller string `yaml:"caller"`
+	// Shadow: all that comes in here is shadow traffic, whoever sends it. The one way to mark what is not HTTP.
+	Shadow bool `yaml:"shadow"`
 	// Allow are the callers that may connect: SPIFFE ids, or patterns that end in /*. Empty: any that is trusted.
 	Allow []string `yaml:"allow"`
 	// Cluster gets the connections of a tcp listener.

@@ -156,14 +156,8 @@ func (x *exchange) admit() *failure {
 	if f := x.injectFault(); f != nil {
 		return f
 	}
-	x.cluster = r.pick()
-	if x.shadow {
-		switch {
-		case x.cluster.shadow != nil:
-			x.cluster = x.cluster.shadow
-		case x.cluster.Kind != KindService:
-			return errColorTo
-		}
+	if x.cluster = r.pick().forColor(x.shadow); x.cluster == nil {
+		return errColorTo
 	}
 	return nil
 }

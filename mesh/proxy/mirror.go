@@ -19,12 +19,7 @@ func (x *exchange) sendMirror() {
 	if r.mirror == nil || x.c.req.UpgradeTo != nil || string(x.c.req.Method) == "CONNECT" || rand.IntN(100) >= r.Mirror.Percent { //nolint:gosec // chance, not secrecy
 		return
 	}
-	k := r.mirror
-	if k.shadow != nil {
-		k = k.shadow
-	} else if k.Kind != KindService {
-		k = nil
-	}
+	k := r.mirror.forColor(true)
 	if k == nil || !x.whole {
 		r.stats.dropped.Add(1)
 		return
@@ -61,7 +56,7 @@ func (p *Proxy) mirrorTo(k *cluster, method string, message []byte, deadline tim
 		return false
 	}
 	defer k.leave()
-	u, err := e.pool.get(now, false, k.MaxConnections, func() (net.Conn, error) { return dial(k, e, deadline) })
+	u, err := e.pool.get(now, false, k.MaxConnections, func() (net.Conn, error) { return dial(k, e, k.tls, deadline) })
 	if err != nil {
 		return false
 	}

@@ -165,8 +165,8 @@ func (p *pool) size() (open, idle int) {
 	return p.open, len(p.idle)
 }
 
-// dial connects to an endpoint, with TLS where the cluster has it, within the cluster's time and before latest.
-func dial(c *cluster, e *endpoint, latest time.Time) (net.Conn, error) {
+// dial connects to an endpoint, with TLS unless secure is nil, within the cluster's time and before latest.
+func dial(c *cluster, e *endpoint, secure *tls.Config, latest time.Time) (net.Conn, error) {
 	by := time.Now().Add(c.ConnectTimeout)
 	if latest.Before(by) {
 		by = latest
@@ -176,10 +176,10 @@ func dial(c *cluster, e *endpoint, latest time.Time) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", c.Name, err)
 	}
-	if c.tls == nil {
+	if secure == nil {
 		return nc, nil
 	}
-	t := tls.Client(nc, c.tls)
+	t := tls.Client(nc, secure)
 	err = errors.Join(t.SetDeadline(by), t.Handshake())
 	if err == nil {
 		err = t.SetDeadline(time.Time{})

@@ -74,12 +74,10 @@ func New(c Config, o Options) (*Proxy, error) {
 	for _, l := range c.Listeners {
 		at := &listener{Listener: l}
 		if l.MTLS {
-			// gRPC's clients drop a connection that did not agree on h2; here that is the endpoint's business.
-			protocols := []string{"h2", "http/1.1"}
-			if l.Protocol == "http" {
-				protocols = protocols[1:]
+			at.tls = serverTLS(o.Identity, compilePatterns(l.Allow))
+			if l.Protocol == "tcp" {
+				acceptAnyProtocol(at.tls)
 			}
-			at.tls = serverTLS(o.Identity, compilePatterns(l.Allow), protocols)
 		}
 		p.listeners = append(p.listeners, at)
 	}

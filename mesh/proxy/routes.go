@@ -252,7 +252,10 @@ func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 		c.load.budget.balance.Store(0)
 	}
 	if k.MTLS {
-		c.tls = clientTLS(id, compilePatterns(k.Peers), []string{"http/1.1"})
+		peers := compilePatterns(k.Peers)
+		c.tls = clientTLS(id, peers, []string{"http/1.1"})
+		// gRPC drops a connection that did not agree on h2.
+		c.tunnelTLS = clientTLS(id, peers, []string{"h2", "http/1.1"})
 	}
 	kept := map[string]*endpoint{}
 	if was != nil {

@@ -19,7 +19,10 @@ func (p *Proxy) serveTCP(l *listener, nc net.Conn) error {
 		}
 		nc = t
 	}
-	k := p.snap.Load().clusters[l.Cluster]
+	k := p.snap.Load().clusters[l.Cluster].forColor(l.Shadow)
+	if k == nil {
+		return errColorTo.asError()
+	}
 	if !k.enter() {
 		return errBreaker.asError()
 	}
@@ -31,7 +34,7 @@ func (p *Proxy) serveTCP(l *listener, nc net.Conn) error {
 		if e == nil {
 			return errNoEndpoint.asError()
 		}
-		to, err := dial(k, e, time.Now().Add(k.ConnectTimeout))
+		to, err := dial(k, e, k.tunnelTLS, time.Now().Add(k.ConnectTimeout))
 		if err != nil {
 			k.failed(e, now)
 			tried = append(tried, e)

@@ -47,12 +47,12 @@ func verify(id Identity, chain []*x509.Certificate, usage x509.ExtKeyUsage) (str
 }
 
 // serverTLS wants a trusted certificate from every caller, and one that allow has unless it is empty.
-func serverTLS(id Identity, allow patterns, protocols []string) *tls.Config {
+func serverTLS(id Identity, allow patterns) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: id.GetCertificate,
 		ClientAuth:     tls.RequireAnyClientCert, // VerifyConnection judges it, by its trust domain
-		NextProtos:     protocols,
+		NextProtos:     []string{"http/1.1"},
 		// A resumed session would save a handshake and outlive the certificate that it began with.
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
@@ -65,6 +65,17 @@ func serverTLS(id Identity, allow patterns, protocols []string) *tls.Config {
 			}
 			return nil
 		},
+	}
+}
+
+// acceptAnyProtocol lets a caller have the protocol it likes best: what is passed through is the endpoint's business.
+func acceptAnyProtocol(c *tls.Config) {
+	c.NextProtos = nil
+	plain := c.Clone()
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		own := plain.Clone()
+		own.NextProtos = hello.SupportedProtos
+		return own, nil
 	}
 }
 

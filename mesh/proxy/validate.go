@@ -90,6 +90,7 @@ func (c *Config) Check() error {
 	for i := range c.Clusters {
 		c.Clusters[i].check(f, fmt.Sprintf("clusters[%d]", i), c, clusters)
 	}
+	c.checkShadows(f, clusters)
 	for i := range c.Routes {
 		key := fmt.Sprintf("routes[%d]", i)
 		c.Routes[i].check(f, key, clusters)
@@ -124,6 +125,34 @@ func (l *Listener) check(f *faults, key string, clusters map[string]int) {
 		f.add("%s.cluster: no cluster %q", key, l.Cluster)
 	} else if l.Protocol != "tcp" && l.Cluster != "" {
 		f.add("%s.cluster: for tcp only; http has routes", key)
+	}
+}
+
+// checkShadows wants shadow targets to have endpoints of their own: one that is a real database under another name would
+// defeat their purpose.
+func (c *Config) checkShadows(f *faults, clusters map[string]int) {
+	targets := map[string]bool{}
+	for _, k := range c.Clusters {
+		targets[k.Shadow] = true
+	}
+	real := map[string]string{} // endpoints that keep state, with their cluster
+	for _, k := range c.Clusters {
+		for _, e := range k.Endpoints {
+			if !targets[k.Name] && k.Kind != KindService {
+				real[e.Address] = k.Name
+			}
+		}
+	}
+	for name := range targets {
+		at, ok := clusters[name]
+		if !ok {
+			continue
+		}
+		for i, e := range c.Clusters[at].Endpoints {
+			if of := real[e.Address]; of != "" {
+				f.add("clusters[%d].endpoints[%d].address: %q is a shadow target, and this is an endpoint of %q", at, i, name, of)
+			}
+		}
 	}
 }
 

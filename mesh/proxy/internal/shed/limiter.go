@@ -264,7 +264,7 @@ func (l *Limiter) follow(answered, took, waited int64) {
 }
 
 // moveThreshold refuses more levels when requests have waited too long, down to what was answered; otherwise it takes
-// a sixteenth more.
+// a sixteenth more, or one level.
 func (l *Limiter) moveThreshold(asked, answered, waited int64) {
 	was := l.threshold.Load()
 	overloaded := asked > 0 && waited/asked > int64(queueWait)
@@ -288,7 +288,7 @@ func (l *Limiter) moveThreshold(asked, answered, waited int64) {
 	if overloaded {
 		next = min(next, was-1)
 	} else {
-		next = max(next, was)
+		next = min(max(next, was+1), int64(levels)) // a level that has more than a sixteenth must come back, too
 	}
 	l.threshold.Store(max(0, next))
 }

@@ -68,7 +68,7 @@ func (f *fleet) self(role, config string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w", err)
 	}
-	cmd := exec.Command(path, "-role", role, "-config", config) //nolint:gosec // our own
+	cmd := exec.Command(path, "-role", role, "-config", config)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -178,7 +178,7 @@ backend app
 		if err != nil {
 			return "", nil, err
 		}
-		pid, err := f.start(exec.Command(path, "-q", "-db", "-f", config)) //nolint:gosec // the distribution's
+		pid, err := f.start(exec.Command(path, "-q", "-db", "-f", config))
 		if err != nil {
 			return "", nil, err
 		}
@@ -207,7 +207,7 @@ http {
 	if err != nil {
 		return "", nil, err
 	}
-	pid, err := f.start(exec.Command(path, "-c", config)) //nolint:gosec // the distribution's
+	pid, err := f.start(exec.Command(path, "-c", config))
 	if err != nil {
 		return "", nil, err
 	}

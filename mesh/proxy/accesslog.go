@@ -46,7 +46,7 @@ func (l *accessLog) write() {
 		l.mu.Unlock()
 		if len(lines) > 0 {
 			if _, err := l.to.Write(lines); err != nil {
-				l.lost.Add(uint64(countLines(lines)))
+				l.lost.Add(countLines(lines))
 				l.mu.Lock()
 				l.err = err
 				l.mu.Unlock()
@@ -56,7 +56,7 @@ func (l *accessLog) write() {
 	}
 }
 
-func countLines(b []byte) (n int) {
+func countLines(b []byte) (n uint64) {
 	for _, c := range b {
 		if c == '\n' {
 			n++
@@ -85,7 +85,7 @@ func (l *accessLog) request(x *exchange, status int, took time.Duration) {
 		return
 	}
 	b := append(l.lines, `{"time":"`...)
-	b = x.started.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	b = x.started.UTC().AppendFormat(b, `2006-01-02T15:04:05.000000Z"`)
 	b = appendJSON(b, "listener", x.c.l.Name)
 	if x.route != nil {
 		b = appendJSON(b, "route", x.route.Name)

@@ -203,8 +203,8 @@ func newRate(l RateLimit) *rate {
 	if l.PerSecond == 0 {
 		return nil
 	}
-	interval := uint64(time.Second) / uint64(l.PerSecond)                       //nolint:gosec // checked: 1 to 1,000,000
-	return &rate{interval: interval, burst: interval * uint64(max(l.Burst, 1))} //nolint:gosec // the same
+	interval := uint64(time.Second) / uint64(l.PerSecond) //nolint:gosec // checked: 1 to 1,000,000
+	return &rate{interval: interval, burst: interval * uint64(max(l.Burst, 1))}
 }
 
 func (r *rate) allow(now uint64) bool {

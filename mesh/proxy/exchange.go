@@ -192,7 +192,7 @@ func (x *exchange) setDeadline() *failure {
 		if err != nil {
 			return errTimeoutMs
 		}
-		span = min(span, time.Duration(ms)*time.Millisecond) //nolint:gosec // 31 bits
+		span = min(span, time.Duration(ms)*time.Millisecond)
 	}
 	if span == 0 {
 		return errExpired

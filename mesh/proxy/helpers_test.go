@@ -119,8 +119,14 @@ func (c *client) send(text string) *client {
 	return c
 }
 
+// reply is an answer without its body.
+type reply struct {
+	StatusCode      int
+	Header, Trailer http.Header
+}
+
 // answer reads one answer with its body.
-func (c *client) answer(method string) (*http.Response, string) {
+func (c *client) answer(method string) (reply, string) {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.in, &http.Request{Method: method})
 	if err != nil {
@@ -131,7 +137,7 @@ func (c *client) answer(method string) (*http.Response, string) {
 	if err != nil {
 		c.t.Fatalf("read the answer's body: %v (after %q)", err, b)
 	}
-	return resp, string(b)
+	return reply{resp.StatusCode, resp.Header, resp.Trailer}, string(b)
 }
 
 // ended wants the end of the connection and nothing before it.

@@ -159,12 +159,6 @@ func (p *pool) sweep(now uint64, gone bool) {
 	}
 }
 
-func (p *pool) size() (open, idle int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.open, len(p.idle)
-}
-
 // dial connects to an endpoint, with TLS unless secure is nil, within the cluster's time and before latest.
 func dial(c *cluster, e *endpoint, secure *tls.Config, latest time.Time) (net.Conn, error) {
 	by := time.Now().Add(c.ConnectTimeout)

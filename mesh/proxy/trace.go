@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 
@@ -18,10 +19,7 @@ func trace(buf *[traceLen]byte, req *h1.Request) (value []byte, fresh bool) {
 	}
 	var raw [24]byte
 	for i := 0; i < len(raw); i += 8 {
-		v := rand.Uint64() | 1 //nolint:gosec // an id to search by; no part is zero
-		for j := range 8 {
-			raw[i+j] = byte(v >> (8 * j))
-		}
+		binary.LittleEndian.PutUint64(raw[i:], rand.Uint64()|1) //nolint:gosec // an id to search by; no part is zero
 	}
 	b := append(buf[:0], "00-"...)
 	b = hex.AppendEncode(b, raw[:16])

@@ -159,7 +159,7 @@ func (b *Body) size() (ok bool, err error) {
 		return false, ErrChunkSize
 	}
 	b.r.r += end + 1
-	b.left, b.state = int64(size), chunkData //nolint:gosec // at most 60 bits
+	b.left, b.state = int64(size), chunkData
 	if size == 0 {
 		b.state = chunkTrailers
 	}

@@ -43,7 +43,7 @@ func (h *Head) parse(b []byte) error {
 			continue
 		}
 		if h.first[k] == 0 {
-			h.first[k] = uint8(i + 1) //nolint:gosec // at most MaxFields
+			h.first[k] = uint8(i + 1)
 		} else {
 			h.repeated |= 1 << k
 		}

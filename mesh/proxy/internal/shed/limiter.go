@@ -29,6 +29,8 @@ const levels = Level(classes) * Users
 // At is the level of a class and a share of users, 0 to Users-1.
 func At(class Class, user uint8) Level { return Level(class)*Users + Level(user%Users) }
 
+func (l Level) class() Class { return Class(l / Users) } //nolint:gosec // below classes
+
 // How the limiter behaves. Times are nanoseconds.
 const (
 	queueWait    = 20 * time.Millisecond  // average wait that counts as overload
@@ -150,7 +152,7 @@ func (l *Limiter) enter() bool {
 
 // enqueue lets a request wait. A full queue gives up the newest of its least important requests, perhaps this one.
 func (l *Limiter) enqueue(level Level) *waiter {
-	class := Class(level / Users)
+	class := level.class()
 	l.mu.Lock()
 	if l.waiting.Load() >= l.limit.Load()*queuePerSlot && !l.evict(class) {
 		l.mu.Unlock()
@@ -206,7 +208,7 @@ func (l *Limiter) leaveQueue(w *waiter, level Level) bool {
 	if w.state != inQueue {
 		return w.state == admitted
 	}
-	class := Class(level / Users)
+	class := level.class()
 	for i, other := range l.queues[class] {
 		if other == w {
 			l.queues[class] = append(l.queues[class][:i], l.queues[class][i+1:]...)

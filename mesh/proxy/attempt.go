@@ -214,7 +214,7 @@ func (x *exchange) endUpload(up *upload, r *result) bool {
 	}
 	x.c.idleBy.at = time.Time{}
 	x.whole = up.whole
-	if up.failed != nil && r.failed != nil && !x.answered {
+	if up.failed != nil && r.failed != nil && !x.begun {
 		r.failed, r.client, r.again = up.failed, true, false
 	}
 	return up.whole && inStep

@@ -214,7 +214,8 @@ func TestEndpointsThatMisbehave(t *testing.T) {
 		{"breaks off in the head", "HTTP/1.1 200 OK\r\nContent-Le", 502},
 		{"breaks off in the body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", 0},
 		{"breaks off in a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc", 0},
-		{"malformed chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz", 0},
+		{"malformed chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz", 502},
+		{"malformed later chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + "10000\r\n" + strings.Repeat("x", 0x10000) + "\r\nxyz", 0},
 		{"a head too large", "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 40<<10), 502},
 		{"endless interim answers", strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20), 502},
 		{"switches unasked", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", 502},
@@ -245,6 +246,51 @@ func TestEndpointsThatMisbehave(t *testing.T) {
 				return
 			}
 		})
+	}
+}
+
+func TestHTTP10(t *testing.T) {
+	app := backend(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto+" ")
+		w.(http.Flusher).Flush() // chunks, which HTTP/1.0 does not know
+		_, _ = io.WriteString(w, "end")
+	})
+	p := start(t, proxy.Options{}, simple, app, "", "")
+	c := dialProxy(t, p).send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+	b, err := io.ReadAll(c.in)
+	if head, body, _ := strings.Cut(string(b), "\r\n\r\n"); err != nil || body != "HTTP/1.1 end" || strings.Contains(head, "chunked") || !strings.Contains(head, "Connection: close") {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestOverloadAtTheProxy: the limiter begins with 64 requests in flight; what waits for longer than it may is refused.
+func TestOverloadAtTheProxy(t *testing.T) {
+	entered, release := make(chan bool), make(chan bool)
+	app := backend(t, func(http.ResponseWriter, *http.Request) {
+		entered <- true
+		<-release
+	})
+	p := start(t, proxy.Options{}, simple, app, ", adaptive: true", ", money: true, priority: settle")
+	var busy []*client
+	for range 64 {
+		busy = append(busy, dialProxy(t, p).send(get("/")))
+		<-entered
+	}
+	waits := dialProxy(t, p)
+	resp, body := waits.send(request("POST", "/", "x")).answer("GET")
+	if resp.StatusCode != 503 || !strings.Contains(body, "overload") || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Sterling-Outcome") != "not-sent" {
+		t.Errorf("beyond the limit: %d %s", resp.StatusCode, body)
+	}
+	close(release)
+	for _, c := range busy {
+		if resp, _ := c.answer("GET"); resp.StatusCode != 200 {
+			t.Errorf("within the limit: %d", resp.StatusCode)
+		}
+	}
+	waits.send(get("/"))
+	<-entered
+	if resp, _ := waits.answer("GET"); resp.StatusCode != 200 {
+		t.Errorf("after the overload: %d", resp.StatusCode)
 	}
 }
 

@@ -160,6 +160,7 @@ func (c *conn) flush() error {
 	if len(c.out) == 0 {
 		return nil
 	}
+	c.x.begun = c.x.answered
 	err := c.write(c.out)
 	c.out = c.out[:0]
 	return err

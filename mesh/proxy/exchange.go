@@ -84,7 +84,8 @@ type exchange struct {
 	attempts int
 	endpoint *endpoint // of the last attempt
 	in, sent int64     // bytes of the bodies, request and answer
-	answered bool      // a part of the final answer is written or about to be
+	answered bool      // the head of the final answer is rendered
+	begun    bool      // and on its way to the client
 	keep     bool      // the connection takes another request
 	unread   bool      // a part of the request is not read: the connection is of no further use
 }
@@ -95,7 +96,7 @@ func (x *exchange) run(started time.Time) (keep bool) {
 	x.snap, x.started = c.p.snap.Load(), started
 	x.route, x.cluster, x.endpoint, x.shadow, x.failed = nil, nil, nil, false, nil
 	x.body, x.whole, x.tried, x.attempts = x.body[:0], false, x.tried[:0], 0
-	x.in, x.sent, x.answered, x.unread, x.status = 0, 0, false, false, 0
+	x.in, x.sent, x.answered, x.begun, x.unread, x.status = 0, 0, false, false, false, 0
 	x.keep = !c.req.Close && !c.p.stopping.Load()
 	x.halt.Store(false)
 	x.trace, x.fresh = trace(&x.traceBuf, &c.req)
@@ -372,11 +373,12 @@ func (x *exchange) repeatable() bool {
 // fail answers in the endpoint's stead, unless its answer has begun: then only an abrupt end tells the client.
 func (x *exchange) fail(f *failure) {
 	x.failed = f
-	if x.answered {
+	if x.begun {
 		x.keep = false
 		x.c.abort()
 		return
 	}
+	x.c.out = x.c.out[:0]
 	x.unread = x.unread || x.c.req.Body.Kind != h1.None && !x.whole
 	x.keep = x.keep && !x.unread
 	x.status = f.status

@@ -52,7 +52,7 @@ type listenerStats struct {
 func (x *exchange) record() {
 	took := time.Since(x.started)
 	status := x.status
-	if x.failed != nil && x.answered {
+	if x.failed != nil && x.begun {
 		status = x.failed.status // the answer broke off: what the client saw was not what it was told
 	}
 	if x.route == nil {

@@ -37,7 +37,11 @@ func (r *Reader) Response(resp *Response, method []byte) (ok bool, err error) {
 	switch {
 	case resp.Status == 101:
 		resp.Body.Kind, resp.UpgradeTo = None, resp.Get(Upgrade)
-	case resp.Status < 200, resp.Status == 204, resp.Status == 304, string(method) == "HEAD",
+	case resp.Status < 200, resp.Status == 204:
+		// A body that must not be there would be taken for the next answer.
+		resp.Close = resp.Close || resp.Body.Kind == Chunked || resp.Body.Left() > 0
+		resp.Body.Kind = None
+	case resp.Status == 304, string(method) == "HEAD",
 		string(method) == "CONNECT" && resp.Status < 300:
 		resp.Body.Kind = None
 	case resp.Body.Kind == None:

@@ -32,6 +32,12 @@ func (x *exchange) attempt(e *endpoint) result {
 	if err != nil {
 		return x.noConnection(err)
 	}
+	x.tryBy = x.deadline
+	if each := x.route.Retry.Each; each > 0 && x.attempts <= x.route.Retry.Attempts && x.whole && x.repeatable() {
+		if by := time.Now().Add(each); by.Before(x.tryBy) {
+			x.tryBy = by
+		}
+	}
 	if string(x.c.req.Method) == "CONNECT" {
 		defer u.discard()
 		return x.connect(u)
@@ -83,7 +89,7 @@ func (x *exchange) write(u *upstream, b []byte) (int, error) {
 }
 
 func (x *exchange) fill(u *upstream) error {
-	if err := u.reads.move(u.SetReadDeadline, x.deadline, x.deadline.Sub(x.started)); err != nil {
+	if err := u.reads.move(u.SetReadDeadline, x.tryBy, x.tryBy.Sub(x.started)); err != nil {
 		return err
 	}
 	return u.rd.Fill()
@@ -135,7 +141,7 @@ func (x *exchange) noAnswer(u *upstream, err error, begun bool) result {
 	case begun || len(u.rd.Buffered()) > 0:
 		return result{failed: errBadAnswer}
 	case isTimeout(err):
-		return result{failed: errTimeout}
+		return result{failed: errTimeout, again: x.mayRetry(unknown)}
 	}
 	return result{failed: errNoAnswer, again: x.mayRetry(unknown)}
 }
@@ -143,7 +149,7 @@ func (x *exchange) noAnswer(u *upstream, err error, begun bool) result {
 // pass sends the body of the answer to the client as it arrives.
 func (x *exchange) pass(u *upstream) (r result, clean bool) {
 	c, resp := x.c, &u.resp
-	r.status = resp.Status
+	r.status, x.tryBy = resp.Status, x.deadline
 	chunked := (resp.Body.Kind == h1.Chunked || resp.Body.Kind == h1.UntilClose) && c.req.Minor == 1
 	for {
 		data, done, err := resp.Body.Step()

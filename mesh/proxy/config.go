@@ -158,6 +158,9 @@ type Backend struct {
 // Retry sends a request again that failed before any byte of its answer came, within the cluster's retry budget.
 type Retry struct {
 	Attempts int `yaml:"attempts"` // beyond the first, 0 to 5
+	// Each bounds how long an attempt may wait for its answer to begin, where another attempt may follow. 0: as long
+	// as the whole request may take.
+	Each time.Duration `yaml:"each"`
 	// Statuses are answers that are tried again as well: 502, 503, 504 or 429. Not where Money is set.
 	Statuses []int `yaml:"statuses"`
 }

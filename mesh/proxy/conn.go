@@ -19,7 +19,7 @@ const (
 	lingerTime  = time.Second      // for a client to read the answer to what it has not finished sending
 	lingerBytes = 256 << 10
 	flushAt     = 32 << 10 // bytes of an answer written at once
-	maxOutKept  = 64 << 10 // larger buffers are not kept for the next request
+	maxKept     = 4 << 10  // larger buffers are not kept for the next request: most connections are idle
 )
 
 // conn is a client's connection, and the goroutine that serves it.
@@ -60,8 +60,10 @@ func (c *conn) serve() {
 			return
 		}
 		c.rd.Done()
-		if cap(c.out) > maxOutKept {
-			c.out = nil
+		for _, b := range []*[]byte{&c.out, &c.x.head, &c.x.first, &c.x.body} {
+			if cap(*b) > maxKept {
+				*b = nil
+			}
 		}
 	}
 }

@@ -65,6 +65,7 @@ type exchange struct {
 	cluster  *cluster
 	started  time.Time
 	deadline time.Time // of the whole exchange
+	tryBy    time.Time // when the attempt must have begun to answer
 	shadow   bool
 	fresh    bool // the trace begins here
 	trace    []byte

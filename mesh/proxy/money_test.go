@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/sterlingrun/sterling/mesh/proxy"
 )
 
@@ -21,7 +23,7 @@ type payments struct {
 }
 
 // serve handles one connection. The ways to fail: "silent" closes after the request without an answer, "partial" after
-// a part of an answer's head, "head" after the head, "503" answers so, "early" closes before reading.
+// a part of an answer's head, "head" after the head, "503" answers so, "hang" never answers, "early" closes before reading.
 func (p *payments) serve(n int, c net.Conn, in *bufio.Reader) {
 	for {
 		how := ""
@@ -44,6 +46,9 @@ func (p *payments) serve(n int, c net.Conn, in *bufio.Reader) {
 		p.mu.Unlock()
 		switch how {
 		case "silent":
+			return
+		case "hang":
+			_, _ = in.ReadByte() // until the proxy gives up
 			return
 		case "partial":
 			_, _ = io.WriteString(c, "HTTP/1.1 2")
@@ -75,6 +80,8 @@ func TestMoneyIsSentAgainOnlyWhereItIsSafe(t *testing.T) {
 		{"a byte of the answer, with a key", "money: true, retry: {attempts: 2}", []string{"partial"}, request("POST", "/pay", "100", key), 502, "unknown", "k1=100"},
 		{"a cut answer, with a key", "money: true, retry: {attempts: 2}", []string{"head"}, request("POST", "/pay", "100", key), 0, "", "k1=100"},
 		{"503, with a key", "money: true, retry: {attempts: 2}", []string{"503"}, request("POST", "/pay", "100", key), 503, "", "k1=100"},
+		{"too slow, with a key", "money: true, timeout: 10s, retry: {attempts: 1, each: 50ms}", []string{"hang"}, request("POST", "/pay", "100", key), 200, "", "k1=100 k1=100"},
+		{"too slow, without a key", "money: true, timeout: 100ms, retry: {attempts: 1, each: 50ms}", []string{"hang"}, request("POST", "/pay", "100"), 504, "unknown", "=100"},
 		{"as often as allowed", "money: true, retry: {attempts: 1}", []string{"silent", "silent"}, request("POST", "/pay", "100", key), 502, "unknown", "k1=100 k1=100"},
 		{"no retries asked for", "money: true", []string{"silent"}, request("POST", "/pay", "100", key), 502, "unknown", "k1=100"},
 		{"not money: POST", "retry: {attempts: 2}", []string{"silent"}, request("POST", "/x", "100"), 502, "unknown", "=100"},
@@ -108,6 +115,45 @@ func TestMoneyIsSentAgainOnlyWhereItIsSafe(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNoMoneyCallIsSentTwice: however endpoints fail, one payment without a key reaches them at most once, one that was
+// answered well reached them, and one whose outcome is "not-sent" did not.
+func TestNoMoneyCallIsSentTwice(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := &payments{fail: rapid.SliceOfN(rapid.SampledFrom([]string{"", "early", "silent", "partial", "head", "503"}), 0, 12).Draw(rt, "fail")}
+		app := scripted(t, p.serve)
+		attempts := rapid.IntRange(0, 5).Draw(rt, "attempts")
+		proxied := start(t, proxy.Options{}, simple, app, ", ejection: {failures: -1}", fmt.Sprintf(", money: true, timeout: 5s, retry: {attempts: %d}", attempts))
+		for i := range rapid.IntRange(1, 4).Draw(rt, "payments") {
+			var fields []string
+			key := rapid.Bool().Draw(rt, "key")
+			if key {
+				fields = []string{fmt.Sprintf("Idempotency-Key: k%d", i)}
+			}
+			c := dialProxy(t, proxied)
+			c.send(request("POST", "/pay", fmt.Sprint(i), fields...))
+			status, outcome := 0, ""
+			if resp, err := http.ReadResponse(c.in, nil); err == nil {
+				if _, err := io.ReadAll(resp.Body); err == nil {
+					status, outcome = resp.StatusCode, resp.Header.Get("Sterling-Outcome")
+				}
+				resp.Body.Close()
+			}
+			c.Close()
+			p.mu.Lock()
+			reached := 0
+			for _, got := range p.got {
+				if strings.HasSuffix(got, fmt.Sprintf("=%d", i)) {
+					reached++
+				}
+			}
+			p.mu.Unlock()
+			if !key && reached > 1 || reached > attempts+1 || status == 200 && reached == 0 || outcome == "not-sent" && reached > 0 {
+				rt.Fatalf("payment %d (key: %t) reached the endpoint %d times: status %d, outcome %q", i, key, reached, status, outcome)
+			}
+		}
+	})
 }
 
 // TestMoneyWithoutKeyGoesElsewhereWhereNothingWasSent: an address where nobody listens costs nothing but the attempt.

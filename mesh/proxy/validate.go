@@ -206,6 +206,7 @@ func (r *Route) check(f *faults, key string, clusters map[string]int) {
 	f.within(key+".max_body", r.MaxBody, 0, 1<<40)
 	f.oneOf(key+".priority", r.Priority, PrioritySettle, PriorityPay, PriorityQuery)
 	f.within(key+".retry.attempts", int64(r.Retry.Attempts), 0, 5)
+	f.duration(key+".retry.each", r.Retry.Each, 0, maxTimeout)
 	for i, s := range r.Retry.Statuses {
 		if !slices.Contains([]int{429, 502, 503, 504}, s) {
 			f.add("%s.retry.statuses[%d]: want 429, 502, 503 or 504, not %d", key, i, s)

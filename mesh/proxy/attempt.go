@@ -28,7 +28,7 @@ func (x *exchange) attempt(e *endpoint) result {
 	e.active.Add(1)
 	defer e.active.Add(-1)
 	k := x.cluster
-	u, err := e.pool.get(x.c.p.clock.Mono(), x.route.Money, k.MaxConnections, func() (net.Conn, error) { return dial(k, e, k.tls, x.deadline) })
+	u, err := e.pool.get(x.c.p.clock.Mono(), k.MaxConnections, func() (net.Conn, error) { return dial(k, e, k.tls, x.deadline) })
 	if err != nil {
 		return x.noConnection(err)
 	}

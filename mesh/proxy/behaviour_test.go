@@ -186,7 +186,7 @@ func TestABodyThatBreaksOffReachesNobodyWhole(t *testing.T) {
 		_, err := io.ReadAll(r.Body)
 		whole <- err
 	})
-	p := start(t, proxy.Options{}, simple, app, "", "")
+	p := start(t, proxy.Options{}, simple, app, "", ", timeout: 1h") // it must not take that long
 	for _, sent := range []string{
 		"POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 50_000),
 		"POST / HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\nc350\r\n" + strings.Repeat("x", 50_000) + "\r\n5\r\nab",
@@ -513,9 +513,11 @@ func TestTunnels(t *testing.T) {
 	}
 
 	c = dialProxy(t, p).send("CONNECT anything:443 HTTP/1.1\r\nHost: anything:443\r\n\r\nhello")
-	if resp, err := http.ReadResponse(c.in, &http.Request{Method: "CONNECT"}); err != nil || resp.StatusCode != 200 {
+	resp, err = http.ReadResponse(c.in, &http.Request{Method: "CONNECT"})
+	if err != nil || resp.StatusCode != 200 {
 		t.Fatalf("%v, %v", resp, err)
 	}
+	resp.Body.Close()
 	_ = c.Conn.(*net.TCPConn).CloseWrite()
 	if b, _ := io.ReadAll(c.in); string(b) != "hello" {
 		t.Errorf("through the tunnel came %q", b)

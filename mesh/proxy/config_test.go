@@ -15,7 +15,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 	const route = cluster + `routes: [{name: r, backends: [{cluster: app}], `
 	for _, tt := range []struct{ text, want string }{
 		{"listener: []", "field listener not found"},
-		{"listeners: [{name: a, adress: x}]", "field adress not found"},
+		{"listeners: [{name: a, addr: x}]", "field addr not found"},
 		{"zone: a\n---\nzone: b", "one document"},
 		{`listeners: [{name: a, address: nowhere}]`, `listeners[0].address: want host:port`},
 		{`listeners: [{name: a, address: "h:1"}, {name: a, address: "h:2"}]`, `"a" is there twice`},

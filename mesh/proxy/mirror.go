@@ -56,7 +56,7 @@ func (p *Proxy) mirrorTo(k *cluster, method string, message []byte, deadline tim
 		return false
 	}
 	defer k.leave()
-	u, err := e.pool.get(now, false, k.MaxConnections, func() (net.Conn, error) { return dial(k, e, k.tls, deadline) })
+	u, err := e.pool.get(now, k.MaxConnections, func() (net.Conn, error) { return dial(k, e, k.tls, deadline) })
 	if err != nil {
 		return false
 	}

@@ -9,9 +9,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/mesh/proxy"
 )
 
@@ -101,6 +103,7 @@ func TestMoneyIsSentAgainOnlyWhereItIsSafe(t *testing.T) {
 				resp, err := http.ReadResponse(c.in, nil)
 				if err == nil {
 					_, err = io.ReadAll(resp.Body)
+					resp.Body.Close()
 				}
 				if err == nil {
 					t.Error("a cut answer looked whole")
@@ -199,13 +202,15 @@ func TestIdleConnectionThatEndedIsNotUsed(t *testing.T) {
 			close(closed)
 		}
 	})
-	c := dialProxy(t, start(t, proxy.Options{}, simple, app, "", ", money: true"))
+	fake := clock.NewFake(1)
+	c := dialProxy(t, start(t, proxy.Options{Clock: fake}, simple, app, "", ", money: true"))
 	for want := range 2 {
 		resp, body := c.send(request("POST", "/pay", "")).answer("POST")
 		if resp.StatusCode != 200 || body != fmt.Sprint(want) {
 			t.Errorf("request %d: %d %s", want, resp.StatusCode, body)
 		}
 		<-closed
+		fake.Advance(time.Millisecond)
 	}
 }
 
@@ -219,8 +224,10 @@ func TestUnaskedBytesAreNobodysAnswer(t *testing.T) {
 		_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%dHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", n)
 		_, _ = in.ReadByte() // until the proxy closes
 	})
-	c := dialProxy(t, start(t, proxy.Options{}, simple, app, "", ""))
+	fake := clock.NewFake(1)
+	c := dialProxy(t, start(t, proxy.Options{Clock: fake}, simple, app, "", ""))
 	for want := range 3 {
+		fake.Advance(time.Millisecond)
 		if _, body := c.send(get("/")).answer("GET"); body != fmt.Sprint(want) {
 			t.Errorf("request %d was answered %q", want, body)
 		}

@@ -19,8 +19,9 @@ import (
 const (
 	maxIdle     = 256 // of one endpoint
 	maxIdleTime = 30 * time.Second
-	// freshTime is how recently a connection must have been used to be taken without a look whether it still stands.
-	freshTime = time.Millisecond
+	// freshTime is how recently a connection must have been used to be taken without a look whether it still stands:
+	// less than the way to the endpoint and back, so that looking would tell nothing.
+	freshTime = 50 * time.Microsecond
 )
 
 var errFull = errors.New("as many connections as the circuit breaker allows")
@@ -51,7 +52,7 @@ type upstream struct {
 }
 
 // get takes an idle connection, or makes one by dial.
-func (p *pool) get(now uint64, sure bool, limit int, dial func() (net.Conn, error)) (*upstream, error) {
+func (p *pool) get(now uint64, limit int, dial func() (net.Conn, error)) (*upstream, error) {
 	for {
 		p.mu.Lock()
 		n := len(p.idle)
@@ -69,7 +70,7 @@ func (p *pool) get(now uint64, sure bool, limit int, dial func() (net.Conn, erro
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
 		age := now - u.since
-		if age < uint64(maxIdleTime) && (age < uint64(freshTime) && !sure || u.quiet()) {
+		if age < uint64(maxIdleTime) && (age < uint64(freshTime) || u.quiet()) {
 			return u, nil
 		}
 		u.discard()

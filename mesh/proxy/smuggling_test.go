@@ -95,6 +95,7 @@ func try(t *testing.T, address, bytes string, rec *recorder) string {
 			break
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
 		if resp.StatusCode >= 200 {
 			answers++
 		}

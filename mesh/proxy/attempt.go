@@ -32,6 +32,11 @@ func (x *exchange) attempt(e *endpoint) result {
 	if err != nil {
 		return x.noConnection(err)
 	}
+	x.c.up.Store(u)
+	defer x.c.up.Store(nil)
+	if x.c.p.severed.Load() {
+		_ = u.Close() // the shutdown's time was over while this attempt began
+	}
 	x.tryBy = x.deadline
 	if each := x.route.Retry.Each; each > 0 && x.attempts <= x.route.Retry.Attempts && x.whole && x.repeatable() {
 		if by := time.Now().Add(each); by.Before(x.tryBy) {

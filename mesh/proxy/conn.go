@@ -36,6 +36,7 @@ type conn struct {
 	idleBy, writeBy timer
 	idle            atomic.Bool // waits for a request: may be closed at any time
 	x               exchange
+	up              atomic.Pointer[upstream] // that the request under way is on
 }
 
 // serve answers requests until the connection ends.

@@ -91,7 +91,7 @@ func TestShutdownHasAnEnd(t *testing.T) {
 		close(entered)
 		<-r.Context().Done()
 	})
-	p := start(t, proxy.Options{}, simple, app, "", ", timeout: 200ms")
+	p := start(t, proxy.Options{}, simple, app, "", ", timeout: 1h")
 	c := dialProxy(t, p).send(get("/"))
 	<-entered
 	ctx, cancel := context.WithCancel(context.Background())

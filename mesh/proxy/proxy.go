@@ -38,6 +38,7 @@ type Proxy struct {
 
 	listeners []*listener
 	stopping  atomic.Bool
+	severed   atomic.Bool   // requests under way are cut off
 	stop      chan struct{} // closed when stopping
 	running   sync.WaitGroup
 	mirrors   chan struct{} // a place for each copy under way
@@ -235,12 +236,15 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 		err = fmt.Errorf("wait for requests under way: %w", ctx.Err())
+		p.severed.Store(true)
 		p.mu.Lock()
-		for raw := range p.conns {
+		for raw, c := range p.conns {
 			_ = raw.Close() // its time is over
+			if u := c.up.Load(); u != nil {
+				_ = u.Close() // the same
+			}
 		}
 		p.mu.Unlock()
-		p.sweep(p.snap.Load())
 		<-done
 	}
 	if first {

@@ -14,6 +14,7 @@ import (
 // route is a Route at work.
 type route struct {
 	Route
+	order    int // in the configuration
 	allow    patterns
 	backends []backend
 	total    int // of the weights
@@ -76,37 +77,28 @@ func (r *rules) drops(name []byte) bool {
 	return false
 }
 
-// table has the routes of one listener, by host.
+// table has the routes of one listener.
 type table struct {
-	hosts map[string][]*route // those that may match this very host, in order
-	rest  []*route            // those that may match another host, in order
+	hosts map[string][]*route // those that name this very host, in order
+	rest  []*route            // those for any host, or for all below a name, in order
 }
 
 func newTable(listener string, routes []*route) *table {
 	t := &table{hosts: map[string][]*route{}}
-	var here []*route
 	for _, r := range routes {
 		if len(r.Listeners) > 0 && !slices.Contains(r.Listeners, listener) {
 			continue
 		}
-		here = append(here, r)
-		other := len(r.Match.Hosts) == 0
+		wide := len(r.Match.Hosts) == 0
 		for _, h := range r.Match.Hosts {
 			if strings.HasPrefix(h, "*.") {
-				other = true
+				wide = true
 			} else {
-				t.hosts[h] = nil
-			}
-		}
-		if other {
-			t.rest = append(t.rest, r)
-		}
-	}
-	for h := range t.hosts {
-		for _, r := range here {
-			if hostMatches(r.Match.Hosts, []byte(h)) {
 				t.hosts[h] = append(t.hosts[h], r)
 			}
+		}
+		if wide {
+			t.rest = append(t.rest, r)
 		}
 	}
 	return t
@@ -114,15 +106,14 @@ func newTable(listener string, routes []*route) *table {
 
 // find returns the first route that matches, nil if none does. host is in lower case, without port.
 func (t *table) find(host []byte, req *h1.Request) *route {
-	if list, ok := t.hosts[string(host)]; ok {
-		for _, r := range list {
-			if r.Match.matches(req) {
-				return r
-			}
+	named, rest := t.hosts[string(host)], t.rest
+	for len(named) > 0 || len(rest) > 0 {
+		var r *route
+		if len(rest) == 0 || len(named) > 0 && named[0].order <= rest[0].order {
+			r, named = named[0], named[1:]
+		} else {
+			r, rest = rest[0], rest[1:]
 		}
-		return nil
-	}
-	for _, r := range t.rest {
 		if hostMatches(r.Match.Hosts, host) && r.Match.matches(req) {
 			return r
 		}
@@ -216,7 +207,7 @@ func compile(c *Config, id Identity, was *snapshot) *snapshot {
 	}
 	for i := range c.Routes {
 		r := &route{
-			Route: c.Routes[i], allow: compilePatterns(c.Routes[i].Allow), limit: newRate(c.Routes[i].Rate), stats: stats[c.Routes[i].Name],
+			Route: c.Routes[i], order: i, allow: compilePatterns(c.Routes[i].Allow), limit: newRate(c.Routes[i].Rate), stats: stats[c.Routes[i].Name],
 			request: compileRules(c.Routes[i].Request), response: compileRules(c.Routes[i].Response), class: classOf(c.Routes[i].Priority),
 			mirror: s.clusters[c.Routes[i].Mirror.Cluster],
 		}

@@ -20,6 +20,7 @@ type cluster struct {
 	tunnelTLS *tls.Config // for whatever is passed through; nil: plain
 	shadow    *cluster
 	load      *clusterLoad
+	limiter   *shed.Limiter // nil: not adaptive
 
 	mu         sync.Mutex                  // guards the making of candidates, and ejections
 	candidates atomic.Pointer[[]*endpoint] // to choose from
@@ -30,7 +31,6 @@ type cluster struct {
 type clusterLoad struct {
 	inFlight atomic.Int64
 	budget   retryBudget
-	limiter  *shed.Limiter
 	rejected atomic.Uint64 // by the circuit breaker
 }
 

@@ -234,14 +234,14 @@ func (x *exchange) serve() {
 		return
 	}
 	defer k.leave()
-	if k.load.limiter != nil {
+	if k.limiter != nil {
 		var ok bool
-		if x.ticket, ok = x.acquire(k.load.limiter); !ok {
+		if x.ticket, ok = x.acquire(k.limiter); !ok {
 			x.fail(errShed)
 			return
 		}
 		defer func() {
-			k.load.limiter.Release(x.ticket, x.c.p.clock.Mono(), x.failed == nil || x.failed == errTimeout)
+			k.limiter.Release(x.ticket, x.c.p.clock.Mono(), x.failed == nil || x.failed == errTimeout)
 		}()
 	}
 	k.load.budget.deposit(k.RetryPercent)
@@ -352,7 +352,7 @@ func (x *exchange) mayRetry(o outcome) bool {
 	if o != notSent && !(x.whole && x.repeatable()) {
 		return false
 	}
-	return x.cluster.load.budget.withdraw()
+	return x.cluster.RetryPercent > 0 && x.cluster.load.budget.withdraw()
 }
 
 // repeatable tells whether receiving the request twice is the same as once.

@@ -128,8 +128,8 @@ func (p *Proxy) Collect(to chan<- prometheus.Metric) {
 		gauge(descFlight, float64(k.load.inFlight.Load()), k.Name)
 		gauge(descEjected, float64(k.ejected(now)), k.Name)
 		counter(descBreaker, k.load.rejected.Load(), k.Name)
-		if k.load.limiter != nil {
-			state := k.load.limiter.State()
+		if k.limiter != nil {
+			state := k.limiter.State()
 			gauge(descLimit, float64(state.Limit), k.Name)
 			counter(descShed, state.Shed, k.Name, "priority")
 			counter(descShed, state.Overdue, k.Name, "queue")

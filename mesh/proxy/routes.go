@@ -239,9 +239,6 @@ func classOf(priority string) shed.Class {
 func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 	c := &cluster{Cluster: k, zone: zone, load: &clusterLoad{}}
 	c.load.budget.balance.Store(retryStart)
-	if k.RetryPercent < 0 {
-		c.load.budget.balance.Store(0)
-	}
 	if k.MTLS {
 		peers := compilePatterns(k.Peers)
 		c.tls = clientTLS(id, peers, []string{"http/1.1"})
@@ -265,8 +262,12 @@ func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 		}
 		c.endpoints = append(c.endpoints, at)
 	}
-	if k.Adaptive && c.load.limiter == nil {
-		c.load.limiter = shed.New(k.MaxRequests)
+	switch {
+	case !k.Adaptive:
+	case was != nil && was.limiter != nil && was.MaxRequests == k.MaxRequests:
+		c.limiter = was.limiter
+	default:
+		c.limiter = shed.New(k.MaxRequests)
 	}
 	return c
 }

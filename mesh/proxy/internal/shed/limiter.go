@@ -40,9 +40,11 @@ const (
 	windowLeast  = 10   // answers that say something about the response time
 	minLimit     = 4
 	startLimit   = 64
-	tolerance    = 1.5 // times the response time without load that does not yet count as more
+	tolerance    = 1.5 // times the response time without load that does not yet count as more,
+	jitter       = 5e6 // and nanoseconds: a busy machine is not an overloaded service
 	smoothing    = 0.2
-	queuePerSlot = 4 // requests that may wait, for each that may be in flight
+	queuePerSlot = 4   // requests that may wait, for each that may be in flight
+	queueLeast   = 256 // that may wait in any case: a small limit of a fast service clears them in no time
 )
 
 // Limiter is the limit and queue of one service. Safe for concurrent use.
@@ -154,7 +156,7 @@ func (l *Limiter) enter() bool {
 func (l *Limiter) enqueue(level Level) *waiter {
 	class := level.class()
 	l.mu.Lock()
-	if l.waiting.Load() >= l.limit.Load()*queuePerSlot && !l.evict(class) {
+	if l.waiting.Load() >= max(queueLeast, l.limit.Load()*queuePerSlot) && !l.evict(class) {
 		l.mu.Unlock()
 		return nil
 	}
@@ -253,7 +255,7 @@ func (l *Limiter) follow(answered, took, waited int64) {
 	default:
 		l.unloaded += (now - l.unloaded) * 0.0005 // the service may have become slower for good
 	}
-	gradient := min(1, max(0.5, tolerance*l.unloaded/now))
+	gradient := min(1, max(0.5, (tolerance*l.unloaded+jitter)/now))
 	next := limit*gradient + math.Sqrt(limit)
 	if next > limit && !busy {
 		return // nobody needs more

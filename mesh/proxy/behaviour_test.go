@@ -194,7 +194,7 @@ func TestABodyThatBreaksOffReachesNobodyWhole(t *testing.T) {
 	} {
 		c := dialProxy(t, p).send(sent)
 		_ = c.Conn.(*net.TCPConn).CloseWrite()
-		if resp, _ := c.answer("POST"); resp.StatusCode != 400 || resp.Header.Get("Sterling-Outcome") != "unknown" {
+		if resp, _ := c.answer("POST"); resp.StatusCode != 400 || resp.Header.Get("X-Sterling-Outcome") != "unknown" {
 			t.Errorf("%.80q: status %d", sent, resp.StatusCode)
 		}
 		if err := <-whole; err == nil {
@@ -278,7 +278,7 @@ func TestOverloadAtTheProxy(t *testing.T) {
 	}
 	waits := dialProxy(t, p)
 	resp, body := waits.send(request("POST", "/", "x")).answer("GET")
-	if resp.StatusCode != 503 || !strings.Contains(body, "overload") || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Sterling-Outcome") != "not-sent" {
+	if resp.StatusCode != 503 || !strings.Contains(body, "overload") || resp.Header.Get("Retry-After") == "" || resp.Header.Get("X-Sterling-Outcome") != "not-sent" {
 		t.Errorf("beyond the limit: %d %s", resp.StatusCode, body)
 	}
 	close(release)
@@ -297,7 +297,7 @@ func TestOverloadAtTheProxy(t *testing.T) {
 func TestTime(t *testing.T) {
 	saw := make(chan string, 1)
 	app := backend(t, func(_ http.ResponseWriter, r *http.Request) {
-		saw <- r.Header.Get("Sterling-Timeout-Ms")
+		saw <- r.Header.Get("X-Sterling-Timeout-Ms")
 		if r.URL.Path == "/slow" {
 			<-r.Context().Done()
 		}
@@ -310,20 +310,20 @@ func TestTime(t *testing.T) {
 		most        int // of what the endpoint is told, in milliseconds; 0: it is not asked
 	}{
 		{"/", "", 200, "", 2000},
-		{"/", "Sterling-Timeout-Ms: 700", 200, "", 700},
-		{"/", "Sterling-Timeout-Ms: 100000", 200, "", 2000},
-		{"/slow", "Sterling-Timeout-Ms: 50", 504, "unknown", 50},
-		{"/", "Sterling-Timeout-Ms: 0", 504, "not-sent", 0},
-		{"/", "Sterling-Timeout-Ms: soon", 400, "not-sent", 0},
-		{"/", "Sterling-Timeout-Ms: -1", 400, "not-sent", 0},
+		{"/", "X-Sterling-Timeout-Ms: 700", 200, "", 700},
+		{"/", "X-Sterling-Timeout-Ms: 100000", 200, "", 2000},
+		{"/slow", "X-Sterling-Timeout-Ms: 50", 504, "unknown", 50},
+		{"/", "X-Sterling-Timeout-Ms: 0", 504, "not-sent", 0},
+		{"/", "X-Sterling-Timeout-Ms: soon", 400, "not-sent", 0},
+		{"/", "X-Sterling-Timeout-Ms: -1", 400, "not-sent", 0},
 	} {
 		fields := []string{}
 		if tt.field != "" {
 			fields = append(fields, tt.field)
 		}
 		resp, body := dialProxy(t, p).send(get(tt.path, fields...)).answer("GET")
-		if resp.StatusCode != tt.status || resp.Header.Get("Sterling-Outcome") != tt.outcome {
-			t.Errorf("%s: %d %s (%s)", tt.field, resp.StatusCode, resp.Header.Get("Sterling-Outcome"), body)
+		if resp.StatusCode != tt.status || resp.Header.Get("X-Sterling-Outcome") != tt.outcome {
+			t.Errorf("%s: %d %s (%s)", tt.field, resp.StatusCode, resp.Header.Get("X-Sterling-Outcome"), body)
 		}
 		if tt.most == 0 {
 			continue
@@ -347,7 +347,7 @@ func TestTheBreakerBoundsWhatIsInFlight(t *testing.T) {
 	<-entered
 	third := dialProxy(t, p)
 	for range 2 {
-		if resp, _ := third.send(get("/")).answer("GET"); resp.StatusCode != 503 || resp.Header.Get("Sterling-Outcome") != "not-sent" {
+		if resp, _ := third.send(get("/")).answer("GET"); resp.StatusCode != 503 || resp.Header.Get("X-Sterling-Outcome") != "not-sent" {
 			t.Errorf("beyond the breaker: %d", resp.StatusCode)
 		}
 	}
@@ -425,7 +425,7 @@ func TestWeightsMirrorsAndFaults(t *testing.T) {
 			b, _ := io.ReadAll(r.Body)
 			mu.Lock()
 			defer mu.Unlock()
-			got[fmt.Sprintf("%s %s %s", name, r.Header.Get("Sterling-Color"), b)]++
+			got[fmt.Sprintf("%s %s %s", name, r.Header.Get("X-Sterling-Shadow"), b)]++
 		})
 	}
 	p := start(t, proxy.Options{}, `
@@ -457,13 +457,13 @@ routes:
 	if resp, _ := c.send(get("/abort")).answer("GET"); resp.StatusCode != 418 {
 		t.Errorf("abort: %d", resp.StatusCode)
 	}
-	if resp, _ := c.send(get("/delay")).answer("GET"); resp.StatusCode != 504 || resp.Header.Get("Sterling-Outcome") != "not-sent" {
+	if resp, _ := c.send(get("/delay")).answer("GET"); resp.StatusCode != 504 || resp.Header.Get("X-Sterling-Outcome") != "not-sent" {
 		t.Errorf("delay beyond the timeout: %d", resp.StatusCode)
 	}
 	shutdown(t, p) // waits for the copies
 	mu.Lock()
 	defer mu.Unlock()
-	if got["old  m"] != 10 || got["copy shadow m"] != 10 || got["old  u"] != 10 || got["copy shadow u"]+got["copy  u"] != 0 {
+	if got["old  m"] != 10 || got["copy 1 m"] != 10 || got["old  u"] != 10 || got["copy 1 u"]+got["copy  u"] != 0 {
 		t.Errorf("mirrored: %v", got)
 	}
 }

@@ -19,6 +19,7 @@ type cluster struct {
 	tls       *tls.Config // for HTTP/1.1; nil: plain
 	tunnelTLS *tls.Config // for whatever is passed through; nil: plain
 	shadow    *cluster
+	isShadow  bool // of another cluster: takes nothing else
 	load      *clusterLoad
 	limiter   *shed.Limiter // nil: not adaptive
 

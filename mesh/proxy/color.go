@@ -6,12 +6,11 @@ import (
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
 )
 
-// Shadow traffic is marked twice: by a field of our own, and in the trace context, which instrumented services carry on
+// Shadow traffic is marked twice: by a field of our own, whatever its value, and in the trace context, which instrumented services carry on
 // from a request they get to the requests they make. Either mark is enough: in doubt, traffic is shadow.
 const (
-	shadowMark      = "shadow"
 	shadowMember    = "sterling=shadow"
-	shadowLine      = "Sterling-Color: " + shadowMark + "\r\n"
+	shadowLine      = "X-Sterling-Shadow: 1\r\n"
 	shadowStateLine = "tracestate: " + shadowMember + "\r\n"
 )
 
@@ -19,13 +18,7 @@ const (
 // else could make a payment disappear into the shadow.
 func (x *exchange) judgeColor() *failure {
 	req := &x.c.req
-	if req.Has(h1.TrafficColor) {
-		if string(req.Get(h1.TrafficColor)) != shadowMark {
-			return errColor
-		}
-		x.shadow = true
-	}
-	x.shadow = x.shadow || req.Has(h1.TraceState) && shadowState(req)
+	x.shadow = req.Has(h1.Shadow) || req.Has(h1.TraceState) && shadowState(req)
 	if x.c.l.Shadow {
 		x.shadow = true
 	} else if x.shadow && !x.snap.shadow.has(x.c.peer) {
@@ -34,10 +27,13 @@ func (x *exchange) judgeColor() *failure {
 	return nil
 }
 
-// forColor is the cluster that traffic for c goes to, nil where shadow traffic would reach real state.
+// forColor is the cluster that traffic for c goes to, nil where shadow traffic would reach real state or real traffic
+// would disappear into the shadow.
 func (c *cluster) forColor(shadow bool) *cluster {
 	switch {
-	case !shadow:
+	case c.isShadow && !shadow:
+		return nil
+	case !shadow || c.isShadow:
 		return c
 	case c.shadow != nil:
 		return c.shadow

@@ -59,7 +59,8 @@ const (
 type Cluster struct {
 	Name string `yaml:"name"`
 	Kind string `yaml:"kind"` // service (the default), database or ledger
-	// Shadow is the cluster that shadow traffic goes to. A database or ledger without one refuses shadow traffic.
+	// Shadow is the cluster that shadow traffic goes to. A database or ledger without one refuses shadow traffic;
+	// the shadow cluster refuses all other.
 	Shadow    string     `yaml:"shadow"`
 	Endpoints []Endpoint `yaml:"endpoints"`
 	// MTLS connects by TLS 1.3 with our certificate and wants one of Peers on the other side.
@@ -113,7 +114,7 @@ type Route struct {
 	// Backends share the requests by weight.
 	Backends []Backend `yaml:"backends"`
 	// Timeout bounds a request from its head to the end of its answer, retries included. Default 15s. A caller's
-	// Sterling-Timeout-Ms shortens it.
+	// X-Sterling-Timeout-Ms shortens it.
 	Timeout time.Duration `yaml:"timeout"`
 	// MaxBody is the largest request body in bytes. Default 64 MiB.
 	MaxBody int64 `yaml:"max_body"`

@@ -18,7 +18,7 @@ const maxHeld = 16 << 10
 // An outcome says what may have become of a request that got no answer.
 type outcome string
 
-// The outcomes, as Sterling-Outcome has them. A caller may send a request again that was not sent, and has to find out
+// The outcomes, as X-Sterling-Outcome has them. A caller may send a request again that was not sent, and has to find out
 // first about the others.
 const (
 	notSent outcome = "not-sent"
@@ -38,11 +38,11 @@ var (
 	errUpgrade    = &failure{403, "no route upgrades to this protocol", notSent}
 	errConnect    = &failure{405, "no route takes CONNECT", notSent}
 	errCaller     = &failure{403, "this caller may not use the route", notSent}
-	errColor      = &failure{400, "a traffic colour other than shadow", notSent}
 	errColorFrom  = &failure{403, "this caller may not send shadow traffic", notSent}
 	errColorTo    = &failure{403, "shadow traffic, and the cluster keeps state and has no shadow target", notSent}
+	errLive       = &failure{403, "the cluster is for shadow traffic only", notSent}
 	errKey        = &failure{400, "an empty or overlong Idempotency-Key", notSent}
-	errTimeoutMs  = &failure{400, "a malformed Sterling-Timeout-Ms", notSent}
+	errTimeoutMs  = &failure{400, "a malformed X-Sterling-Timeout-Ms", notSent}
 	errExpired    = &failure{504, "the caller's time was over before the request was sent", notSent}
 	errRate       = &failure{429, "above the route's rate", notSent}
 	errTooLarge   = &failure{413, "body too large", notSent}
@@ -159,6 +159,9 @@ func (x *exchange) admit() *failure {
 		return f
 	}
 	if x.cluster = r.pick().forColor(x.shadow); x.cluster == nil {
+		if !x.shadow {
+			return errLive
+		}
 		return errColorTo
 	}
 	return nil

@@ -22,7 +22,7 @@ func FuzzForwarded(f *testing.F) {
 		"GET /a HTTP/1.1\r\nHost: x\r\nConnection: x-a\r\nX-A: 1\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: 5\r\n\r\nhello",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n",
-		"GET http://x/ HTTP/1.1\r\nHost: x\r\nSterling-Peer: a\r\nSterling-Timeout-Ms: 5\r\ntraceparent: 00-1\r\n\r\n",
+		"GET http://x/ HTTP/1.1\r\nHost: x\r\nX-Sterling-Peer: a\r\nX-Sterling-Timeout-Ms: 5\r\ntraceparent: 00-1\r\n\r\n",
 		"GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n",
 	} {
 		f.Add([]byte(s))
@@ -82,7 +82,7 @@ routes: [{name: all, request: {remove: [X-Gone], set: {X-Set: "1"}}, backends: [
 		if key := req.Header.Get("Idempotency-Key"); key != string(of.req.Get(h1.IdempotencyKey)) {
 			t.Fatalf("%q became %q: key %q", in, x.first, key)
 		}
-		if peer := req.Header.Values("Sterling-Peer"); len(peer) != 1 || peer[0] != of.peer {
+		if peer := req.Header.Values("X-Sterling-Peer"); len(peer) != 1 || peer[0] != of.peer {
 			t.Fatalf("%q became %q: peer %q", in, x.first, peer)
 		}
 	})

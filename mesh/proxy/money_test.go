@@ -73,7 +73,7 @@ func TestMoneyIsSentAgainOnlyWhereItIsSafe(t *testing.T) {
 		fail        []string
 		request     string
 		status      int    // 0: the connection breaks
-		outcome     string // Sterling-Outcome
+		outcome     string // X-Sterling-Outcome
 		got         string
 	}{
 		{"no answer, with a key", "money: true, retry: {attempts: 2}", []string{"silent"}, request("POST", "/pay", "100", key), 200, "", "k1=100 k1=100"},
@@ -108,8 +108,8 @@ func TestMoneyIsSentAgainOnlyWhereItIsSafe(t *testing.T) {
 				if err == nil {
 					t.Error("a cut answer looked whole")
 				}
-			} else if resp, body := c.answer("POST"); resp.StatusCode != tt.status || resp.Header.Get("Sterling-Outcome") != tt.outcome {
-				t.Errorf("status %d, outcome %q (%s), want %d, %q", resp.StatusCode, resp.Header.Get("Sterling-Outcome"), body, tt.status, tt.outcome)
+			} else if resp, body := c.answer("POST"); resp.StatusCode != tt.status || resp.Header.Get("X-Sterling-Outcome") != tt.outcome {
+				t.Errorf("status %d, outcome %q (%s), want %d, %q", resp.StatusCode, resp.Header.Get("X-Sterling-Outcome"), body, tt.status, tt.outcome)
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -139,7 +139,7 @@ func TestNoMoneyCallIsSentTwice(t *testing.T) {
 			status, outcome := 0, ""
 			if resp, err := http.ReadResponse(c.in, nil); err == nil {
 				if _, err := io.ReadAll(resp.Body); err == nil {
-					status, outcome = resp.StatusCode, resp.Header.Get("Sterling-Outcome")
+					status, outcome = resp.StatusCode, resp.Header.Get("X-Sterling-Outcome")
 				}
 				resp.Body.Close()
 			}
@@ -237,7 +237,7 @@ func TestUnaskedBytesAreNobodysAnswer(t *testing.T) {
 func TestColor(t *testing.T) {
 	named := func(name string) string {
 		return backend(t, func(w http.ResponseWriter, r *http.Request) {
-			_, _ = fmt.Fprintf(w, "%s%v%v", name, r.Header["Sterling-Color"], r.Header["Tracestate"])
+			_, _ = fmt.Fprintf(w, "%s%v%v", name, r.Header["X-Sterling-Shadow"], r.Header["Tracestate"])
 		})
 	}
 	p := start(t, proxy.Options{}, `
@@ -255,9 +255,10 @@ clusters:
 routes:
   - {name: db, match: {prefix: /db}, backends: [{cluster: db}]}
   - {name: ledger, match: {prefix: /ledger}, backends: [{cluster: ledger}]}
+  - {name: shadow, match: {prefix: /shadow}, backends: [{cluster: shadow-db}]}
   - {name: app, backends: [{cluster: app}]}
 `, named("app"), named("state"), named("shadow"))
-	const mark, state = "Sterling-Color: shadow", "tracestate: a=b, sterling=shadow"
+	const mark, state = "X-Sterling-Shadow: 1", "tracestate: a=b, sterling=shadow"
 	const trace = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	for _, tt := range []struct {
 		listener, path, fields string
@@ -265,21 +266,23 @@ routes:
 		body                   string
 	}{
 		{"in", "/", "", 200, "app[][]"},
-		{"in", "/", mark, 200, "app[shadow][sterling=shadow]"},
-		{"in", "/", trace + "\r\n" + state, 200, "app[shadow][a=b, sterling=shadow]"},
+		{"in", "/", mark, 200, "app[1][sterling=shadow]"},
+		{"in", "/", trace + "\r\n" + state, 200, "app[1][a=b, sterling=shadow]"},
 		{"in", "/db", "", 200, "state[][]"},
-		{"in", "/db", mark, 200, "shadow[shadow][sterling=shadow]"},
+		{"in", "/shadow", "", 403, ""},
+		{"in", "/shadow", mark, 200, "shadow[1][sterling=shadow]"},
+		{"in", "/db", mark, 200, "shadow[1][sterling=shadow]"},
 		{"in", "/ledger", "", 200, "state[][]"},
 		{"in", "/ledger", mark, 403, ""},
 		{"in", "/ledger", trace + "\r\n" + state, 403, ""},
-		{"in", "/", "Sterling-Color: Shadow", 400, ""},
-		{"in", "/", "Sterling-Color: live", 400, ""},
-		{"in", "/", "Sterling-Color:", 400, ""},
-		{"in", "/", mark + "\r\n" + mark, 400, ""},
+		{"in", "/", "x-sterling-shadow:", 200, "app[1][sterling=shadow]"}, // its presence is the mark
+		{"in", "/ledger", "X-STERLING-SHADOW: no", 403, ""},
+		{"in", "/", mark + "\r\n" + mark, 200, "app[1][sterling=shadow]"},
+		{"in", "/", "Connection: X-Sterling-Shadow\r\n" + mark, 400, ""},
 		{"other", "/", mark, 403, ""},
 		{"unknown", "/", mark, 403, ""},
 		{"unknown", "/", trace + "\r\n" + state, 403, ""},
-		{"replay", "/", "", 200, "app[shadow][sterling=shadow]"},
+		{"replay", "/", "", 200, "app[1][sterling=shadow]"},
 		{"replay", "/ledger", "", 403, ""},
 	} {
 		fields := []string{}

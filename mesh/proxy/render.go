@@ -32,7 +32,7 @@ func (x *exchange) renderHead() {
 			if len(r.request.drop) > 0 && r.request.drops(f.Name) {
 				continue
 			}
-		case h1.Host, h1.Expect, h1.Peer, h1.TimeoutMs, h1.TrafficColor:
+		case h1.Host, h1.Expect, h1.Peer, h1.TimeoutMs, h1.Shadow:
 			continue
 		case h1.TraceParent, h1.TraceState:
 			if x.fresh {
@@ -57,7 +57,7 @@ func (x *exchange) renderHead() {
 		}
 	}
 	if x.c.peer != "" {
-		b = append(b, "Sterling-Peer: "...)
+		b = append(b, "X-Sterling-Peer: "...)
 		b = append(append(b, x.c.peer...), "\r\n"...)
 	}
 	if req.AcceptsTrailers && req.UpgradeTo == nil {
@@ -91,7 +91,7 @@ func (x *exchange) renderFraming(b []byte) []byte {
 // renderFirst writes what an attempt sends at once: the head, the time that is left, and what is held of the body.
 func (x *exchange) renderFirst() {
 	b := append(x.first[:0], x.head...)
-	b = append(b, "Sterling-Timeout-Ms: "...)
+	b = append(b, "X-Sterling-Timeout-Ms: "...)
 	b = strconv.AppendInt(b, max(time.Until(x.deadline).Milliseconds(), 1), 10)
 	b = append(b, "\r\n\r\n"...)
 	body := &x.c.req.Body
@@ -156,7 +156,7 @@ func appendInterim(b []byte, resp *h1.Response) []byte {
 func appendFailure(b []byte, f *failure, keep, head bool) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(f.status), 10)
-	b = append(append(append(b, ' '), http.StatusText(f.status)...), "\r\nContent-Type: text/plain; charset=utf-8\r\nSterling-Outcome: "...)
+	b = append(append(append(b, ' '), http.StatusText(f.status)...), "\r\nContent-Type: text/plain; charset=utf-8\r\nX-Sterling-Outcome: "...)
 	b = append(append(b, f.outcome...), "\r\n"...)
 	if f.status == 503 || f.status == 429 {
 		b = append(b, "Retry-After: 1\r\n"...)

@@ -199,7 +199,9 @@ func compile(c *Config, id Identity, was *snapshot) *snapshot {
 		s.clusters[k.Name] = newCluster(k, c.Zone, id, was.clusters[k.Name])
 	}
 	for _, k := range s.clusters {
-		k.shadow = s.clusters[k.Shadow]
+		if k.shadow = s.clusters[k.Shadow]; k.shadow != nil {
+			k.shadow.isShadow = true
+		}
 	}
 	stats := map[string]*routeStats{}
 	for _, r := range was.routes {

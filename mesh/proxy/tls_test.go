@@ -28,7 +28,7 @@ routes: [{name: all, backends: [{cluster: pay}]}]
 `
 
 func sawPeer(w http.ResponseWriter, r *http.Request) {
-	_, _ = fmt.Fprint(w, r.Header["Sterling-Peer"])
+	_, _ = fmt.Fprint(w, r.Header["X-Sterling-Peer"])
 }
 
 func TestTwoProxiesSpeakMTLS(t *testing.T) {
@@ -39,7 +39,7 @@ func TestTwoProxiesSpeakMTLS(t *testing.T) {
 	c := dialProxy(t, outer)
 	for range 3 {
 		// What a caller says of itself doesn't count.
-		resp, body := c.send(get("/", "Sterling-Peer: spiffe://bank/cell/1/svc/root")).answer("GET")
+		resp, body := c.send(get("/", "X-Sterling-Peer: spiffe://bank/cell/1/svc/root")).answer("GET")
 		if resp.StatusCode != 200 || body != "["+idShop+"]" {
 			t.Fatalf("status %d, the endpoint saw the caller as %s", resp.StatusCode, body)
 		}

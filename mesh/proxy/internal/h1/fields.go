@@ -28,9 +28,9 @@ const (
 	IdempotencyKey // names the operation that a request asks for
 	TraceParent    // W3C trace context
 	TraceState
-	TrafficColor // Sterling-Color: whether the request is shadow traffic
-	TimeoutMs    // Sterling-Timeout-Ms: what is left of the caller's time, in milliseconds
-	Peer         // Sterling-Peer: the caller's identity as the last proxy saw it
+	Shadow    // X-Sterling-Shadow: the request is shadow traffic, whatever the value
+	TimeoutMs // X-Sterling-Timeout-Ms: what is left of the caller's time, in milliseconds
+	Peer      // X-Sterling-Peer: the caller's identity as the last proxy saw it
 	knownCount
 )
 
@@ -41,7 +41,7 @@ func (k Known) HopByHop() bool { return k > Other && k < lastHop }
 func (k Known) endToEnd() bool { return k > lastHop }
 
 // knownNames has the names in lower case, by their length: a length has at most three.
-var knownNames = [20][]struct {
+var knownNames = [22][]struct {
 	name  string
 	known Known
 }{
@@ -51,13 +51,14 @@ var knownNames = [20][]struct {
 	7:  {{"upgrade", Upgrade}, {"trailer", Trailer}},
 	10: {{"connection", Connection}, {"keep-alive", KeepAlive}, {"tracestate", TraceState}},
 	11: {{"traceparent", TraceParent}},
-	13: {{"authorization", Authorization}, {"sterling-peer", Peer}},
-	14: {{"content-length", ContentLength}, {"sterling-color", TrafficColor}, {"http2-settings", HTTP2Settings}},
-	15: {{"idempotency-key", IdempotencyKey}},
+	13: {{"authorization", Authorization}},
+	14: {{"content-length", ContentLength}, {"http2-settings", HTTP2Settings}},
+	15: {{"idempotency-key", IdempotencyKey}, {"x-sterling-peer", Peer}},
 	16: {{"proxy-connection", ProxyConnection}},
-	17: {{"transfer-encoding", TransferEncoding}},
+	17: {{"transfer-encoding", TransferEncoding}, {"x-sterling-shadow", Shadow}},
 	18: {{"proxy-authenticate", ProxyAuthenticate}},
-	19: {{"sterling-timeout-ms", TimeoutMs}, {"proxy-authorization", ProxyAuthorization}},
+	19: {{"proxy-authorization", ProxyAuthorization}},
+	21: {{"x-sterling-timeout-ms", TimeoutMs}},
 }
 
 // Lookup tells which known field has this name, in any case.

@@ -194,7 +194,7 @@ func validHost(b []byte) bool {
 
 // judge looks at the fields that ask for something special.
 func (req *Request) judge() error {
-	for _, k := range [...]Known{IdempotencyKey, TrafficColor, TimeoutMs, Authorization, Expect} {
+	for _, k := range [...]Known{IdempotencyKey, TimeoutMs, Authorization, Expect} {
 		if req.Repeated(k) {
 			return ErrRepeated
 		}

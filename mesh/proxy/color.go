@@ -43,6 +43,14 @@ func (c *cluster) forColor(shadow bool) *cluster {
 	return c
 }
 
+// wrongColor is why forColor found no cluster.
+func wrongColor(shadow bool) *failure {
+	if shadow {
+		return errColorTo
+	}
+	return errLive
+}
+
 // shadowState tells whether the trace context is marked.
 func shadowState(req *h1.Request) bool {
 	for i := range req.Fields {

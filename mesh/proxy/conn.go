@@ -152,6 +152,7 @@ func (c *conn) refuse(err error) {
 		return // closed, idle for too long, or broken
 	}
 	c.l.stats.malformed.Add(1)
+	c.p.log.Debug("malformed request", "listener", c.l.Name, "from", c.raw.RemoteAddr().String(), "caller", c.peer, "reason", bad.Reason)
 	c.x.refused(bad)
 	if c.flush() == nil {
 		c.linger()

@@ -159,10 +159,7 @@ func (x *exchange) admit() *failure {
 		return f
 	}
 	if x.cluster = r.pick().forColor(x.shadow); x.cluster == nil {
-		if !x.shadow {
-			return errLive
-		}
-		return errColorTo
+		return wrongColor(x.shadow)
 	}
 	return nil
 }

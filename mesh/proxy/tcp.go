@@ -21,7 +21,7 @@ func (p *Proxy) serveTCP(l *listener, nc net.Conn) error {
 	}
 	k := p.snap.Load().clusters[l.Cluster].forColor(l.Shadow)
 	if k == nil {
-		return errColorTo.asError()
+		return wrongColor(l.Shadow).asError()
 	}
 	if !k.enter() {
 		return errBreaker.asError()

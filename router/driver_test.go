@@ -174,7 +174,9 @@ func crashAt(t *testing.T, n int, after, pending bool) bool {
 	select {
 	case <-cut:
 		w.cells[1].drives().Stand()
-		_ = <-sent // cut off
+		if err := <-sent; err != nil {
+			t.Logf("cut off at %d: %v", n, err)
+		}
 	case err := <-sent:
 		if err != nil && !w.fuse.isBurnt() {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 	cellv1 "github.com/sterlingrun/sterling/proto/gen/sterling/cell/v1"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
@@ -97,27 +98,43 @@ func together(cells []uint64, f func(cell uint64) error) error {
 
 // transfersAcross is createTransfers for a call that is not of this cell alone.
 func (s *Server) transfersAcross(ctx context.Context, c *call) error {
-	c.reply.Results = make([]journal.Result, len(c.batch.Transfers))
-	err := s.recordParts(ctx, c, &c.batch, c.reply.Results)
+	results := make([]journal.Result, len(c.batch.Transfers))
+	begun, err := s.recordParts(ctx, c, &c.batch, results)
+	if err != nil && begun && len(results) > 1 {
+		return partly(across(err))
+	}
 	if err != nil {
-		c.reply.Results = nil
 		return across(err)
 	}
+	c.reply.Results = results
 	c.reply.Cell, c.reply.Seq = s.config.CellNumber, s.config.Cell.Head()
 	return nil
 }
 
-// recordParts records each part of a batch where it belongs, and puts the results in place.
-func (s *Server) recordParts(ctx context.Context, c *call, b *codec.Batch, results []journal.Result) error {
+// partly is the error of a call of which some events may have been recorded, though the error itself says otherwise.
+func partly(err error) error {
+	f, known := classify(err)
+	if !known || f.reason == ledgerv1.ErrorReason_ERROR_REASON_CELL_UNAVAILABLE || f.reason == ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN {
+		return err
+	}
+	g := *f
+	g.reason = ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN
+	g.message += "; other events of the call may have been recorded"
+	return &g
+}
+
+// recordParts records each part of a batch where it belongs, and puts the results in place. Before it has begun, nothing
+// was recorded.
+func (s *Server) recordParts(ctx context.Context, c *call, b *codec.Batch, results []journal.Result) (begun bool, err error) {
 	p, err := s.config.Cells.Router.Split(ctx, b.Transfers, s.finder(c))
 	if err != nil {
-		return err
+		return false, err
 	}
 	if c.forwarded && len(p.There) > 0 {
-		return cellUnavailable("two nodes know different maps of the cells")
+		return false, cellUnavailable("two nodes know different maps of the cells")
 	}
 	if err := s.allowParts(ctx, c, b, p); err != nil {
-		return err
+		return false, err
 	}
 	var group sync.WaitGroup
 	errs := make(chan error, len(p.There))
@@ -130,7 +147,7 @@ func (s *Server) recordParts(ctx context.Context, c *call, b *codec.Batch, resul
 	for e := range errs {
 		err = errors.Join(err, e)
 	}
-	return err
+	return true, err
 }
 
 // recordHere records the parts of this cell, one after the other.
@@ -164,7 +181,7 @@ func (s *Server) recordHere(ctx context.Context, c *call, b *codec.Batch, p *rou
 		return nil
 	}
 	late := make([]journal.Result, len(p.Late))
-	if err := s.recordParts(ctx, c, part(b, p.Late), late); err != nil {
+	if _, err := s.recordParts(ctx, c, part(b, p.Late), late); err != nil {
 		return err
 	}
 	scatter(results, p.Late, late)
@@ -182,7 +199,7 @@ func (s *Server) recordCross(ctx context.Context, c *call, sub *codec.Batch, pla
 	}
 	done, err := s.config.Cells.Driver.Transfer(ctx, c.principal.ID, list)
 	if err != nil {
-		return err
+		return placed(err, places)
 	}
 	scatter(results, places, done)
 	return nil
@@ -202,10 +219,18 @@ func (s *Server) recordEndings(ctx context.Context, c *call, sub *codec.Batch, p
 	}
 	done, err := s.config.Cells.Driver.Settle(ctx, c.principal.ID, list)
 	if err != nil {
-		return err
+		return placed(err, p.Endings)
 	}
 	scatter(results, p.Endings, done)
 	return nil
+}
+
+// placed names the event of the call in the error about one of a part.
+func placed(err error, places []int) error {
+	if e := (*router.RefusedError)(nil); errors.As(err, &e) && e.Event >= 0 {
+		return &router.RefusedError{Event: places[e.Event], Reason: e.Reason}
+	}
+	return err
 }
 
 // transferDetails reads and seals what the transfers say beyond their records.
@@ -313,11 +338,24 @@ func transferBits(f journal.TransferFlags) (list []ledgerv1.TransferFlag) {
 // finder looks transfers up in this cell and, where a call came in, in the others.
 func (s *Server) finder(c *call) router.Find {
 	return func(ctx context.Context, ids []money.U128) (map[money.U128]router.Found, error) {
-		own, err := s.config.Cell.LookupTransfers(ctx, ids)
+		found := make(map[money.U128]router.Found, len(ids))
+		var rest []money.U128
+		err := s.config.Cell.Read(ctx, func(st *ledger.State) { // most are here and open: memory tells
+			for _, id := range ids {
+				if p, open := st.OpenPending(id); open && !p.Flags.Has(journal.TransferTransit) {
+					found[id] = router.Found{Cell: s.config.CellNumber}
+				} else {
+					rest = append(rest, id)
+				}
+			}
+		})
+		if err != nil || len(rest) == 0 {
+			return found, err
+		}
+		own, err := s.config.Cell.LookupTransfers(ctx, rest)
 		if err != nil {
 			return nil, err
 		}
-		found := make(map[money.U128]router.Found, len(ids))
 		for i := range own {
 			f := router.Found{Cell: s.config.CellNumber, Asset: own[i].Asset}
 			if x, ok := journal.TransitOf([]byte(own[i].Attachment)); ok && x.Step == journal.TransitTransfer {
@@ -326,7 +364,7 @@ func (s *Server) finder(c *call) router.Find {
 			found[own[i].ID] = f
 		}
 		var missing []money.U128
-		for _, id := range ids {
+		for _, id := range rest {
 			if _, ok := found[id]; !ok {
 				missing = append(missing, id)
 			}

@@ -32,6 +32,9 @@ func (s *Server) accountsAcross(ctx context.Context, c *call) error {
 		}
 		return s.accountsThere(ctx, c, id, places[id], results)
 	})
+	if err != nil && len(cells) > 1 {
+		return partly(across(err))
+	}
 	if err != nil {
 		return across(err)
 	}

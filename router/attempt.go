@@ -44,7 +44,7 @@ func (d *Driver) Transfer(ctx context.Context, actor journal.Actor, list []Cross
 	sizes := make([]int, len(list))
 	for i := range list {
 		if sizes[i] = len(list[i].Details.Append(nil)) + transitRoom; sizes[i] > journal.MaxDetails {
-			return nil, refuse(i, "its metadata has too many bytes for a transfer to another cell: %d at most", journal.MaxDetails-transitRoom)
+			return nil, tooMuch(i)
 		}
 	}
 	t, err := d.enter(ctx)
@@ -69,6 +69,10 @@ func (d *Driver) Transfer(ctx context.Context, actor journal.Actor, list []Cross
 		return nil, err
 	}
 	return results, nil
+}
+
+func tooMuch(i int) error {
+	return refuse(i, "its metadata has too many bytes for a transfer to another cell: %d at most", journal.MaxDetails-transitRoom)
 }
 
 // batchEnd returns where the batch that begins at from ends, of transfers with details of these sizes.

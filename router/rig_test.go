@@ -81,7 +81,7 @@ func (m *member) lead() {
 	if _, err := rand.Read(incarnation[:]); err != nil {
 		m.w.t.Fatal(err)
 	}
-	options := cell.Options{ID: m.id, Log: &m.log, Clock: clock.NewSystem(), Incarnation: incarnation, HashKey: [2]uint64{m.id, 5}, Shared: true}
+	options := cell.Options{ID: m.id, Log: &m.log, Clock: clock.NewSystem(), Incarnation: incarnation, HashKey: [2]uint64{0x9E3779B97F4A7C15 ^ m.id, 0xD1B54A32D192ED03}, Shared: true}
 	c, err := cell.Open(context.Background(), options)
 	for errors.Is(err, cell.ErrConflict) { // the last leader was quicker
 		c, err = cell.Open(context.Background(), options)

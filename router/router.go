@@ -184,7 +184,7 @@ func (s *split) place(i int) error {
 		return nil
 	}
 	if err := transit.CheckTransfer(e); err != nil {
-		return refuse(i, "transfers[%d]: %v; nothing was recorded", i, err)
+		return refuse(i, "%v; nothing was recorded", err)
 	}
 	return nil // the ledger says what is wrong
 }
@@ -213,11 +213,11 @@ func (s *split) placeEnding(i int) error {
 	case found:
 		s.home[i], s.cross[i] = f.Cell, f.Transit != nil
 	case e.Flags.Has(journal.TransferFence) && !e.PendingID.IsZero() && !e.PendingID.IsMax():
-		return refuse(i, "transfers[%d]: a fence of an id that no cell knows has to name the debit account, whose cell is to burn it; nothing was recorded", i)
+		return refuse(i, "a fence of an id that no cell knows has to name the debit account, whose cell is to burn it; nothing was recorded")
 	}
 	if s.cross[i] && e.Flags&^known == 0 {
 		if err := transit.CheckEnd(e); err != nil {
-			return refuse(i, "transfers[%d]: %v; nothing was recorded", i, err)
+			return refuse(i, "%v; nothing was recorded", err)
 		}
 	}
 	return nil
@@ -229,13 +229,13 @@ func (s *split) checkTogether() error {
 	for i := range s.events {
 		linked := i > 0 && s.events[i-1].Flags.Has(journal.TransferLinked)
 		if linked && s.home[i] != s.home[i-1] || s.cross[i] && (linked || s.events[i].Flags.Has(journal.TransferLinked)) {
-			return refuse(i, "transfers[%d]: a linked chain has to be of one cell; nothing was recorded", i)
+			return refuse(i, "a linked chain has to be of one cell; nothing was recorded")
 		}
 		imported = imported || s.events[i].Flags.Has(journal.TransferImported)
 	}
 	for i := range s.events {
 		if imported && (s.home[i] != s.home[0] || s.cross[i]) {
-			return refuse(i, "transfers[%d]: imported transfers of one call have to be of one cell; nothing was recorded", i)
+			return refuse(i, "imported transfers of one call have to be of one cell; nothing was recorded")
 		}
 	}
 	return nil

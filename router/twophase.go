@@ -20,6 +20,11 @@ type Ending struct {
 // Settle has posts and voids of two-phase transfers recorded, and the other cells told. The results and errors are those
 // of Transfer.
 func (d *Driver) Settle(ctx context.Context, actor journal.Actor, list []Ending) ([]journal.Result, error) {
+	for i := range list {
+		if len(list[i].Details.Append(nil))+transitRoom > journal.MaxDetails {
+			return nil, tooMuch(i)
+		}
+	}
 	t, err := d.enter(ctx)
 	if err != nil {
 		return nil, err

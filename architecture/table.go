@@ -26,6 +26,7 @@ var table = []tree{
 	{path: "bench", rank: assemblyRank},
 	{path: "console", rank: assemblyRank},
 	{path: "demo", rank: assemblyRank},
+	{path: "devcluster", rank: assemblyRank}, // several cells as child processes of the command, to try, measure and break
 	{path: "drill", rank: assemblyRank},
 	{path: "export", rank: assemblyRank},   // the ledger to files, through the client like any user; the command is its only caller
 	{path: "importer", rank: assemblyRank}, // files to accounts and transfers, through the client like any user; the command is its only caller

@@ -21,6 +21,7 @@ type FailoverConfig struct {
 	// otherwise Store is a database that runs already.
 	Engine, Store string
 	Version       string // of the program, for the report
+	Config        string // more of the nodes' configuration, in YAML; may be empty
 
 	Nodes, Senders int
 	Lease          time.Duration // of the leader
@@ -192,7 +193,7 @@ func (f *fleet) stopLeader(ctx context.Context, p *payments) (time.Duration, err
 		return 0, fmt.Errorf("stop the leader: %w", err)
 	}
 	gap, err := p.resumed(ctx, began)
-	return gap, errors.Join(err, process.Signal(syscall.SIGCONT), p.more(ctx, 100))
+	return gap, errors.Join(err, process.Signal(syscall.SIGCONT), f.standsBy(ctx, at), p.more(ctx, 100))
 }
 
 func (f *fleet) drainLeader(ctx context.Context, p *payments) (time.Duration, error) {

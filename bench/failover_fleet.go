@@ -73,7 +73,7 @@ func (f *fleet) copyTokens(i int) error {
 func (f *fleet) startNode(ctx context.Context, i int) error {
 	s, _, err := start(ctx, f.Command, childOptions{
 		folder: f.folder(i), address: f.addresses[i], ready: "/readyz",
-		more: fmt.Sprintf("store:\n  dsn: %q\n  lease: %v\n", f.database.dsn, f.Lease),
+		more: fmt.Sprintf("store:\n  dsn: %q\n  lease: %v\n", f.database.dsn, f.Lease) + f.Config,
 	})
 	if err != nil {
 		return fmt.Errorf("node %d: %w", i+1, err)
@@ -110,6 +110,21 @@ func (f *fleet) leader(ctx context.Context) (int, error) {
 		}
 		if err := wait(ctx, lookAgain); err != nil {
 			return 0, fmt.Errorf("find who leads: %w", err)
+		}
+	}
+}
+
+// standsBy waits until a node knows that it does not lead.
+func (f *fleet) standsBy(ctx context.Context, at int) error {
+	ctx, cancel := context.WithTimeout(ctx, resumeTime)
+	defer cancel()
+	for {
+		_, up := f.nodes[at].get(ctx, f.nodes[at].address, "/healthz")
+		if _, leads := f.nodes[at].get(ctx, f.nodes[at].address, "/leader"); up == nil && leads != nil {
+			return nil
+		}
+		if err := wait(ctx, lookAgain); err != nil {
+			return fmt.Errorf("wait until node %d stands by: %w", at+1, err)
 		}
 	}
 }

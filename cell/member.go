@@ -118,6 +118,8 @@ func (m *Member) run(s *Standby) {
 	for m.ctx.Err() == nil {
 		if c := m.follow(s); c != nil {
 			m.lead(c)
+		} else {
+			s.Close()
 		}
 		s = m.again()
 		if s == nil {
@@ -287,7 +289,8 @@ func (m *Member) lead(c *Cell) {
 	m.follows.Store(c)
 	holder := c.opts.Incarnation
 	if m.opts.Leading != nil {
-		if err := m.opts.Leading(m.ctx, c); err != nil && m.ctx.Err() == nil {
+		err := m.whileKept(holder, func() error { return m.opts.Leading(m.ctx, c) })
+		if err != nil && m.ctx.Err() == nil {
 			m.opts.Logger.Error("this node can't lead", "cell", m.opts.ID, "error", err)
 			c.fail(err)
 		}
@@ -350,12 +353,35 @@ func (m *Member) end(c *Cell, holder [16]byte) error {
 	return err
 }
 
-// keep renews the lease of a node that is being closed. Where it can't, another node's epoch block tells.
+// whileKept keeps the lease while f gets the node ready to lead.
+func (m *Member) whileKept(holder [16]byte, f func() error) error {
+	ended := make(chan struct{})
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		for {
+			fired, stop := m.opts.Clock.After(m.opts.TTL / 4)
+			select {
+			case <-fired:
+				m.keep(holder)
+			case <-ended:
+				stop()
+				return
+			}
+		}
+	})
+	err := f()
+	close(ended)
+	keeping.Wait()
+	return err
+}
+
+// keep renews the lease of a node that is not ready yet, or is being closed. Where it can't, another node's epoch block
+// tells.
 func (m *Member) keep(holder [16]byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), m.opts.TTL)
 	defer cancel()
 	if _, err := m.opts.Leases.Lease(ctx, LeaseRequest{Holder: holder, Address: m.opts.Address, TTL: m.opts.TTL}); err != nil {
-		m.opts.Logger.Warn("the lease is not renewed while the node finishes", "cell", m.opts.ID, "error", err)
+		m.opts.Logger.Warn("the lease is not renewed while the node gets ready or finishes", "cell", m.opts.ID, "error", err)
 	}
 }
 

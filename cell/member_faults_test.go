@@ -411,3 +411,30 @@ func TestAStandbyHoldsNoClock(t *testing.T) {
 		now.Jump(2 * cell.MaxClockStep)
 	}
 }
+
+// TestALeaderThatGetsReadySlowlyKeepsTheLease: nobody takes over meanwhile.
+func TestALeaderThatGetsReadySlowlyKeepsTheLease(t *testing.T) {
+	e := &engine{}
+	begun, ready := make(chan struct{}), make(chan struct{})
+	a := join(t, e, "a", func(o *cell.MemberOptions) {
+		leading := o.Leading
+		o.Leading = func(ctx context.Context, c *cell.Cell) error {
+			close(begun)
+			<-ready
+			return leading(ctx, c)
+		}
+	})
+	<-begun
+	b := join(t, e, "b", nil)
+	began := time.Now()
+	await(t, func() bool { // it is renewed for longer than it lasts
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.until.Sub(began) > 3*e.holder.TTL
+	})
+	close(ready)
+	a.awaitLead(t)
+	if m := b.Membership(); m.Takeovers != 0 || m.Leader != "a" {
+		t.Errorf("another node has led: %+v", m)
+	}
+}

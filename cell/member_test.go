@@ -132,8 +132,10 @@ func join(t *testing.T, e *engine, name string, change func(*cell.MemberOptions)
 	return p
 }
 
+// awaitLead waits until the node leads and answers calls.
 func (p *peer) awaitLead(t *testing.T) {
 	t.Helper()
+	stood := p.Membership().StoodDown
 	select {
 	case <-p.leading:
 	case err := <-p.failed:
@@ -141,6 +143,10 @@ func (p *peer) awaitLead(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("it does not lead")
 	}
+	await(t, func() bool {
+		_, err := p.Leader()
+		return err == nil || p.Membership().StoodDown > stood
+	})
 }
 
 // pay sends one transfer until some peer has answered it, and returns its status.

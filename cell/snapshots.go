@@ -80,7 +80,11 @@ func (c *Cell) beginSnapshot() {
 	s.since, s.replayed = c.stats.events.Load(), 0
 	s.current = c.state.StartSnapshot(c.seq)
 	s.out = make(chan []byte, 4)
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx := c.ctx
+	if ctx == nil { // a standby, see tookOver
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	s.cancel = cancel
 	s.start(&snapshotTask{c: c, ctx: ctx, cancel: cancel, seq: c.seq, in: s.out})
 }

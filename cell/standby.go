@@ -45,6 +45,7 @@ func (s *Standby) Epoch() uint64 { return s.head.epoch }
 // journal contradicts what the standby has, one that is ErrHalfway that a block could not be replayed to its end: it must
 // be opened anew. After others it may be called again.
 func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
+	s.snapshotSteps()
 	head, err := s.c.logHead(ctx)
 	if err != nil || head == s.head {
 		return 0, err
@@ -68,12 +69,42 @@ func (s *Standby) Follow(ctx context.Context) (blocks int, err error) {
 		return 0, nil
 	}
 	s.publish()
-	return blocks, s.c.snapshotNow(ctx)
+	return blocks, nil
+}
+
+// snapshotPieces is how many pieces of a snapshot are copied each time that the journal is looked at.
+const snapshotPieces = 4
+
+// snapshotSteps takes a snapshot while the journal is followed: whoever is to lead must not have to wait for one.
+func (s *Standby) snapshotSteps() {
+	s.c.collectSnapshot()
+	for range snapshotPieces {
+		if !s.c.snapshotStep() {
+			return
+		}
+	}
+}
+
+// Close gives up what a standby that does not lead is at. It must not be used afterwards.
+func (s *Standby) Close() {
+	if s.c.snapshot.cancel != nil {
+		s.c.snapshot.cancel()
+	}
+	s.c.endSnapshot()
 }
 
 // Lead takes the journal over and starts the cell. believed is what the clock of the store says, in ns since 1970: this
-// machine's is held against it; 0: there is none. The standby must not be used afterwards, whatever comes of it.
+// machine's is held against it; 0: there is none. The standby must not be used afterwards, and is to be closed if it could
+// not take over.
 func (s *Standby) Lead(ctx context.Context, incarnation [16]byte, believed uint64) (*Cell, error) {
+	if err := s.takeOver(ctx, incarnation, believed); err != nil {
+		return nil, err
+	}
+	s.c.run()
+	return s.c, nil
+}
+
+func (s *Standby) takeOver(ctx context.Context, incarnation [16]byte, believed uint64) error {
 	c := s.c
 	c.opts.Incarnation = incarnation
 	began := c.opts.Clock.Mono()
@@ -88,30 +119,7 @@ func (s *Standby) Lead(ctx context.Context, incarnation [16]byte, believed uint6
 		err = c.takeOver(ctx, believed)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("take over cell %d: %w", c.opts.ID, err)
+		return fmt.Errorf("take over cell %d: %w", c.opts.ID, err)
 	}
-	c.run()
-	return c, nil
-}
-
-// snapshotNow takes a snapshot if it is time: nobody waits for a standby.
-func (c *Cell) snapshotNow(ctx context.Context) error {
-	if c.opts.Snapshots == nil || !c.snapshotDue() || c.state.Unsettled() > 0 {
-		return nil
-	}
-	c.snapshot.replayed = 0
-	snapshot := c.state.StartSnapshot(c.seq)
-	ctx, cancel := context.WithCancel(ctx)
-	t := &snapshotTask{c: c, ctx: ctx, cancel: cancel, seq: c.seq}
-	var chunk []byte
-	for more := true; more && t.err == nil; {
-		chunk, more = snapshot.Next(chunk[:0], c.snapshot.piece)
-		t.write(chunk)
-	}
-	if t.err != nil {
-		snapshot.Abandon()
-	}
-	t.finish()
-	c.collectSnapshot()
 	return nil
 }

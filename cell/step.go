@@ -32,11 +32,30 @@ func OpenStepped(ctx context.Context, opts Options, sizes Sizes) (*Stepper, erro
 	if err != nil {
 		return nil, err
 	}
+	return stepped(c, sizes), nil
+}
+
+func stepped(c *Cell, sizes Sizes) *Stepper {
 	s := &Stepper{c: c}
 	c.eager, c.snapshot.piece = sizes.Eager, sizes.Piece
 	c.snapshot.start = func(t *snapshotTask) { s.task = t }
 	c.settling.start = func(t *settleTask) { s.ids = t }
-	return s, nil
+	return s
+}
+
+// OpenStandbyStepped is OpenStandby without the goroutines. Until LeadStepped, WriteSnapshot is all that the stepper is
+// for.
+func OpenStandbyStepped(ctx context.Context, opts Options, sizes Sizes) (*Standby, *Stepper, error) {
+	s, err := OpenStandby(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, stepped(s.c, sizes), nil
+}
+
+// LeadStepped is Lead without the goroutines.
+func (s *Standby) LeadStepped(ctx context.Context, incarnation [16]byte, believed uint64) error {
+	return s.takeOver(ctx, incarnation, believed)
 }
 
 // Cell returns the cell, for its methods that do not wait: Do, Close, Sync and the look-ups would wait for ever.

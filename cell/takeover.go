@@ -87,5 +87,8 @@ func (c *Cell) tookOver() error {
 	c.assets.Store(c.state.Assets())
 	c.pendingAssets = c.state.Assets()
 	c.ctx, c.stop = context.WithCancel(context.Background())
+	if c.snapshot.cancel != nil { // the standby's: the leader goes on with it
+		context.AfterFunc(c.ctx, c.snapshot.cancel)
+	}
 	return nil
 }

@@ -50,7 +50,7 @@ type AssetTotal struct {
 
 // Verify reads a whole journal and checks everything that can be known from it: hashes and the chain, every outcome
 // by validating every request again, and every balance by holding it against a witness's, who adds it up without the
-// ledger's help. Progress may be nil. The log must not be written to meanwhile.
+// ledger's help. Progress may be nil. Blocks that are appended meanwhile are not looked at.
 func Verify(ctx context.Context, id uint64, log Log, w Witness, progress func(seq, head uint64)) (Verification, error) {
 	head, hash, err := log.Head(ctx)
 	if err != nil {

@@ -53,6 +53,7 @@ type Node struct {
 	shared     sharedLog    // nil: the journal is in the data folder, like the next two
 	state      *local.State
 	member     *cell.Member
+	cells      *cells // nil: the ledger has one cell
 	cell       ledgerCell
 	opened     chan struct{}          // closed when calls could be answered
 	identified bool                   // the folder has the name of its journal
@@ -232,6 +233,7 @@ func (n *Node) serve(ctx context.Context) error {
 	if n.member != nil {
 		config.Leads = n.leads
 	}
+	config.Cells = n.cells.api()
 	n.installWatch(&config)
 	n.access.install(&config)
 	if err := addConsole(&config); err != nil {
@@ -315,6 +317,7 @@ func (n *Node) release() error {
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
+	errs = append(errs, n.cells.close())
 	if n.shared != nil {
 		errs = append(errs, n.shared.Close())
 	}

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/sterlingrun/sterling/durable"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/router"
 	"github.com/sterlingrun/sterling/store/local"
 	"github.com/sterlingrun/sterling/store/mysql"
 	"github.com/sterlingrun/sterling/store/postgres"
@@ -58,7 +61,7 @@ func (c *Config) checkStore(fault func(format string, args ...any)) {
 	if s.DSN != "" && s.DSNFile != "" {
 		fault("store: want dsn or dsn_file, not both")
 	}
-	if s.DSN != "" && engineOf(s.DSN) == nil {
+	if s.DSN != "" && !knownEngine(s.DSN) {
 		fault("store.dsn: want postgres://… or mysql://…") // never the text: it may hold a password
 	}
 	if _, _, err := net.SplitHostPort(s.Advertise); s.Advertise != "" && err != nil {
@@ -79,79 +82,115 @@ func (c *Config) checkStore(fault func(format string, args ...any)) {
 type sharedLog interface {
 	cell.Log
 	cell.Leases
+	router.Maps
 	Close() error
 }
 
-type openLog func(ctx context.Context, dsn string, n *Node) (sharedLog, error)
-
-// engineOf returns how a DSN is opened; nil for none that is known.
-func engineOf(dsn string) openLog {
-	switch scheme, _, _ := strings.Cut(dsn, "://"); scheme {
-	case "postgres", "postgresql":
-		return func(ctx context.Context, dsn string, n *Node) (sharedLog, error) {
-			s, err := postgres.Open(ctx, postgres.Options{DSN: dsn, Cell: uint64(n.config.Cell), Logger: n.logger})
-			if err != nil {
-				return nil, err
-			}
-			r, err := s.Check(ctx)
-			return s, n.checked(err, r.Err(), r.Engine, r.Failover)
-		}
-	case "mysql", "mariadb":
-		return func(ctx context.Context, dsn string, n *Node) (sharedLog, error) {
-			dsn = "mysql" + strings.TrimPrefix(strings.TrimPrefix(dsn, "mariadb"), "mysql")
-			s, err := mysql.Open(ctx, mysql.Options{DSN: dsn, Cell: uint64(n.config.Cell), Logger: n.logger})
-			if err != nil {
-				return nil, err
-			}
-			r, err := s.Check(ctx)
-			return s, n.checked(err, r.Err(), r.Engine, r.Failover)
-		}
-	}
-	return nil
+// fitness is what a look at an engine's settings found.
+type fitness struct {
+	unfit    error // nil: it may hold money
+	engine   string
+	failover bool // a commit waits for a second copy
 }
 
-// checked is what comes of looking at an engine's settings: one that is not fit to hold money gets none.
-func (n *Node) checked(looked, unfit error, engine string, failover bool) error {
+// fitLog is a journal in a database that can tell whether it may hold money.
+type fitLog interface {
+	sharedLog
+	fitness(ctx context.Context) (fitness, error)
+}
+
+type postgresLog struct{ *postgres.Store }
+
+func (l postgresLog) fitness(ctx context.Context) (fitness, error) {
+	r, err := l.Check(ctx)
+	return fitness{r.Err(), r.Engine, r.Failover}, err
+}
+
+type mysqlLog struct{ *mysql.Store }
+
+func (l mysqlLog) fitness(ctx context.Context) (fitness, error) {
+	r, err := l.Check(ctx)
+	return fitness{r.Err(), r.Engine, r.Failover}, err
+}
+
+// errDSNScheme is a DSN of no engine that is known. It never has the text: that may hold a password.
+var errDSNScheme = fmt.Errorf("%w: store.dsn: want postgres://… or mysql://…", ErrConfig)
+
+func knownEngine(dsn string) bool {
+	scheme, _, _ := strings.Cut(dsn, "://")
+	return slices.Contains([]string{"postgres", "postgresql", "mysql", "mariadb"}, scheme)
+}
+
+// openLog opens a cell's journal in the database of a DSN.
+func openLog(ctx context.Context, dsn string, number uint32, logger *slog.Logger) (fitLog, error) {
+	if !knownEngine(dsn) {
+		return nil, errDSNScheme
+	}
+	if err := checkURL(dsn); err != nil {
+		return nil, fmt.Errorf("%w: store.dsn: %w", ErrConfig, err)
+	}
+	if strings.HasPrefix(dsn, "postgres") {
+		s, err := postgres.Open(ctx, postgres.Options{DSN: dsn, Cell: uint64(number), Logger: logger})
+		if err != nil {
+			return nil, err
+		}
+		return postgresLog{s}, nil
+	}
+	_, rest, _ := strings.Cut(dsn, "://")
+	s, err := mysql.Open(ctx, mysql.Options{DSN: "mysql://" + rest, Cell: uint64(number), Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	return mysqlLog{s}, nil
+}
+
+// ReadDSN returns the DSN, out of its file where it is in one.
+func (s *Store) ReadDSN() (string, error) {
+	if s.DSNFile == "" {
+		return s.DSN, nil
+	}
+	b, err := os.ReadFile(s.DSNFile)
+	if err != nil {
+		return "", fmt.Errorf("read store.dsn_file: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// checkEngine looks at an engine's settings: one that is not fit to hold money gets none.
+func (n *Node) checkEngine(ctx context.Context, log fitLog) error {
+	f, err := log.fitness(ctx)
 	switch {
-	case looked != nil:
-		return looked
-	case unfit != nil:
-		return fmt.Errorf("the database is not fit to hold money: %w", unfit)
-	case !failover:
-		n.logger.Warn("the database has no second copy that a commit waits for: nodes of this ledger may fail, the database may not", "engine", engine)
+	case err != nil:
+		return err
+	case f.unfit != nil:
+		return fmt.Errorf("the database is not fit to hold money: %w", f.unfit)
+	case !f.failover:
+		n.logger.Warn("the database has no second copy that a commit waits for: nodes of this ledger may fail, the database may not", "engine", f.engine)
 	}
 	return nil
 }
 
 // openShared opens the journal in the database, and what this node keeps beside it.
 func (n *Node) openShared(ctx context.Context) error {
-	dsn := n.config.Store.DSN
-	if file := n.config.Store.DSNFile; file != "" {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("read store.dsn_file: %w", err)
-		}
-		dsn = strings.TrimSpace(string(b))
-	}
-	open := engineOf(dsn)
-	if open == nil {
-		return fmt.Errorf("%w: store.dsn: want postgres://… or mysql://…", ErrConfig)
-	}
-	if err := checkURL(dsn); err != nil {
-		return fmt.Errorf("%w: store.dsn: %w", ErrConfig, err)
-	}
-	var err error
-	if n.state, err = local.OpenState(n.config.Data, local.Options{Cell: uint64(n.config.Cell)}); err != nil {
-		return err
-	}
-	shared, err := open(ctx, dsn, n)
-	if shared != nil {
-		n.shared, n.journal = shared, shared // to be closed, whatever was found
-	}
+	dsn, err := n.config.Store.ReadDSN()
 	if err != nil {
 		return err
 	}
-	return n.checkIdentity(ctx)
+	if n.state, err = local.OpenState(n.config.Data, local.Options{Cell: uint64(n.config.Cell)}); err != nil {
+		return err
+	}
+	log, err := openLog(ctx, dsn, n.config.Cell, n.logger)
+	if err != nil {
+		return err
+	}
+	n.shared, n.journal = log, log // to be closed, whatever is found
+	if err := n.checkEngine(ctx, log); err != nil {
+		return err
+	}
+	if err := n.checkIdentity(ctx); err != nil {
+		return err
+	}
+	return n.openCells(ctx)
 }
 
 // checkIdentity refuses to use what a folder has of one journal with another one. The first block names a journal.
@@ -226,7 +265,7 @@ func (n *Node) joinCell(ctx context.Context, o cell.Options) error {
 			return b
 		},
 		Leading: n.leading, Failed: n.fail,
-		Standing: func() { n.rights.changed.Store(true) }, Followed: n.followed,
+		Standing: n.standDown, Followed: n.followed,
 	})
 	if err != nil {
 		return err
@@ -251,7 +290,16 @@ func (n *Node) leading(ctx context.Context, c *cell.Cell) error {
 		return ctx.Err()
 	}
 	n.nameFolder() // before there is a second block
-	return n.readPrincipals(ctx, c.Read)
+	if err := n.readPrincipals(ctx, c.Read); err != nil {
+		return err
+	}
+	return n.cells.lead(ctx, c)
+}
+
+// standDown is called when this node leads no more.
+func (n *Node) standDown() {
+	n.cells.standDown()
+	n.rights.changed.Store(true)
 }
 
 // readPrincipals takes over the rights that the journal gives to tokens.

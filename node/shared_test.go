@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/engines/enginestest"
 	"github.com/sterlingrun/sterling/money"
@@ -150,6 +153,40 @@ func nodesShareACell(t *testing.T, dsn string) {
 	wantPaid(ctx, t, c.dial(leads, stands), senders*each+1)
 	if got, _ := c.roles(ctx); got == "" {
 		t.Error("nobody leads")
+	}
+
+	// Everything is proven while the nodes go on.
+	v, err := node.VerifyStore(ctx, node.Store{DSN: c.dsn}, node.DefaultConfig().Cell, slog.New(slog.DiscardHandler), nil)
+	if err != nil || v.Transfers != senders*each+1 || v.Accounts != 2 {
+		t.Errorf("%d transfers and %d accounts are proven: %v", v.Transfers, v.Accounts, err)
+	}
+}
+
+// TestVerifyADatabase: a bit that somebody has changed in the database is found.
+func TestVerifyADatabase(t *testing.T) {
+	c := newCluster(t, enginestest.Postgres(t).DSN())
+	c.start("a", t.TempDir())
+	if _, err := c.dial("a").CreateAccounts(t.Context(), &client.Account{Id: "1", Asset: "CNY/2", Code: 1}); err != nil {
+		t.Fatal(err)
+	}
+	c.stop("a")
+	verify := func() error {
+		_, err := node.VerifyStore(t.Context(), node.Store{DSN: c.dsn}, node.DefaultConfig().Cell, slog.New(slog.DiscardHandler), nil)
+		return err
+	}
+	if err := verify(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pgx.Connect(t.Context(), c.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec(t.Context(), "UPDATE sterling_block SET body = set_byte(body, octet_length(body) - 1, 255 - get_byte(body, octet_length(body) - 1)) WHERE seq = 2")
+	if err := errors.Join(err, db.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(); !errors.Is(err, cell.ErrDamaged) {
+		t.Errorf("a changed block is proven: %v", err)
 	}
 }
 

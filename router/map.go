@@ -10,13 +10,18 @@ import (
 	"math"
 	"net"
 	"slices"
+
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/money"
 )
 
 const (
 	// Buckets is how many buckets accounts are in. It never changes: an account's bucket is for ever.
-	Buckets = 1024
-	// MaxCells and MaxNodes bound a map: cells of a ledger, nodes of a cell.
-	MaxCells, MaxNodes = 256, 16
+	Buckets = journal.Buckets
+	// MaxCells bounds a map: cells of a ledger.
+	MaxCells = 256
+	// MaxNodes bounds a map: nodes of a cell.
+	MaxNodes = 16
 	// MaxMap bounds a map's text, in bytes.
 	MaxMap = 1 << 20
 
@@ -49,8 +54,8 @@ type Cell struct {
 	Nodes []string `json:"nodes"`
 }
 
-// A span is the buckets from…to of one cell, as the text has them.
-type span struct {
+// A Span is the buckets From to To, which are one cell's.
+type Span struct {
 	From int    `json:"from"`
 	To   int    `json:"to"`
 	Cell uint64 `json:"cell"`
@@ -58,7 +63,7 @@ type span struct {
 
 type mapText struct {
 	Cells   []Cell `json:"cells"`
-	Buckets []span `json:"buckets"`
+	Buckets []Span `json:"buckets"`
 }
 
 // Even returns a map of these cells in which each has as many buckets as any other, or one more. It is not checked.
@@ -88,6 +93,21 @@ func (m *Map) Cell(id uint64) *Cell {
 		return nil
 	}
 	return &m.Cells[i]
+}
+
+// Owner returns the id of the cell that has an account.
+func (m *Map) Owner(account money.U128) uint64 { return m.Buckets[journal.Bucket(account)] }
+
+// Spans are the buckets in order, those of a cell that follow each other as one.
+func (m *Map) Spans() (spans []Span) {
+	for b, id := range m.Buckets {
+		if n := len(spans); n > 0 && spans[n-1].Cell == id {
+			spans[n-1].To = b
+			continue
+		}
+		spans = append(spans, Span{b, b, id})
+	}
+	return spans
 }
 
 // Check says what is wrong with m, or nil. Its error is an ErrMap.
@@ -129,15 +149,7 @@ func (m *Map) Encode() ([]byte, error) {
 	if err := m.Check(); err != nil {
 		return nil, err
 	}
-	text := mapText{Cells: m.Cells}
-	for b, id := range m.Buckets {
-		if n := len(text.Buckets); n > 0 && text.Buckets[n-1].Cell == id {
-			text.Buckets[n-1].To = b
-			continue
-		}
-		text.Buckets = append(text.Buckets, span{b, b, id})
-	}
-	raw, err := json.Marshal(text)
+	raw, err := json.Marshal(mapText{m.Cells, m.Spans()})
 	if err == nil && len(raw) > MaxMap {
 		err = fmt.Errorf("%w: its text has %d bytes: want %d at most", ErrMap, len(raw), MaxMap)
 	}

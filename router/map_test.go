@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -114,4 +115,63 @@ func FuzzDecodeMap(f *testing.F) {
 			t.Errorf("%s became %s, error %v", first, second, err)
 		}
 	})
+}
+
+// kept is a map in memory, of which another program may make a version behind our back.
+type kept struct {
+	texts  [][]byte
+	behind bool
+}
+
+func (k *kept) Load(context.Context) (uint64, []byte, error) {
+	if len(k.texts) == 0 {
+		return 0, nil, nil
+	}
+	return uint64(len(k.texts)), k.texts[len(k.texts)-1], nil
+}
+
+func (k *kept) Swap(_ context.Context, was uint64, raw []byte) (bool, error) {
+	if k.behind {
+		k.texts = append(k.texts, raw)
+	}
+	if was != uint64(len(k.texts)) {
+		return false, nil
+	}
+	k.texts = append(k.texts, raw)
+	return true, nil
+}
+
+func TestDefine(t *testing.T) {
+	k := &kept{}
+	define := func(cells []router.Cell, version uint64) *router.Map {
+		t.Helper()
+		m, err := router.Define(t.Context(), k, cells)
+		if err != nil || m.Version != version || uint64(len(k.texts)) != version {
+			t.Fatalf("%+v, error %v, %d versions; want %d", m, err, len(k.texts), version)
+		}
+		return m
+	}
+	first := define(cells(), 1)
+	define(cells(), 1)
+	first.Buckets[0] = 7 // somebody moves a bucket
+	text, err := first.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.texts = append(k.texts, text)
+	elsewhere := cells()
+	elsewhere[0].Nodes = []string{"d:1", "d:2"}
+	if m := define(elsewhere, 3); m.Buckets[0] != 7 || m.Cell(7).Nodes[1] != "d:2" {
+		t.Errorf("bucket 0 is of cell %d, cell 7 is %+v", m.Buckets[0], m.Cell(7))
+	}
+	elsewhere[0].ID = 8
+	for name, list := range map[string][]router.Cell{"none": nil, "fewer": cells()[1:], "others": elsewhere, "malformed": {{ID: 1}}} {
+		if _, err := router.Define(t.Context(), k, list); !errors.Is(err, router.ErrMap) {
+			t.Errorf("%s: error %v, want %v", name, err, router.ErrMap)
+		}
+	}
+	k.behind = true
+	if _, err := router.Define(t.Context(), k, cells()); err == nil {
+		t.Error("a map that another program has made meanwhile was replaced")
+	}
 }

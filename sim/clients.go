@@ -300,7 +300,7 @@ func (c *client) collect() {
 
 func (c *client) seen(s *sent, err error) {
 	if err == nil {
-		if err = s.m.st.Finish(c.w.ctx, s.look); err != nil && !s.m.failing() {
+		if err = s.m.st.Finish(c.w.ctx, s.look); err != nil && !s.m.failing() && !errors.Is(err, errCut) {
 			c.w.fail("look-up on machine %d: %v", s.m.n, err)
 		}
 	}

@@ -71,6 +71,51 @@ func (l *Log) Append(_ context.Context, b *journal.Block) error {
 	return err
 }
 
+// link is one machine's way to the database. While it is cut, appends get lost or come late, and nothing can be read.
+type link struct {
+	*Log
+	cut bool
+}
+
+var errCut = errors.New("no connection to the database")
+
+// Append implements cell.Log.
+func (l *link) Append(ctx context.Context, b *journal.Block) error {
+	if !l.cut {
+		return l.Log.Append(ctx, b)
+	}
+	e, fault := entryOf(b), "lost"
+	if l.rng.IntN(4) == 0 {
+		fault, l.late = "late", append(l.late, e)
+	}
+	l.trace("log: append %d %v after %v over a cut link: %s", e.seq, e.hash, e.prev, fault)
+	return fmt.Errorf("append block %d: %w: %w", e.seq, cell.ErrOutcomeUnknown, errCut)
+}
+
+// Head implements cell.Log.
+func (l *link) Head(ctx context.Context) (uint64, journal.Hash, error) {
+	if l.cut {
+		return 0, journal.Hash{}, errCut
+	}
+	return l.Log.Head(ctx)
+}
+
+// Read implements cell.Log.
+func (l *link) Read(ctx context.Context, seq uint64, dst []byte) ([]byte, error) {
+	if l.cut {
+		return nil, errCut
+	}
+	return l.Log.Read(ctx, seq, dst)
+}
+
+// ReadAt implements cell.Log.
+func (l *link) ReadAt(ctx context.Context, seq uint64, p []byte, offset int) error {
+	if l.cut {
+		return errCut
+	}
+	return l.Log.ReadAt(ctx, seq, p, offset)
+}
+
 // land is the conditional append itself.
 func (l *Log) land(e entry, replicate bool) error {
 	head := uint64(len(l.blocks))

@@ -18,27 +18,31 @@ import (
 
 const cellID = 7
 
-// machine runs one cell, stands still, or is down.
+// machine runs one cell, stands by, stands still, or is down.
 type machine struct {
 	w       *world
 	n       int
 	run     int           // counts the starts
-	st      *cell.Stepper // nil: it is down
+	st      *cell.Stepper // nil: it is down, or stands by
 	deposed bool          // another machine has taken over
 
 	follower  *follower
-	snapshots *snapshots // Shared, like what follows
+	standby   *cell.Standby // Shared, like what follows; nil: it does not stand by
+	aside     *cell.Stepper // the standby's
+	link      *link
+	snapshots *snapshots
 	ids       *idFiles
 
 	disk    *Disk // Local and Indexed, like what follows
 	store   *local.Store
 	flipped func() // takes a flipped bit back
+	lazily  bool   // it is in a file that a start does not read, and that is written once
 	files   *vfs.MemFS
 	index   *index.Index // Indexed
 }
 
 func newMachine(w *world, n int) *machine {
-	m := &machine{w: w, n: n, follower: &follower{lags: w.opts.Plant.LaggingIndex}, snapshots: newSnapshots(), ids: newIDFiles()}
+	m := &machine{w: w, n: n, follower: &follower{lags: w.opts.Plant.LaggingIndex}, snapshots: newSnapshots(), ids: newIDFiles(), link: &link{Log: w.log}}
 	if w.kind != Shared {
 		m.disk = NewDisk()
 		m.disk.dropSyncs = w.opts.Plant.DropSyncs
@@ -57,7 +61,7 @@ func (m *machine) cell() *cell.Cell { return m.st.Cell() }
 
 func (m *machine) did(part string, did bool) {
 	if did {
-		m.w.trace("machine %d: %s, durable %d", m.n, part, m.cell().Head())
+		m.w.trace("machine %d: %s", m.n, part)
 	}
 }
 
@@ -69,19 +73,17 @@ func (m *machine) failing() bool {
 	return m.disk.isDead() || m.st != nil && errors.Is(m.cell().Err(), local.ErrSyncFailed)
 }
 
-// open starts the cell over what is there.
-func (m *machine) open() error {
+// options are those of a cell over what is there.
+func (m *machine) options() (o cell.Options, err error) {
 	w := m.w
 	m.run++
 	m.deposed = false
-	o := cell.Options{ID: cellID, Clock: w.clock, HashKey: [2]uint64{w.opts.Seed, 9}, SnapshotEvents: 8, Follower: m.follower, Generation: 1 + w.rng.IntN(12)}
-	for i := range o.Incarnation {
-		o.Incarnation[i] = byte(w.rng.IntN(256)) //nolint:gosec // below 256
-	}
+	o = cell.Options{ID: cellID, Clock: w.clock, HashKey: [2]uint64{w.opts.Seed, 9}, SnapshotEvents: 8, Follower: m.follower, Generation: 1 + w.rng.IntN(12)}
+	o.Incarnation = w.incarnation()
 	if m.disk == nil {
-		o.Log, o.Snapshots, o.IDs, o.Shared = w.log, m.snapshots, m.ids, !w.opts.Plant.UnsharedReads
-	} else if err := m.openStore(&o); err != nil {
-		return err
+		o.Log, o.Snapshots, o.IDs, o.Shared = m.link, m.snapshots, m.ids, !w.opts.Plant.UnsharedReads
+	} else if err = m.openStore(&o); err != nil {
+		return o, err
 	}
 	o.IDs = countedIDs{o.IDs, &w.report, w.opts.Plant.ForgottenIDs}
 	o.Logger = slog.New(startLog{w})
@@ -90,13 +92,71 @@ func (m *machine) open() error {
 			w.fail("block %d has time %d, the clock was believed up to %d", b.Header.Seq, b.Header.Time, w.clock.bound)
 		}
 	}
-	st, err := cell.OpenStepped(w.ctx, o, cell.Sizes{Eager: 1 + w.rng.IntN(3), Piece: 300})
+	return o, nil
+}
+
+func (w *world) incarnation() (b [16]byte) {
+	for i := range b {
+		b[i] = byte(w.rng.IntN(256)) //nolint:gosec // below 256
+	}
+	return b
+}
+
+func (w *world) sizes() cell.Sizes { return cell.Sizes{Eager: 1 + w.rng.IntN(3), Piece: 300} }
+
+// open starts the cell.
+func (m *machine) open() error {
+	o, err := m.options()
+	if err != nil {
+		return err
+	}
+	st, err := cell.OpenStepped(m.w.ctx, o, m.w.sizes())
 	if err != nil {
 		m.follower.crash() // its process has ended
 		return errors.Join(err, m.closeStore())
 	}
 	m.st = st
 	return nil
+}
+
+// standBy begins to follow the journal.
+func (m *machine) standBy() error {
+	o, err := m.options()
+	if err == nil {
+		m.standby, m.aside, err = cell.OpenStandbyStepped(m.w.ctx, o, m.w.sizes())
+	}
+	if err != nil {
+		m.down()
+	}
+	return err
+}
+
+// lead takes the journal over from what the standby has. Whatever comes of it, it stands by no more.
+func (m *machine) lead() (err error) {
+	if err = m.standby.LeadStepped(m.w.ctx, m.w.incarnation(), m.w.clock.Wall()); err != nil {
+		m.down()
+		return err
+	}
+	m.st, m.standby, m.aside = m.aside, nil, nil
+	return nil
+}
+
+// catchUp takes what was confirmed since. Nothing of it may ever be gone again, whatever happens to the database.
+func (m *machine) catchUp() {
+	w := m.w
+	blocks, err := m.standby.Follow(w.ctx)
+	w.report.Followed += blocks
+	if blocks > 0 || err != nil {
+		w.trace("machine %d: follows to block %d: %v", m.n, m.standby.Head(), err)
+	}
+	switch head := m.standby.Head(); {
+	case head > uint64(w.log.replicated): //nolint:gosec // a length
+		w.fail("machine %d follows block %d, which only the primary has", m.n, head)
+	case errors.Is(err, cell.ErrHalfway):
+		m.down()
+	case err != nil && !errors.Is(err, errCut):
+		w.fail("machine %d does not follow: %v", m.n, err)
+	}
 }
 
 func (m *machine) openStore(o *cell.Options) (err error) {
@@ -133,7 +193,7 @@ func (m *machine) closeStore() (err error) {
 
 // down stops the cell as if its process was killed: what it had sent to the disk or the log stays.
 func (m *machine) down() {
-	m.st, m.deposed = nil, false
+	m.st, m.standby, m.aside, m.deposed = nil, nil, nil, false
 	m.follower.crash()
 }
 
@@ -150,6 +210,9 @@ func (m *machine) crash() {
 		}
 		return
 	}
+	if m.flipped != nil && m.lazily {
+		m.unflip() // nobody has looked there yet, and it would be forgotten
+	}
 	after := m.disk.Crash(w.rng, []int{0, 30, 50, 90, 100}[w.rng.IntN(5)])
 	after.dropSyncs = w.opts.Plant.DropSyncs
 	if m.files != nil {
@@ -158,8 +221,10 @@ func (m *machine) crash() {
 	_ = m.closeStore() // its disk is gone
 	m.disk, m.flipped = after, nil
 	if !w.healing && w.rng.IntN(4) == 0 {
+		suffix := []string{".seg", ".seg", ".snap", ".gen"}[w.rng.IntN(4)]
 		var what string
-		if what, m.flipped = after.Flip(w.rng, []string{".seg", ".seg", ".snap", ".gen"}[w.rng.IntN(4)]); m.flipped != nil {
+		if what, m.flipped = after.Flip(w.rng, suffix); m.flipped != nil {
+			m.lazily = suffix == ".gen"
 			w.trace("disk: a bit flips in %s", what)
 		}
 	}
@@ -170,8 +235,9 @@ func (m *machine) unflip() {
 	m.flipped = nil
 }
 
-// heal ends the faults of its disk.
+// heal ends the faults of its disk and of its link.
 func (m *machine) heal() {
+	m.link.cut = false
 	if m.disk != nil {
 		m.disk.heal()
 	}
@@ -202,6 +268,16 @@ func (m *machine) checkFollower(a *auditor) error {
 	}
 	if n != len(a.m.sequence) {
 		return fmt.Errorf("the follower has %d transfers, the journal %d", n, len(a.m.sequence))
+	}
+	return nil
+}
+
+// checkFollowed compares what a standby has followed with the journal.
+func (m *machine) checkFollowed(a *auditor) error {
+	for i := range min(len(m.follower.blocks), len(a.hashes)) {
+		if m.follower.blocks[i].hash != a.hashes[i] {
+			return fmt.Errorf("machine %d has followed another block %d", m.n, i+1)
+		}
 	}
 	return nil
 }

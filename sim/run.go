@@ -23,7 +23,7 @@ type World int
 // The worlds. Auto lets the seed choose.
 const (
 	Auto    World = iota
-	Shared        // a database, and a second machine that takes over
+	Shared        // a database, and machines that stand by and take over
 	Local         // one machine with a disk
 	Indexed       // one machine with a disk and a real index
 )
@@ -61,6 +61,9 @@ type Report struct {
 	Starts   int
 	Refused  int
 	Takeover int
+	Followed int // blocks that standbys took
+	Led      int // takeovers from what a standby had followed
+	Cut      int // links to the database
 	Snapshot int // starts from a snapshot
 	LeftOut  int // snapshots that could not be used, or the ids that they rely on
 	Settled  int // generations of ids that were written out
@@ -105,7 +108,7 @@ func Run(o Options) (Report, error) {
 	w.log = &Log{rng: w.rng, plant: o.Plant, trace: w.trace, faults: 5 + w.rng.IntN(50)}
 	machines := 1
 	if w.kind == Shared {
-		machines = 2
+		machines = 3
 	}
 	for i := range machines {
 		w.ms = append(w.ms, newMachine(w, i))
@@ -175,8 +178,18 @@ func (w *world) act() {
 // stepMachine runs one part of a machine's cell, or starts it.
 func (w *world) stepMachine(m *machine, k int) {
 	switch {
+	case m.standby != nil && k < 700:
+		m.catchUp()
+	case m.standby != nil && k < 800:
+		m.did("snapshot of a standby", m.aside.WriteSnapshot())
+	case m.standby != nil:
+		if w.leader() == nil || w.rng.IntN(8) == 0 {
+			w.lead(m)
+		}
 	case m.st == nil:
-		if k < 400 && (w.leader() == nil || w.rng.IntN(8) == 0) {
+		if k < 600 && w.kind == Shared && w.rng.IntN(2) == 0 {
+			w.standBy(m)
+		} else if k < 400 && (w.leader() == nil || w.rng.IntN(8) == 0) {
 			w.start(m)
 		}
 	case k < 530:
@@ -233,6 +246,11 @@ func (w *world) disturbLog() {
 	case k == 5:
 		w.log.full = !w.log.full
 		w.trace("log: full: %v", w.log.full)
+	case k == 6:
+		m := w.ms[w.rng.IntN(len(w.ms))]
+		m.link.cut = !m.link.cut
+		w.report.Cut++
+		w.trace("machine %d: cut off: %v", m.n, m.link.cut)
 	}
 }
 
@@ -267,13 +285,18 @@ func (w *world) lookAround() {
 			w.trace("machine %d stops: %v: the bit is flipped back", m.n, err)
 			m.unflip()
 			w.crash(m)
-		case w.kind == Shared && (errors.Is(err, cell.ErrConflict) || errors.Is(err, cell.ErrUnsure)):
+		case w.kind == Shared && stepsDown(err):
 			w.trace("machine %d steps down: %v", m.n, err)
 			m.down()
 		case err != nil:
 			w.fail("machine %d stopped: %v", m.n, err)
 		}
 	}
+}
+
+// stepsDown tells whether a machine of several may end with an error, for another to go on.
+func stepsDown(err error) bool {
+	return errors.Is(err, cell.ErrConflict) || errors.Is(err, cell.ErrUnsure) || errors.Is(err, errCut)
 }
 
 // leader returns a machine that is up and was not deposed, or nil.
@@ -330,6 +353,34 @@ func (w *world) start(m *machine) {
 		w.startFailed(m, err)
 		return
 	}
+	w.tookOver(m)
+}
+
+// standBy has a machine follow the journal.
+func (w *world) standBy(m *machine) {
+	w.report.Starts++
+	err := m.standBy()
+	w.trace("machine %d stands by: %v", m.n, err)
+	if err != nil {
+		w.startFailed(m, err)
+	}
+}
+
+// lead has a standby take over.
+func (w *world) lead(m *machine) {
+	w.clock.accept()
+	err := m.lead()
+	w.trace("machine %d leads from what it had followed: %v", m.n, err)
+	if err != nil {
+		w.startFailed(m, err)
+		return
+	}
+	w.report.Led++
+	w.tookOver(m)
+}
+
+// tookOver looks at a machine that leads since now.
+func (w *world) tookOver(m *machine) {
 	alone := true
 	for _, other := range w.ms {
 		if other != m && other.st != nil {
@@ -352,7 +403,7 @@ func (w *world) startFailed(m *machine, err error) {
 	case m.flipped != nil && (errors.Is(err, cell.ErrDamaged) || errors.Is(err, local.ErrVersion)): // the bit may be the version's
 		w.trace("disk: the bit is flipped back")
 		m.unflip()
-	case errors.Is(err, cell.ErrFull), w.kind == Shared && (errors.Is(err, cell.ErrConflict) || errors.Is(err, cell.ErrUnsure)):
+	case errors.Is(err, cell.ErrFull), w.kind == Shared && stepsDown(err):
 	default:
 		w.fail("machine %d does not start: %v", m.n, err)
 	}
@@ -369,6 +420,11 @@ func (w *world) verify(m *machine) {
 	if err := w.audit.advance(m.cell().Head(), w.clock.bound, m.read); err != nil {
 		w.fail("%v", err)
 		return
+	}
+	for _, m := range w.ms {
+		if err := m.checkFollowed(w.audit); err != nil && m.standby != nil {
+			w.fail("%v", err)
+		}
 	}
 	w.trace("all is well through block %d", w.audit.head)
 }
@@ -405,8 +461,12 @@ func (w *world) settle() {
 				m.down()
 			}
 		}
-		if w.leader() == nil {
-			w.start(w.ms[0])
+		switch m := w.ms[0]; {
+		case w.leader() != nil:
+		case m.standby != nil:
+			w.lead(m)
+		default:
+			w.start(m)
 		}
 		busy := false
 		for _, c := range w.cs {

@@ -39,13 +39,15 @@ func TestSeeds(t *testing.T) {
 		sum.Blocks, sum.Checked, sum.Crashes = sum.Blocks+r.Blocks, sum.Checked+r.Checked, sum.Crashes+r.Crashes
 		sum.Starts, sum.Refused, sum.Takeover = sum.Starts+r.Starts, sum.Refused+r.Refused, sum.Takeover+r.Takeover
 		sum.Snapshot, sum.LeftOut = sum.Snapshot+r.Snapshot, sum.LeftOut+r.LeftOut
+		sum.Followed, sum.Led, sum.Cut = sum.Followed+r.Followed, sum.Led+r.Led, sum.Cut+r.Cut
 		sum.Settled, sum.Found = sum.Settled+r.Settled, sum.Found+r.Found
 	}
 	t.Logf("%d seeds: %+v", seeds, sum)
 	if dir := os.Getenv("STERLING_RESULTS"); dir != "" {
 		b, err := json.MarshalIndent(map[string]any{
 			"test": "sim", "seeds": seeds, "failed": failures, "blocks": sum.Blocks, "answers_checked": sum.Checked,
-			"crashes": sum.Crashes, "starts": sum.Starts, "refused": sum.Refused, "takeovers": sum.Takeover, "starts_from_snapshot": sum.Snapshot,
+			"crashes": sum.Crashes, "starts": sum.Starts, "refused": sum.Refused, "takeovers": sum.Takeover,
+			"blocks_followed": sum.Followed, "takeovers_by_standbys": sum.Led, "links_cut": sum.Cut, "starts_from_snapshot": sum.Snapshot,
 		}, "", "  ")
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, "sim.json"), append(b, '\n'), 0o600)
@@ -54,7 +56,7 @@ func TestSeeds(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if sum.Crashes == 0 || sum.Takeover == 0 || sum.Snapshot == 0 || sum.LeftOut == 0 || sum.Settled == 0 || sum.Found == 0 || sum.Refused == 0 || sum.Checked == 0 {
+	if sum.Crashes == 0 || sum.Takeover == 0 || sum.Followed == 0 || sum.Led == 0 || sum.Cut == 0 || sum.Snapshot == 0 || sum.LeftOut == 0 || sum.Settled == 0 || sum.Found == 0 || sum.Refused == 0 || sum.Checked == 0 {
 		t.Error("a kind of event never happened: the seeds show less than they should")
 	}
 }

@@ -88,8 +88,12 @@ func count(ctx context.Context, s Mapper, writer, rounds int) error {
 			continue
 		}
 		done++
-		if v, raw, err := s.Load(ctx); err != nil || v == was+1 && !bytes.Equal(raw, mine) {
-			return fmt.Errorf("%q was replaced for us, and %q is there, error %v", mine, raw, err)
+		v, raw, err := s.Load(ctx)
+		if err != nil {
+			return err
+		}
+		if v == was+1 && !bytes.Equal(raw, mine) {
+			return fmt.Errorf("%q was made for us, and %q is there", mine, raw)
 		}
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
@@ -427,4 +429,24 @@ func BenchmarkTransfer(b *testing.B) {
 		}
 	}
 	w.quiet(0)
+}
+
+func TestWhatADriverTells(t *testing.T) {
+	w := newWorld(t, 2)
+	debit, credit := w.account(1, 0), w.account(2, journal.AccountCreditsMustNotExceedDebits)
+	pending := transfer(1, debit, w.account(2, 0), 5)
+	pending.Flags = journal.TransferPending
+	w.must(pending, transfer(2, debit, credit, 5))
+	w.quiet(1)
+	s := w.cells[1].drives().Stats()
+	if s.Open != 1 || s.Waiting != 1 || s.Undecided != 0 || s.Oldest != 0 || s.Committed != 1 || s.Aborted != 1 || s.Settled != 1 {
+		t.Errorf("%+v", s)
+	}
+	if n := testutil.CollectAndCount(router.NewCollector(w.cells[1].drives())); n != 7 {
+		t.Errorf("%d metrics", n)
+	}
+	w.cells[1].drives().Stand()
+	if s := w.cells[1].drives().Stats(); s.Open != 0 || s.Waiting != 0 || s.Committed != 1 {
+		t.Errorf("nobody leads: %+v", s)
+	}
 }

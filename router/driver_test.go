@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
@@ -442,8 +442,10 @@ func TestWhatADriverTells(t *testing.T) {
 	if s.Open != 1 || s.Waiting != 1 || s.Undecided != 0 || s.Oldest != 0 || s.Committed != 1 || s.Aborted != 1 || s.Settled != 1 {
 		t.Errorf("%+v", s)
 	}
-	if n := testutil.CollectAndCount(router.NewCollector(w.cells[1].drives())); n != 7 {
-		t.Errorf("%d metrics", n)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(router.NewCollector(w.cells[1].drives()))
+	if families, err := registry.Gather(); err != nil || len(families) != 7 {
+		t.Errorf("%d metrics, %v", len(families), err)
 	}
 	w.cells[1].drives().Stand()
 	if s := w.cells[1].drives().Stats(); s.Open != 0 || s.Waiting != 0 || s.Committed != 1 {

@@ -182,6 +182,10 @@ func FuzzDecodeDetails(f *testing.F) {
 	f.Add(goldenTransit(journal.TransitReserve).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d, err := journal.DecodeDetails(b)
+		x, ok := journal.TransitOf(b)
+		if err == nil && (ok != (d.Transit != nil) || ok && x != *d.Transit) {
+			t.Errorf("%x: read alone, the transit field is %+v, %v; it is %+v", b, x, ok, d.Transit)
+		}
 		if err == nil && !bytes.Equal(d.Append(nil), b) {
 			t.Errorf("%x reads as %+v, which is %x", b, d, d.Append(nil))
 		}

@@ -15,6 +15,10 @@ import (
 type model struct {
 	modelState
 	time uint64 // of the block
+
+	request  []journal.Transfer // being applied, nil but for one of transfers; its attachments, and which event it is
+	attached []journal.Attachment
+	event    int
 }
 
 type modelState struct {
@@ -26,7 +30,8 @@ type modelState struct {
 	stamps    map[uint64]bool
 	limits    map[limitOf]modelLimit
 	freezes   []modelFreeze
-	history   []modelRow // of the block
+	history   []modelRow              // of the block
+	ended     map[money.U128]*big.Int // by marker of a transfer across cells: what was posted of it
 	modelBooks
 }
 
@@ -57,6 +62,7 @@ type modelTransfer struct {
 	timestamp     uint64
 	end           journal.Status // what posting it again answers; Created while it is open
 	booked, today int64          // days: of the booking, and of the timestamp
+	marker        money.U128     // of a transfer across cells
 }
 
 type modelFreeze struct {
@@ -88,13 +94,13 @@ type movement struct {
 func newModel() *model {
 	return &model{modelState: modelState{
 		accounts: map[money.U128]modelAccount{}, transfers: map[money.U128]modelTransfer{}, burned: map[money.U128]uint64{},
-		stamps: map[uint64]bool{}, limits: map[limitOf]modelLimit{}, modelBooks: newModelBooks(),
+		stamps: map[uint64]bool{}, limits: map[limitOf]modelLimit{}, ended: map[money.U128]*big.Int{}, modelBooks: newModelBooks(),
 	}}
 }
 
 func (s modelState) clone() modelState {
 	s.accounts, s.transfers, s.burned = maps.Clone(s.accounts), maps.Clone(s.transfers), maps.Clone(s.burned)
-	s.stamps, s.limits = maps.Clone(s.stamps), maps.Clone(s.limits)
+	s.stamps, s.limits, s.ended = maps.Clone(s.stamps), maps.Clone(s.limits), maps.Clone(s.ended)
 	s.moved = append([]movement(nil), s.moved...)
 	s.freezes = append([]modelFreeze(nil), s.freezes...)
 	s.history = append([]modelRow(nil), s.history...)
@@ -216,10 +222,16 @@ func transferOrder(s journal.Status) int {
 		return 10*int(journal.TransferExistsWithDifferentCode) + 2
 	case journal.TransferLegsAreCyclic:
 		return 10*int(journal.TransferIdAlreadyFailed) + 1
-	case journal.TransferBookingDateOutOfRange:
+	case misplaced, misplacedBurned:
 		return 10*int(journal.TransferCodeMustNotBeZero) + 1
-	case journal.TransferBookingDayClosed:
+	case journal.TransferBookingDateOutOfRange:
 		return 10*int(journal.TransferCodeMustNotBeZero) + 2
+	case journal.TransferBookingDayClosed:
+		return 10*int(journal.TransferCodeMustNotBeZero) + 3
+	case misplacedAccount:
+		return 10*int(journal.TransferCreditAccountNotFound) + 1
+	case unsettled, otherEnd:
+		return 10*int(journal.TransferPendingTransferExpired) + 1
 	case journal.TransferApprovalRequired:
 		return 10*int(journal.TransferImportedEventTimeoutMustBeZero) + 1
 	}
@@ -246,7 +258,7 @@ func (m *model) createAccount(a journal.Account, attached string, batch bool, at
 	f.when(imported && (a.Timestamp == 0 || a.Timestamp > 1<<63-1), journal.AccountImportedEventTimestampOutOfRange)
 	f.when(imported && a.Timestamp >= m.time, journal.AccountImportedEventTimestampMustNotAdvance)
 	f.when(a.Reserved != 0, journal.AccountReservedField)
-	f.when(a.Flags&0x7FFF >= 64 || a.Flags.Has(1<<15) != (attached != ""), journal.AccountReservedFlag)
+	f.when(a.Flags&0x3FFF >= 64 || a.Flags.Has(1<<15) != (attached != ""), journal.AccountReservedFlag)
 	a.Flags &= 0x7FFF
 	f.when(a.ID.IsZero(), journal.AccountIdMustNotBeZero)
 	f.when(a.ID.IsMax(), journal.AccountIdMustNotBeIntMax)
@@ -271,7 +283,7 @@ func (m *model) createAccount(a journal.Account, attached string, batch bool, at
 		}
 		return f.first(accountOrder), at
 	}
-	f.when(a.Flags&6 == 6, journal.AccountFlagsAreMutuallyExclusive)
+	f.when(a.Flags&6 == 6 || a.Flags.Has(1<<14) && a.Flags&0x3E != 0, journal.AccountFlagsAreMutuallyExclusive)
 	f.when(!a.DebitsPending.IsZero(), journal.AccountDebitsPendingMustBeZero)
 	f.when(!a.DebitsPosted.IsZero(), journal.AccountDebitsPostedMustBeZero)
 	f.when(!a.CreditsPending.IsZero(), journal.AccountCreditsPendingMustBeZero)
@@ -314,6 +326,7 @@ func (m *model) expire(most int) (list []journal.Expiry) {
 		m.giveBack(&x, true)
 		x.end = journal.TransferPendingTransferExpired
 		m.transfers[x.asked.ID] = x
+		m.endCrossing(&x, new(big.Int))
 	}
 	return list
 }

@@ -12,7 +12,10 @@ func (m *model) createTransfers(first uint64, events []journal.Transfer, attache
 	for i := range events {
 		linked[i] = events[i].Flags.Has(journal.TransferLinked) || m.approved && i < len(events)-1
 	}
+	m.request, m.attached = events, attached
+	defer func() { m.request, m.attached = nil, nil }()
 	return m.run(first, linked, func(i int, at uint64) (journal.Status, uint64, []money.U128) {
+		m.event = i
 		return m.createTransfer(&events[i], attachedTo(attached, i), events[0].Flags.Has(journal.TransferImported), at)
 	})
 }
@@ -27,7 +30,9 @@ func (m *model) createTransfer(asked *journal.Transfer, attached string, batch b
 	f.when(!imported && t.Timestamp != 0, journal.TransferTimestampMustBeZero)
 	f.when(imported && (t.Timestamp == 0 || t.Timestamp > 1<<63-1), journal.TransferImportedEventTimestampOutOfRange)
 	f.when(imported && t.Timestamp >= m.time, journal.TransferImportedEventTimestampMustNotAdvance)
-	f.when(t.Flags&0x7FFF >= 1<<11 || t.Flags.Has(1<<15) != (attached != ""), journal.TransferReservedFlag)
+	across := m.crossing(t, attached)
+	f.when(across.wrong, journal.TransferReservedFlag)
+	f.when(t.Flags&0x6000 != 0 || t.Flags.Has(1<<15) != (attached != ""), journal.TransferReservedFlag)
 	t.Flags &= 0x7FFF
 	f.when(t.ID.IsZero(), journal.TransferIdMustNotBeZero)
 	f.when(t.ID.IsMax(), journal.TransferIdMustNotBeIntMax)
@@ -39,6 +44,9 @@ func (m *model) createTransfer(asked *journal.Transfer, attached string, batch b
 	}
 	if e, ok := m.transfers[t.ID]; ok {
 		m.differences(&f, t, &e)
+		if across.step == 5 && e.asked.Flags.Has(1<<11) {
+			f.when(across.credit != field(e.attached, 8)[48:64], journal.TransferExistsWithDifferentCreditAccountId)
+		}
 		f.when(dateIn(attached) != dateIn(e.attached), journal.TransferExistsWithDifferentBookingDate)
 		f.when(attached != e.attached, journal.TransferExistsWithDifferentMetadata)
 		if s := f.first(transferOrder); s >= journal.TransferExistsWithDifferentFlags {
@@ -48,6 +56,9 @@ func (m *model) createTransfer(asked *journal.Transfer, attached string, batch b
 	}
 	_, burned := m.burned[t.ID]
 	f.when(burned, journal.TransferIdAlreadyFailed)
+	if _, failed := m.burned[t.ID]; !failed {
+		m.order(&f, t, &across)
+	}
 	booked := m.bookingDay(&f, t, attached, at)
 	resolves := t.Flags.Has(journal.TransferPost | journal.TransferVoid)
 	var (
@@ -55,11 +66,14 @@ func (m *model) createTransfer(asked *journal.Transfer, attached string, batch b
 		fenced money.U128
 	)
 	if resolves {
-		then, fenced = m.resolution(&f, t, at)
+		then, fenced = m.resolution(&f, t, &across, at)
 	} else {
-		then = m.movement(&f, t, at)
+		then = m.movement(&f, t, &across, at)
 	}
 	status := f.first(transferOrder)
+	if real, ok := modelOnly[status]; ok {
+		status = real
+	}
 	if status == journal.Created {
 		if imported {
 			at = t.Timestamp
@@ -68,7 +82,14 @@ func (m *model) createTransfer(asked *journal.Transfer, attached string, batch b
 		m.book(t.ID, attached, booked)
 		m.youngest[1] = at
 		m.stamps[at] = true
-		return status, at, nil
+		return status, at, m.burnedBy(&across, status, t.ID)
+	}
+	if across.step != 0 {
+		burns := m.burnedBy(&across, status, t.ID)
+		if status == journal.TransferPendingTransferNotFound && !fenced.IsZero() {
+			burns = append(burns, fenced)
+		}
+		return status, at, burns
 	}
 	var burns []money.U128
 	if transientNames[status.Name(journal.KindTransfers)] {
@@ -91,10 +112,10 @@ var transientNames = map[string]bool{
 func (m *model) differences(f *faults, t *journal.Transfer, e *modelTransfer) {
 	was := &e.asked
 	f.when(true, journal.TransferExists)
-	f.when(t.Flags != was.Flags, journal.TransferExistsWithDifferentFlags)
+	f.when((t.Flags^was.Flags)&^(1<<11) != 0, journal.TransferExistsWithDifferentFlags)
 	f.when(t.PendingID != was.PendingID, journal.TransferExistsWithDifferentPendingId)
 	f.when(t.Timeout != was.Timeout, journal.TransferExistsWithDifferentTimeout)
-	if t.Flags != was.Flags || t.PendingID != was.PendingID {
+	if (t.Flags^was.Flags)&^(1<<11) != 0 || t.PendingID != was.PendingID {
 		return // what follows depends on both
 	}
 	amount, data := bigOf(t.Amount), [3]money.U128{t.UserData128, money.From(t.UserData64), money.From(uint64(t.UserData32))}
@@ -128,7 +149,7 @@ func (m *model) differences(f *faults, t *journal.Transfer, e *modelTransfer) {
 }
 
 // movement collects the faults of a plain or pending transfer and returns what it does.
-func (m *model) movement(f *faults, t *journal.Transfer, at uint64) func(uint64) {
+func (m *model) movement(f *faults, t *journal.Transfer, across *modelCrossing, at uint64) func(uint64) {
 	pending := t.Flags.Has(journal.TransferPending)
 	f.when(t.Flags.Has(journal.TransferKeepRemainder|journal.TransferFence), journal.TransferFlagsAreMutuallyExclusive)
 	f.when(t.Debit.IsZero(), journal.TransferDebitAccountIdMustNotBeZero)
@@ -136,7 +157,7 @@ func (m *model) movement(f *faults, t *journal.Transfer, at uint64) func(uint64)
 	f.when(t.Credit.IsZero(), journal.TransferCreditAccountIdMustNotBeZero)
 	f.when(t.Credit.IsMax(), journal.TransferCreditAccountIdMustNotBeIntMax)
 	f.when(t.Debit == t.Credit, journal.TransferAccountsMustBeDifferent)
-	f.when(!t.PendingID.IsZero(), journal.TransferPendingIdMustBeZero)
+	f.when(!t.PendingID.IsZero() && !t.Flags.Has(1<<12), journal.TransferPendingIdMustBeZero)
 	f.when(!pending && t.Timeout != 0, journal.TransferTimeoutReservedForPendingTransfer)
 	f.when(!pending && t.Flags.Has(journal.TransferClosingDebit|journal.TransferClosingCredit), journal.TransferClosingTransferMustBePending)
 	f.when(t.Asset == 0, journal.TransferLedgerMustNotBeZero)
@@ -148,6 +169,7 @@ func (m *model) movement(f *faults, t *journal.Transfer, at uint64) func(uint64)
 	if !okD || !okC {
 		return nil
 	}
+	across.accounts(f, d.asked.Flags.Has(1<<14), c.asked.Flags.Has(1<<14))
 	f.when(d.asked.Asset != c.asked.Asset, journal.TransferAccountsMustHaveTheSameLedger)
 	f.when(t.Asset != d.asked.Asset, journal.TransferTransferMustHaveTheSameLedgerAsAccounts)
 	stamp := at
@@ -159,7 +181,9 @@ func (m *model) movement(f *faults, t *journal.Transfer, at uint64) func(uint64)
 		f.when(t.Timeout != 0, journal.TransferImportedEventTimeoutMustBeZero)
 		f.when(m.importsApproved && !m.approved, journal.TransferApprovalRequired)
 	}
-	m.stopped(f, t.Code, d, c)
+	if across.step != 4 {
+		m.stopped(f, t.Code, d, c)
+	}
 	amount := bigOf(t.Amount)
 	reduce := func(room *big.Int) {
 		if room.Sign() < 0 {
@@ -185,9 +209,13 @@ func (m *model) movement(f *faults, t *journal.Transfer, at uint64) func(uint64)
 	f.when(!expires.IsInt64(), journal.TransferOverflowsTimeout)
 	f.when(d.asked.Flags.Has(journal.AccountDebitsMustNotExceedCredits) && plus(amount, d.debPosted, d.debPending).Cmp(d.credPosted) > 0, journal.TransferExceedsCredits)
 	f.when(c.asked.Flags.Has(journal.AccountCreditsMustNotExceedDebits) && plus(amount, c.credPosted, c.credPending).Cmp(c.debPosted) > 0, journal.TransferExceedsDebits)
-	f.when(m.tooFast(limitOf{t.Debit, journal.FreezeDebit}, amount, stamp), journal.TransferExceedsDebitVelocityLimit)
-	f.when(m.tooFast(limitOf{t.Credit, journal.FreezeCredit}, amount, stamp), journal.TransferExceedsCreditVelocityLimit)
-	return func(at uint64) { m.move(t, d, c, amount, at) }
+	f.when(across.step != 1 && m.tooFast(limitOf{t.Debit, journal.FreezeDebit}, amount, stamp), journal.TransferExceedsDebitVelocityLimit)
+	f.when(across.step != 1 && m.tooFast(limitOf{t.Credit, journal.FreezeCredit}, amount, stamp), journal.TransferExceedsCreditVelocityLimit)
+	return func(at uint64) {
+		m.move(t, d, c, amount, at)
+		m.moved = m.moved[:len(m.moved)-across.uncounted()]
+		m.cross(t, across, amount)
+	}
 }
 
 func (m *model) move(t *journal.Transfer, d, c modelAccount, amount *big.Int, at uint64) {
@@ -256,7 +284,7 @@ func (m *model) tooFast(key limitOf, amount *big.Int, at uint64) bool {
 }
 
 // resolution collects the faults of a post or void and returns what it does, and the id that it fences.
-func (m *model) resolution(f *faults, t *journal.Transfer, at uint64) (then func(uint64), fenced money.U128) {
+func (m *model) resolution(f *faults, t *journal.Transfer, across *modelCrossing, at uint64) (then func(uint64), fenced money.U128) {
 	post, void := t.Flags.Has(journal.TransferPost), t.Flags.Has(journal.TransferVoid)
 	f.when(post && void, journal.TransferFlagsAreMutuallyExclusive)
 	f.when(t.Flags&(journal.TransferPending|journal.TransferBalancingDebit|journal.TransferBalancingCredit|
@@ -282,6 +310,10 @@ func (m *model) resolution(f *faults, t *journal.Transfer, at uint64) (then func
 		f.when(true, journal.TransferPendingTransferNotPending)
 		return nil, fenced
 	}
+	if !m.mayEnd(&p, across) {
+		f.when(true, journal.TransferPendingTransferNotFound)
+		return nil, fenced
+	}
 	whole := p.amount // of one that ended, the first amount counts
 	if p.open() {
 		whole = p.left
@@ -298,12 +330,13 @@ func (m *model) resolution(f *faults, t *journal.Transfer, at uint64) (then func
 	f.when(void && amount.Cmp(whole) < 0, journal.TransferPendingTransferHasDifferentAmount)
 	f.when(!p.open(), p.end)
 	f.when(p.asked.Timeout != 0 && p.expires() <= at, journal.TransferPendingTransferExpired)
+	m.settling(f, &p, across, post, amount)
 	if t.Flags.Has(journal.TransferImported) {
 		m.regress(f, t.Timestamp)
 		f.when(m.importsApproved && !m.approved, journal.TransferApprovalRequired)
 	}
 	d, c := m.accounts[p.debit], m.accounts[p.credit]
-	if !void {
+	if !void && across.step != 6 && across.step != 7 {
 		m.stopped(f, p.asked.Code, d, c)
 	}
 	return func(at uint64) { m.resolve(t, p, amount, at) }, fenced
@@ -321,6 +354,11 @@ func (m *model) resolve(t *journal.Transfer, p modelTransfer, amount *big.Int, a
 		p.end = journal.TransferPendingTransferAlreadyVoided
 		if post {
 			p.end = journal.TransferPendingTransferAlreadyPosted
+		}
+		if !post {
+			m.endCrossing(&p, new(big.Int))
+		} else {
+			m.endCrossing(&p, amount)
 		}
 	}
 	m.transfers[p.asked.ID] = p

@@ -17,6 +17,7 @@ type gen struct {
 	sentDetails  []string
 	again        []int // for each event of genTransfers: which of sent it repeats, or -1
 	transactions []sentTransaction
+	own          []money.U128 // accounts of the cell's own
 	legs         []money.U128 // ids
 }
 
@@ -174,6 +175,9 @@ func (g *gen) transfer() journal.Transfer {
 		return x
 	}
 	x.Debit, x.Credit, x.Amount, x.Asset, x.Code = g.accountID(), g.accountID(), g.amount(), 1, uint16(g.pick(1, 2))
+	if len(g.own) > 0 && g.chance(15) {
+		x.Credit = g.own[0]
+	}
 	switch g.pick(0, 5) {
 	case 0:
 		x.Flags |= journal.TransferFlags(g.pick(1, 3)) << 4 // balancing

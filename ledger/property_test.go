@@ -41,6 +41,7 @@ type duel struct {
 	trials   []map[[2]uint32][6]string // that closes of the open block must have attached
 	policies int
 	late     int // late bookings that were proposed
+	crossings
 }
 
 func newDuel(t *rapid.T) *duel {
@@ -67,8 +68,9 @@ func newDuel(t *rapid.T) *duel {
 
 func (d *duel) fight() {
 	d.accounts()
+	d.beginCrossings()
 	for range d.pick(5, 60) {
-		switch d.pick(0, 33) {
+		switch d.pick(0, 33+d.crossing()) {
 		case 0:
 			d.accounts()
 		case 1, 2, 3:
@@ -100,11 +102,14 @@ func (d *duel) fight() {
 			d.lateBooking()
 		case 23, 24:
 			d.settle()
+		case 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48:
+			d.cross()
 		default:
 			d.transfers()
 		}
 		d.checkBalances()
 		d.checkBooks()
+		d.checkCrossings()
 	}
 	d.r.seal()
 	d.checkTransfers()

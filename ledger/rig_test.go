@@ -337,6 +337,9 @@ func equalStates(a, b *ledger.State) error {
 	if len(x) != len(y) || a.Assets().Len() != b.Assets().Len() {
 		return fmt.Errorf("%d freezes and %d assets, the other has %d and %d", len(x), a.Assets().Len(), len(y), b.Assets().Len())
 	}
+	if x, y := openOf(a), openOf(b); !slices.Equal(x, y) {
+		return fmt.Errorf("open are %+v, in the other %+v", x, y)
+	}
 	if err := equalBooks(a, b); err != nil {
 		return err
 	}
@@ -346,6 +349,13 @@ func equalStates(a, b *ledger.State) error {
 		}
 	}
 	return nil
+}
+
+// openOf returns the open reservations in the order they were made.
+func openOf(s *ledger.State) []ledger.OpenPending {
+	list, _ := s.OpenPendings(0, 1<<20, nil)
+	slices.SortFunc(list, func(a, b ledger.OpenPending) int { return int(int64(a.Position) - int64(b.Position)) })
+	return list
 }
 
 // equalBooks compares what version 2 of the format brought.

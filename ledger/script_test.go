@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 			ran++
 			s := &script{rig: newRig([2]uint64{7, 11}), t: t, seen: seen}
 			if strings.HasPrefix(filepath.Base(path), "transit") {
-				s.witness = nil
+				s.witness = nil // it knows the ids that steps have; those of a script are for people to read
 			}
 			s.clock = uint64(time.Second)
 			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string { return s.run(t, d) })

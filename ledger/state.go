@@ -76,14 +76,14 @@ type State struct {
 	first   int // event number of the request's first event
 	results []journal.Result
 	special []special
-	burns   []uint64        // hashes of the ids that the event being applied burns
-	transit journal.Transit // what the event being applied says; only its Step is valid (0) where it says nothing
+	burns   []uint64 // hashes of the ids that the event being applied burns
 	changed bool
 	actor   journal.Actor
 
 	attached []journal.Attachment // of the request
 	approved bool                 // what is being applied was approved by a second person: whole or not at all
 	sink     uint64               // keeps the reads of touch alive
+	transit  journal.Transit      // what the event being applied says; only its Step is valid (0) where it says nothing
 }
 
 // Counts are totals over the whole journal.

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"strings"
 	"testing"
@@ -154,7 +155,7 @@ func TestPlantedOmittedAmountOnPost(t *testing.T) {
 }
 
 func TestPlantedRulesVersionChangeInTheMiddle(t *testing.T) {
-	red(t, Shared, Plant{OtherRules: true}, 50, "rules version 3")
+	red(t, Shared, Plant{OtherRules: true}, 50, fmt.Sprintf("rules version %d", ledger.Rules+1))
 }
 
 // TestPlantedExpiryBetweenReserveAndPost: a runner that forgets to record what is due. The post still fails, but the

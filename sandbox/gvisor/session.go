@@ -1,0 +1,275 @@
+package gvisor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sterlingrun/sterling/sandbox"
+)
+
+// Times of a session.
+const (
+	// silence is how long a recorder may say nothing before the workload is frozen. It reports every beat; so this and
+	// the freeze are less than the second that a workload may run unwatched.
+	silence   = 700 * time.Millisecond
+	stopGrace = 10 * time.Second // between SIGTERM and SIGKILL
+	killGrace = 2 * time.Second  // between the sandbox's SIGKILL and the host's
+	lastWords = 10 * time.Second // for the recorder to end the record
+)
+
+// A session is one run of one sandbox. Its loop owns all of it.
+type session struct {
+	*Runner
+	place   place
+	options Options
+	policy  *sandbox.Policy
+	status  Status
+
+	group    group
+	runsc    *runsc
+	recorder *recorderProcess
+	frozen   bool
+	lost     bool // the recorder is gone: what is frozen stays frozen
+	stopping int  // steps of stop that were taken
+	helpers  sync.WaitGroup
+}
+
+func (s *session) run(ctx context.Context) error {
+	if err := s.place.save(&s.status); err != nil {
+		return err
+	}
+	plan, err := s.prepare()
+	if err != nil {
+		return err
+	}
+	output, err := os.OpenFile(s.place.path(fileOutput), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("make the log: %w", err)
+	}
+	defer output.Close() //nolint:errcheck // what the workload says is no record
+	s.group = groupOf(s.options.ID, s.Clock)
+	if s.recorder, err = startRecorder(ctx, s.Program, s.place, s.beginning()); err != nil {
+		return err
+	}
+	log := &cappedWriter{to: output, left: maxOutput}
+	s.runsc = &runsc{program: s.Program, folder: s.place.folder, state: s.State, id: s.options.ID, flags: plan.Flags}
+	exited, err := s.runsc.run(tee(log, s.options.Stdout), tee(log, s.options.Stderr))
+	if err != nil {
+		return errors.Join(err, s.finish(ctx, -1, "not started"))
+	}
+	exit := s.watch(ctx, exited)
+	s.helpers.Wait()
+	// Whatever gVisor did, nothing of the sandbox is left when this returns.
+	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	err = s.group.kill(kill)
+	if exit == 128+int(syscall.SIGKILL) {
+		err = errors.Join(err, s.runsc.forget(kill))
+	}
+	if fault := s.runsc.fault(); fault != nil && s.status.Reason == "" {
+		return errors.Join(fault, err, s.finish(ctx, -1, "not started"))
+	}
+	if s.status.Reason == "" {
+		s.status.Reason = "exited"
+	}
+	s.status.Exit = &exit
+	return errors.Join(err, s.finish(ctx, exit, s.status.Reason))
+}
+
+// watch is the loop: until gVisor has ended, it freezes what is not recorded, and stops what is to stop.
+func (s *session) watch(ctx context.Context, exited <-chan int) int {
+	limit := never()
+	if s.policy.TimeLimit > 0 {
+		var stop func()
+		limit, stop = s.Clock.After(s.policy.Limit())
+		defer stop()
+	}
+	done, reports, next := ctx.Done(), s.recorder.reports, never()
+	for {
+		quiet, stop := s.Clock.After(silence)
+		select {
+		case exit := <-exited:
+			stop()
+			return exit
+		case r, ok := <-reports:
+			if !ok {
+				reports = nil
+				s.lose("its recorder is gone " + s.recorder.said.String())
+				break
+			}
+			if s.hear(r) {
+				next = s.stop("a gap in the record")
+			}
+		case <-quiet:
+			if !s.lost {
+				s.freeze(true, "its recorder is silent")
+			}
+		case <-done:
+			done = nil
+			next = s.stop("stopped")
+		case <-limit:
+			limit = nil
+			next = s.stop("time limit")
+		case <-next:
+			next = s.stop("")
+		}
+		stop()
+	}
+}
+
+// never is a channel that delivers nothing.
+func never() <-chan time.Time { return nil }
+
+// hear takes a report of the recorder, and tells whether the workload has to stop for it.
+func (s *session) hear(r report) (stop bool) {
+	if r.Error != "" {
+		s.lose("its recorder can't go on: " + r.Error)
+		return false
+	}
+	if s.frozen && !s.lost && s.stopping == 0 {
+		s.freeze(false, "")
+	}
+	gap := r.Gaps > s.status.Audit.Gaps
+	changed := s.status.State == StateStarting && r.Events > 0
+	s.status.Audit = Audited{Events: r.Events, Gaps: r.Gaps, Lost: r.Lost, Head: r.Head}
+	if changed {
+		s.status.State = StateRunning
+	}
+	if changed || gap {
+		s.note()
+	}
+	return gap && s.policy.Audit.WhenBehind == sandbox.BehindStop && s.stopping == 0
+}
+
+// lose freezes a workload for good: nobody records what it does. It can be stopped.
+func (s *session) lose(why string) {
+	if !s.lost {
+		s.lost = true
+		s.freeze(true, why)
+	}
+}
+
+// freeze freezes or thaws the workload. One that can't be frozen is killed.
+func (s *session) freeze(frozen bool, why string) {
+	if s.frozen != frozen {
+		if err := s.group.set(frozen); err != nil {
+			s.status.Reason = why + ", and it can't be frozen: killed"
+			s.runsc.end()
+			return
+		}
+	}
+	s.frozen = frozen
+	s.status.State, s.status.Reason = StateRunning, why
+	if frozen {
+		s.status.State = StatePaused
+	}
+	s.note()
+}
+
+// note saves the status for others to read. What can't be saved now is saved again at the end.
+func (s *session) note() { _ = s.place.save(&s.status) }
+
+// stop takes the next step to end the workload, and returns when the one after that is due.
+func (s *session) stop(why string) <-chan time.Time {
+	if why != "" && s.stopping > 0 {
+		return never() // being stopped already
+	}
+	if why != "" {
+		s.status.Reason = why
+	}
+	if s.frozen {
+		s.stopping = 2 // a frozen workload hears no signal
+	}
+	s.stopping++
+	switch s.stopping {
+	case 1:
+		return s.signal("TERM", stopGrace)
+	case 2:
+		return s.signal("KILL", killGrace)
+	default:
+		s.runsc.end()
+		s.helpers.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+			defer cancel()
+			_ = s.group.kill(ctx) // run looks again, and reports
+		})
+		return never()
+	}
+}
+
+// signal asks the sandbox's kernel to send a signal to the workload, without waiting for it to do so.
+func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
+	s.helpers.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		defer cancel()
+		_ = s.runsc.command(ctx, "kill", s.options.ID, name).Run() // the next step is harder
+	})
+	next, _ := s.Clock.After(wait)
+	return next
+}
+
+// finish has the record ended, and takes its last head.
+func (s *session) finish(ctx context.Context, exit int, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	last, err := s.recorder.end(ctx, finish{Exit: exit, Reason: reason})
+	if err != nil {
+		return s.repair(exit, reason, err)
+	}
+	s.status.Audit = Audited{Events: last.Events, Gaps: last.Gaps, Lost: last.Lost, Head: last.Head}
+	return nil
+}
+
+// maxOutput bounds the log of a workload's output, in bytes.
+const maxOutput = 64 << 20
+
+// A cappedWriter keeps the beginning of an output. It is used by two pipes at once.
+type cappedWriter struct {
+	mu   sync.Mutex
+	to   io.Writer
+	left int
+}
+
+// Write implements io.Writer. It never fails: a full log is no reason to end a workload.
+func (w *cappedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left == 0 {
+		return len(p), nil
+	}
+	keep := p[:min(len(p), w.left)]
+	w.left -= len(keep)
+	if w.left == 0 {
+		keep = append(bytes.Clone(keep), "\n[the log is full]\n"...)
+	}
+	_, _ = w.to.Write(keep)
+	return len(p), nil
+}
+
+func tee(log, to io.Writer) io.Writer {
+	if to == nil {
+		return log
+	}
+	return io.MultiWriter(log, to)
+}
+
+// decodeReports reads a recorder's reports until it ends.
+func decodeReports(from io.Reader, to chan<- report) {
+	defer close(to)
+	d := json.NewDecoder(from)
+	for {
+		var r report
+		if d.Decode(&r) != nil {
+			return
+		}
+		to <- r
+	}
+}

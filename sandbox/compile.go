@@ -17,7 +17,8 @@ var ErrRefused = errors.New("sandbox policy refused")
 type Site struct {
 	ID          string // the sandbox's name: a DNS label
 	Root        string // the unpacked root file system
-	AuditSocket string // where the collector of events listens
+	AuditSocket string // where the recorder of events listens
+	Cgroup      string // the sandbox's control group, below the mount of each controller: "/sterling-sandbox/…"
 }
 
 // Plan is a policy as gVisor enforces it.
@@ -38,7 +39,7 @@ func Compile(p *Policy, at Site) (*Plan, error) {
 	if !ValidName(at.ID) {
 		return nil, fmt.Errorf("%w: %q is no name of a sandbox", ErrPolicy, clip(at.ID))
 	}
-	for _, s := range append(p.hostPaths(), at.Root, at.AuditSocket) {
+	for _, s := range append(p.hostPaths(), at.Root, at.AuditSocket, at.Cgroup) {
 		if !path.IsAbs(s) {
 			return nil, fmt.Errorf("%w: %q is relative", ErrPolicy, clip(s))
 		}
@@ -144,7 +145,7 @@ func (p *Policy) spec(at Site) ociSpec {
 		},
 		Mounts: p.ociMounts(),
 		Linux: ociLinux{
-			CgroupsPath: "/sterling-sandbox/" + at.ID,
+			CgroupsPath: at.Cgroup,
 			Resources: ociResources{
 				Memory: ociMemory{Limit: int64(p.Limits.Memory)},
 				CPU:    ociCPU{Quota: int64(p.Limits.CPU) * int64(cpuPeriod) / 1000, Period: cpuPeriod}, //nolint:gosec // a constant

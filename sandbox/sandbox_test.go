@@ -15,7 +15,7 @@ import (
 	"github.com/sterlingrun/sterling/sandbox"
 )
 
-var site = sandbox.Site{ID: "box-1", Root: "/state/box-1/root", AuditSocket: "/state/box-1/audit.sock"}
+var site = sandbox.Site{ID: "box-1", Root: "/state/box-1/root", AuditSocket: "/state/box-1/audit.sock", Cgroup: "/sterling-sandbox/box-1"}
 
 // TestPolicies runs the scripts in testdata: documents, and what becomes of them.
 func TestPolicies(t *testing.T) {
@@ -115,7 +115,12 @@ func TestCompileWantsAbsolutePaths(t *testing.T) {
 	if _, err := sandbox.Compile(p, site); err != nil {
 		t.Errorf("resolved: %v", err)
 	}
-	for _, bad := range []sandbox.Site{{ID: "a/b", Root: "/r", AuditSocket: "/s"}, {ID: "a", Root: "r", AuditSocket: "/s"}, {ID: "a", Root: "/r"}} {
+	for _, bad := range []sandbox.Site{
+		{ID: "a/b", Root: "/r", AuditSocket: "/s", Cgroup: "/c"},
+		{ID: "a", Root: "r", AuditSocket: "/s", Cgroup: "/c"},
+		{ID: "a", Root: "/r", Cgroup: "/c"},
+		{ID: "a", Root: "/r", AuditSocket: "/s"},
+	} {
 		if _, err := sandbox.Compile(p, bad); !errors.Is(err, sandbox.ErrPolicy) {
 			t.Errorf("%+v: %v", bad, err)
 		}

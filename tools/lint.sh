@@ -9,6 +9,7 @@ tools/setup.sh build
 tools/install.sh golangci-lint
 say "golangci-lint"
 "$tools_bin/golangci-lint" run --timeout 10m ./...
+(cd cmd/sterling-sandbox && "$tools_bin/golangci-lint" run --timeout 10m --config "$STERLING_ROOT/.golangci.yml" ./...)
 [ "${1:-all}" = all ] || exit 0
 
 say "architecture and style"

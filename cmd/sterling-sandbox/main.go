@@ -35,7 +35,12 @@ type exitError struct {
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
 func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
@@ -63,12 +68,19 @@ func run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	var exit *exitError
-	if !errors.As(err, &exit) || exit.err != nil {
+	if exit := (*exitError)(nil); !errors.As(err, &exit) || exit.err != nil {
 		fmt.Fprintln(os.Stderr, "sterling-sandbox: "+err.Error())
 	}
+	return codeFor(err)
+}
+
+// codeFor is the exit code for an error of a command.
+func codeFor(err error) int {
+	var exit *exitError
 	switch {
-	case exit != nil:
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
 		return exit.code
 	case errors.Is(err, sandbox.ErrPolicy), errors.Is(err, sandbox.ErrRefused):
 		return exitUsage

@@ -74,7 +74,9 @@ func (c *command) compileCommand() *cobra.Command {
 			if root == "" {
 				root = filepath.Join(out, "root")
 			}
-			plan, err := sandbox.Compile(p, sandbox.Site{ID: p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock")})
+			plan, err := sandbox.Compile(p, sandbox.Site{
+				ID: p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name,
+			})
 			if err != nil {
 				return err
 			}

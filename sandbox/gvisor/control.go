@@ -27,7 +27,8 @@ func (r *Runner) Stop(ctx context.Context, id string) error {
 	case StateEnded:
 		return nil
 	case StateLost:
-		if err := groupOf(id, r.Clock).kill(ctx); err != nil {
+		group, _ := r.group(id)
+		if err := group.kill(ctx); err != nil {
 			return err
 		}
 		return r.runsc(p, id).forget(ctx)

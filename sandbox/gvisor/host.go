@@ -3,6 +3,7 @@ package gvisor
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,13 +62,16 @@ type group struct {
 	clock                  clock.Clock
 }
 
-func groupOf(id string, c clock.Clock) group {
+// group is that of a sandbox. Its name is that of the state folder, too: another one may have a sandbox of this name.
+func (r *Runner) group(id string) (group, string) {
+	sum := sha256.Sum256([]byte(r.State))
+	name := fmt.Sprintf("/sterling-sandbox/%x-%s", sum[:6], id)
 	if _, err := os.Stat(filepath.Join(cgroupMount, "cgroup.controllers")); err == nil {
-		folder := filepath.Join(cgroupMount, "sterling-sandbox", id)
-		return group{filepath.Join(folder, "cgroup.freeze"), "1", "0", filepath.Join(folder, "cgroup.procs"), c}
+		folder := filepath.Join(cgroupMount, name)
+		return group{filepath.Join(folder, "cgroup.freeze"), "1", "0", filepath.Join(folder, "cgroup.procs"), r.Clock}, name
 	}
-	folder := filepath.Join(cgroupMount, "freezer", "sterling-sandbox", id)
-	return group{filepath.Join(folder, "freezer.state"), "FROZEN", "THAWED", filepath.Join(folder, "cgroup.procs"), c}
+	folder := filepath.Join(cgroupMount, "freezer", name)
+	return group{filepath.Join(folder, "freezer.state"), "FROZEN", "THAWED", filepath.Join(folder, "cgroup.procs"), r.Clock}, name
 }
 
 // set freezes or thaws. The host's kernel does it: it works whatever state the sandbox's kernel is in.

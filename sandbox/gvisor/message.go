@@ -111,13 +111,15 @@ func (e *eventWriter) read(s *slots, known *fields, message []byte) error {
 			return fmt.Errorf("%w: %w", errMessage, protowire.ParseError(n))
 		}
 		message = message[n:]
-		if number > maxField || known[number].kind == 0 {
+		if number > maxField || known[number].kind == 0 || known[number].kind == kindLeftOut {
 			n = protowire.ConsumeFieldValue(number, wire, message)
 			if n < 0 {
 				return fmt.Errorf("%w: %w", errMessage, protowire.ParseError(n))
 			}
 			message = message[n:]
-			e.unknown++
+			if number > maxField || known[number].kind == 0 {
+				e.unknown++
+			}
 			continue
 		}
 		n, err := e.value(&s[number], known[number].kind, wire, message)

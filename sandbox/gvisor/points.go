@@ -18,6 +18,7 @@ const (
 	kindHex     // bytes
 	kindAddress // a sockaddr of the kernel
 	kindMessage
+	kindLeftOut // known, and not written down: an environment holds secrets, the others say nothing more
 )
 
 // A point is one type of message.
@@ -44,8 +45,10 @@ const (
 var contextFields = fields{
 	1: {name: "at", kind: kindInt},
 	2: {name: "task", kind: kindInt},
+	3: {kind: kindLeftOut},
 	4: {name: "process", kind: kindInt},
 	5: {name: "process_started", kind: kindInt},
+	6: {kind: kindLeftOut},
 	7: {name: "user", kind: kindMessage, of: &fields{
 		1: {name: "uid", kind: kindUint}, 2: {name: "euid", kind: kindUint}, 3: {name: "suid", kind: kindUint},
 		4: {name: "gid", kind: kindUint}, 5: {name: "egid", kind: kindUint}, 6: {name: "sgid", kind: kindUint},
@@ -82,18 +85,20 @@ var limitFields = fields{1: {name: "soft", kind: kindUint}, 2: {name: "hard", ki
 var points = map[uint16]point{
 	msgStart: event("start", fields{
 		2: {name: "id", kind: kindText}, 3: {name: "cwd", kind: kindText}, 4: {name: "argv", kind: kindTexts},
-		6: {name: "terminal", kind: kindBool},
+		5: {kind: kindLeftOut}, 6: {name: "terminal", kind: kindBool},
 	}),
 	msgClone: event("clone", fields{
 		3: {name: "new_task", kind: kindInt}, 4: {name: "new_process", kind: kindInt},
 		5: {name: "new_started", kind: kindInt}, 6: {name: "flags", kind: kindUint},
 	}),
 	msgExec: event("exec", fields{
-		2: {name: "path", kind: kindText}, 3: {name: "argv", kind: kindTexts}, 5: {name: "mode", kind: kindUint},
+		2: {name: "path", kind: kindText}, 3: {name: "argv", kind: kindTexts}, 4: {kind: kindLeftOut}, 5: {name: "mode", kind: kindUint},
 		6: {name: "owner", kind: kindUint}, 7: {name: "group", kind: kindUint}, 8: {name: "sha256", kind: kindHex},
 		9: {name: "upper", kind: kindBool}, 15: {name: "lower", kind: kindBool}, 10: {name: "inode", kind: kindUint},
 		11: {name: "changed", kind: kindMessage, of: &timespecFields}, 17: {name: "name", kind: kindText},
 		18: {name: "size", kind: kindInt}, 19: {name: "links", kind: kindUint}, 20: {name: "in_memory", kind: kindBool},
+		12: {kind: kindLeftOut}, 13: {kind: kindLeftOut}, 14: {kind: kindLeftOut}, 16: {kind: kindLeftOut},
+		21: {kind: kindLeftOut}, 22: {kind: kindLeftOut},
 	}),
 	msgExit: event("exit", fields{2: {name: "status", kind: kindInt}}),
 	7:       onFile("open", fields{6: {name: "path", kind: kindText}, 7: {name: "flags", kind: kindUint}, 8: {name: "mode", kind: kindUint}}),

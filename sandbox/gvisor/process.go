@@ -118,7 +118,7 @@ type recorderProcess struct {
 
 // startRecorder returns once the record has a beginning and gVisor can connect.
 func startRecorder(ctx context.Context, program string, p place, begin trail.Begin) (*recorderProcess, error) {
-	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: p.path("audit.sock"), Net: "unixpacket"})
+	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: p.path(fileSocket), Net: "unixpacket"})
 	if err != nil {
 		return nil, fmt.Errorf("listen for events: %w", err)
 	}

@@ -116,7 +116,11 @@ func (s *session) prepare() (*sandbox.Plan, error) {
 		}
 		s.status.Root = digest
 	}
-	plan, err := sandbox.Compile(s.policy, sandbox.Site{ID: s.options.ID, Root: root, AuditSocket: s.place.path("audit.sock")})
+	var cgroup string
+	s.cgroup, cgroup = s.group(s.options.ID)
+	plan, err := sandbox.Compile(s.policy, sandbox.Site{
+		ID: s.options.ID, Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +141,7 @@ func (s *session) beginning() trail.Begin {
 // clean removes what an ended sandbox needs no more. Policy, status, output and record stay.
 func (s *session) clean() error {
 	var errs []error
-	for _, name := range []string{"root", "layout", "config.json", "trace.json", "audit.sock"} {
+	for _, name := range []string{"root", "layout", "config.json", "trace.json", fileSocket} {
 		errs = append(errs, os.RemoveAll(s.place.path(name)))
 	}
 	return errors.Join(errs...)

@@ -33,7 +33,7 @@ type session struct {
 	policy  *sandbox.Policy
 	status  Status
 
-	group    group
+	cgroup   group
 	runsc    *runsc
 	recorder *recorderProcess
 	frozen   bool
@@ -55,7 +55,6 @@ func (s *session) run(ctx context.Context) error {
 		return fmt.Errorf("make the log: %w", err)
 	}
 	defer output.Close() //nolint:errcheck // what the workload says is no record
-	s.group = groupOf(s.options.ID, s.Clock)
 	if s.recorder, err = startRecorder(ctx, s.Program, s.place, s.beginning()); err != nil {
 		return err
 	}
@@ -70,7 +69,7 @@ func (s *session) run(ctx context.Context) error {
 	// Whatever gVisor did, nothing of the sandbox is left when this returns.
 	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	err = s.group.kill(kill)
+	err = s.cgroup.kill(kill)
 	if exit == 128+int(syscall.SIGKILL) {
 		err = errors.Join(err, s.runsc.forget(kill))
 	}
@@ -160,7 +159,7 @@ func (s *session) lose(why string) {
 // freeze freezes or thaws the workload. One that can't be frozen is killed.
 func (s *session) freeze(frozen bool, why string) {
 	if s.frozen != frozen {
-		if err := s.group.set(frozen); err != nil {
+		if err := s.cgroup.set(frozen); err != nil {
 			s.status.Reason = why + ", and it can't be frozen: killed"
 			s.runsc.end()
 			return
@@ -199,7 +198,7 @@ func (s *session) stop(why string) <-chan time.Time {
 		s.helpers.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 			defer cancel()
-			_ = s.group.kill(ctx) // run looks again, and reports
+			_ = s.cgroup.kill(ctx) // run looks again, and reports
 		})
 		return never()
 	}

@@ -69,6 +69,7 @@ const (
 	filePolicy = "policy.yaml"
 	fileRecord = "audit.log"
 	fileOutput = "output.log"
+	fileSocket = "audit.sock"
 	fileLock   = "lock" // held by the runner as long as it lives
 )
 

@@ -148,7 +148,7 @@ func (p *Policy) spec(at Site) ociSpec {
 			CgroupsPath: at.Cgroup,
 			Resources: ociResources{
 				Memory: ociMemory{Limit: int64(p.Limits.Memory)},
-				CPU:    ociCPU{Quota: int64(p.Limits.CPU) * int64(cpuPeriod) / 1000, Period: cpuPeriod}, //nolint:gosec // a constant
+				CPU:    ociCPU{Quota: int64(p.Limits.CPU) * int64(cpuPeriod) / 1000, Period: cpuPeriod},
 				Pids:   ociPids{Limit: int64(p.Limits.Processes)},
 			},
 		},

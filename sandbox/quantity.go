@@ -63,7 +63,7 @@ func parseSize(text string) (int64, error) {
 		if err != nil || digits != strconv.FormatUint(n, 10) || n == 0 {
 			break
 		}
-		return int64(n) << shift, nil //nolint:gosec // 22 bits shifted by 40 fit
+		return int64(n) << shift, nil // 22 bits shifted by 40 fit
 	}
 	return 0, fmt.Errorf("%q is no size: a whole number from 1 to 4194303 and KiB, MiB, GiB or TiB, such as 256MiB", clip(text))
 }
@@ -72,11 +72,11 @@ func parseMilli(text string) (int64, error) {
 	whole, decimals, dotted := strings.Cut(text, ".")
 	n, err := strconv.ParseUint(whole, 10, 16)
 	bad := err != nil || len(decimals) > 3 || dotted && decimals == "" || whole != strconv.FormatUint(n, 10)
-	milli := int64(n) * 1000 //nolint:gosec // 16 bits
+	milli := int64(n) * 1000
 	if dotted && !bad {
 		d, err := strconv.ParseUint((decimals + "00")[:3], 10, 16)
 		bad = err != nil
-		milli += int64(d) //nolint:gosec // three digits
+		milli += int64(d)
 	}
 	if bad {
 		return 0, fmt.Errorf("%q is no number of cores, such as 2 or 0.25", clip(text))

@@ -37,7 +37,7 @@ func (c *command) auditVerifyCommand() *cobra.Command {
 			if c.json {
 				err = printJSON(cmd.OutOrStdout(), report)
 			} else {
-				printReport(cmd.OutOrStdout(), report)
+				err = printReport(cmd.OutOrStdout(), report)
 			}
 			switch {
 			case err != nil:
@@ -54,17 +54,20 @@ func (c *command) auditVerifyCommand() *cobra.Command {
 	return cmd
 }
 
-func printReport(w io.Writer, r *trail.Report) {
-	fmt.Fprintf(w, "sandbox    %s\nisolation  %s\npolicy     %s\nroot       %s\n", r.Begin.Sandbox, r.Begin.Isolation, r.Begin.Policy, r.Begin.Root)
-	fmt.Fprintf(w, "records    %d (%d events)\ngaps       %d (%d events known to be lost)\n", r.Records, r.Events, r.GapCount, r.Lost)
+func printReport(w io.Writer, r *trail.Report) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "sandbox    %s\nisolation  %s\npolicy     %s\nroot       %s\n", r.Begin.Sandbox, r.Begin.Isolation, r.Begin.Policy, r.Begin.Root)
+	fmt.Fprintf(&b, "records    %d (%d events)\ngaps       %d (%d events known to be lost)\n", r.Records, r.Events, r.GapCount, r.Lost)
 	for _, g := range r.Gaps {
-		fmt.Fprintf(w, "           %s %d %s\n", g.Reason, g.Lost, g.Detail)
+		fmt.Fprintf(&b, "           %s %d %s\n", g.Reason, g.Lost, g.Detail)
 	}
 	end := "none: it runs, or lines are missing"
 	if r.End != nil {
 		end = fmt.Sprintf("%s, exit status %d", r.End.Reason, r.End.Exit)
 	}
-	fmt.Fprintf(w, "end        %s\nhead       %s\n", end, r.Head)
+	fmt.Fprintf(&b, "end        %s\nhead       %s\n", end, r.Head)
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // auditShowCommand prints bodies only after their line is verified.

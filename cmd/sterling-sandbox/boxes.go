@@ -53,7 +53,7 @@ func (c *command) runCommand() *cobra.Command {
 				return err
 			}
 			if s.Reason != "exited" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "sterling-sandbox: %s: %s\n", id, s.Reason)
+				cmd.PrintErrf("sterling-sandbox: %s: %s\n", id, s.Reason)
 			}
 			return exited(*s.Exit)
 		},
@@ -121,14 +121,14 @@ func (c *command) psCommand() *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), all)
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tSTATE\tEXIT\tISOLATION\tCREATED\tEVENTS\tGAPS\tCOMMAND")
+			_, _ = fmt.Fprint(w, "ID\tSTATE\tEXIT\tISOLATION\tCREATED\tEVENTS\tGAPS\tCOMMAND\n") // Flush tells
 			for _, s := range all {
 				exit := "-"
 				if s.Exit != nil {
 					exit = fmt.Sprint(*s.Exit)
 				}
 				created := time.Unix(0, int64(s.Created)).UTC().Format(time.RFC3339) //nolint:gosec // until the year 2262
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%q\n", s.ID, s.State, exit, s.Isolation, created, s.Audit.Events, s.Audit.Gaps, strings.Join(s.Command, " "))
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%q\n", s.ID, s.State, exit, s.Isolation, created, s.Audit.Events, s.Audit.Gaps, strings.Join(s.Command, " "))
 			}
 			return w.Flush()
 		},

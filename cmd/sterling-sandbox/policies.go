@@ -42,11 +42,12 @@ func (c *command) checkCommand() *cobra.Command {
 			findings := sandbox.Check(p)
 			if c.json {
 				err = printJSON(cmd.OutOrStdout(), findings)
-			}
-			for _, f := range findings {
-				if !c.json {
-					fmt.Fprintf(cmd.OutOrStdout(), "%-6s  %s: %s\n", f.Severity, f.Field, f.Why)
+			} else {
+				var b strings.Builder
+				for _, f := range findings {
+					fmt.Fprintf(&b, "%-6s  %s: %s\n", f.Severity, f.Field, f.Why)
 				}
+				_, err = fmt.Fprint(cmd.OutOrStdout(), b.String())
 			}
 			if len(findings) > 0 && findings[0].Severity == sandbox.SeverityRefuse {
 				err = errors.Join(err, &exitError{code: exitUsage})
@@ -87,7 +88,7 @@ func (c *command) compileCommand() *cobra.Command {
 			if err == nil {
 				files["kubernetes.json"], files["seccomp.json"] = manifest, seccomp
 			} else {
-				fmt.Fprintf(cmd.ErrOrStderr(), "nothing for Kubernetes: %v\n", err)
+				cmd.PrintErrf("nothing for Kubernetes: %v\n", err)
 			}
 			return writeFiles(out, files)
 		},

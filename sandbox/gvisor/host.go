@@ -80,7 +80,7 @@ func (g group) set(frozen bool) error {
 	if frozen {
 		state = g.frozen
 	}
-	if err := os.WriteFile(g.freeze, []byte(state), 0); err != nil { //nolint:gosec // a file of the kernel
+	if err := os.WriteFile(g.freeze, []byte(state), 0); err != nil {
 		return fmt.Errorf("freeze or thaw the sandbox: %w", err)
 	}
 	return nil

@@ -57,12 +57,16 @@ func TestEvents(t *testing.T) {
 		payload []byte
 		want    string
 	}{
-		{msgExec, pb(1, who, 2, "/bin/a\"\\\x01", 3, "a", 3, "\xff\u2028é", 8, []byte{0xab, 1}, 10, uint64(1<<64-1)),
+		{
+			msgExec, pb(1, who, 2, "/bin/a\"\\\x01", 3, "a", 3, "\xff\u2028é", 8, []byte{0xab, 1}, 10, uint64(1<<64-1)),
 			`{"point":"exec","context":{"at":5,"task":7,"process":6,"user":{"euid":1000,"egid":100},"folder":"/work",` +
 				`"command":"app","parent":1,"exec_session":true},"path":"/bin/a\"\\\u0001","argv":["a","\ufffd\ufffdé"],` +
-				`"sha256":"ab01","inode":18446744073709551615}`},
-		{7, pb(2, pb(1, -2, 2, 13), 3, 257, 4, -100, 6, "/etc/shadow", 7, 0),
-			`{"point":"open","exit":{"result":-2,"errno":13},"sysno":257,"fd":-100,"path":"/etc/shadow","flags":0}`},
+				`"sha256":"ab01","inode":18446744073709551615}`,
+		},
+		{
+			7, pb(2, pb(1, -2, 2, 13), 3, 257, 4, -100, 6, "/etc/shadow", 7, 0),
+			`{"point":"open","exit":{"result":-2,"errno":13},"sysno":257,"fd":-100,"path":"/etc/shadow","flags":0}`,
+		},
 		{10, pb(6, []byte{2, 0, 1, 187, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0}), `{"point":"connect","address":"192.0.2.1:443"}`},
 		{10, pb(6, append([]byte{1, 0}, "/run/s\x00junk"...)), `{"point":"connect","address":"unix:/run/s"}`},
 		{10, pb(6, append([]byte{1, 0, 0}, "abstract"...)), `{"point":"connect","address":"unix:\u0000abstract"}`},

@@ -195,8 +195,9 @@ func recordCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: gvisor.RecordCommand, Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			listener, err := net.FileListener(os.NewFile(3, "listener"))
-			if err != nil {
+			file := os.NewFile(3, "listener")
+			listener, err := net.FileListener(file)
+			if err = errors.Join(err, file.Close()); err != nil {
 				return fmt.Errorf("take the listener: %w", err)
 			}
 			unix, ok := listener.(*net.UnixListener)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -18,6 +19,11 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"gvisor.dev/gvisor/runsc/cli/maincli"
 
 	"github.com/sterlingrun/sterling/clock"
@@ -41,14 +47,20 @@ func TestMain(m *testing.M) {
 			main()
 		}
 	}
-	os.Exit(m.Run())
-}
-
-var buildWorkload = sync.OnceValues(func() (string, error) {
 	folder, err := os.MkdirTemp("", "sterling-sandbox-workload-")
 	if err != nil {
-		return "", err
+		panic(err)
 	}
+	workloadFolder = folder
+	code := m.Run()
+	_ = os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+var workloadFolder string // TestMain makes and removes it
+
+var buildWorkload = sync.OnceValues(func() (string, error) {
+	folder := workloadFolder
 	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(folder, "workload"), "./testdata/workload")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -226,7 +238,7 @@ func TestMemoryLimit(t *testing.T) {
 	policy := bytes.Replace(b.policy("eat"), []byte("512MiB"), []byte("128MiB"), 1)
 	s, out := b.run(policy)
 	report, _ := b.record()
-	if *s.Exit == 0 || report.Complete() || report.End == nil || strings.Contains(out, "256 MiB") {
+	if *s.Exit != 128+9 || !strings.Contains(s.Reason, "memory") || report.Complete() || report.End == nil || strings.Contains(out, "256 MiB") {
 		t.Errorf("%+v, %+v\n%s", s, report, out)
 	}
 }
@@ -448,6 +460,94 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// TestDiskFull: a record that can't grow freezes the workload, like a recorder that died.
+func TestDiskFull(t *testing.T) {
+	b := newBench(t)
+	if err := os.MkdirAll(b.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", b.State, "tmpfs", 0, "size=512k"); err != nil {
+		t.Skipf("a small file system can't be mounted: %v", err)
+	}
+	defer func() { _ = syscall.Unmount(b.State, syscall.MNT_DETACH) }()
+	b.start(b.policy("flood, '1000000'", "audit: {events: [file]}"), gvisor.StatePaused)
+	if err := b.Stop(t.Context(), "box"); err != nil {
+		t.Fatal(err)
+	}
+	if report, _ := b.record(); report.Complete() {
+		t.Errorf("%+v", report)
+	}
+}
+
+// TestFiles: the root is never changed, and mounts are what the policy says.
+func TestFiles(t *testing.T) {
+	b := newBench(t)
+	read, write := filepath.Join(b.folder, "read"), filepath.Join(b.folder, "write")
+	for _, folder := range []string{read, write} {
+		if err := errors.Join(os.Mkdir(folder, 0o700), os.Chown(folder, 65534, 65534)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	img := b.image("in", "out", "mem")
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := bytes.Replace(b.policy("files, /in/f, /out/f, /mem/f, /tmp/f, /f",
+		"mounts: [{target: /in, source: read}, {target: /out, source: write, writable: true}, {target: /mem, memory: 1MiB, writable: true}]",
+		"syscalls: {deny: [mkdirat]}"),
+		[]byte("{directory: "+b.root+"}"), []byte("{image: image, writable: true, digest: '"+digest.String()+"'}"), 1)
+	s, out := b.run(policy)
+	want := "/in/f: open /in/f: read-only file system\n/out/f: <nil>\n/mem/f: <nil>\n/tmp/f: <nil>\n/f: open /f: permission denied\n" +
+		"mkdir: mkdir /mem/d: operation not permitted\nfill: no space left on device\n"
+	if out != want || s.Root != digest.String() {
+		t.Errorf("root %s\n%s\nwant\n%s", s.Root, out, want)
+	}
+	if _, err := os.Stat(filepath.Join(write, "f")); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(b.State, "boxes", "box")); err != nil || len(left) > 6 {
+		t.Errorf("%d files are left, %v", len(left), err)
+	}
+}
+
+// image writes an image of the workload and some folders to a layout.
+func (b *bench) image(folders ...string) v1.Image {
+	b.Helper()
+	program, err := os.ReadFile(filepath.Join(b.root, "workload"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var text bytes.Buffer
+	w := tar.NewWriter(&text)
+	for _, name := range folders {
+		if err := w.WriteHeader(&tar.Header{Name: name + "/", Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	err = w.WriteHeader(&tar.Header{Name: "workload", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(program))})
+	_, err2 := w.Write(program)
+	if err := errors.Join(err, err2, w.Close()); err != nil {
+		b.Fatal(err)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text.Bytes())), nil })
+	if err != nil {
+		b.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l, err := layout.Write(filepath.Join(b.folder, "image"), empty.Index)
+	if err == nil {
+		err = l.AppendImage(img)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return img
+}
+
 // TestSecretsSocketsMounts: what a policy names is there, as it says, and nothing else.
 func TestSecretsSocketsMounts(t *testing.T) {
 	b := newBench(t)
@@ -540,10 +640,8 @@ func TestOneConnection(t *testing.T) {
 	b := newBench(t)
 	b.start(b.policy("tick"), gvisor.StateRunning)
 	socket := filepath.Join(b.State, "boxes", "box", "audit.sock")
-	conn, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: socket, Net: "unixpacket"})
-	if err == nil {
-		_, _ = conn.Write([]byte("forged"))
-		_ = conn.Close()
+	if _, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: socket, Net: "unixpacket"}); err == nil {
+		t.Error("a second sender was heard")
 	}
 	if err := b.Stop(t.Context(), "box"); err != nil {
 		t.Fatal(err)

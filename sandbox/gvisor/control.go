@@ -38,7 +38,7 @@ func (r *Runner) Stop(ctx context.Context, id string) error {
 		return fmt.Errorf("tell the runner of %s to stop: %w", id, err)
 	}
 	for {
-		if lock, err := p.lock(); err == nil {
+		if lock, err := p.lock(syscall.LOCK_SH); err == nil {
 			return lock.Close()
 		}
 		if err := clock.Sleep(ctx, r.Clock, 50*time.Millisecond); err != nil {

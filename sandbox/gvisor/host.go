@@ -86,6 +86,12 @@ func (g group) set(frozen bool) error {
 	return nil
 }
 
+// isFrozen asks the kernel. A group that is gone is not frozen.
+func (g group) isFrozen() bool {
+	text, err := os.ReadFile(g.freeze)
+	return err == nil && strings.TrimSpace(string(text)) == g.frozen
+}
+
 // kill ends every process of the group, frozen or not, and returns when there is none, or with ctx.
 func (g group) kill(ctx context.Context) error {
 	for {

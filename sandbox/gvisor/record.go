@@ -61,7 +61,10 @@ func Record(ctx context.Context, r Recording) error {
 	if err != nil {
 		s.report(report{Error: err.Error()})
 	}
-	return errors.Join(err, r.Listener.Close(), r.File.Close())
+	if closed := r.Listener.Close(); !errors.Is(closed, net.ErrClosed) {
+		err = errors.Join(err, closed)
+	}
+	return errors.Join(err, r.File.Close())
 }
 
 type recordServer struct {
@@ -127,10 +130,11 @@ func (s *recordServer) readOrders(ctx context.Context, orders chan<- order) {
 	}
 }
 
-// receive takes messages from the one connection that there is.
+// receive takes messages from the first connection, which gVisor makes before the workload starts. There is no other.
 func (s *recordServer) receive() {
 	defer close(s.gone)
 	conn, err := s.Listener.AcceptUnix()
+	_ = s.Listener.Close() // Record closes it, too
 	if err != nil {
 		return // closed before a sandbox came
 	}

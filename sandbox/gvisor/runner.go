@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/sandbox"
@@ -88,7 +89,7 @@ func (r *Runner) claim(p place, id string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the sandbox's folder: %w", err)
 	}
-	lock, err := p.lock()
+	lock, err := p.lock(syscall.LOCK_EX)
 	if err != nil {
 		return nil, fmt.Errorf("lock the sandbox's folder: %w", err)
 	}
@@ -156,7 +157,7 @@ func (r *Runner) Remove(id string) error {
 	if _, err := os.Stat(p.folder); err != nil {
 		return fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
-	lock, err := p.lock()
+	lock, err := p.lock(syscall.LOCK_EX)
 	if err != nil {
 		return fmt.Errorf("remove %s: it is running; stop it first", id)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"syscall"
@@ -19,7 +20,7 @@ import (
 const (
 	// silence is how long a recorder may say nothing before the workload is frozen. It reports every beat; so this and
 	// the freeze are less than the second that a workload may run unwatched.
-	silence   = 700 * time.Millisecond
+	silence   = 500 * time.Millisecond
 	stopGrace = 10 * time.Second // between SIGTERM and SIGKILL
 	killGrace = 2 * time.Second  // between the sandbox's SIGKILL and the host's
 	lastWords = 10 * time.Second // for the recorder to end the record
@@ -78,6 +79,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	if s.status.Reason == "" {
 		s.status.Reason = "exited"
+		if exit == 128+int(syscall.SIGKILL) {
+			s.status.Reason = "killed: by itself, by the host for lack of memory, or by someone there"
+		}
 	}
 	s.status.Exit = &exit
 	return errors.Join(err, s.finish(ctx, exit, s.status.Reason))
@@ -159,7 +163,11 @@ func (s *session) lose(why string) {
 // freeze freezes or thaws the workload. One that can't be frozen is killed.
 func (s *session) freeze(frozen bool, why string) {
 	if s.frozen != frozen {
-		if err := s.cgroup.set(frozen); err != nil {
+		err := s.cgroup.set(frozen)
+		if errors.Is(err, fs.ErrNotExist) && !s.lost {
+			return // there is no workload yet, and its events will wait for the recorder
+		}
+		if err != nil {
 			s.status.Reason = why + ", and it can't be frozen: killed"
 			s.runsc.end()
 			return

@@ -85,13 +85,14 @@ func (p place) save(s *Status) error {
 	return nil
 }
 
-// lock takes the runner's lock. Where someone has it, the error is EWOULDBLOCK.
-func (p place) lock() (*os.File, error) {
+// lock takes the runner's lock: exclusively to own the sandbox, shared to find out whether someone does. It does not
+// wait: where it is held, the error is EWOULDBLOCK.
+func (p place) lock(how int) (*os.File, error) {
 	f, err := os.OpenFile(p.path(fileLock), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -122,11 +123,15 @@ func (r *Runner) Inspect(id string) (*Status, error) {
 		return nil, fmt.Errorf("read the status of %s: %w", id, err)
 	}
 	if s.State != StateEnded {
-		f, err := p.lock()
+		f, err := p.lock(syscall.LOCK_SH)
 		if err == nil {
 			s.State, s.Reason = StateLost, "its runner was killed"
 			return s, f.Close()
 		}
+	}
+	// A runner whose disk is full can't say that it froze the sandbox.
+	if group, _ := r.group(id); s.State == StateRunning && group.isFrozen() {
+		s.State, s.Reason = StatePaused, "frozen"
 	}
 	return s, nil
 }

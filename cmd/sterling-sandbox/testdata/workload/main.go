@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -58,6 +59,13 @@ func main() {
 				f.Close()
 			}
 		}
+	case "files":
+		for _, name := range os.Args[2:] {
+			fmt.Printf("%s: %v\n", name, os.WriteFile(name, nil, 0o600))
+		}
+		fmt.Println("mkdir:", os.Mkdir("/mem/d", 0o700))
+		err := os.WriteFile("/mem/big", make([]byte, 2<<20), 0o600)
+		fmt.Println("fill:", errors.Unwrap(err))
 	case "dial":
 		conn, err := net.Dial("unix", os.Args[2])
 		if err != nil {

@@ -21,7 +21,7 @@ type Policy struct {
 	Limits           Limits            `yaml:"limits"`
 	Network          Network           `yaml:"network"`
 	Syscalls         Syscalls          `yaml:"syscalls"`
-	// TimeLimit ends the workload; zero is none. 1 s to 30 days.
+	// TimeLimit ends the workload, counted from its first event; zero is none. 1 s to 30 days.
 	TimeLimit  Duration   `yaml:"time_limit"`
 	Audit      Audit      `yaml:"audit"`
 	Kubernetes Kubernetes `yaml:"kubernetes"`

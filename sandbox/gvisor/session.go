@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/sandbox"
 )
 
@@ -20,10 +21,11 @@ import (
 const (
 	// silence is how long a recorder may say nothing before the workload is frozen. It reports every beat; so this and
 	// the freeze are less than the second that a workload may run unwatched.
-	silence   = 500 * time.Millisecond
-	stopGrace = 10 * time.Second // between SIGTERM and SIGKILL
-	killGrace = 2 * time.Second  // between the sandbox's SIGKILL and the host's
-	lastWords = 10 * time.Second // for the recorder to end the record
+	silence    = 500 * time.Millisecond
+	startLimit = time.Minute      // until the first event; the policy's time limit begins there
+	stopGrace  = 10 * time.Second // between SIGTERM and SIGKILL
+	killGrace  = 2 * time.Second  // between the sandbox's SIGKILL and the host's
+	lastWords  = 10 * time.Second // for the recorder to end the record
 )
 
 // A session is one run of one sandbox. Its loop owns all of it.
@@ -37,9 +39,11 @@ type session struct {
 	cgroup   group
 	runsc    *runsc
 	recorder *recorderProcess
+	started  bool // the first event came
 	frozen   bool
-	lost     bool // the recorder is gone: what is frozen stays frozen
-	stopping int  // steps of stop that were taken
+	lost     bool            // the recorder is gone: what is frozen stays frozen
+	stopping int             // steps of stop that were taken
+	helping  context.Context // of what stop started; ends with the sandbox
 	helpers  sync.WaitGroup
 }
 
@@ -65,7 +69,10 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, s.finish(ctx, -1, "not started"))
 	}
+	helping, cancelHelp := context.WithCancel(context.WithoutCancel(ctx))
+	s.helping = helping
 	exit := s.watch(ctx, exited)
+	cancelHelp()
 	s.helpers.Wait()
 	// Whatever gVisor did, nothing of the sandbox is left when this returns.
 	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
@@ -89,12 +96,9 @@ func (s *session) run(ctx context.Context) error {
 
 // watch is the loop: until gVisor has ended, it freezes what is not recorded, and stops what is to stop.
 func (s *session) watch(ctx context.Context, exited <-chan int) int {
-	limit := never()
-	if s.policy.TimeLimit > 0 {
-		var stop func()
-		limit, stop = s.Clock.After(s.policy.Limit())
-		defer stop()
-	}
+	limit, stopLimit := s.Clock.After(startLimit)
+	defer func() { stopLimit() }()
+	tooLong := "it did not start"
 	done, reports, next := ctx.Done(), s.recorder.reports, never()
 	for {
 		quiet, stop := s.Clock.After(silence)
@@ -108,7 +112,15 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 				s.lose("its recorder is gone " + s.recorder.said.String())
 				break
 			}
-			if s.hear(r) {
+			started, gap := s.hear(r)
+			if started {
+				stopLimit()
+				limit, tooLong = never(), "time limit"
+				if s.policy.TimeLimit > 0 {
+					limit, stopLimit = s.Clock.After(s.policy.Limit())
+				}
+			}
+			if gap {
 				next = s.stop("a gap in the record")
 			}
 		case <-quiet:
@@ -120,7 +132,7 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 			next = s.stop("stopped")
 		case <-limit:
 			limit = nil
-			next = s.stop("time limit")
+			next = s.stop(tooLong)
 		case <-next:
 			next = s.stop("")
 		}
@@ -131,25 +143,26 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 // never is a channel that delivers nothing.
 func never() <-chan time.Time { return nil }
 
-// hear takes a report of the recorder, and tells whether the workload has to stop for it.
-func (s *session) hear(r report) (stop bool) {
+// hear takes a report of the recorder. It tells whether it is the first with an event, and whether the workload has to
+// stop for a gap.
+func (s *session) hear(r report) (started, stop bool) {
 	if r.Error != "" {
 		s.lose("its recorder can't go on: " + r.Error)
-		return false
+		return false, false
 	}
 	if s.frozen && !s.lost && s.stopping == 0 {
 		s.freeze(false, "")
 	}
 	gap := r.Gaps > s.status.Audit.Gaps
-	changed := s.status.State == StateStarting && r.Events > 0
+	started = !s.started && r.Events > 0
 	s.status.Audit = Audited{Events: r.Events, Gaps: r.Gaps, Lost: r.Lost, Head: r.Head}
-	if changed {
-		s.status.State = StateRunning
+	if started {
+		s.started, s.status.State = true, StateRunning
 	}
-	if changed || gap {
+	if started || gap {
 		s.note()
 	}
-	return gap && s.policy.Audit.WhenBehind == sandbox.BehindStop && s.stopping == 0
+	return started, gap && s.policy.Audit.WhenBehind == sandbox.BehindStop && s.stopping == 0
 }
 
 // lose freezes a workload for good: nobody records what it does. It can be stopped.
@@ -204,7 +217,7 @@ func (s *session) stop(why string) <-chan time.Time {
 	default:
 		s.runsc.end()
 		s.helpers.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+			ctx, cancel := context.WithTimeout(s.helping, lastWords)
 			defer cancel()
 			_ = s.cgroup.kill(ctx) // run looks again, and reports
 		})
@@ -212,12 +225,17 @@ func (s *session) stop(why string) <-chan time.Time {
 	}
 }
 
-// signal asks the sandbox's kernel to send a signal to the workload, without waiting for it to do so.
+// signal asks the sandbox's kernel to send a signal to the workload, without waiting for it to do so. It asks again
+// where there is no workload yet.
 func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
 	s.helpers.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		ctx, cancel := context.WithTimeout(s.helping, wait)
 		defer cancel()
-		_ = s.runsc.command(ctx, "kill", s.options.ID, name).Run() // the next step is harder
+		for s.runsc.command(ctx, "kill", s.options.ID, name).Run() != nil {
+			if clock.Sleep(ctx, s.Clock, beat) != nil {
+				return // the next step is harder
+			}
+		}
 	})
 	next, _ := s.Clock.After(wait)
 	return next

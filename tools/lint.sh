@@ -27,6 +27,7 @@ tools/install.sh govulncheck
 if timeout 60 "$tools_bin/govulncheck" -version 2>/dev/null | grep -q 'DB updated'; then
 	say "govulncheck"
 	"$tools_bin/govulncheck" ./...
+	(cd cmd/sterling-sandbox && "$tools_bin/govulncheck" ./...)
 else
 	say "govulncheck: NOT RUN, its vulnerability database does not answer from this machine"
 fi

@@ -107,7 +107,11 @@ func (s *session) prepare() (*sandbox.Plan, error) {
 		scratch := s.place.path("layout")
 		for _, folder := range []string{root, scratch} {
 			// The root of a file system is open to its users; the folder above is not.
-			if err := os.Mkdir(folder, 0o755); err != nil { //nolint:gosec // see above
+			err := os.Mkdir(folder, 0o755) //nolint:gosec // see above
+			if err == nil {
+				err = os.Chmod(folder, 0o755) //nolint:gosec // whatever the umask is
+			}
+			if err != nil {
 				return nil, fmt.Errorf("make a folder for the image: %w", err)
 			}
 		}

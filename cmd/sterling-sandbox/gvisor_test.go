@@ -19,6 +19,9 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/seccheck"
 	pb "gvisor.dev/gvisor/pkg/sentry/seccheck/points/points_go_proto"
 	"gvisor.dev/gvisor/runsc/boot"
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	node "k8s.io/api/node/v1"
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/sandbox"
@@ -149,6 +152,37 @@ func TestSpec(t *testing.T) {
 	}
 	if spec.Version != specs.Version || *spec.Linux.Resources.Memory.Limit != 64<<20 || len(spec.Process.Capabilities.Bounding) != 0 {
 		t.Errorf("%+v", spec)
+	}
+}
+
+// TestManifest: what a policy compiles to for Kubernetes has only fields that its objects have, with their types.
+func TestManifest(t *testing.T) {
+	p, err := sandbox.Parse([]byte("{version: 1, name: a, root: {image: /i}, command: [x], secrets: [{name: s, file: /f}], time_limit: 1h, " +
+		"mounts: [{target: /m, memory: 1MiB, writable: true}], environment: {A: b}, limits: {cpu: 0.25, memory: 64MiB, processes: 64}, " +
+		"syscalls: {deny: [ptrace]}, kubernetes: {image: 'a/b@sha256:" + strings.Repeat("0", 64) + "'}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, _, err := p.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct{ Items []json.RawMessage }
+	if err := json.Unmarshal(manifest, &list); err != nil || len(list.Items) != 3 {
+		t.Fatal(err, len(list.Items))
+	}
+	pod := &core.Pod{}
+	for i, into := range []any{&node.RuntimeClass{}, &networking.NetworkPolicy{}, pod} {
+		d := json.NewDecoder(bytes.NewReader(list.Items[i]))
+		d.DisallowUnknownFields()
+		if err := d.Decode(into); err != nil {
+			t.Errorf("object %d: %v", i, err)
+		}
+	}
+	c := pod.Spec.Containers[0]
+	if c.Resources.Limits.Cpu().MilliValue() != 250 || c.Resources.Limits.Memory().Value() != 64<<20 || *c.SecurityContext.Privileged ||
+		!*pod.Spec.SecurityContext.RunAsNonRoot || *pod.Spec.RuntimeClassName != "gvisor" {
+		t.Errorf("%+v", pod.Spec)
 	}
 }
 

@@ -407,6 +407,14 @@ func TestRunnerKilled(t *testing.T) {
 			t.Fatal("the record has no end")
 		}
 	}
+	for _, procs := range []string{"/sys/fs/cgroup/freezer/sterling-sandbox/*-box/cgroup.procs", "/sys/fs/cgroup/sterling-sandbox/*-box/cgroup.procs"} {
+		files, _ := filepath.Glob(procs)
+		for _, path := range files {
+			if text, err := os.ReadFile(path); err == nil && len(text) > 0 {
+				t.Errorf("still there: %q", text)
+			}
+		}
+	}
 	if err := b.Stop(ctx, "box"); err != nil {
 		t.Error(err)
 	}

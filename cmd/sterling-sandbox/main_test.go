@@ -262,6 +262,19 @@ func TestNoIsolation(t *testing.T) {
 	}
 }
 
+// TestNotStarted: a command that is not there is an error, and so is everything else that gVisor can't start.
+func TestNotStarted(t *testing.T) {
+	b := newBench(t)
+	policy := bytes.Replace(b.policy("say"), []byte("/workload,"), []byte("/missing,"), 1)
+	s, err := b.Run(t.Context(), gvisor.Options{ID: "box", Policy: policy, Folder: b.folder})
+	if !errors.Is(err, gvisor.ErrNotStarted) || !strings.Contains(err.Error(), "/missing") || s.Exit != nil {
+		t.Errorf("%v, %+v", err, s)
+	}
+	if report, _ := b.record(); report.End == nil || report.Complete() {
+		t.Errorf("%+v", report)
+	}
+}
+
 // start runs a policy in a process of its own, and waits until the box is in a state.
 func (b *bench) start(policy []byte, state gvisor.State) *exec.Cmd {
 	b.Helper()

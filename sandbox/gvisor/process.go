@@ -1,7 +1,6 @@
 package gvisor
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,27 +84,24 @@ func (r *runsc) forget(ctx context.Context) error {
 	return nil
 }
 
-// fault is what gVisor says of itself when it could not run the workload.
-func (r *runsc) fault() error {
-	if codeOf(r.process.ProcessState) != 128 {
-		return nil
-	}
+// said is what gVisor says of its own faults, at most the first few.
+func (r *runsc) said() string {
 	f, err := os.Open(filepath.Join(r.folder, "runsc.log"))
 	if err != nil {
-		return nil
+		return "and gVisor said nothing"
 	}
 	defer f.Close() //nolint:errcheck // only read from
 	var said []string
-	for lines := bufio.NewScanner(io.LimitReader(f, 1<<20)); lines.Scan() && len(said) < 10; {
+	for d := json.NewDecoder(io.LimitReader(f, 1<<20)); len(said) < 10; {
 		var line struct{ Msg, Level string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Level == "error" {
+		if d.Decode(&line) != nil {
+			break
+		}
+		if line.Level == "error" {
 			said = append(said, line.Msg)
 		}
 	}
-	if len(said) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: gVisor: %s", ErrUnavailable, strings.Join(said, "; "))
+	return strings.Join(said, "; ")
 }
 
 // recorderProcess is the process that Record runs in.

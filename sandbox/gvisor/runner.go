@@ -31,6 +31,9 @@ type Runner struct {
 // its listener at descriptor 3 and its file at descriptor 4.
 const RecordCommand = "record-events"
 
+// ErrNotStarted is wrapped where gVisor could not start the workload. The text is gVisor's.
+var ErrNotStarted = errors.New("the workload did not start")
+
 // Options are what differs from one run to the next.
 type Options struct {
 	ID     string // a DNS label that no other sandbox of this State has

@@ -81,17 +81,19 @@ func (s *session) run(ctx context.Context) error {
 	if exit == 128+int(syscall.SIGKILL) {
 		err = errors.Join(err, s.runsc.forget(kill))
 	}
-	if fault := s.runsc.fault(); fault != nil && s.status.Reason == "" {
-		return errors.Join(fault, err, s.finish(ctx, -1, "not started"))
-	}
 	if s.status.Reason == "" {
 		s.status.Reason = "exited"
 		if exit == 128+int(syscall.SIGKILL) {
 			s.status.Reason = "killed: by itself, by the host for lack of memory, or by someone there"
 		}
 	}
+	err = errors.Join(err, s.finish(ctx, exit, s.status.Reason))
+	if s.status.Audit.Events == 0 && !s.lost {
+		s.status.Reason = "not started"
+		return errors.Join(fmt.Errorf("%w: %s", ErrNotStarted, s.runsc.said()), err)
+	}
 	s.status.Exit = &exit
-	return errors.Join(err, s.finish(ctx, exit, s.status.Reason))
+	return err
 }
 
 // watch is the loop: until gVisor has ended, it freezes what is not recorded, and stops what is to stop.

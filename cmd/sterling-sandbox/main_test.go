@@ -460,6 +460,10 @@ func TestExec(t *testing.T) {
 	if err != nil || code != 0 || !strings.Contains(out.String(), "from outside") {
 		t.Errorf("%d, %v, %s", code, err, out.String())
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if code, err := b.Exec(ctx, "box", []string{"/workload", "tick"}, nil, writer(func([]byte) { cancel() }), nil); err != nil || code != 128+15 {
+		t.Errorf("interrupted: %d, %v", code, err)
+	}
 	if code, err := b.Exec(t.Context(), "box", []string{"/workload", "exit", "9"}, nil, nil, nil); err != nil || code != 9 {
 		t.Errorf("%d, %v", code, err)
 	}
@@ -479,6 +483,14 @@ func TestExec(t *testing.T) {
 	if !report.Complete() || entered == 0 {
 		t.Errorf("%d ends of what was executed, %+v", entered, report)
 	}
+}
+
+// A writer calls a function.
+type writer func([]byte)
+
+func (w writer) Write(p []byte) (int, error) {
+	w(p)
+	return len(p), nil
 }
 
 // TestDiskFull: a record that can't grow freezes the workload, like a recorder that died.

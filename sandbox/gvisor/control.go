@@ -52,7 +52,7 @@ func (r *Runner) runsc(p place, id string) *runsc {
 }
 
 // Exec runs one more command in a running sandbox, as the policy's user, and returns its exit status. Its events carry
-// exec_session.
+// exec_session. When ctx ends, it gets SIGTERM; what does not hear that goes on until the sandbox ends.
 func (r *Runner) Exec(ctx context.Context, id string, argv []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	s, err := r.Inspect(id)
 	if err != nil {
@@ -76,6 +76,7 @@ func (r *Runner) Exec(ctx context.Context, id string, argv []string, stdin io.Re
 	user := fmt.Sprintf("--user=%d:%d", policy.User.UID, policy.User.GID)
 	args := append([]string{"exec", "--cwd=" + policy.WorkingDirectory, user, id}, argv...)
 	cmd := r.runsc(p, id).command(ctx, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // gVisor passes it on
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		return -1, fmt.Errorf("execute in %s: %w", id, err)

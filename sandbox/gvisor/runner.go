@@ -77,7 +77,8 @@ func (r *Runner) Run(ctx context.Context, o Options) (*Status, error) {
 	if err != nil && s.status.Reason == "" {
 		s.status.Reason = err.Error()
 	}
-	return &s.status, errors.Join(err, p.save(&s.status), s.clean())
+	// First clean: where the disk is full, that makes room for the status.
+	return &s.status, errors.Join(err, s.clean(), p.save(&s.status))
 }
 
 // claim makes the folder of a new sandbox and takes its lock.

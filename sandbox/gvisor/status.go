@@ -25,7 +25,7 @@ const (
 	StateRunning  State = "running"
 	StatePaused   State = "paused" // frozen; Reason says why
 	StateEnded    State = "ended"
-	StateLost     State = "lost" // its runner was killed, and the sandbox with it
+	StateLost     State = "lost" // its runner is gone without a word, and the sandbox with it
 )
 
 // Errors of looking up sandboxes.
@@ -125,7 +125,7 @@ func (r *Runner) Inspect(id string) (*Status, error) {
 	if s.State != StateEnded {
 		f, err := p.lock(syscall.LOCK_SH)
 		if err == nil {
-			s.State, s.Reason = StateLost, "its runner was killed"
+			s.State, s.Reason = StateLost, "its runner is gone: killed, or its disk was full"
 			return s, f.Close()
 		}
 	}

@@ -439,10 +439,18 @@ func TestRunnerKilled(t *testing.T) {
 	}
 }
 
-// TestStopDeaf: who does not hear SIGTERM is killed, and its record is whole all the same.
+// TestStopDeaf: who does not hear SIGTERM is killed, and its record is whole all the same. A time limit that comes in
+// between changes nothing.
 func TestStopDeaf(t *testing.T) {
 	b := newBench(t)
-	b.start(b.policy("deaf"), gvisor.StateRunning)
+	b.start(b.policy("deaf", "time_limit: 3s"), gvisor.StateRunning)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for b.output() == 0 { // it says when it is deaf
+		if err := clock.Sleep(ctx, b.Clock, 5*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := b.Stop(t.Context(), "box"); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package gvisor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,6 +43,7 @@ type session struct {
 	started  bool // the first event came
 	frozen   bool
 	lost     bool            // the recorder is gone: what is frozen stays frozen
+	ending   string          // why it is being stopped
 	stopping int             // steps of stop that were taken
 	helping  context.Context // of what stop started; ends with the sandbox
 	helpers  sync.WaitGroup
@@ -81,12 +83,11 @@ func (s *session) run(ctx context.Context) error {
 	if exit == 128+int(syscall.SIGKILL) {
 		err = errors.Join(err, s.runsc.forget(kill))
 	}
-	if s.status.Reason == "" {
-		s.status.Reason = "exited"
-		if exit == 128+int(syscall.SIGKILL) {
-			s.status.Reason = "killed: by itself, by the host for lack of memory, or by someone there"
-		}
+	reason := "exited"
+	if exit == 128+int(syscall.SIGKILL) {
+		reason = "killed: by itself, by the host for lack of memory, or by someone there"
 	}
+	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reason)
 	err = errors.Join(err, s.finish(ctx, exit, s.status.Reason))
 	if s.status.Audit.Events == 0 && !s.lost {
 		s.status.Reason = "not started"
@@ -102,6 +103,12 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 	defer func() { stopLimit() }()
 	tooLong := "it did not start"
 	done, reports, next := ctx.Done(), s.recorder.reports, never()
+	end := func(why string) { // the first reason counts
+		if s.stopping == 0 {
+			s.ending = why
+			next = s.stop()
+		}
+	}
 	for {
 		quiet, stop := s.Clock.After(silence)
 		select {
@@ -123,7 +130,7 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 				}
 			}
 			if gap {
-				next = s.stop("a gap in the record")
+				end("a gap in the record")
 			}
 		case <-quiet:
 			if !s.lost {
@@ -131,12 +138,12 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 			}
 		case <-done:
 			done = nil
-			next = s.stop("stopped")
+			end("stopped")
 		case <-limit:
 			limit = nil
-			next = s.stop(tooLong)
+			end(tooLong)
 		case <-next:
-			next = s.stop("")
+			next = s.stop()
 		}
 		stop()
 	}
@@ -152,7 +159,7 @@ func (s *session) hear(r report) (started, stop bool) {
 		s.lose("its recorder can't go on: " + r.Error)
 		return false, false
 	}
-	if s.frozen && !s.lost && s.stopping == 0 {
+	if s.frozen && !s.lost {
 		s.freeze(false, "")
 	}
 	gap := r.Gaps > s.status.Audit.Gaps
@@ -164,7 +171,7 @@ func (s *session) hear(r report) (started, stop bool) {
 	if started || gap {
 		s.note()
 	}
-	return started, gap && s.policy.Audit.WhenBehind == sandbox.BehindStop && s.stopping == 0
+	return started, gap && s.policy.Audit.WhenBehind == sandbox.BehindStop
 }
 
 // lose freezes a workload for good: nobody records what it does. It can be stopped.
@@ -189,7 +196,7 @@ func (s *session) freeze(frozen bool, why string) {
 		}
 	}
 	s.frozen = frozen
-	s.status.State, s.status.Reason = StateRunning, why
+	s.status.State, s.status.Reason = StateRunning, cmp.Or(why, s.ending)
 	if frozen {
 		s.status.State = StatePaused
 	}
@@ -200,13 +207,8 @@ func (s *session) freeze(frozen bool, why string) {
 func (s *session) note() { _ = s.place.save(&s.status) }
 
 // stop takes the next step to end the workload, and returns when the one after that is due.
-func (s *session) stop(why string) <-chan time.Time {
-	if why != "" && s.stopping > 0 {
-		return never() // being stopped already
-	}
-	if why != "" {
-		s.status.Reason = why
-	}
+func (s *session) stop() <-chan time.Time {
+	s.status.Reason = s.ending
 	if s.frozen {
 		s.stopping = 2 // a frozen workload hears no signal
 	}

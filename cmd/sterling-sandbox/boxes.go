@@ -204,7 +204,8 @@ func recordCommand() *cobra.Command {
 			if !ok {
 				return errors.New("the listener is not for Unix sockets")
 			}
-			return gvisor.Record(cmd.Context(), gvisor.Recording{
+			// A signal for all processes of a service is for the runner: this one goes on as long as there is something to record.
+			return gvisor.Record(context.WithoutCancel(cmd.Context()), gvisor.Recording{
 				Listener: unix, File: os.NewFile(4, "record"), Control: os.Stdin, Status: os.Stdout, Clock: clock.NewSystem(),
 			})
 		},

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case gvisor.RecordCommand:
-			os.Exit(run(context.Background(), os.Args[1:]))
+			main()
 		case asProgram:
 			os.Args = append(os.Args[:1], os.Args[2:]...)
 			main()
@@ -289,6 +289,9 @@ func (b *bench) start(policy []byte, state gvisor.State) *exec.Cmd {
 	b.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = b.Stop(ctx, "box") // what a failed test left, frozen perhaps
 	})
 	b.await(state)
 	return cmd
@@ -373,11 +376,15 @@ func (b *bench) output() int64 {
 	return info.Size()
 }
 
-// TestRecorderHangs: a workload waits for a recorder that does not answer, and goes on with it.
+// TestRecorderHangs: a workload waits for a recorder that does not answer, and goes on with it. A recorder that is told
+// to end does not.
 func TestRecorderHangs(t *testing.T) {
 	b := newBench(t)
 	cmd := b.start(b.policy("tick"), gvisor.StateRunning)
 	recorder := b.childOf(cmd.Process.Pid, gvisor.RecordCommand)
+	if err := syscall.Kill(recorder, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
 	stopped := time.Now()
 	if err := syscall.Kill(recorder, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -420,12 +427,9 @@ func TestRunnerKilled(t *testing.T) {
 			t.Fatal("the record has no end")
 		}
 	}
-	for _, procs := range []string{"/sys/fs/cgroup/freezer/sterling-sandbox/*-box/cgroup.procs", "/sys/fs/cgroup/sterling-sandbox/*-box/cgroup.procs"} {
-		files, _ := filepath.Glob(procs)
-		for _, path := range files {
-			if text, err := os.ReadFile(path); err == nil && len(text) > 0 {
-				t.Errorf("still there: %q", text)
-			}
+	for left := b.processes(); left != ""; left = b.processes() {
+		if err := clock.Sleep(ctx, b.Clock, 20*time.Millisecond); err != nil {
+			t.Fatalf("still there: %q", left)
 		}
 	}
 	if err := b.Stop(ctx, "box"); err != nil {
@@ -437,6 +441,19 @@ func TestRunnerKilled(t *testing.T) {
 	if err := b.Remove("box"); err != nil {
 		t.Error(err)
 	}
+}
+
+// processes are those that boxes consist of on the host.
+func (b *bench) processes() string {
+	var all []byte
+	for _, pattern := range []string{"/sys/fs/cgroup/freezer/sterling-sandbox/*-box/cgroup.procs", "/sys/fs/cgroup/sterling-sandbox/*-box/cgroup.procs"} {
+		files, _ := filepath.Glob(pattern)
+		for _, path := range files {
+			text, _ := os.ReadFile(path) // gone is as good as empty
+			all = append(all, text...)
+		}
+	}
+	return string(all)
 }
 
 // TestStopDeaf: who does not hear SIGTERM is killed, and its record is whole all the same. A time limit that comes in

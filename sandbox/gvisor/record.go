@@ -181,6 +181,7 @@ func (s *recordServer) flush(sync bool) error {
 
 // end takes what is on its way, and writes the last line.
 func (s *recordServer) end(ctx context.Context, f finish, runnerLost bool) error {
+	_ = s.Listener.Close() // who has not come, comes no more; Record closes it, too
 	ctx, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	select {

@@ -137,6 +137,18 @@ func TestRecordRunnerLost(t *testing.T) {
 	}
 }
 
+// TestRecordNobodyCame: a sandbox that never connected is a gap, at once.
+func TestRecordNobodyCame(t *testing.T) {
+	d := open(t, os.Create)
+	d.order(order{Begin: &trail.Begin{}})
+	<-d.reports
+	d.order(order{End: &finish{Exit: -1, Reason: "not started"}})
+	_, record, err := d.last()
+	if err != nil || record.End == nil || record.GapCount != 1 || record.Gaps[0].Reason != trail.GapNoSession {
+		t.Errorf("%v, %+v", err, record)
+	}
+}
+
 // TestRecordSilent: who connects and says nothing is a fault, which freezes the workload.
 func TestRecordSilent(t *testing.T) {
 	d := open(t, os.Create)

@@ -130,7 +130,7 @@ func (r *Runner) Inspect(id string) (*Status, error) {
 		}
 	}
 	// A runner whose disk is full can't say that it froze the sandbox.
-	if group, _ := r.group(id); s.State == StateRunning && group.isFrozen() {
+	if group, _ := r.group(id); (s.State == StateStarting || s.State == StateRunning) && group.isFrozen() {
 		s.State, s.Reason = StatePaused, "frozen"
 	}
 	return s, nil

@@ -527,7 +527,7 @@ func TestDiskFull(t *testing.T) {
 	if err := syscall.Mount("tmpfs", b.State, "tmpfs", 0, "size=512k"); err != nil {
 		t.Skipf("a small file system can't be mounted: %v", err)
 	}
-	defer func() { _ = syscall.Unmount(b.State, syscall.MNT_DETACH) }()
+	t.Cleanup(func() { _ = syscall.Unmount(b.State, syscall.MNT_DETACH) })
 	b.start(b.policy("flood, '1000000'", "audit: {events: [file]}"), gvisor.StatePaused)
 	if err := b.Stop(t.Context(), "box"); err != nil {
 		t.Fatal(err)

@@ -33,7 +33,6 @@ import (
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/monitor"
 	"github.com/sterlingrun/sterling/monitor/alert"
-	"github.com/sterlingrun/sterling/router"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -234,9 +233,7 @@ func (n *Node) serve(ctx context.Context) error {
 	if n.member != nil {
 		config.Leads = n.leads
 	}
-	if config.Cells = n.cells.api(); config.Cells != nil {
-		n.registry.MustRegister(router.NewCollector(n.cells.driver))
-	}
+	config.Cells = n.cells.api()
 	n.installWatch(&config)
 	n.access.install(&config)
 	if err := addConsole(&config); err != nil {

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
@@ -441,11 +439,6 @@ func TestWhatADriverTells(t *testing.T) {
 	s := w.cells[1].drives().Stats()
 	if s.Open != 1 || s.Waiting != 1 || s.Undecided != 0 || s.Oldest != 0 || s.Committed != 1 || s.Aborted != 1 || s.Settled != 1 {
 		t.Errorf("%+v", s)
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(router.NewCollector(w.cells[1].drives()))
-	if families, err := registry.Gather(); err != nil || len(families) != 7 {
-		t.Errorf("%d metrics, %v", len(families), err)
 	}
 	w.cells[1].drives().Stand()
 	if s := w.cells[1].drives().Stats(); s.Open != 0 || s.Waiting != 0 || s.Committed != 1 {

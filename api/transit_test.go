@@ -180,3 +180,33 @@ func TestCallersHaveNoAccountsInTransit(t *testing.T) {
 		t.Errorf("what a caller says of a step is left out: %s", got)
 	}
 }
+
+// TestIDsOfTheLedgersOwn: callers can't take the ids of steps of transfers between cells, nor those of their accounts,
+// before the ledger does, by any way that takes ids.
+func TestIDsOfTheLedgersOwn(t *testing.T) {
+	b := open(t, nil)
+	b.seed()
+	marker := transit.ID(money.From(60), journal.TransitMarker)
+	if first := journal.MakeOwn(money.U128{}); !journal.Own(marker) || !journal.Own(first) || first.String() != "340282366841710300949110269838224261120" {
+		t.Errorf("%v is not the ledger's own, or %v is not the first one", marker, first)
+	}
+	id := marker.String()
+	for want, call := range map[string][2]string{
+		"TRANSFER_STATUS_ID_MUST_NOT_BE_INT_MAX":                                {"CreateTransfers", `{"transfers":[{"id":"` + id + `","debitAccountId":"1","creditAccountId":"2","amount":"1","asset":"CNY/2","code":1}]}`},
+		"PENDING_ID_MUST_NOT_BE_INT_MAX":                                        {"CreateTransfers", `{"transfers":[{"id":"900","pendingId":"` + id + `","flags":["TRANSFER_FLAG_VOID_PENDING_TRANSFER","TRANSFER_FLAG_FENCE"]}]}`},
+		"ACCOUNT_STATUS_ID_MUST_NOT_BE_INT_MAX":                                 {"CreateAccounts", `{"accounts":[{"id":"` + transit.InTransit(yuan).String() + `","asset":"CNY/2","code":1}]}`},
+		"CONTROL_STATUS_ID_MUST_NOT_BE_INT_MAX":                                 {"SetMetadata", `{"id":"` + id + `","accountId":"1"}`},
+		`"status":"CREATE_TRANSFER_STATUS_ID_MUST_NOT_BE_INT_MAX", "timestamp"`: {"CreateTransaction", `{"id":"` + id + `","legs":[{"debitAccountId":"1","creditAccountId":"2","amount":"1","asset":"CNY/2","code":1}]}`},
+	} {
+		if got := b.call(call[0], call[1]); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", call[0], got, want)
+		}
+	}
+	client, ctx := b.grpcClient(auth.RoleAdmin)
+	packed, err := client.CreateTransfersPacked(ctx, &ledgerv1.CreateTransfersPackedRequest{
+		Records: journal.Bytes([]journal.Transfer{{ID: marker, Debit: money.From(1), Credit: money.From(2), Amount: money.From(1), Asset: 1, Code: 1}}),
+	})
+	if err != nil || packed.GetResults()[0] != byte(journal.TransferIdMustNotBeIntMax) {
+		t.Errorf("packed: %v %v", packed.GetResults(), err)
+	}
+}

@@ -21,10 +21,10 @@ type Claim struct {
 }
 
 // Placeholder is the id of the account that stands for an address in the cell of its bucket: the first 16 bytes of
-// SHA-256("sterling address" ‖ address). Its UserData128 is the id of the account that has the address.
+// SHA-256("sterling address" ‖ address), with the upper 32 bits set (journal.Own). Its UserData128 is the id of the account that has the address.
 func Placeholder(address string) money.U128 {
 	sum := sha256.Sum256(append([]byte("sterling address"), address...))
-	return money.LE(sum[:16])
+	return journal.MakeOwn(money.LE(sum[:16]))
 }
 
 // ClaimAddresses takes addresses whose placeholders are of this cell, for ever, and tells for each, in order, whether

@@ -271,12 +271,8 @@ func (t *term) do(actor journal.Actor, b *batch) ([]journal.Result, error) {
 // fresh returns a random id for an attempt.
 func (d *Driver) fresh() (money.U128, error) {
 	var b [16]byte
-	for {
-		if _, err := io.ReadFull(d.opts.Random, b[:]); err != nil {
-			return money.U128{}, fmt.Errorf("read random numbers: %w", err)
-		}
-		if id := money.LE(b[:]); !id.IsZero() && !id.IsMax() {
-			return id, nil
-		}
+	if _, err := io.ReadFull(d.opts.Random, b[:]); err != nil {
+		return money.U128{}, fmt.Errorf("read random numbers: %w", err)
 	}
+	return journal.MakeOwn(money.LE(b[:])), nil
 }

@@ -22,7 +22,9 @@ const (
 // halfHash is the first half of a SHA-256, as a number.
 func halfHash(parts ...[]byte) money.U128 {
 	sum := sha256.Sum256(bytes.Join(parts, nil))
-	return money.LE(sum[:])
+	id := money.LE(sum[:])
+	id.Hi |= 0xffffffff << 32 // ids that are the ledger's own
+	return id
 }
 
 func le(v money.U128) []byte {

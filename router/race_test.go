@@ -1,0 +1,54 @@
+package router_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/router"
+)
+
+// hooked is a cell that calls a test back between what it has recorded and the answer.
+type hooked struct {
+	*cell.Cell
+	recorded func(events []journal.Transfer)
+}
+
+func (h hooked) Do(ctx context.Context, r *cell.Request) error {
+	err := h.Cell.Do(ctx, r)
+	if err == nil && r.Kind == journal.KindTransfers {
+		h.recorded(journal.View[journal.Transfer](r.Events))
+	}
+	return err
+}
+
+// TestPostedBeforeItsDriverLooks: a two-phase transfer can be seen, and posted, as soon as it is durable: before the driver
+// that made it gets to know that.
+func TestPostedBeforeItsDriverLooks(t *testing.T) {
+	w := newWorld(t, 2)
+	debit, credit := w.account(1, 0), w.account(2, 0)
+	pending := transfer(1, debit, credit, 50)
+	pending.Flags = journal.TransferPending
+	m := w.cells[1]
+	led, _ := m.current()
+	err := m.drives().Lead(t.Context(), hooked{led, func(events []journal.Transfer) {
+		if len(events) != 3 || events[2].ID != pending.ID {
+			return
+		}
+		ending := w.ending(t, pending, journal.Transfer{ID: money.From(9), PendingID: pending.ID, Flags: journal.TransferPost, Amount: money.From(20)})
+		if results, err := m.drives().Settle(t.Context(), teller, []router.Ending{ending}); err != nil || results[0].Status != journal.Created {
+			t.Errorf("%v, %v", results, err)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.must(pending); got[0] != journal.Created {
+		t.Fatal(got)
+	}
+	w.quiet(0)
+	w.expect(debit, -20, 0, 0)
+	w.expect(credit, 20, 0, 0)
+}

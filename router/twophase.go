@@ -110,7 +110,7 @@ func (t *term) look(id money.U128) {
 	if a == nil {
 		return
 	}
-	marker, open, err := t.local.OpenPending(t.ctx, transit.ID(a.Reserve, journal.TransitMarker))
+	marker, open, err := t.local.OpenPending(t.ctx, a.MarkerID())
 	if err != nil {
 		t.lookSoon(a)
 	}

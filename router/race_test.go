@@ -52,3 +52,20 @@ func TestPostedBeforeItsDriverLooks(t *testing.T) {
 	w.expect(debit, -20, 0, 0)
 	w.expect(credit, 20, 0, 0)
 }
+
+// TestTheLargestAmount leaves room in the accounts that all transfers of an asset pass through.
+func TestTheLargestAmount(t *testing.T) {
+	w := newWorld(t, 2)
+	debit, credit := w.account(1, 0), w.account(2, 0)
+	largest := transfer(1, debit, credit, 0)
+	largest.Amount = money.U128{Hi: 1<<32 - 1, Lo: 1<<64 - 1}
+	again := largest
+	again.ID = money.From(2)
+	if _, err := router.NewRouter(1, w.m).Split(t.Context(), []journal.Transfer{largest, again}, nil); err != nil {
+		t.Error(err)
+	}
+	if got := w.must(largest, again, transfer(3, debit, credit, 5)); got[0] != journal.Created || got[1] != journal.Created || got[2] != journal.Created {
+		t.Error(got)
+	}
+	w.quiet(0)
+}

@@ -11,9 +11,17 @@ import (
 // ErrCrossing is a transfer that can't cross cells: its events must be decided in one cell. Nothing was done.
 var ErrCrossing = errors.New("not possible across cells")
 
+// amountBits bounds the amounts that can cross cells. All of them pass through the same two accounts, whose sums only
+// grow: one transfer of 2^128-1 would fill these for ever, for everybody; of these it takes 2^32.
+const amountBits = 96
+
 // CheckTransfer tells why a transfer between accounts of two cells can't be made, or nil.
 func CheckTransfer(t *journal.Transfer) error {
-	return checkFlags(t, journal.TransferPending)
+	err := checkFlags(t, journal.TransferPending)
+	if err == nil && t.Amount.Hi>>(amountBits-64) != 0 {
+		err = fmt.Errorf("%w: an amount of 2^%d or more", ErrCrossing, amountBits)
+	}
+	return err
 }
 
 // CheckEnd tells why a post or void of a transfer across cells can't be made, or nil.

@@ -195,6 +195,9 @@ func (t *term) work(ctx context.Context, f func() error) error {
 	}
 	select {
 	case err := <-done:
+		if err != nil && t.ctx.Err() != nil && !errors.Is(err, cell.ErrOutcomeUnknown) { // no matter where it was cut off: the next leader goes on
+			return fmt.Errorf("%w: %w", cell.ErrOutcomeUnknown, err)
+		}
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", cell.ErrOutcomeUnknown, ctx.Err())

@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/sterlingrun/sterling/cell"
@@ -68,4 +69,49 @@ func TestTheLargestAmount(t *testing.T) {
 		t.Error(got)
 	}
 	w.quiet(0)
+}
+
+// stuck is a cell that takes no decision any more.
+type stuck struct {
+	*cell.Cell
+	asked chan struct{}
+}
+
+func (c stuck) Do(ctx context.Context, r *cell.Request) error {
+	if r.Kind == journal.KindTransfers && len(r.Results) == 3 {
+		close(c.asked)
+		<-ctx.Done()
+		return ctx.Err() // it was withdrawn from the queue
+	}
+	return c.Cell.Do(ctx, r)
+}
+
+// TestStandingDownInTheMiddle: what is reserved is decided by the next leader, so the caller must not take it for refused,
+// nor for cancelled by itself.
+func TestStandingDownInTheMiddle(t *testing.T) {
+	w := newWorld(t, 2)
+	debit, credit := w.account(1, 0), w.account(2, 0)
+	led, _ := w.cells[1].current()
+	driver, c := w.cells[1].drives(), stuck{led, make(chan struct{})}
+	if err := driver.Lead(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	failed, one := make(chan error, 1), transfer(1, debit, credit, 5)
+	go func() {
+		_, err := w.send(one)
+		failed <- err
+	}()
+	<-c.asked
+	driver.Stand()
+	if err := <-failed; !errors.Is(err, cell.ErrOutcomeUnknown) {
+		t.Errorf("error %v", err)
+	}
+	if err := driver.Lead(t.Context(), led); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.must(one); got[0] != journal.TransferExists {
+		t.Errorf("sent again: %v", got)
+	}
+	w.quiet(0)
+	w.expect(credit, 5, 0, 0)
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/index"
-	"github.com/sterlingrun/sterling/router"
 )
 
 type sample struct {
@@ -16,7 +15,6 @@ type sample struct {
 	membership cell.Membership
 	leads      bool
 
-	transit    router.Stats
 	mapVersion uint64
 }
 
@@ -59,9 +57,6 @@ func newCollector(n *Node) *collector {
 	add(counter, "takeovers_total", "Times that this node took its cell over since the start.", func(s *sample) float64 { return float64(s.membership.Takeovers) })
 	add(counter, "stood_down_total", "Times that this node led and stood down since the start.", func(s *sample) float64 { return float64(s.membership.StoodDown) })
 	if n.cells != nil {
-		add(gauge, "transit_open", "Transfers to other cells that are not settled yet, on the node that leads.", func(s *sample) float64 { return float64(s.transit.Open) })
-		add(gauge, "transit_waiting", "Those of them that are reserved, and wait for their post or void.", func(s *sample) float64 { return float64(s.transit.Waiting) })
-		add(counter, "transit_settled_total", "Transfers to other cells that came to their end since the start.", func(s *sample) float64 { return float64(s.transit.Settled) })
 		add(gauge, "map_version", "Version of the map of cells that this node goes by.", func(s *sample) float64 { return float64(s.mapVersion) })
 	}
 	add(counter, "rebuilt_total", "Times that the journal contradicted what this node had followed.", func(s *sample) float64 { return float64(s.membership.Rebuilt) })
@@ -90,7 +85,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		s.leads = s.membership.Leads
 	}
 	if cells := c.n.cells; cells != nil {
-		s.transit, s.mapVersion = cells.driver.Stats(), cells.router.Map().Version
+		s.mapVersion = cells.router.Map().Version
 	}
 	for _, m := range c.metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s))

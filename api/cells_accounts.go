@@ -398,3 +398,23 @@ func (s *Server) transfersFromCells(ctx context.Context, c *call) error {
 	c.reply.Transfers, c.reply.Details, c.assets = b.Transfers, b.Details, s.assetTable()
 	return nil
 }
+
+// mayPropose refuses accounts of other cells in a proposal, which is decided by the cell that was asked, and claims the
+// addresses of the others: from then on, whatever is decided.
+func (s *Server) mayPropose(ctx context.Context, c *call) error {
+	if s.config.Cells == nil {
+		return nil
+	}
+	for i := range c.batch.Accounts {
+		if !s.config.Cells.Router.Owns(c.batch.Accounts[i].ID) {
+			return crossRefused(&router.RefusedError{Event: i, Reason: "it is of another cell: propose it to a node of that one"}, "accounts.accounts")
+		}
+	}
+	refused, err := s.claimAddresses(ctx, c)
+	for i, status := range refused {
+		if err == nil && status == journal.AccountAddressTaken {
+			err = malformed(fmt.Sprintf("accounts.accounts[%d].address", i), "another account has it")
+		}
+	}
+	return err
+}

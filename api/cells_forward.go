@@ -124,6 +124,12 @@ func (s *Server) forward(ctx context.Context, _ auth.Principal, r *cellv1.Forwar
 	if err := permit(m, &p); err != nil {
 		return nil, err
 	}
+	if s.config.Revoked != nil && s.config.Revoked(p.ID, wall(s.config.Clock)) { // here: each cell has its own list
+		return nil, &fault{
+			code: connect.CodePermissionDenied, reason: ledgerv1.ErrorReason_ERROR_REASON_ROLE_REFUSED,
+			message: fmt.Sprintf("token %s is revoked in cell %d", quoted(p.Name), s.config.CellNumber),
+		}
+	}
 	v := visitor{requestID: r.GetRequestId(), origin: &origin{address: fmt.Sprintf("cell %d", r.GetFrom())}}
 	if err := s.begin(m, &p, &v); err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ import (
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/monitor"
 	"github.com/sterlingrun/sterling/monitor/alert"
+	"github.com/sterlingrun/sterling/router"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -215,6 +216,9 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
+	if n.cells != nil {
+		n.registry.MustRegister(router.NewCollector(n.cells.driver))
+	}
 	n.jobs = newJobs(n)
 	config := api.Config{
 		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: n.audit.key,

@@ -45,7 +45,7 @@ func ClaimAddresses(ctx context.Context, in Recorder, claims []Claim) (taken []b
 	for i := range r.Results {
 		switch s := r.Results[i].Status; s {
 		case journal.AccountCreated, journal.AccountExists, journal.AccountExistsWithDifferentLedger: // the ledger of the account judges its asset
-		case journal.AccountExistsWithDifferentUserData128:
+		case journal.AccountExistsWithDifferentUserData128, journal.AccountExistsWithDifferentFlags: // or a caller's account has its id
 			taken[i] = true
 		default:
 			return nil, fmt.Errorf("claim address %s: status %d", claims[i].Address, s)

@@ -221,6 +221,8 @@ func (t *term) hold(actor journal.Actor, list []*attempt) {
 					a.unanswered = true
 				case transit.Held(statuses[i]):
 					a.held = true
+				case transit.Taken(statuses[i]): // another attempt has another id
+					a.unanswered = true
 				default:
 					a.refusal = statuses[i]
 				}
@@ -277,6 +279,7 @@ func (t *term) decide(actor journal.Actor, list []*attempt) error {
 	if err != nil {
 		return err
 	}
+	var again []*attempt
 	for _, a := range list {
 		if !a.held {
 			continue
@@ -293,11 +296,29 @@ func (t *term) decide(actor journal.Actor, list []*attempt) error {
 		case transit.Refused:
 			a.refusal = status
 			refused = append(refused, a)
-		default:
-			return t.contradicted(a)
+		case transit.Renamed:
+			again = append(again, a)
+		default: // the others are decided all the same
+			err = errors.Join(err, t.contradicted(a))
 		}
 	}
-	return t.abort(actor, refused)
+	return errors.Join(err, t.abort(actor, refused), t.renamed(actor, again, t.decide))
+}
+
+// renamed decides about attempts whose ids something else has: with fresh ones.
+func (t *term) renamed(actor journal.Actor, list []*attempt, decide func(journal.Actor, []*attempt) error) (err error) {
+	if len(list) == 0 {
+		return nil
+	}
+	for _, a := range list {
+		if a.Salt, err = t.fresh(); err != nil {
+			return err
+		}
+		if a.Marker, err = t.fresh(); err != nil {
+			return err
+		}
+	}
+	return decide(actor, list)
 }
 
 // abort gives attempts up.
@@ -310,10 +331,17 @@ func (t *term) abort(actor journal.Actor, list []*attempt) error {
 	if err != nil {
 		return err
 	}
+	var again []*attempt
 	for i, a := range list {
 		chain := results[abortSteps*i : abortSteps*(i+1)]
-		if decision, _ := transit.Decided(chain); decision != transit.Made {
-			return t.contradicted(a)
+		switch decision, _ := transit.Decided(chain); decision {
+		case transit.Made:
+		case transit.Renamed:
+			again = append(again, a)
+			continue
+		default:
+			err = errors.Join(err, t.contradicted(a))
+			continue
 		}
 		t.stats.aborted.Add(1)
 		if a.unanswered = a.refusal == 0; !a.unanswered {
@@ -323,7 +351,7 @@ func (t *term) abort(actor journal.Actor, list []*attempt) error {
 		}
 		t.decided(a)
 	}
-	return nil
+	return errors.Join(err, t.renamed(actor, again, t.abort))
 }
 
 // decided hands an attempt over to whoever brings it to its end, which no caller waits for.

@@ -107,6 +107,7 @@ type term struct {
 	busy    map[money.U128]chan struct{} // transfers that somebody is at work on; closed when that is over
 	open    map[money.U128]uint64        // attempts between reserve and settle, by reserve: when they began, clock.Wall
 	waiting map[money.U128]*attempt      // two-phase transfers that are pending, by id
+	early   map[money.U128]bool          // two-phase transfers that ended before they were in waiting
 	lanes   map[uint64]*lane             // by peer
 	silent  map[uint64]*silence          // peers that did not answer
 
@@ -120,7 +121,7 @@ func (d *Driver) Lead(ctx context.Context, local Local) error {
 	d.Stand()
 	t := &term{
 		Driver: d, local: local, slots: make(chan struct{}, d.opts.Busy), ready: make(chan struct{}),
-		busy: map[money.U128]chan struct{}{}, waiting: map[money.U128]*attempt{}, lanes: map[uint64]*lane{},
+		busy: map[money.U128]chan struct{}{}, waiting: map[money.U128]*attempt{}, early: map[money.U128]bool{}, lanes: map[uint64]*lane{},
 		open: map[money.U128]uint64{}, silent: map[uint64]*silence{}, wake: make(chan struct{}, 1),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -194,6 +195,9 @@ func (t *term) work(ctx context.Context, f func() error) error {
 	}
 	select {
 	case err := <-done:
+		if err != nil && t.ctx.Err() != nil && !errors.Is(err, cell.ErrOutcomeUnknown) { // no matter where it was cut off: the next leader goes on
+			return fmt.Errorf("%w: %w", cell.ErrOutcomeUnknown, err)
+		}
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", cell.ErrOutcomeUnknown, ctx.Err())

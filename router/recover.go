@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/journal"
@@ -78,9 +79,13 @@ func (t *term) resume(open []ledger.OpenPending) (undecided []*attempt, err erro
 	for i := range open {
 		ids[i] = open[i].ID
 	}
-	recorded, err := t.local.LookupTransfers(t.ctx, ids)
-	if err != nil {
-		return nil, err
+	var recorded []ledger.Transfer
+	for part := range slices.Chunk(ids, batchTransfers) { // there may be millions: others have their turn in between
+		list, err := t.local.LookupTransfers(t.ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		recorded = append(recorded, list...)
 	}
 	if len(recorded) != len(open) {
 		return nil, fmt.Errorf("look up %d reservations: found %d", len(open), len(recorded))

@@ -180,7 +180,7 @@ func (s *split) place(i int) error {
 	if e.Credit.IsZero() || e.Credit.IsMax() || s.cell(e.Credit) == s.home[i] {
 		return nil
 	}
-	if s.cross[i] = Crosses(e); s.cross[i] || e.Flags&^known != 0 {
+	if s.cross[i] = Crosses(e); e.Flags&^known != 0 {
 		return nil
 	}
 	if err := transit.CheckTransfer(e); err != nil {

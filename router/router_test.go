@@ -88,6 +88,7 @@ func TestSplit(t *testing.T) {
 		"balancing": {tr(a, c, journal.TransferBalancingDebit)}, "closing": {tr(a, c, pending|journal.TransferClosingCredit)},
 		"imported": {tr(a, c, journal.TransferImported)}, "imported ones of two cells": {tr(a, b, journal.TransferImported), tr(c, d, journal.TransferImported)},
 		"a part of it": {end(far, post|journal.TransferKeepRemainder)}, "a linked post": {end(far, post|linked), tr(a, b, 0)},
+		"too much": {tr(a, b, 0), huge(tr(a, c, 0))}, "too much of another cell": {huge(tr(c, a, pending))},
 		"a fence of nobody's": {end(money.From(999), void|journal.TransferFence)},
 	} {
 		refused := (*router.RefusedError)(nil)
@@ -108,6 +109,12 @@ func TestSplit(t *testing.T) {
 			t.Errorf("%+v: cell %d, %v; want %d", one.list, got, err, one.want)
 		}
 	}
+}
+
+// huge is t with the least amount that can't cross cells.
+func huge(t journal.Transfer) journal.Transfer {
+	t.Amount = money.U128{Hi: 1 << 32}
+	return t
 }
 
 func TestHere(t *testing.T) {

@@ -43,7 +43,7 @@ func (d *Driver) Settle(ctx context.Context, actor journal.Actor, list []Ending)
 			}
 			for i := range part {
 				if done[i].Status == journal.Created {
-					t.look(part[i].Of.Transfer)
+					t.resolved(part[i].Of.Transfer)
 				}
 			}
 			results = append(results, done...)
@@ -59,11 +59,30 @@ func (d *Driver) Settle(ctx context.Context, actor journal.Actor, list []Ending)
 // await keeps a two-phase transfer in mind until it has ended.
 func (t *term) await(a *attempt) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	early := t.early[a.id()]
+	delete(t.early, a.id())
 	t.waiting[a.id()] = a
 	if a.expires != 0 && (t.nextLook == 0 || a.expires < t.nextLook) {
 		t.nextLook = a.expires
 		t.poke()
+	}
+	t.mu.Unlock()
+	if early {
+		t.look(a.id())
+	}
+}
+
+// resolved has a two-phase transfer looked at that was posted or voided. That can come before the answer of the decision
+// that made it: then await looks.
+func (t *term) resolved(id money.U128) {
+	t.mu.Lock()
+	early := t.waiting[id] == nil
+	if early {
+		t.early[id] = true
+	}
+	t.mu.Unlock()
+	if !early {
+		t.look(id)
 	}
 }
 
@@ -91,7 +110,7 @@ func (t *term) look(id money.U128) {
 	if a == nil {
 		return
 	}
-	marker, open, err := t.local.OpenPending(t.ctx, transit.ID(a.Reserve, journal.TransitMarker))
+	marker, open, err := t.local.OpenPending(t.ctx, a.MarkerID())
 	if err != nil {
 		t.lookSoon(a)
 	}

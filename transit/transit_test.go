@@ -178,7 +178,7 @@ func TestAConfirmationIntoAClosedDay(t *testing.T) {
 func TestConfirmationsThatContradict(t *testing.T) {
 	for status, posted := range map[journal.Status]uint64{
 		journal.TransferPendingTransferNotFound: 1, journal.TransferPendingTransferAlreadyVoided: 1, journal.TransferExistsWithDifferentAmount: 1,
-		journal.TransferPendingTransferAlreadyPosted: 0, journal.TransferIdAlreadyFailed: 0,
+		journal.TransferPendingTransferAlreadyPosted: 0, journal.TransferPendingTransferNotPending: 1,
 	} {
 		if got := transit.Confirmed(status, money.From(posted)); got != transit.Wrong {
 			t.Errorf("%s with %d: %d", status.Name(journal.KindTransfers), posted, got)

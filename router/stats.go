@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sterlingrun/sterling/money"
 )
 
@@ -63,4 +65,49 @@ func (t *term) ended(a *attempt) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.open, a.Reserve)
+}
+
+// NewCollector returns the metrics of a driver, for a registry.
+func NewCollector(d *Driver) prometheus.Collector {
+	describe := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("sterling_transit_"+name, help, nil, nil)
+	}
+	return &collector{
+		driver:    d,
+		open:      describe("open", "Transfers to other cells between reserve and settle; of the node that leads."),
+		undecided: describe("undecided", "Transfers to other cells that are reserved and not decided."),
+		waiting:   describe("waiting", "Two-phase transfers to other cells that are pending."),
+		oldest:    describe("oldest_seconds", "How long the oldest transfer to another cell has been open that does not wait for its caller."),
+		committed: describe("committed_total", "Transfers to other cells that were made."),
+		aborted:   describe("aborted_total", "Transfers to other cells that were given up after they were reserved."),
+		settled:   describe("settled_total", "Transfers to other cells that came to their end."),
+	}
+}
+
+type collector struct {
+	driver                                                        *Driver
+	open, undecided, waiting, oldest, committed, aborted, settled *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.driver.Stats()
+	for _, m := range []struct {
+		desc *prometheus.Desc
+		kind prometheus.ValueType
+		v    float64
+	}{
+		{c.open, prometheus.GaugeValue, float64(s.Open)},
+		{c.undecided, prometheus.GaugeValue, float64(s.Undecided)},
+		{c.waiting, prometheus.GaugeValue, float64(s.Waiting)},
+		{c.oldest, prometheus.GaugeValue, s.Oldest.Seconds()},
+		{c.committed, prometheus.CounterValue, float64(s.Committed)},
+		{c.aborted, prometheus.CounterValue, float64(s.Aborted)},
+		{c.settled, prometheus.CounterValue, float64(s.Settled)},
+	} {
+		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.v)
+	}
 }

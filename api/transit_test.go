@@ -191,15 +191,15 @@ func TestIDsOfTheLedgersOwn(t *testing.T) {
 		t.Errorf("%v is not the ledger's own, or %v is not the first one", marker, first)
 	}
 	id := marker.String()
-	for want, call := range map[string][2]string{
-		"TRANSFER_STATUS_ID_MUST_NOT_BE_INT_MAX":                                {"CreateTransfers", `{"transfers":[{"id":"` + id + `","debitAccountId":"1","creditAccountId":"2","amount":"1","asset":"CNY/2","code":1}]}`},
-		"PENDING_ID_MUST_NOT_BE_INT_MAX":                                        {"CreateTransfers", `{"transfers":[{"id":"900","pendingId":"` + id + `","flags":["TRANSFER_FLAG_VOID_PENDING_TRANSFER","TRANSFER_FLAG_FENCE"]}]}`},
-		"ACCOUNT_STATUS_ID_MUST_NOT_BE_INT_MAX":                                 {"CreateAccounts", `{"accounts":[{"id":"` + transit.InTransit(yuan).String() + `","asset":"CNY/2","code":1}]}`},
-		"CONTROL_STATUS_ID_MUST_NOT_BE_INT_MAX":                                 {"SetMetadata", `{"id":"` + id + `","accountId":"1"}`},
-		`"status":"CREATE_TRANSFER_STATUS_ID_MUST_NOT_BE_INT_MAX", "timestamp"`: {"CreateTransaction", `{"id":"` + id + `","legs":[{"debitAccountId":"1","creditAccountId":"2","amount":"1","asset":"CNY/2","code":1}]}`},
+	for _, call := range []struct{ want, method, request string }{
+		{"TRANSFER_STATUS_ID_MUST_NOT_BE_INT_MAX", "CreateTransfers", `{"transfers":[{"id":"` + id + `","debitAccountId":"1","creditAccountId":"2","amount":"1","asset":"CNY/2","code":1}]}`},
+		{"PENDING_ID_MUST_NOT_BE_INT_MAX", "CreateTransfers", `{"transfers":[{"id":"900","pendingId":"` + id + `","flags":["TRANSFER_FLAG_VOID_PENDING_TRANSFER","TRANSFER_FLAG_FENCE"]}]}`},
+		{"ACCOUNT_STATUS_ID_MUST_NOT_BE_INT_MAX", "CreateAccounts", `{"accounts":[{"id":"` + transit.InTransit(yuan).String() + `","asset":"CNY/2","code":1}]}`},
+		{"CONTROL_STATUS_ID_MUST_NOT_BE_INT_MAX", "SetMetadata", `{"id":"` + id + `","accountId":"1"}`},
+		{"TRANSFER_STATUS_ID_MUST_NOT_BE_INT_MAX", "CreateTransaction", `{"id":"` + id + `","legs":[{"debitAccountId":"1","creditAccountId":"2","amount":"1","asset":"CNY/2","code":1}]}`},
 	} {
-		if got := b.call(call[0], call[1]); !strings.Contains(got, want) {
-			t.Errorf("%s: %s, want %s", call[0], got, want)
+		if got := b.call(call.method, call.request); !strings.Contains(got, call.want) {
+			t.Errorf("%s: %s, want %s", call.method, got, call.want)
 		}
 	}
 	client, ctx := b.grpcClient(auth.RoleAdmin)

@@ -32,6 +32,7 @@ type Cells struct {
 	Token string
 
 	host *router.Host
+	own  ownIDs
 }
 
 // CrossCells brings about what crosses cells. [router.Driver] does.

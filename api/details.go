@@ -179,6 +179,9 @@ func (s *Server) attachTransfers(ctx context.Context, b *codec.Batch) ([]journal
 // attachAccounts is attach for accounts, and marks them.
 func (s *Server) attachAccounts(ctx context.Context, b *codec.Batch) ([]journal.Attachment, error) {
 	refuseTransit(b.Accounts)
+	if c := s.config.Cells; c != nil {
+		c.own.refuse(b.Accounts, c.Router.Map(), s.config.Cell.Assets())
+	}
 	attached, err := s.attach(ctx, b.Details, "accounts", func(i int) money.U128 { return b.Accounts[i].ID })
 	for _, a := range attached {
 		b.Accounts[a.Event].Flags |= journal.AccountAttached

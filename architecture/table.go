@@ -114,7 +114,7 @@ var pureAnyway = map[string]bool{"net/netip": true, "net/url": true}
 // pureModules are the foreign modules that pure packages may use, with what for.
 var pureModules = map[string]string{
 	"cel.dev/cel-go":   "watch: rules of flows, compiled once",
-	"gopkg.in/yaml.v3": "watch: flow files, read from their nodes so that an error has line and column",
+	"gopkg.in/yaml.v3": "watch: flow files, read from their nodes so that an error has line and column; sandbox: policies",
 }
 
 // The reasons, as failure messages give them.

@@ -90,6 +90,9 @@ func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err = c.writeMap(ctx); err != nil {
 		return c, err
 	}
+	if err = c.folder.keepDatabase(c.options.DSN); err != nil {
+		return c, err
+	}
 	if err = c.startNodes(ctx); err != nil {
 		return c, err
 	}

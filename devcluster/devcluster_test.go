@@ -180,6 +180,10 @@ func TestMapOfOtherCells(t *testing.T) {
 	if _, err := devcluster.Start(t.Context(), o); !errors.Is(err, router.ErrMap) {
 		t.Errorf("error %v, want %v", err, router.ErrMap)
 	}
+	o.DSN = "" // of a database that could not be used, nothing is kept
+	if _, err := devcluster.Start(t.Context(), o); !errors.Is(err, devcluster.ErrNoDatabase) {
+		t.Errorf("error %v, want %v", err, devcluster.ErrNoDatabase)
+	}
 }
 
 func TestReadRefuses(t *testing.T) {

@@ -105,20 +105,26 @@ func (l *lock) release() error {
 	return l.file.Close()
 }
 
-// database keeps the database's address, which may hold a password, or returns the one that was kept.
+// database returns the database's address that the folder has, where none is given.
 func (f folder) database(dsn string) (string, error) {
-	b, err := os.ReadFile(f.path(dsnFile))
-	kept := strings.TrimSpace(string(b))
-	switch {
-	case err != nil && !errors.Is(err, os.ErrNotExist):
-		return "", fmt.Errorf("read the database's address: %w", err)
-	case dsn == "" && kept == "":
-		return "", ErrNoDatabase
-	case dsn == "" || dsn == kept:
-		return kept, nil
+	if dsn != "" {
+		return dsn, nil
 	}
-	// Another address may lead to the same database. If it doesn't, the nodes find out: their folders name their journal.
-	return dsn, durable.WriteFile(f.path(dsnFile), []byte(dsn+"\n"))
+	b, err := os.ReadFile(f.path(dsnFile))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", ErrNoDatabase
+	case err != nil:
+		return "", fmt.Errorf("read the database's address: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// keepDatabase keeps the address of a database that could be opened, for the nodes and the next start: it may hold a
+// password. Another one than before may lead to the same database; where it doesn't, the nodes find out, since their
+// folders name their journal.
+func (f folder) keepDatabase(dsn string) error {
+	return durable.WriteFile(f.path(dsnFile), []byte(dsn+"\n"))
 }
 
 // share makes the secret of the cells and the tokens, and gives each node the tokens.

@@ -243,8 +243,9 @@ func (s *State) ClosesHeld(kind journal.Kind, events []byte) bool {
 		if p.Kind != journal.KindTransfers {
 			continue
 		}
-		for i := range journal.View[journal.Transfer](events[p.First*journal.RecordSize:][:p.Count*journal.RecordSize]) {
-			t := &journal.View[journal.Transfer](events[(p.First+i)*journal.RecordSize:][:journal.RecordSize])[0]
+		list := journal.View[journal.Transfer](events[p.First*journal.RecordSize:][:p.Count*journal.RecordSize])
+		for i := range list {
+			t := &list[i]
 			if t.Flags.Has(journal.TransferClosingDebit) && s.transits.held[s.number(t.Debit)] > 0 ||
 				t.Flags.Has(journal.TransferClosingCredit) && s.transits.held[s.number(t.Credit)] > 0 {
 				return true

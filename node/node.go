@@ -237,7 +237,9 @@ func (n *Node) serve(ctx context.Context) error {
 	if n.member != nil {
 		config.Leads = n.leads
 	}
-	config.Cells = n.cells.api()
+	if config.Cells = n.cells.api(); config.Cells != nil {
+		n.registry.MustRegister(router.NewCollector(n.cells.driver))
+	}
 	n.installWatch(&config)
 	n.access.install(&config)
 	if err := addConsole(&config); err != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
@@ -174,7 +176,9 @@ func crashAt(t *testing.T, n int, after, pending bool) bool {
 	select {
 	case <-cut:
 		w.cells[1].drives().Stand()
-		_ = <-sent // cut off
+		if err := <-sent; err != nil {
+			t.Logf("cut off at %d: %v", n, err)
+		}
 	case err := <-sent:
 		if err != nil && !w.fuse.isBurnt() {
 			t.Fatal(err)
@@ -425,4 +429,26 @@ func BenchmarkTransfer(b *testing.B) {
 		}
 	}
 	w.quiet(0)
+}
+
+func TestWhatADriverTells(t *testing.T) {
+	w := newWorld(t, 2)
+	debit, credit := w.account(1, 0), w.account(2, journal.AccountCreditsMustNotExceedDebits)
+	pending := transfer(1, debit, w.account(2, 0), 5)
+	pending.Flags = journal.TransferPending
+	w.must(pending, transfer(2, debit, credit, 5))
+	w.quiet(1)
+	s := w.cells[1].drives().Stats()
+	if s.Open != 1 || s.Waiting != 1 || s.Undecided != 0 || s.Oldest != 0 || s.Committed != 1 || s.Aborted != 1 || s.Settled != 1 {
+		t.Errorf("%+v", s)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(router.NewCollector(w.cells[1].drives()))
+	if families, err := registry.Gather(); err != nil || len(families) != 7 {
+		t.Errorf("%d metrics, %v", len(families), err)
+	}
+	w.cells[1].drives().Stand()
+	if s := w.cells[1].drives().Stats(); s.Open != 0 || s.Waiting != 0 || s.Committed != 1 {
+		t.Errorf("nobody leads: %+v", s)
+	}
 }

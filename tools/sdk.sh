@@ -49,7 +49,7 @@ check)
 	;;
 test)
 	tools/setup.sh sdk
-	tools/build.sh
+	tools/build.sh main
 	install_node_modules
 	export STERLING_BIN="$STERLING_ROOT/bin/sterling"
 	log=$(mktemp)

@@ -88,7 +88,7 @@ func clusterError(err error) error {
 	case errors.Is(err, devcluster.ErrNoDatabase):
 		return usage(`the nodes need a database that all of them reach: give --store postgres://… or mysql://…
 To try, on this machine:
-  tools/cluster up postgres --dir /tmp/sterling-postgres     it prints the address; "down" ends it`)
+  tools/cluster up postgres     it prints the address; "down" ends it`)
 	case errors.Is(err, devcluster.ErrOptions), errors.Is(err, router.ErrMap):
 		return &exitError{exitUsage, err}
 	}

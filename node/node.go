@@ -216,9 +216,6 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
-	if n.cells != nil {
-		n.registry.MustRegister(router.NewCollector(n.cells.driver))
-	}
 	n.jobs = newJobs(n)
 	config := api.Config{
 		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: n.audit.key,

@@ -12,9 +12,11 @@ import (
 
 	"github.com/sterlingrun/sterling/api"
 	"github.com/sterlingrun/sterling/auth"
+	"github.com/sterlingrun/sterling/money"
 	cellv1 "github.com/sterlingrun/sterling/proto/gen/sterling/cell/v1"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 	"github.com/sterlingrun/sterling/router"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // TestProposedAccountsAreOfTheCell: a proposal is decided by the cell that has it; an account of another cell would be
@@ -65,4 +67,24 @@ func TestARevokedTokenIsRefusedWhereTheDataIs(t *testing.T) {
 			t.Errorf("token %d: %v, want %v", id[0], err, want)
 		}
 	}
+}
+
+// TestAccountsOfTheCellsAreNoCallers: who takes the place of an account that the cells need keeps all transfers of an asset
+// from crossing.
+func TestAccountsOfTheCellsAreNoCallers(t *testing.T) {
+	l := openCells(t)
+	a, b := l.ids(1, 1)[0], l.ids(2, 1)[0]
+	l.open(a, b)
+	cny := money.Asset{Code: "CNY", Scale: 2}
+	for name, id := range map[string]money.U128{"in transit": transit.InTransit(cny), "clearing with 1": transit.Clearing(cny, 1), "clearing with 2": transit.Clearing(cny, 2)} {
+		if got := l.banks[1].call("CreateAccounts", `{"accounts":[{"id":"`+id.String()+`","asset":"CNY/2","code":1}]}`); !strings.Contains(got, "ID_MUST_NOT_BE_INT_MAX") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	for id, body := range map[string]string{"1": one("1", a, b, 5, ""), "2": one("2", b, a, 5, "")} {
+		if got := statuses(t, l.banks[1].call("CreateTransfers", batchOf(body))); got[0] != "CREATED" {
+			t.Errorf("transfer %s: %v", id, got)
+		}
+	}
+	l.quiet()
 }

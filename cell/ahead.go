@@ -108,7 +108,7 @@ func (r *blockReader) readBulk(ctx context.Context, log bulkLog, from, to uint64
 	}
 	for next <= to {
 		before := next
-		err := log.ReadFrom(ctx, next, int(min(bulkBlocks, to-next+1)), bulkBytes, take) //nolint:gosec // ≤ bulkBlocks
+		err := log.ReadFrom(ctx, next, int(min(bulkBlocks, to-next+1)), bulkBytes, take)
 		if err == nil && next == before {
 			err = ErrNotFound
 		}

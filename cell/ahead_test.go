@@ -81,7 +81,7 @@ func TestALogReadInBulk(t *testing.T) {
 	if err != nil || v.Transfers != paid || v.Blocks != head {
 		t.Errorf("%+v, %v", v, err)
 	}
-	if l.singles.Load() != 0 || l.calls.Load() > int64(head/7+1) { //nolint:gosec // small
+	if l.singles.Load() != 0 || l.calls.Load() > int64(head/7+1) {
 		t.Errorf("%d blocks took %d calls, and %d more alone", head, l.calls.Load(), l.singles.Load())
 	}
 	if _, err := verify(&bulk{Memory: log, ends: 20}); !errors.Is(err, cell.ErrNotFound) {

@@ -371,7 +371,7 @@ func waitFor(address string) error {
 		if c, err = net.DialTimeout("tcp", address, time.Second); err == nil {
 			return c.Close()
 		}
-		time.Sleep(10 * time.Millisecond)
+		_ = clock.Sleep(context.Background(), clock.NewSystem(), 10*time.Millisecond) // it ends by itself
 	}
 	return fmt.Errorf("wait for %s: %w", address, err)
 }

@@ -11,7 +11,7 @@ run: ## set up, build, and start Sterling with the demo bank
 test: ## lint and every test at its sample size (under 12 minutes on 2 cores)
 	@tools/test.sh
 
-build: ## bin/sterling
+build: ## bin/sterling and bin/sterling-sandbox
 	@tools/build.sh
 
 bench: ## measure; results under bench/results

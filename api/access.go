@@ -126,16 +126,16 @@ func (s *Server) identify(v *visitor, now time.Time) (auth.Principal, error) {
 // it call the method now. The principal is returned with refusals, too, where it
 // is known: for the access log.
 func (s *Server) admit(m *method, v *visitor) (auth.Principal, error) {
+	if m.between {
+		return s.admitNode(v)
+	}
 	now := wall(s.config.Clock)
 	p, err := s.identify(v, now)
 	if err != nil {
 		return p, err
 	}
-	if !p.Role.Allows(m.permission) {
-		return p, roleRefused(p, m.name)
-	}
-	if p.Scope != nil && !m.scoped {
-		return p, scopeRefused("", "token "+quoted(p.Name)+" has a scope, and "+m.name+" takes one without: it is not about single accounts")
+	if err := permit(m, &p); err != nil {
+		return p, err
 	}
 	if s.config.Leads != nil && !m.anywhere {
 		if err := s.config.Leads(); err != nil {

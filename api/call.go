@@ -19,6 +19,8 @@ type method struct {
 	permission auth.Permission
 	anywhere   bool // a node that does not lead its cell answers, too
 	scoped     bool // callers with a scope may call it: it heeds the scope
+	between    bool // nodes of the ledger's cells call it, and nobody else
+	forwards   bool // a node of another cell may call it for a caller
 	metrics    methodMetrics
 	hot        *hot
 	cold       *cold
@@ -41,6 +43,7 @@ type call struct {
 
 	began     uint64 // clock.Mono
 	decodeErr error
+	forwarded bool // by a node of another cell
 	lost      bool // the cell returned an error: it may still hold the memory
 }
 
@@ -56,7 +59,7 @@ func (s *Server) give(c *call) {
 	}
 	c.batch.Reset()
 	c.method, c.assets, c.decodeErr = nil, nil, nil
-	c.principal, c.visitor = auth.Principal{}, visitor{}
+	c.principal, c.visitor, c.forwarded = auth.Principal{}, visitor{}, false
 	c.reply = codec.Reply{}
 	s.calls.Put(c)
 }

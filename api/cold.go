@@ -18,10 +18,13 @@ type cold struct {
 	http  func(s *Server, m *method, options ...connect.HandlerOption) http.Handler
 }
 
-// unary makes a cold method of a function over messages.
+// unary makes a cold method of a function over messages, which answers for the node's own cell.
 func unary[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
-	f func(s *Server, ctx context.Context, p auth.Principal, request PReq) (PResp, error),
+	own func(s *Server, ctx context.Context, p auth.Principal, request PReq) (PResp, error),
 ) *cold {
+	f := func(s *Server, ctx context.Context, p auth.Principal, request PReq) (PResp, error) {
+		return routed(ctx, s, &p, request, func() PResp { return PResp(new(Resp)) }, func() (PResp, error) { return own(s, ctx, p, request) })
+	}
 	return &cold{
 		serve: func(s *Server, ctx context.Context, p auth.Principal, dec func(proto.Message) error) (any, error) {
 			request := PReq(new(Req))

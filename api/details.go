@@ -169,6 +169,7 @@ func (s *Server) attach(ctx context.Context, list []codec.Details, name string, 
 
 // attachTransfers is attach for transfers, and marks them.
 func (s *Server) attachTransfers(ctx context.Context, b *codec.Batch) ([]journal.Attachment, error) {
+	refuseOwnIDs(b.Transfers)
 	attached, err := s.attach(ctx, b.Details, "transfers", func(i int) money.U128 { return b.Transfers[i].ID })
 	for _, a := range attached {
 		b.Transfers[a.Event].Flags |= journal.TransferAttached

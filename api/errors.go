@@ -124,6 +124,10 @@ func causes() []cause {
 			code: connect.CodeInvalidArgument, reason: ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE,
 			message: "too many events in one call: send them in several",
 		}},
+		cause{cell.ErrInTransit, fault{
+			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_IN_TRANSIT,
+			message: "a transfer to or from another cell is under way on an account that is to be closed, nothing was written: send again",
+		}},
 		cause{index.ErrClosed, fault{
 			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_STOPPING,
 			message: "the server is stopping: send again, later or to another server",

@@ -91,10 +91,12 @@ func (n *node) RebuildIndex(context.Context, auth.Principal) error {
 	return nil
 }
 
-func open(t testing.TB, change func(*api.Config)) *bank {
+func open(t testing.TB, change func(*api.Config)) *bank { return openOf(t, 7, change) }
+
+func openOf(t testing.TB, number uint64, change func(*api.Config)) *bank {
 	t.Helper()
 	b := &bank{t: t, dir: t.TempDir(), registry: prometheus.NewRegistry(), node: &node{}, tokens: map[auth.Role]string{}}
-	c, x, f := openCell(t)
+	c, x, f := openCell(t, number)
 	b.cell = &unreliable{Cell: c}
 	now := time.Now()
 	if _, err := auth.Bootstrap(b.dir, now, rand.Reader); err != nil {
@@ -113,7 +115,7 @@ func open(t testing.TB, change func(*api.Config)) *bank {
 	}
 	b.revocable = &revocable{Tokens: tokens}
 	config := api.Config{
-		CellNumber: 7, Cell: b.cell, Queries: index.NewQueries(x, c), Progress: x, Node: b.node, Tokens: b.revocable, Feed: f,
+		CellNumber: number, Cell: b.cell, Queries: index.NewQueries(x, c), Progress: x, Node: b.node, Tokens: b.revocable, Feed: f,
 		Clock: clock.NewSystem(), Limits: api.DefaultLimits(), Logger: slog.New(slog.DiscardHandler), Registry: b.registry,
 		Handlers: map[string]http.Handler{"/healthz": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })},
 	}
@@ -147,20 +149,20 @@ func (b *bank) shutdown() {
 	})
 }
 
-func openCell(t testing.TB) (*cell.Cell, *index.Index, *feed.Feed) {
+func openCell(t testing.TB, number uint64) (*cell.Cell, *index.Index, *feed.Feed) {
 	t.Helper()
 	fs := vfs.NewMem()
 	x, err := index.Open("bank/index", index.Options{FS: fs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := local.Open("bank", local.Options{FS: fs, Cell: 7, SegmentSize: 8 << 20})
+	store, err := local.Open("bank", local.Options{FS: fs, Cell: number, SegmentSize: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := feed.New(feed.Options{Cell: 7, Log: store, Clock: clock.NewSystem()})
+	f := feed.New(feed.Options{Cell: number, Log: store, Clock: clock.NewSystem()})
 	c, err := cell.Open(context.Background(), cell.Options{
-		ID: 7, Log: store, Snapshots: store.Snapshots(), Follower: x, Clock: clock.NewSystem(), OnBlock: f.OnBlock,
+		ID: number, Log: store, Snapshots: store.Snapshots(), Follower: x, Clock: clock.NewSystem(), OnBlock: f.OnBlock,
 		Incarnation: [16]byte{1}, HashKey: [2]uint64{3, 5},
 	})
 	if err != nil {

@@ -167,6 +167,9 @@ func withMessageJSON[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
 }
 
 func (s *Server) createTransfers(ctx context.Context, c *call) error {
+	if s.config.Cells != nil && !s.config.Cells.Router.Here(c.batch.Transfers) {
+		return s.transfersAcross(ctx, c)
+	}
 	if err := s.allowTransfers(ctx, c.principal.Scope, c.batch.Transfers); err != nil {
 		return err
 	}
@@ -178,6 +181,9 @@ func (s *Server) createTransfers(ctx context.Context, c *call) error {
 }
 
 func (s *Server) createAccounts(ctx context.Context, c *call) error {
+	if s.config.Cells != nil && (!s.config.Cells.Router.AccountsHere(c.batch.Accounts) || hasAddress(&c.batch)) {
+		return s.accountsAcross(ctx, c)
+	}
 	if c.principal.Scope != nil {
 		if err := s.allowAccounts(ctx, c); err != nil {
 			return err
@@ -235,7 +241,7 @@ func (s *Server) registerMissing(ctx context.Context, c *call) error {
 		if !ok {
 			return fmt.Errorf("asset %v has no number after it was registered", u.Asset)
 		}
-		c.batch.Accounts[u.Account].Asset = number
+		c.batch.Accounts[u.Event].Asset = number
 	}
 	return nil
 }
@@ -243,6 +249,14 @@ func (s *Server) registerMissing(ctx context.Context, c *call) error {
 // registerAssets registers assets; those that are registered already stay as
 // they are. It returns the block that the answer depends on.
 func (s *Server) registerAssets(ctx context.Context, actor journal.Actor, assets []money.Asset) (seq uint64, err error) {
+	if s.config.Cells != nil && s.catalogueCell() != s.config.CellNumber {
+		return s.config.Cell.Head(), s.knowAssets(ctx, assets)
+	}
+	return s.recordAssets(ctx, actor, assets)
+}
+
+// recordAssets is registerAssets in this cell's own catalogue.
+func (s *Server) recordAssets(ctx context.Context, actor journal.Actor, assets []money.Asset) (seq uint64, err error) {
 	records := make([]journal.Asset, len(assets))
 	for i, a := range assets {
 		records[i] = ledger.AssetRecord(a)
@@ -282,6 +296,9 @@ func (s *Server) lookupAccounts(ctx context.Context, c *call) error {
 	for i := range c.reply.Accounts {
 		c.reply.Accounts[i].Flags &= journal.AccountFlagsKnown // packed answers show the records as they are
 	}
+	if err == nil && s.config.Cells != nil {
+		err = s.accountsFromCells(ctx, c)
+	}
 	return err
 }
 
@@ -307,6 +324,9 @@ func (s *Server) lookupTransfers(ctx context.Context, c *call) error {
 		}
 		d.Event, d.Transit = i, feed.ShowTransit(t, []byte(transfers[i].Attachment))
 		c.reply.Details = append(c.reply.Details, d)
+	}
+	if s.config.Cells != nil {
+		return s.transfersFromCells(ctx, c)
 	}
 	return nil
 }

@@ -63,10 +63,11 @@ func (s *Server) allMethods() map[string]*method {
 	list = append(list, s.feedMethods()...)
 	list = append(list, auditMethods()...)
 	list = append(list, watchMethods()...)
+	list = append(list, s.cellMethods()...)
 	methods := make(map[string]*method, len(list))
-	scoped := scopedMethods()
+	scoped, forwarded := scopedMethods(), forwardedMethods()
 	for _, m := range list {
-		m.scoped = slices.Contains(scoped, m.path)
+		m.scoped, m.forwards = slices.Contains(scoped, m.path), slices.Contains(forwarded, m.path)
 		_, m.name = splitPath(m.path)
 		m.metrics = s.metrics.method(m.name)
 		methods[m.path] = m

@@ -127,6 +127,9 @@ func (s *Server) proposedAccounts(ctx context.Context, p auth.Principal, r *ledg
 	if err := s.registerMissing(ctx, c); err != nil {
 		return nil, err
 	}
+	if err := s.mayPropose(ctx, c); err != nil {
+		return nil, err
+	}
 	attached, err := s.attachAccounts(ctx, &c.batch)
 	return &cell.Request{Kind: journal.KindAccounts, Events: journal.Bytes(c.batch.Accounts), Attachments: attached}, err
 }

@@ -24,6 +24,9 @@ func (s *Server) reach(ctx context.Context, asked *ledgerv1.Position) (*ledgerv1
 		return nil, err
 	}
 	seq := head
+	if s.config.Cells != nil && asked.GetCell() != s.config.CellNumber {
+		asked = nil // of another cell: its answer was durable before this call came
+	}
 	if asked != nil {
 		seq = asked.GetSeq()
 		if asked.GetCell() != s.config.CellNumber {

@@ -189,7 +189,7 @@ func (s *Server) allowAccounts(ctx context.Context, c *call) error {
 	scope, events := c.principal.Scope, c.batch.Accounts
 	fresh := make(map[int]string, len(c.batch.Unregistered))
 	for _, u := range c.batch.Unregistered {
-		fresh[u.Account] = u.Asset.String()
+		fresh[u.Event] = u.Asset.String()
 	}
 	ids := make([]money.U128, len(events))
 	for i := range events {

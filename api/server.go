@@ -59,6 +59,8 @@ type Config struct {
 	Limits   Limits
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
+	// Cells are the other cells of the ledger; nil: there is one.
+	Cells *Cells
 	// Subjects are those of personal metadata. Nil: the server keeps no keys.
 	Subjects Subjects
 	// Handlers are served without a token under their exact paths, on the same
@@ -108,6 +110,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.Certificates != nil {
 		s.tls = config.Certificates.TLS()
+	}
+	if err := s.openCells(); err != nil {
+		return nil, err
 	}
 	s.calls.New = func() any { return new(call) }
 	s.bodies.New = func() any { return new([]byte) }

@@ -21,6 +21,16 @@ func statements() *cold {
 		if err := dec(&request); err != nil {
 			return nil, err
 		}
+		if s.config.Cells != nil && !isForwarded(ctx) {
+			d, err := s.destine(ctx, &request)
+			if err != nil || d.path != "" {
+				response := &ledgerv1.GetStatementResponse{}
+				if err == nil {
+					err = s.forwardTo(ctx, d.cell, &p, "", d.path, &request, response)
+				}
+				return response, err
+			}
+		}
 		st, err := s.statement(ctx, p.Scope, &request)
 		if err != nil {
 			return nil, err

@@ -60,6 +60,7 @@ func (s *Server) readTransaction(ctx context.Context, scope *auth.Scope, r *ledg
 	if head.ID, err = readU128("id", r.GetId()); err != nil {
 		return nil, err
 	}
+	head.ID = callersID(head.ID)
 	if head.UserData128, err = readU128("userData128", r.GetUserData_128()); err != nil {
 		return nil, err
 	}
@@ -246,6 +247,7 @@ func (s *Server) setMetadata(ctx context.Context, p auth.Principal, r *ledgerv1.
 	if c.ID, err = readU128("id", r.GetId()); err != nil {
 		return nil, err
 	}
+	c.ID = callersID(c.ID)
 	if c.Account, err = readU128("accountId", r.GetAccountId()); err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ var table = []tree{
 	{path: "bench", rank: assemblyRank},
 	{path: "console", rank: assemblyRank},
 	{path: "demo", rank: assemblyRank},
+	{path: "devcluster", rank: assemblyRank}, // several cells as child processes of the command, to try, measure and break
 	{path: "drill", rank: assemblyRank},
 	{path: "export", rank: assemblyRank},   // the ledger to files, through the client like any user; the command is its only caller
 	{path: "importer", rank: assemblyRank}, // files to accounts and transfers, through the client like any user; the command is its only caller
@@ -113,7 +114,7 @@ var pureAnyway = map[string]bool{"net/netip": true, "net/url": true}
 // pureModules are the foreign modules that pure packages may use, with what for.
 var pureModules = map[string]string{
 	"cel.dev/cel-go":   "watch: rules of flows, compiled once",
-	"gopkg.in/yaml.v3": "watch: flow files, read from their nodes so that an error has line and column",
+	"gopkg.in/yaml.v3": "watch: flow files, read from their nodes so that an error has line and column; sandbox: policies",
 }
 
 // The reasons, as failure messages give them.

@@ -27,6 +27,18 @@ const (
 	readAheadOfOne = 3 // blocks that a reader has ready
 )
 
+// bulkLog is a Log that reads many blocks in few round trips, as one in a database does: seq and those after it, in
+// order, up to maxBlocks and maxBytes, but one at least; none where seq is not there. raw is valid during fn only.
+type bulkLog interface {
+	ReadFrom(ctx context.Context, seq uint64, maxBlocks, maxBytes int, fn func(seq uint64, raw []byte) error) error
+}
+
+const (
+	bulkFrom   = 8 // blocks that are worth reading in bulk
+	bulkBlocks = 1024
+	bulkBytes  = 8 << 20
+)
+
 func startReader(ctx context.Context, log Log, from, to uint64) *blockReader {
 	const most = readers * (readAheadOfOne + 2) // ready, being read, and being used
 	r := &blockReader{buffers: make(chan []byte, most)}
@@ -35,6 +47,12 @@ func startReader(ctx context.Context, log Log, from, to uint64) *blockReader {
 	}
 	for i := range r.blocks {
 		r.blocks[i] = make(chan readBlock, readAheadOfOne)
+	}
+	if bulk, ok := log.(bulkLog); ok && to-from >= bulkFrom {
+		r.running.Go(func() { r.readBulk(ctx, bulk, from, to) })
+		return r
+	}
+	for i := range r.blocks {
 		r.running.Go(func() { r.read(ctx, log, r.blocks[i], from+uint64(i), to) }) //nolint:gosec // small
 	}
 	return r
@@ -56,6 +74,46 @@ func (r *blockReader) read(ctx context.Context, log Log, into chan<- readBlock, 
 			return
 		}
 		if err != nil {
+			return
+		}
+	}
+}
+
+// readBulk reads all blocks for all readers.
+func (r *blockReader) readBulk(ctx context.Context, log bulkLog, from, to uint64) {
+	next := from
+	give := func(b readBlock) error {
+		select {
+		case r.blocks[(next-from)%readers] <- b:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	take := func(seq uint64, raw []byte) error {
+		var b []byte
+		select {
+		case b = <-r.buffers:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		block, err := journal.Decode(append(b[:0], raw...))
+		if err != nil {
+			return err
+		}
+		if err = give(readBlock{block: block}); err == nil {
+			next = seq + 1
+		}
+		return err
+	}
+	for next <= to {
+		before := next
+		err := log.ReadFrom(ctx, next, int(min(bulkBlocks, to-next+1)), bulkBytes, take)
+		if err == nil && next == before {
+			err = ErrNotFound
+		}
+		if err != nil {
+			_ = give(readBlock{err: err}) // whoever waits for it has gone where that can't be had
 			return
 		}
 	}

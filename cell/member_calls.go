@@ -99,11 +99,6 @@ func (m *Member) Fresh(ctx context.Context) (uint64, error) {
 	return led(m, func(c *Cell) (uint64, error) { return c.Fresh(ctx) })
 }
 
-// Sync is [Cell.Sync].
-func (m *Member) Sync(ctx context.Context) (uint64, error) {
-	return led(m, func(c *Cell) (uint64, error) { return c.Sync(ctx) })
-}
-
 // What needs no leader: durable blocks are the same everywhere.
 
 // Header is [Cell.Header].
@@ -134,9 +129,6 @@ func (m *Member) Assets() *ledger.Catalogue { return m.follows.Load().Assets() }
 
 // ID is the cell's number.
 func (m *Member) ID() uint64 { return m.opts.ID }
-
-// Epoch counts the takeovers of the journal, as far as this node has followed it.
-func (m *Member) Epoch() uint64 { return m.follows.Load().Epoch() }
 
 // Stats is [Cell.Stats]. A node that does not lead holds no writes, whatever its clock says: it is compared with the
 // store's when it takes over.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 	"github.com/sterlingrun/sterling/store/local"
@@ -235,7 +236,7 @@ func rulesOf(t *testing.T, dir string) {
 		}
 		want := uint16(1)
 		if seq > previousBlocks {
-			want = 2
+			want = ledger.Rules
 		}
 		if h.Rules != want || seq == previousBlocks+1 && h.Kind != journal.BlockEpoch || h.Version > h.Rules {
 			t.Errorf("block %d of kind %d has rules %d and version %d", seq, h.Kind, h.Rules, h.Version)

@@ -352,7 +352,37 @@ func (t *GaleraTrio) copyAll(ctx context.Context, n *galeraNode, why error) erro
 	if err := errors.Join(n.Kill(), n.home.remove("data"), n.home.owner.folder(n.data())); err != nil {
 		return err
 	}
+	if err := t.withoutNode(ctx, n); err != nil {
+		return err
+	}
 	return n.Restart(ctx)
+}
+
+// withoutNode waits until the others know that n is gone: one that joins as somebody new while they still wait for who it
+// was can cost them their primary component.
+func (t *GaleraTrio) withoutNode(ctx context.Context, n *galeraNode) error {
+	left := 0
+	for _, other := range t.nodes {
+		if other != n && other.Pid() != 0 {
+			left++
+		}
+	}
+	err := poll(ctx, nil, func(ctx context.Context) error {
+		for _, other := range t.nodes {
+			if other == n || other.Pid() == 0 {
+				continue
+			}
+			status, err := other.wsrep(ctx)
+			if err != nil {
+				return err
+			}
+			if status["wsrep_cluster_status"] != "Primary" || status["wsrep_cluster_size"] != strconv.Itoa(left) {
+				return fmt.Errorf("%s is %s and sees %s nodes, want %d", nodeName(other.index), status["wsrep_cluster_status"], status["wsrep_cluster_size"], left)
+			}
+		}
+		return nil
+	})
+	return wrap(err, "wait until the others go on without "+nodeName(n.index))
 }
 
 // preparePeers sees to it that there is a primary component to join. True: there is none, and n may found it.

@@ -17,6 +17,19 @@ func Bucket(id money.U128) uint16 {
 	return uint16((x ^ x>>31) >> 54)
 }
 
+// Own reports whether an id is one of those that are kept for a ledger's own events and accounts: 2^128 - 2^96 and above.
+// Callers' ids are never there, so nobody can take one before the ledger does.
+func Own(id money.U128) bool { return id.Hi>>32 == 1<<32-1 }
+
+// MakeOwn makes an id one of those, by its upper 32 bits.
+func MakeOwn(id money.U128) money.U128 {
+	id.Hi |= (1<<32 - 1) << 32
+	if id.IsMax() { // no id; nobody will ever see it
+		id.Lo--
+	}
+	return id
+}
+
 // TransitStep says what an event does for a transfer across cells. Home is the cell that owns the transfer's debit
 // account; the other one is the peer.
 type TransitStep uint8

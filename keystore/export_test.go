@@ -188,9 +188,15 @@ func TestMasterFile(t *testing.T) {
 		}
 	}
 	good := readFile(t, path)
+	other := slices.Clone(good)
+	if last := &other[len(other)-2]; *last == '0' { // a digit, before the line's end
+		*last = '1'
+	} else {
+		*last = '0'
+	}
 	for what, bad := range map[string][]byte{
 		"missing": nil, "empty": {}, "cut": good[:60], "other text": []byte("hello"), "not hexadecimal": bytes.ReplaceAll(good, good[30:31], []byte("x")),
-		"another key": append(slices.Clone(good[:len(good)-3]), "00\n"...),
+		"another key": other,
 	} {
 		removeFile(t, path)
 		if bad != nil {

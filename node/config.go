@@ -39,6 +39,8 @@ type Config struct {
 	Sinks []Sink `yaml:"sinks"`
 	// Store is the database that has the journal, where it is not in the data folder.
 	Store Store `yaml:"store"`
+	// Cells are for a ledger of several cells that share a database.
+	Cells Cells `yaml:"cells"`
 	// ReadModel is a database that gets the ledger as tables.
 	ReadModel ReadModel `yaml:"read_model"`
 	// Watch proves beside the ledger that no money is lost.
@@ -135,6 +137,7 @@ func (c *Config) Check() error {
 	c.Backup.check(fault)
 	c.Watch.check(fault)
 	c.checkStore(fault)
+	c.checkCells(fault)
 	c.ReadModel.check(fault)
 	if c.Debug.Listen != "" {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {

@@ -105,3 +105,15 @@ func TestBadConfigs(t *testing.T) {
 		t.Errorf("a file that isn't there: %v", err)
 	}
 }
+
+func TestCellsNeedADatabase(t *testing.T) {
+	c := node.DefaultConfig()
+	c.Cells.SecretFile = "secret"
+	if err := c.Check(); !errors.Is(err, node.ErrConfig) || !strings.Contains(err.Error(), "store.dsn") {
+		t.Errorf("error %v, want one that names store.dsn", err)
+	}
+	c.Store.DSN = "postgres://h/d"
+	if err := c.Check(); err != nil {
+		t.Error(err)
+	}
+}

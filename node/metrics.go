@@ -14,6 +14,8 @@ type sample struct {
 
 	membership cell.Membership
 	leads      bool
+
+	mapVersion uint64
 }
 
 // collector turns the cell's and the index's counts into metrics when they are asked for.
@@ -54,6 +56,9 @@ func newCollector(n *Node) *collector {
 	add(gauge, "leads", "1 while this node leads its cell, as the only one always does.", func(s *sample) float64 { return boolean(s.leads) })
 	add(counter, "takeovers_total", "Times that this node took its cell over since the start.", func(s *sample) float64 { return float64(s.membership.Takeovers) })
 	add(counter, "stood_down_total", "Times that this node led and stood down since the start.", func(s *sample) float64 { return float64(s.membership.StoodDown) })
+	if n.cells != nil {
+		add(gauge, "map_version", "Version of the map of cells that this node goes by.", func(s *sample) float64 { return float64(s.mapVersion) })
+	}
 	add(counter, "rebuilt_total", "Times that the journal contradicted what this node had followed.", func(s *sample) float64 { return float64(s.membership.Rebuilt) })
 	return c
 }
@@ -78,6 +83,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if m := c.n.member; m != nil {
 		s.membership = m.Membership()
 		s.leads = s.membership.Leads
+	}
+	if cells := c.n.cells; cells != nil {
+		s.mapVersion = cells.router.Map().Version
 	}
 	for _, m := range c.metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s))

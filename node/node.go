@@ -33,6 +33,7 @@ import (
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/monitor"
 	"github.com/sterlingrun/sterling/monitor/alert"
+	"github.com/sterlingrun/sterling/router"
 	"github.com/sterlingrun/sterling/store/local"
 )
 
@@ -53,6 +54,7 @@ type Node struct {
 	shared     sharedLog    // nil: the journal is in the data folder, like the next two
 	state      *local.State
 	member     *cell.Member
+	cells      *cells // nil: the ledger has one cell
 	cell       ledgerCell
 	opened     chan struct{}          // closed when calls could be answered
 	identified bool                   // the folder has the name of its journal
@@ -214,6 +216,9 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
+	if n.cells != nil {
+		n.registry.MustRegister(router.NewCollector(n.cells.driver))
+	}
 	n.jobs = newJobs(n)
 	config := api.Config{
 		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: n.audit.key,
@@ -232,6 +237,7 @@ func (n *Node) serve(ctx context.Context) error {
 	if n.member != nil {
 		config.Leads = n.leads
 	}
+	config.Cells = n.cells.api()
 	n.installWatch(&config)
 	n.access.install(&config)
 	if err := addConsole(&config); err != nil {
@@ -315,6 +321,7 @@ func (n *Node) release() error {
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
+	errs = append(errs, n.cells.close())
 	if n.shared != nil {
 		errs = append(errs, n.shared.Close())
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/sterlingrun/sterling/durable"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/router"
 	"github.com/sterlingrun/sterling/store/local"
 	"github.com/sterlingrun/sterling/store/mysql"
 	"github.com/sterlingrun/sterling/store/postgres"
@@ -81,6 +82,7 @@ func (c *Config) checkStore(fault func(format string, args ...any)) {
 type sharedLog interface {
 	cell.Log
 	cell.Leases
+	router.Maps
 	Close() error
 }
 
@@ -142,8 +144,8 @@ func openLog(ctx context.Context, dsn string, number uint32, logger *slog.Logger
 	return mysqlLog{s}, nil
 }
 
-// readDSN returns the DSN, out of its file where it is in one.
-func (s *Store) readDSN() (string, error) {
+// ReadDSN returns the DSN, out of its file where it is in one.
+func (s *Store) ReadDSN() (string, error) {
 	if s.DSNFile == "" {
 		return s.DSN, nil
 	}
@@ -170,7 +172,7 @@ func (n *Node) checkEngine(ctx context.Context, log fitLog) error {
 
 // openShared opens the journal in the database, and what this node keeps beside it.
 func (n *Node) openShared(ctx context.Context) error {
-	dsn, err := n.config.Store.readDSN()
+	dsn, err := n.config.Store.ReadDSN()
 	if err != nil {
 		return err
 	}
@@ -185,7 +187,10 @@ func (n *Node) openShared(ctx context.Context) error {
 	if err := n.checkEngine(ctx, log); err != nil {
 		return err
 	}
-	return n.checkIdentity(ctx)
+	if err := n.checkIdentity(ctx); err != nil {
+		return err
+	}
+	return n.openCells(ctx)
 }
 
 // checkIdentity refuses to use what a folder has of one journal with another one. The first block names a journal.
@@ -260,7 +265,7 @@ func (n *Node) joinCell(ctx context.Context, o cell.Options) error {
 			return b
 		},
 		Leading: n.leading, Failed: n.fail,
-		Standing: func() { n.rights.changed.Store(true) }, Followed: n.followed,
+		Standing: n.standDown, Followed: n.followed,
 	})
 	if err != nil {
 		return err
@@ -285,7 +290,16 @@ func (n *Node) leading(ctx context.Context, c *cell.Cell) error {
 		return ctx.Err()
 	}
 	n.nameFolder() // before there is a second block
-	return n.readPrincipals(ctx, c.Read)
+	if err := n.readPrincipals(ctx, c.Read); err != nil {
+		return err
+	}
+	return n.cells.lead(ctx, c)
+}
+
+// standDown is called when this node leads no more.
+func (n *Node) standDown() {
+	n.cells.standDown()
+	n.rights.changed.Store(true)
 }
 
 // readPrincipals takes over the rights that the journal gives to tokens.

@@ -15,7 +15,7 @@ import (
 // VerifyStore proves a cell's journal in a database right, as far as it goes when it is asked; nodes may run on it
 // meanwhile.
 func VerifyStore(ctx context.Context, store Store, number uint32, logger *slog.Logger, progress func(seq, head uint64)) (v cell.Verification, err error) {
-	dsn, err := store.readDSN()
+	dsn, err := store.ReadDSN()
 	if err != nil {
 		return v, err
 	}

@@ -68,7 +68,7 @@ test)
 		say "the console's browser tests are SKIPPED: no chromium. Install it with: sudo apt-get install chromium, or name one in CHROMIUM"
 		exit 0
 	fi
-	tools/build.sh
+	tools/build.sh main
 	say "the console in a browser"
 	(cd $web && STERLING_BIN="$STERLING_ROOT/bin/sterling" timeout "${TIMEOUT:-600}" node node_modules/vitest/vitest.mjs run --project browser >&2) ||
 		die "the console's browser tests failed; screenshots are in $web/artifacts"

@@ -47,15 +47,6 @@ look_for_all() {
 	look rsync find_program rsync
 }
 
-# Debian's packages start their services as they are installed, unless this file forbids it.
-no_services() {
-	local policy=/usr/sbin/policy-rc.d
-	[ -e $policy ] && return
-	printf '#!/bin/sh\nexit 101\n' >$policy
-	chmod 755 $policy
-	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-}
-
 install_missing() {
 	[ ${#missing[@]} -gt 0 ] || return 0
 	if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

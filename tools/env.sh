@@ -11,6 +11,15 @@ die() {
 	exit 1
 }
 
+# Debian's packages start their services as they are installed, unless this file forbids it.
+no_services() {
+	local policy=/usr/sbin/policy-rc.d
+	[ -e $policy ] && return
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod 755 $policy
+	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+}
+
 # The official archive unpacks to /usr/local/go and leaves the PATH to the user.
 if ! command -v go >/dev/null && [ -x /usr/local/go/bin/go ]; then
 	export PATH="$PATH:/usr/local/go/bin"

@@ -9,6 +9,7 @@ tools/setup.sh build
 tools/install.sh golangci-lint
 say "golangci-lint"
 "$tools_bin/golangci-lint" run --timeout 10m ./...
+(cd cmd/sterling-sandbox && "$tools_bin/golangci-lint" run --timeout 10m --config "$STERLING_ROOT/.golangci.yml" ./...)
 [ "${1:-all}" = all ] || exit 0
 
 say "architecture and style"
@@ -26,6 +27,7 @@ tools/install.sh govulncheck
 if timeout 60 "$tools_bin/govulncheck" -version 2>/dev/null | grep -q 'DB updated'; then
 	say "govulncheck"
 	"$tools_bin/govulncheck" ./...
+	(cd cmd/sterling-sandbox && "$tools_bin/govulncheck" ./...)
 else
 	say "govulncheck: NOT RUN, its vulnerability database does not answer from this machine"
 fi

@@ -37,7 +37,7 @@ generate() {
 	tools/install.sh buf
 	install_node_modules
 	rm -rf $typescript/src/gen $python/src/sterling/ledger
-	(cd proto && PATH="$STERLING_ROOT/$typescript/node_modules/.bin:$PATH" "$tools_bin/buf" generate --template ../sdk/buf.gen.yaml)
+	(cd proto && PATH="$STERLING_ROOT/$typescript/node_modules/.bin:$PATH" "$tools_bin/buf" generate --template ../sdk/buf.gen.yaml --exclude-path sterling/cell)
 }
 
 case "${1:-generate}" in
@@ -49,7 +49,7 @@ check)
 	;;
 test)
 	tools/setup.sh sdk
-	tools/build.sh
+	tools/build.sh main
 	install_node_modules
 	export STERLING_BIN="$STERLING_ROOT/bin/sterling"
 	log=$(mktemp)

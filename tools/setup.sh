@@ -2,8 +2,9 @@
 # Makes sure that what a target needs is on the machine, and installs only what is missing.
 #
 #   tools/setup.sh build        Go and git
-#   tools/setup.sh test         the same, and hledger and beancount, which read what is exported: without them, those
-#                               tests are skipped, and say so
+#   tools/setup.sh test         the same, and hledger and beancount, which read what is exported, and HAProxy, which the
+#                               mesh's proxy is compared with: without them, those tests are skipped, and say so
+#   tools/setup.sh bench        the same as build, and HAProxy and nginx, which the mesh's proxy is measured beside
 #   tools/setup.sh race         the same, and a C compiler for the race detector
 #   tools/setup.sh sdk          the same as build, and Node and Python with gRPC for the clients in sdk/
 #   tools/setup.sh sdk-generate the same as sdk, and protoc with its Python plugin
@@ -20,7 +21,7 @@ have_go=${have_go#go}
 	die "Go $need_go or newer is needed; this is Go $have_go: https://go.dev/doc/install"
 
 missing=()
-want() { command -v "$1" >/dev/null || missing+=("$2"); } # want COMMAND PACKAGE
+want() { PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null || missing+=("$2"); } # want COMMAND PACKAGE
 want git git
 want_sdk() {
 	want node nodejs
@@ -29,7 +30,7 @@ want_sdk() {
 		missing+=(python3-grpcio python3-protobuf)
 }
 case "${1:-build}" in
-build | test | console | browser) ;;
+build | test | bench | console | browser) ;;
 sdk) want_sdk ;;
 sdk-generate)
 	want_sdk
@@ -37,7 +38,7 @@ sdk-generate)
 	want grpc_python_plugin protobuf-compiler-grpc
 	;;
 race) want "$(go env CC)" gcc && [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev) ;;
-*) die "unknown purpose \"$1\"; want build, test, race, sdk, sdk-generate, console or browser" ;;
+*) die "unknown purpose \"$1\"; want build, test, bench, race, sdk, sdk-generate, console or browser" ;;
 esac
 
 can_install() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }
@@ -45,6 +46,7 @@ export DEBIAN_FRONTEND=noninteractive
 install() { apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 install_all() { # install_all PACKAGE…
 	say "installing $*"
+	no_services
 	install "$@" 2>/dev/null || { apt-get update -qq && install "$@"; }
 }
 
@@ -59,7 +61,13 @@ case "${1:-build}" in
 test)
 	want hledger hledger
 	want bean-check beancount
+	want haproxy haproxy
 	without="the tests that need them are skipped"
+	;;
+bench)
+	want haproxy haproxy
+	want nginx nginx-light
+	without="the mesh's proxy is not measured beside them"
 	;;
 console)
 	want node nodejs

@@ -11,9 +11,17 @@ import (
 // ErrCrossing is a transfer that can't cross cells: its events must be decided in one cell. Nothing was done.
 var ErrCrossing = errors.New("not possible across cells")
 
+// amountBits bounds the amounts that can cross cells. All of them pass through the same two accounts, whose sums only
+// grow: one transfer of 2^128-1 would fill these for ever, for everybody; of these it takes 2^32.
+const amountBits = 96
+
 // CheckTransfer tells why a transfer between accounts of two cells can't be made, or nil.
 func CheckTransfer(t *journal.Transfer) error {
-	return checkFlags(t, journal.TransferPending)
+	err := checkFlags(t, journal.TransferPending)
+	if err == nil && t.Amount.Hi>>(amountBits-64) != 0 {
+		err = fmt.Errorf("%w: an amount of 2^%d or more", ErrCrossing, amountBits)
+	}
+	return err
 }
 
 // CheckEnd tells why a post or void of a transfer across cells can't be made, or nil.
@@ -52,6 +60,12 @@ type Attempt struct {
 	Home     uint64 // this cell
 	Peer     uint64 // that of the credit account
 	Reserve  money.U128
+
+	// Whoever sees a reserve can derive the ids of its other steps, and take them for transfers of its own. Then these are
+	// set: Salt is what the decision's, the confirmation's and the settlement's id are derived from, Marker is the marker's
+	// id. Zero: derived from Reserve. Each step is still made once: the reservation that it ends is there once.
+	Salt   money.U128
+	Marker money.U128
 }
 
 // Event is an event and what is attached to it. Its flags say so already.
@@ -74,11 +88,25 @@ func (a *Attempt) event(step journal.TransitStep, t journal.Transfer, d journal.
 	}
 	d.Transit = &x
 	if t.ID.IsZero() {
-		t.ID = ID(a.Reserve, step)
+		t.ID = a.id(step)
 	}
 	t.Flags |= journal.TransferTransit | journal.TransferAttached
 	return Event{t, d.Append(nil)}
 }
+
+// id is that of a step.
+func (a *Attempt) id(step journal.TransitStep) money.U128 {
+	switch {
+	case step == journal.TransitMarker && !a.Marker.IsZero():
+		return a.Marker
+	case step == journal.TransitReserve || step == journal.TransitHold || step == journal.TransitMarker || a.Salt.IsZero():
+		return ID(a.Reserve, step)
+	}
+	return ID(a.Salt, step)
+}
+
+// MarkerID is the id of the marker, once the attempt is decided.
+func (a *Attempt) MarkerID() money.U128 { return a.id(journal.TransitMarker) }
 
 // moving is the transfer as asked for, with other accounts.
 func (a *Attempt) moving(debit, credit money.U128) journal.Transfer {
@@ -161,7 +189,7 @@ func (a *Attempt) hold() money.U128 { return ID(a.Reserve, journal.TransitHold) 
 
 // Settle is the last step, at home, once the peer has confirmed.
 func (a *Attempt) Settle(posted money.U128) Event {
-	return a.event(journal.TransitSettle, resolving(ID(a.Reserve, journal.TransitMarker), posted), journal.Details{})
+	return a.event(journal.TransitSettle, resolving(a.MarkerID(), posted), journal.Details{})
 }
 
 func resolving(id, posted money.U128) journal.Transfer {

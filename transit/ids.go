@@ -15,7 +15,7 @@ const (
 )
 
 // ID is the id of a step of the attempt whose reserve is r: the first 16 bytes of SHA-256(r, little-endian ‖ the step's
-// name). The reserve's is r; the transfer and the caller's post or void of it have ids of their own: 0 here.
+// name), with the upper 32 bits set: see journal.Own. The reserve's is r; the transfer and the caller's post or void of it have ids of their own: 0 here.
 func ID(r money.U128, step journal.TransitStep) money.U128 {
 	var name string
 	switch step {
@@ -56,11 +56,7 @@ func appendAsset(b []byte, a money.Asset) []byte {
 
 func idOf(text []byte) money.U128 {
 	sum := sha256.Sum256(text)
-	id := money.LE(sum[:16])
-	if id.IsZero() || id.IsMax() { // neither is an id; nobody will ever see it
-		id = money.From(1)
-	}
-	return id
+	return journal.MakeOwn(money.LE(sum[:16]))
 }
 
 // Accounts are the cell's own accounts that transfers of an asset to and from cell peer need; number is the asset's in

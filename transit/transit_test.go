@@ -33,8 +33,8 @@ func TestIDs(t *testing.T) {
 		got[name] = transit.ID(r, step).String()
 	}
 	want := map[string]string{
-		"in transit": "246632722407579824625854537589988023130", "clearing": "284819191024729123749014151987321330519", "reserve": r.String(), "transfer": "0",
-		"hold": "270688138455444882961735301574743625680", "decide": "24256532593094083096104717245247374143", "marker": "140443880125887920976529826142558079300", "confirm": "145694275140664298028152944511818012809", "settle": "267326015376021569165982465461580177461",
+		"in transit": "340282366880457236390711684267905669978", "clearing": "340282366896959708387519079906063113047", "reserve": r.String(), "transfer": "0",
+		"hold": "340282366917202477504249293596162068432", "decide": "340282366853006557543636175973329912639", "marker": "340282366884631954882864895557512710468", "confirm": "340282366870845469238671496631683258505", "settle": "340282366893879822053778247224155152437",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -178,7 +178,7 @@ func TestAConfirmationIntoAClosedDay(t *testing.T) {
 func TestConfirmationsThatContradict(t *testing.T) {
 	for status, posted := range map[journal.Status]uint64{
 		journal.TransferPendingTransferNotFound: 1, journal.TransferPendingTransferAlreadyVoided: 1, journal.TransferExistsWithDifferentAmount: 1,
-		journal.TransferPendingTransferAlreadyPosted: 0, journal.TransferIdAlreadyFailed: 0,
+		journal.TransferPendingTransferAlreadyPosted: 0, journal.TransferPendingTransferNotPending: 1,
 	} {
 		if got := transit.Confirmed(status, money.From(posted)); got != transit.Wrong {
 			t.Errorf("%s with %d: %d", status.Name(journal.KindTransfers), posted, got)

@@ -58,8 +58,13 @@ func (e *Engine) stuck(o *books.Open) {
 		class: StuckInTransit, key: o.Transfer, cause: "reservation " + hexOf(o.ID), happened: max(o.Since, 1), risk: o.Whole, asset: asset,
 		summary: fmt.Sprintf("transfer %s: %s for more than %v", textOf(o.Transfer), summary, time.Duration(e.transit)), //nolint:gosec // G115: below 2^63
 		evidence: []Evidence{{What: "transfer", Source: "journal", Seq: o.Seq, Index: o.Index, Time: o.Time, Fields: []Field{
-			{Name: "id", Value: textOf(o.ID)}, {Name: "step", Value: stepName(o.Step)}, {Name: "amount", Value: amount}, {Name: "debit", Value: textOf(o.Debit)},
-			{Name: "credit", Value: textOf(o.Credit)}, {Name: "peer", Value: fmt.Sprintf("cell %d", o.Peer)}, {Name: "open since", Value: stamp(o.Since), Wrong: true},
+			{Name: "id", Value: textOf(o.ID)},
+			{Name: "step", Value: stepName(o.Step)},
+			{Name: "amount", Value: amount},
+			{Name: "debit", Value: textOf(o.Debit)},
+			{Name: "credit", Value: textOf(o.Credit)},
+			{Name: "peer", Value: fmt.Sprintf("cell %d", o.Peer)},
+			{Name: "open since", Value: stamp(o.Since), Wrong: true},
 		}}},
 	})
 }

@@ -26,7 +26,7 @@ type benchFlags struct {
 
 func newBench() *cobra.Command {
 	parent := &cobra.Command{Use: "bench", Short: "Measure"}
-	parent.AddCommand(newBenchLedger(), newBenchWatch(), newBenchFailover())
+	parent.AddCommand(newBenchLedger(), newBenchWatch(), newBenchFailover(), newBenchCells())
 	return parent
 }
 

@@ -15,15 +15,19 @@ import (
 func newCell() *cobra.Command {
 	var f ledgerFlags
 	c := &cobra.Command{
-		Use: "cell", Short: "Look at the nodes of a cell, and move its leadership",
+		Use: "cell", Short: "Look at cells and their nodes, and move leadership",
 		Long: `A cell whose journal is in a database ("sterling up --store …") is served by several
 nodes: one leads, the others follow, and take over when it is gone. Name all of them:
---server host1:7600,host2:7600,host3:7600`,
+--server host1:7600,host2:7600,host3:7600
+
+A ledger may have several cells. Which accounts each has is told by a map in their
+database (--store).`,
 		Example: `  sterling cell status --server 127.0.0.1:7600,127.0.0.1:7610
-  sterling cell drain  --server 127.0.0.1:7600,127.0.0.1:7610`,
+  sterling cell drain  --server 127.0.0.1:7600,127.0.0.1:7610
+  sterling cell list   --store postgres://sterling@db1,db2,db3/sterling`,
 	}
 	f.register(c)
-	c.AddCommand(newCellStatus(&f), newDrain(&f))
+	c.AddCommand(newCellStatus(&f), newDrain(&f), newCellList(&f), newCellMap(&f), newCellDefine(&f))
 	return c
 }
 

@@ -27,6 +27,8 @@ type upFlags struct {
 	config, data, listen string
 	level, format        string
 	store, advertise     string
+	cellsSecret          string
+	cell                 uint32
 	readModel            string
 	exposed, demo        bool
 }
@@ -52,6 +54,8 @@ token in it. It runs until it is interrupted.`,
 	c.Flags().StringVar(&f.store, "store", "", "database that has the journal: postgres://… or mysql://…, or file:PATH of a file with that (default: the data folder)")
 	c.Flags().StringVar(&f.readModel, "read-model", "", "database that gets the ledger as tables: postgres://…, mysql://…, sqlite:FILE, or file:PATH of a file with that")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "where clients and other nodes reach this node, with --store (default: --listen)")
+	c.Flags().Uint32Var(&f.cell, "cell", 0, "number of the node's cell (default 1)")
+	c.Flags().StringVar(&f.cellsSecret, "cells-secret", "", "file that all nodes of all cells share, where the ledger has several, with --store")
 	c.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error")
 	c.Flags().StringVar(&f.format, "log-format", "", "text or json")
 	c.Flags().BoolVar(&f.demo, "demo", false, "run the demo bank on it, gently and without end; a new folder becomes a demonstration's")
@@ -66,7 +70,7 @@ func (f *upFlags) load() (node.Config, error) {
 			return config, err
 		}
 	}
-	for flag, key := range map[*string]*string{&f.data: &config.Data, &f.listen: &config.Listen, &f.level: &config.Log.Level, &f.format: &config.Log.Format, &f.advertise: &config.Store.Advertise} {
+	for flag, key := range map[*string]*string{&f.data: &config.Data, &f.listen: &config.Listen, &f.level: &config.Log.Level, &f.format: &config.Log.Format, &f.advertise: &config.Store.Advertise, &f.cellsSecret: &config.Cells.SecretFile} {
 		if *flag != "" {
 			*key = *flag
 		}
@@ -78,6 +82,9 @@ func (f *upFlags) load() (node.Config, error) {
 		config.ReadModel.DSN, config.ReadModel.DSNFile = "", path
 	} else if f.readModel != "" {
 		config.ReadModel.DSN, config.ReadModel.DSNFile = f.readModel, ""
+	}
+	if f.cell != 0 {
+		config.Cell = f.cell
 	}
 	config.Exposed = config.Exposed || f.exposed
 	if f.demo && config.TLS != nil {

@@ -52,6 +52,7 @@ func roughDeliveries() []Injector {
 			})
 		}),
 		disturbance("one payment is captured in 200 parts", parts),
+		disturbance("transfers to and from another cell", crossings),
 	}
 }
 

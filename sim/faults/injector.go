@@ -21,7 +21,7 @@ type Injector interface {
 
 // Injectors are the faults: at least one for every class of the watch.
 func Injectors() []Injector {
-	return slices.Concat(orderFaults(), channelFaults(), refundFaults(), termFaults(), journalFaults(), booksFaults(), witnessFaults())
+	return slices.Concat(orderFaults(), channelFaults(), refundFaults(), termFaults(), journalFaults(), transitFaults(), booksFaults(), witnessFaults())
 }
 
 // injector is one that is a function.

@@ -47,12 +47,12 @@ func (b *book) begin(now uint64) {
 var actor = journal.Actor{1}
 
 // apply runs a request in the open block. Events that the ledger refuses are what the stream asked for.
-func (b *book) apply(kind journal.Kind, events []byte) error {
+func (b *book) apply(kind journal.Kind, events []byte, attached ...journal.Attachment) error {
 	events = journal.Aligned(events)
-	if err := ledger.CheckRequest(kind, events, nil); err != nil {
+	if err := ledger.CheckRequest(kind, events, attached); err != nil {
 		return fmt.Errorf("request of kind %d: %w", kind, err)
 	}
-	b.state.Attach(nil)
+	b.state.Attach(attached)
 	facts := ledger.Facts{At: map[journal.Position]ledger.Fact{}, TransferAt: map[uint64]bool{}}
 	for _, n := range b.state.Needs(kind, events, nil) {
 		if n.OfTimestamp() {

@@ -138,7 +138,7 @@ func (p *player) move(m *Move) error {
 		p.book.begin(p.now)
 		p.agenda.add(event{at: p.now + p.size(), kind: onSeal})
 	}
-	return p.book.apply(m.Kind, m.Events)
+	return p.book.apply(m.Kind, m.Events, m.Attached...)
 }
 
 // size is how long a block stays open.

@@ -20,6 +20,8 @@ type Move struct {
 	At     uint64 // ns since 1970; the block comes a little later
 	Kind   journal.Kind
 	Events []byte // records
+	// Attached is what they say beyond that.
+	Attached []journal.Attachment
 }
 
 // Transfers are the records of a move of transfers. They are the move's own memory.

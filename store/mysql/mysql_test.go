@@ -228,6 +228,13 @@ func TestLease(t *testing.T) {
 	storetest.Leases(t, open(t, dsn), open(t, dsn))
 }
 
+func TestMaps(t *testing.T) {
+	dsn := fresh(t)
+	one, two := open(t, dsn), open(t, dsn, func(o *mysql.Options) { o.Cell = 2 })
+	storetest.Maps(t, one, two)
+	storetest.MapContention(t, []storetest.Mapper{one, two, open(t, dsn)}, 20)
+}
+
 func TestLeaseContention(t *testing.T) {
 	dsn := fresh(t)
 	stores := make([]cell.Leases, 4)
@@ -315,8 +322,8 @@ func TestOpenAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := ask[int](t, dsn, "SELECT count(*) FROM sterling_store_version WHERE version_id > 0"); n != 1 {
-		t.Errorf("%d migrations are noted, want 1", n)
+	if n := ask[int](t, dsn, "SELECT count(*) FROM sterling_store_version WHERE version_id > 0"); n != 2 {
+		t.Errorf("%d migrations are noted, want 2", n)
 	}
 }
 
@@ -329,6 +336,7 @@ func TestLeastPrivileges(t *testing.T) {
 		"CREATE USER " + user + " IDENTIFIED BY 'pw'",
 		"GRANT SELECT ON sterling_store_version TO " + user,
 		"GRANT SELECT, INSERT ON sterling_block TO " + user,
+		"GRANT SELECT, INSERT ON sterling_map TO " + user,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON sterling_lease TO " + user,
 	} {
 		run(t, dsn, statement)
@@ -345,6 +353,7 @@ func TestLeastPrivileges(t *testing.T) {
 	appendAll(t, s, blocks[1:])
 	wantHead(t, s, blocks[1])
 	storetest.Leases(t, s, s)
+	storetest.Maps(t, s, s)
 	if r, err := s.Check(t.Context()); err != nil || !r.Fit() {
 		t.Errorf("%+v, error %v", r, err)
 	}

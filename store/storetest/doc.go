@@ -1,4 +1,4 @@
-// Package storetest is what every store that several nodes can reach has to pass beyond cell/celltest: leases, reading
+// Package storetest is what every store that several nodes can reach has to pass beyond cell/celltest: leases, the map of cells, reading
 // in bulk, writers that race (the history must be linearizable), and servers that crash. It tests through interfaces;
 // the faults of one engine are that store's tests. Start reading at Store and Race.
 package storetest

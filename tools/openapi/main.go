@@ -2,12 +2,13 @@
 // one OpenAPI 3.1 document, the way Connect serves them (JSON over HTTP POST). It
 // knows no single service or message of Sterling, so that new .proto files are
 // picked up as they are; the one exception is the message named ErrorDetail, which
-// comes with errors. It never leaves out a method that JSON can call. Start
+// comes with errors. It never leaves out a method that JSON can call, but for those of the package that its option internal names. Start
 // reading at main; schema.go describes messages.
 package main
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"strings"
 
@@ -19,9 +20,11 @@ import (
 type object = map[string]any
 
 func main() {
-	protogen.Options{}.Run(func(plugin *protogen.Plugin) error {
+	var flags flag.FlagSet
+	internal := flags.String("internal", "", "package of services that are not for clients, and stay out of the document")
+	protogen.Options{ParamFunc: flags.Set}.Run(func(plugin *protogen.Plugin) error {
 		plugin.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL)
-		text, err := json.MarshalIndent(document(plugin.Files), "", "  ")
+		text, err := json.MarshalIndent(document(plugin.Files, *internal), "", "  ")
 		if err != nil {
 			return fmt.Errorf("encode the document: %w", err)
 		}
@@ -35,11 +38,11 @@ const about = "The ledger's API as JSON over HTTP POST. The same methods are ser
 	"After a call without an answer, send the same events with the same ids again: they are recorded once. " +
 	"64-bit and 128-bit integers are strings of decimal digits. Unknown fields are refused."
 
-func document(files []*protogen.File) object {
+func document(files []*protogen.File, internal string) object {
 	s := schemas{}
 	paths, tags := object{}, []object{}
 	for _, file := range files {
-		if !file.Generate {
+		if !file.Generate || string(file.Desc.Package()) == internal {
 			continue
 		}
 		for _, m := range file.Messages {

@@ -28,8 +28,8 @@ type Batch struct {
 	Accounts  []journal.Account
 	Transfers []journal.Transfer
 	IDs       []money.U128
-	// Unregistered are the assets of accounts that the table does not have, by
-	// index of the account; the accounts' asset number is journal.NoAsset.
+	// Unregistered are the assets that the table does not have, of accounts and
+	// transfers; the asset number of those is journal.NoAsset.
 	Unregistered []Unregistered
 	// Details are what events say beyond their records, ascending by event.
 	Details []Details
@@ -47,10 +47,20 @@ type Details struct {
 	Transit     *ledgerv1.Transit
 }
 
-// Unregistered is an account's asset that has no number yet.
+// Unregistered is an event's asset that has no number yet.
 type Unregistered struct {
-	Account int
-	Asset   money.Asset
+	Event int
+	Asset money.Asset
+}
+
+// noteAsset keeps the asset of a transfer if it is not registered. A field may come twice: the last one counts.
+func (b *Batch) noteAsset(event int, unknown money.Asset) {
+	if n := len(b.Unregistered); n > 0 && b.Unregistered[n-1].Event == event {
+		b.Unregistered = b.Unregistered[:n-1]
+	}
+	if unknown.Code != "" {
+		b.Unregistered = append(b.Unregistered, Unregistered{Event: event, Asset: unknown})
+	}
 }
 
 // Reset empties the batch and keeps its memory.

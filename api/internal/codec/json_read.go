@@ -218,7 +218,7 @@ func (c *Codec) accountJSON(s *scanner, b *Batch, assets *AssetTable) {
 			number, unknown := s.asset(assets)
 			a.Asset = number
 			if number == journal.NoAsset {
-				b.Unregistered = append(b.Unregistered, Unregistered{Account: s.index, Asset: unknown})
+				b.Unregistered = append(b.Unregistered, Unregistered{Event: s.index, Asset: unknown})
 			}
 		case accountCode:
 			a.Code = uint16(s.uint32(1<<16 - 1)) //nolint:gosec // bounded
@@ -320,7 +320,9 @@ func (c *Codec) transferJSON(s *scanner, b *Batch, assets *AssetTable) {
 		case transferTimeout:
 			t.Timeout = s.uint32(1<<32 - 1)
 		case transferAsset:
-			t.Asset, _ = s.asset(assets)
+			var unknown money.Asset
+			t.Asset, unknown = s.asset(assets)
+			b.noteAsset(s.index, unknown)
 		case transferCode:
 			t.Code = uint16(s.uint32(1<<16 - 1)) //nolint:gosec // bounded
 		case transferFlags:

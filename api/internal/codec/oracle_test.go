@@ -91,7 +91,7 @@ func (o *oracle) accounts(list []*ledgerv1.Account) (b codec.Batch) {
 		}
 		if !known && o.err == nil {
 			asset, _ := money.ParseAsset(m.GetAsset())
-			b.Unregistered = append(b.Unregistered, codec.Unregistered{Account: i, Asset: asset})
+			b.Unregistered = append(b.Unregistered, codec.Unregistered{Event: i, Asset: asset})
 		}
 		b.Accounts = append(b.Accounts, a)
 		if m.GetAddress() != "" || len(m.GetMetadata()) > 0 {
@@ -106,7 +106,11 @@ func (o *oracle) accounts(list []*ledgerv1.Account) (b codec.Batch) {
 
 func (o *oracle) transfers(list []*ledgerv1.Transfer) (b codec.Batch) {
 	for i, m := range list {
-		number, _ := o.asset(m.GetAsset())
+		number, known := o.asset(m.GetAsset())
+		if !known && o.err == nil {
+			asset, _ := money.ParseAsset(m.GetAsset())
+			b.Unregistered = append(b.Unregistered, codec.Unregistered{Event: i, Asset: asset})
+		}
 		t := journal.Transfer{
 			ID: o.u128(m.GetId()), Debit: o.u128(m.GetDebitAccountId()), Credit: o.u128(m.GetCreditAccountId()),
 			PendingID: o.u128(m.GetPendingId()), UserData128: o.u128(m.GetUserData_128()),

@@ -146,7 +146,7 @@ func (c *Codec) DecodeAccountsWire(b *Batch, data []byte, assets *AssetTable) er
 		unknown := accountWire(&e, b, &b.Accounts[e.index], assets)
 		b.accountDetails(&e)
 		if unknown.Code != "" {
-			b.Unregistered = append(b.Unregistered, Unregistered{Account: e.index, Asset: unknown})
+			b.Unregistered = append(b.Unregistered, Unregistered{Event: e.index, Asset: unknown})
 		}
 		f.err = e.err
 	}
@@ -251,7 +251,7 @@ func transferWire(f *fields, b *Batch, t *journal.Transfer, assets *AssetTable) 
 		case f.kind == protowire.BytesType && f.number >= transferBookingDate && f.number <= transferTransit:
 			b.keep(f)
 		case f.kind == protowire.BytesType:
-			amount = transferBytes(f, t, assets) || amount
+			amount = transferBytes(f, b, t, assets) || amount
 		case f.kind == protowire.VarintType:
 			transferVarint(f, t)
 		default:
@@ -265,7 +265,7 @@ func transferWire(f *fields, b *Batch, t *journal.Transfer, assets *AssetTable) 
 
 // transferBytes reads a length-delimited field and reports whether it was the
 // amount.
-func transferBytes(f *fields, t *journal.Transfer, assets *AssetTable) (amount bool) {
+func transferBytes(f *fields, b *Batch, t *journal.Transfer, assets *AssetTable) (amount bool) {
 	switch f.number {
 	case transferID:
 		t.ID = f.u128("id")
@@ -285,7 +285,9 @@ func transferBytes(f *fields, t *journal.Transfer, assets *AssetTable) (amount b
 	case transferUserData128:
 		t.UserData128 = f.u128("userData128")
 	case transferAsset:
-		t.Asset, _ = f.asset(assets)
+		var unknown money.Asset
+		t.Asset, unknown = f.asset(assets)
+		b.noteAsset(f.index, unknown)
 	case transferFlags:
 		t.Flags = journal.TransferFlags(f.flags(uint16(t.Flags)))
 	default:

@@ -143,8 +143,9 @@ func (m *Model) appendAsset(b []byte, number uint32) []byte {
 func derived(text []byte) count.ID {
 	sum := sha256.Sum256(text)
 	id := count.ID(sum[:16])
-	if id.IsZero() || id.Amount() == count.Max() {
-		return count.ID{1}
+	copy(id[12:], "\xff\xff\xff\xff") // ids that are the ledger's own
+	if id.Amount() == count.Max() {
+		id[0]--
 	}
 	return id
 }

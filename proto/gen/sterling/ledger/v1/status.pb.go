@@ -656,6 +656,15 @@ const (
 	ErrorReason_ERROR_REASON_NOT_LEADER ErrorReason = 60
 	// The ledger's journal is in a database, where this is not to be had.
 	ErrorReason_ERROR_REASON_NOT_SHARED ErrorReason = 61
+	// What the call asks for can't be done across cells: nothing was recorded, and no
+	// id was burned. The message says what has to be of one cell.
+	ErrorReason_ERROR_REASON_CROSS_CELL_REFUSED ErrorReason = 70
+	// Another cell of the ledger does not answer. What belongs to the cells that do
+	// may have been recorded: send the same events again with the same ids.
+	ErrorReason_ERROR_REASON_CELL_UNAVAILABLE ErrorReason = 71
+	// An account is to be closed while a transfer to or from another cell is under
+	// way on it; nothing was written. Send again.
+	ErrorReason_ERROR_REASON_IN_TRANSIT ErrorReason = 72
 )
 
 // Enum value maps for ErrorReason.
@@ -692,39 +701,45 @@ var (
 		50: "ERROR_REASON_AUDIT_UNAVAILABLE",
 		60: "ERROR_REASON_NOT_LEADER",
 		61: "ERROR_REASON_NOT_SHARED",
+		70: "ERROR_REASON_CROSS_CELL_REFUSED",
+		71: "ERROR_REASON_CELL_UNAVAILABLE",
+		72: "ERROR_REASON_IN_TRANSIT",
 	}
 	ErrorReason_value = map[string]int32{
-		"ERROR_REASON_UNSPECIFIED":       0,
-		"ERROR_REASON_MALFORMED":         1,
-		"ERROR_REASON_TOO_LARGE":         2,
-		"ERROR_REASON_TOKEN_REFUSED":     3,
-		"ERROR_REASON_ROLE_REFUSED":      4,
-		"ERROR_REASON_STORE_FULL":        5,
-		"ERROR_REASON_OUTCOME_UNKNOWN":   6,
-		"ERROR_REASON_CLOCK_HELD":        7,
-		"ERROR_REASON_OVERLOADED":        8,
-		"ERROR_REASON_STOPPING":          9,
-		"ERROR_REASON_ASSETS_EXHAUSTED":  10,
-		"ERROR_REASON_INTERNAL":          11,
-		"ERROR_REASON_SCOPE_REFUSED":     20,
-		"ERROR_REASON_RATE_LIMITED":      21,
-		"ERROR_REASON_ACCESS_LOG_FAILED": 22,
-		"ERROR_REASON_SUBJECT_ERASED":    30,
-		"ERROR_REASON_UNBALANCED":        31,
-		"ERROR_REASON_NOT_FOUND":         32,
-		"ERROR_REASON_INDEX_BUILDING":    33,
-		"ERROR_REASON_WATCH_OFF":         40,
-		"ERROR_REASON_WATCH_DOWN":        41,
-		"ERROR_REASON_SOURCE_TAKEN":      42,
-		"ERROR_REASON_SOURCE_UNKNOWN":    43,
-		"ERROR_REASON_SOURCE_GAP":        44,
-		"ERROR_REASON_SOURCE_REPEAT":     45,
-		"ERROR_REASON_BREAK_ENDED":       46,
-		"ERROR_REASON_NO_REPAIR":         47,
-		"ERROR_REASON_NOT_DEMO":          48,
-		"ERROR_REASON_AUDIT_UNAVAILABLE": 50,
-		"ERROR_REASON_NOT_LEADER":        60,
-		"ERROR_REASON_NOT_SHARED":        61,
+		"ERROR_REASON_UNSPECIFIED":        0,
+		"ERROR_REASON_MALFORMED":          1,
+		"ERROR_REASON_TOO_LARGE":          2,
+		"ERROR_REASON_TOKEN_REFUSED":      3,
+		"ERROR_REASON_ROLE_REFUSED":       4,
+		"ERROR_REASON_STORE_FULL":         5,
+		"ERROR_REASON_OUTCOME_UNKNOWN":    6,
+		"ERROR_REASON_CLOCK_HELD":         7,
+		"ERROR_REASON_OVERLOADED":         8,
+		"ERROR_REASON_STOPPING":           9,
+		"ERROR_REASON_ASSETS_EXHAUSTED":   10,
+		"ERROR_REASON_INTERNAL":           11,
+		"ERROR_REASON_SCOPE_REFUSED":      20,
+		"ERROR_REASON_RATE_LIMITED":       21,
+		"ERROR_REASON_ACCESS_LOG_FAILED":  22,
+		"ERROR_REASON_SUBJECT_ERASED":     30,
+		"ERROR_REASON_UNBALANCED":         31,
+		"ERROR_REASON_NOT_FOUND":          32,
+		"ERROR_REASON_INDEX_BUILDING":     33,
+		"ERROR_REASON_WATCH_OFF":          40,
+		"ERROR_REASON_WATCH_DOWN":         41,
+		"ERROR_REASON_SOURCE_TAKEN":       42,
+		"ERROR_REASON_SOURCE_UNKNOWN":     43,
+		"ERROR_REASON_SOURCE_GAP":         44,
+		"ERROR_REASON_SOURCE_REPEAT":      45,
+		"ERROR_REASON_BREAK_ENDED":        46,
+		"ERROR_REASON_NO_REPAIR":          47,
+		"ERROR_REASON_NOT_DEMO":           48,
+		"ERROR_REASON_AUDIT_UNAVAILABLE":  50,
+		"ERROR_REASON_NOT_LEADER":         60,
+		"ERROR_REASON_NOT_SHARED":         61,
+		"ERROR_REASON_CROSS_CELL_REFUSED": 70,
+		"ERROR_REASON_CELL_UNAVAILABLE":   71,
+		"ERROR_REASON_IN_TRANSIT":         72,
 	}
 )
 
@@ -975,7 +990,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
-	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xbb\a\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xa0\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -1008,7 +1023,10 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x15ERROR_REASON_NOT_DEMO\x100\x12\"\n" +
 	"\x1eERROR_REASON_AUDIT_UNAVAILABLE\x102\x12\x1b\n" +
 	"\x17ERROR_REASON_NOT_LEADER\x10<\x12\x1b\n" +
-	"\x17ERROR_REASON_NOT_SHARED\x10=BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x17ERROR_REASON_NOT_SHARED\x10=\x12#\n" +
+	"\x1fERROR_REASON_CROSS_CELL_REFUSED\x10F\x12!\n" +
+	"\x1dERROR_REASON_CELL_UNAVAILABLE\x10G\x12\x1b\n" +
+	"\x17ERROR_REASON_IN_TRANSIT\x10HBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

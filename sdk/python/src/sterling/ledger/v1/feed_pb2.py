@@ -12,9 +12,10 @@ _sym_db = _symbol_database.Default()
 
 
 from sterling.ledger.v1 import ledger_pb2 as sterling_dot_ledger_dot_v1_dot_ledger__pb2
+from sterling.ledger.v1 import transit_pb2 as sterling_dot_ledger_dot_v1_dot_transit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsterling/ledger/v1/feed.proto\x12\x12sterling.ledger.v1\x1a\x1fsterling/ledger/v1/ledger.proto\"J\n\x0c\x46\x65\x65\x64Position\x12\x12\n\x04\x63\x65ll\x18\x01 \x01(\x04R\x04\x63\x65ll\x12\x10\n\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n\x05index\x18\x03 \x01(\rR\x05index\"\xcc\x05\n\tFeedEvent\x12<\n\x08position\x18\x01 \x01(\x0b\x32 .sterling.ledger.v1.FeedPositionR\x08position\x12\x1d\n\nblock_time\x18\x02 \x01(\x04R\tblockTime\x12\x1c\n\ttimestamp\x18\x03 \x01(\x04R\ttimestamp\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12\x31\n\x04kind\x18\x05 \x01(\x0e\x32\x1d.sterling.ledger.v1.EventKindR\x04kind\x12\x1b\n\tkind_name\x18\x06 \x01(\tR\x08kindName\x12\x37\n\x07\x61\x63\x63ount\x18\x07 \x01(\x0b\x32\x1b.sterling.ledger.v1.AccountH\x00R\x07\x61\x63\x63ount\x12:\n\x08transfer\x18\x08 \x01(\x0b\x32\x1c.sterling.ledger.v1.TransferH\x00R\x08transfer\x12\x42\n\x07\x65xpired\x18\t \x01(\x0b\x32&.sterling.ledger.v1.ReservationExpiredH\x00R\x07\x65xpired\x12\x39\n\x06\x66reeze\x18\n \x01(\x0b\x32\x1f.sterling.ledger.v1.FrozenStateH\x00R\x06\x66reeze\x12:\n\x08unfreeze\x18\x0b \x01(\x0b\x32\x1c.sterling.ledger.v1.UnfrozenH\x00R\x08unfreeze\x12\x39\n\x05limit\x18\x0c \x01(\x0b\x32!.sterling.ledger.v1.VelocityLimitH\x00R\x05limit\x12\x31\n\x05\x61sset\x18\r \x01(\x0b\x32\x19.sterling.ledger.v1.AssetH\x00R\x05\x61sset\x12\x18\n\x06record\x18\x0e \x01(\x0cH\x00R\x06record\x12\x1e\n\nattachment\x18\x0f \x01(\x0cR\nattachmentB\x06\n\x04\x62ody\"\xcb\x01\n\x12ReservationExpired\x12\x1d\n\npending_id\x18\x01 \x01(\tR\tpendingId\x12\x16\n\x06\x61mount\x18\x02 \x01(\tR\x06\x61mount\x12(\n\x10\x64\x65\x62it_account_id\x18\x03 \x01(\tR\x0e\x64\x65\x62itAccountId\x12*\n\x11\x63redit_account_id\x18\x04 \x01(\tR\x0f\x63reditAccountId\x12\x14\n\x05\x61sset\x18\x05 \x01(\tR\x05\x61sset\x12\x12\n\x04\x63ode\x18\x06 \x01(\rR\x04\x63ode\"O\n\x08Unfrozen\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\tfreeze_id\x18\x02 \x01(\tR\x08\x66reezeId\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"\xa2\x01\n\x0b\x45ventFilter\x12\x1f\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\tR\naccountIds\x12\x16\n\x06\x61ssets\x18\x02 \x03(\tR\x06\x61ssets\x12%\n\x0etransfer_codes\x18\x03 \x03(\rR\rtransferCodes\x12\x33\n\x05kinds\x18\x04 \x03(\x0e\x32\x1d.sterling.ledger.v1.EventKindR\x05kinds\"\x95\x02\n\x10SubscribeRequest\x12\x38\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32 .sterling.ledger.v1.FeedPositionH\x00R\x05\x61\x66ter\x12\'\n\x0e\x66rom_beginning\x18\x02 \x01(\x08H\x00R\rfromBeginning\x12\'\n\x0e\x66rom_timestamp\x18\x03 \x01(\x04H\x00R\rfromTimestamp\x12\x1b\n\x08\x66rom_now\x18\x04 \x01(\x08H\x00R\x07\x66romNow\x12\x37\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1f.sterling.ledger.v1.EventFilterR\x06\x66ilter\x12\x16\n\x06packed\x18\x06 \x01(\x08R\x06packedB\x07\n\x05start\"\xbb\x01\n\x0bTransferRun\x12\x10\n\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n\nblock_time\x18\x02 \x01(\x04R\tblockTime\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\x0cR\x05\x61\x63tor\x12\x18\n\x07indexes\x18\x04 \x01(\x0cR\x07indexes\x12\x18\n\x07records\x18\x05 \x01(\x0cR\x07records\x12\x31\n\x06\x61ssets\x18\x06 \x03(\x0b\x32\x19.sterling.ledger.v1.AssetR\x06\x61ssets\"\xf7\x01\n\x11SubscribeResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.sterling.ledger.v1.FeedEventR\x06\x65vents\x12\x43\n\x0cresume_after\x18\x02 \x01(\x0b\x32 .sterling.ledger.v1.FeedPositionR\x0bresumeAfter\x12\x1d\n\nblock_time\x18\x03 \x01(\x04R\tblockTime\x12\x12\n\x04head\x18\x04 \x01(\x04R\x04head\x12\x33\n\x04runs\x18\x05 \x03(\x0b\x32\x1f.sterling.ledger.v1.TransferRunR\x04runs*\x8d\x02\n\tEventKind\x12\x1a\n\x16\x45VENT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45VENT_KIND_ACCOUNT_CREATED\x10\x01\x12\x1f\n\x1b\x45VENT_KIND_TRANSFER_CREATED\x10\x02\x12\"\n\x1e\x45VENT_KIND_RESERVATION_EXPIRED\x10\x03\x12\x15\n\x11\x45VENT_KIND_FROZEN\x10\x04\x12\x17\n\x13\x45VENT_KIND_UNFROZEN\x10\x05\x12\x18\n\x14\x45VENT_KIND_LIMIT_SET\x10\x06\x12\x1f\n\x1b\x45VENT_KIND_ASSET_REGISTERED\x10\x07\x12\x14\n\x10\x45VENT_KIND_OTHER\x10\x64\x32i\n\x0b\x46\x65\x65\x64Service\x12Z\n\tSubscribe\x12$.sterling.ledger.v1.SubscribeRequest\x1a%.sterling.ledger.v1.SubscribeResponse0\x01\x42GZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsterling/ledger/v1/feed.proto\x12\x12sterling.ledger.v1\x1a\x1fsterling/ledger/v1/ledger.proto\x1a sterling/ledger/v1/transit.proto\"J\n\x0c\x46\x65\x65\x64Position\x12\x12\n\x04\x63\x65ll\x18\x01 \x01(\x04R\x04\x63\x65ll\x12\x10\n\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n\x05index\x18\x03 \x01(\rR\x05index\"\xcc\x05\n\tFeedEvent\x12<\n\x08position\x18\x01 \x01(\x0b\x32 .sterling.ledger.v1.FeedPositionR\x08position\x12\x1d\n\nblock_time\x18\x02 \x01(\x04R\tblockTime\x12\x1c\n\ttimestamp\x18\x03 \x01(\x04R\ttimestamp\x12\x14\n\x05\x61\x63tor\x18\x04 \x01(\tR\x05\x61\x63tor\x12\x31\n\x04kind\x18\x05 \x01(\x0e\x32\x1d.sterling.ledger.v1.EventKindR\x04kind\x12\x1b\n\tkind_name\x18\x06 \x01(\tR\x08kindName\x12\x37\n\x07\x61\x63\x63ount\x18\x07 \x01(\x0b\x32\x1b.sterling.ledger.v1.AccountH\x00R\x07\x61\x63\x63ount\x12:\n\x08transfer\x18\x08 \x01(\x0b\x32\x1c.sterling.ledger.v1.TransferH\x00R\x08transfer\x12\x42\n\x07\x65xpired\x18\t \x01(\x0b\x32&.sterling.ledger.v1.ReservationExpiredH\x00R\x07\x65xpired\x12\x39\n\x06\x66reeze\x18\n \x01(\x0b\x32\x1f.sterling.ledger.v1.FrozenStateH\x00R\x06\x66reeze\x12:\n\x08unfreeze\x18\x0b \x01(\x0b\x32\x1c.sterling.ledger.v1.UnfrozenH\x00R\x08unfreeze\x12\x39\n\x05limit\x18\x0c \x01(\x0b\x32!.sterling.ledger.v1.VelocityLimitH\x00R\x05limit\x12\x31\n\x05\x61sset\x18\r \x01(\x0b\x32\x19.sterling.ledger.v1.AssetH\x00R\x05\x61sset\x12\x18\n\x06record\x18\x0e \x01(\x0cH\x00R\x06record\x12\x1e\n\nattachment\x18\x0f \x01(\x0cR\nattachmentB\x06\n\x04\x62ody\"\x82\x02\n\x12ReservationExpired\x12\x1d\n\npending_id\x18\x01 \x01(\tR\tpendingId\x12\x16\n\x06\x61mount\x18\x02 \x01(\tR\x06\x61mount\x12(\n\x10\x64\x65\x62it_account_id\x18\x03 \x01(\tR\x0e\x64\x65\x62itAccountId\x12*\n\x11\x63redit_account_id\x18\x04 \x01(\tR\x0f\x63reditAccountId\x12\x14\n\x05\x61sset\x18\x05 \x01(\tR\x05\x61sset\x12\x12\n\x04\x63ode\x18\x06 \x01(\rR\x04\x63ode\x12\x35\n\x07transit\x18\x07 \x01(\x0b\x32\x1b.sterling.ledger.v1.TransitR\x07transit\"O\n\x08Unfrozen\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\tfreeze_id\x18\x02 \x01(\tR\x08\x66reezeId\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"\xa2\x01\n\x0b\x45ventFilter\x12\x1f\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\tR\naccountIds\x12\x16\n\x06\x61ssets\x18\x02 \x03(\tR\x06\x61ssets\x12%\n\x0etransfer_codes\x18\x03 \x03(\rR\rtransferCodes\x12\x33\n\x05kinds\x18\x04 \x03(\x0e\x32\x1d.sterling.ledger.v1.EventKindR\x05kinds\"\x95\x02\n\x10SubscribeRequest\x12\x38\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32 .sterling.ledger.v1.FeedPositionH\x00R\x05\x61\x66ter\x12\'\n\x0e\x66rom_beginning\x18\x02 \x01(\x08H\x00R\rfromBeginning\x12\'\n\x0e\x66rom_timestamp\x18\x03 \x01(\x04H\x00R\rfromTimestamp\x12\x1b\n\x08\x66rom_now\x18\x04 \x01(\x08H\x00R\x07\x66romNow\x12\x37\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1f.sterling.ledger.v1.EventFilterR\x06\x66ilter\x12\x16\n\x06packed\x18\x06 \x01(\x08R\x06packedB\x07\n\x05start\"\xbb\x01\n\x0bTransferRun\x12\x10\n\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n\nblock_time\x18\x02 \x01(\x04R\tblockTime\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\x0cR\x05\x61\x63tor\x12\x18\n\x07indexes\x18\x04 \x01(\x0cR\x07indexes\x12\x18\n\x07records\x18\x05 \x01(\x0cR\x07records\x12\x31\n\x06\x61ssets\x18\x06 \x03(\x0b\x32\x19.sterling.ledger.v1.AssetR\x06\x61ssets\"\xf7\x01\n\x11SubscribeResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.sterling.ledger.v1.FeedEventR\x06\x65vents\x12\x43\n\x0cresume_after\x18\x02 \x01(\x0b\x32 .sterling.ledger.v1.FeedPositionR\x0bresumeAfter\x12\x1d\n\nblock_time\x18\x03 \x01(\x04R\tblockTime\x12\x12\n\x04head\x18\x04 \x01(\x04R\x04head\x12\x33\n\x04runs\x18\x05 \x03(\x0b\x32\x1f.sterling.ledger.v1.TransferRunR\x04runs*\x8d\x02\n\tEventKind\x12\x1a\n\x16\x45VENT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45VENT_KIND_ACCOUNT_CREATED\x10\x01\x12\x1f\n\x1b\x45VENT_KIND_TRANSFER_CREATED\x10\x02\x12\"\n\x1e\x45VENT_KIND_RESERVATION_EXPIRED\x10\x03\x12\x15\n\x11\x45VENT_KIND_FROZEN\x10\x04\x12\x17\n\x13\x45VENT_KIND_UNFROZEN\x10\x05\x12\x18\n\x14\x45VENT_KIND_LIMIT_SET\x10\x06\x12\x1f\n\x1b\x45VENT_KIND_ASSET_REGISTERED\x10\x07\x12\x14\n\x10\x45VENT_KIND_OTHER\x10\x64\x32i\n\x0b\x46\x65\x65\x64Service\x12Z\n\tSubscribe\x12$.sterling.ledger.v1.SubscribeRequest\x1a%.sterling.ledger.v1.SubscribeResponse0\x01\x42GZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sterling.ledger.v1.feed_pb2', globals())
@@ -22,24 +23,24 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'ZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1'
-  _EVENTKIND._serialized_start=2054
-  _EVENTKIND._serialized_end=2323
-  _FEEDPOSITION._serialized_start=86
-  _FEEDPOSITION._serialized_end=160
-  _FEEDEVENT._serialized_start=163
-  _FEEDEVENT._serialized_end=879
-  _RESERVATIONEXPIRED._serialized_start=882
-  _RESERVATIONEXPIRED._serialized_end=1085
-  _UNFROZEN._serialized_start=1087
-  _UNFROZEN._serialized_end=1166
-  _EVENTFILTER._serialized_start=1169
-  _EVENTFILTER._serialized_end=1331
-  _SUBSCRIBEREQUEST._serialized_start=1334
-  _SUBSCRIBEREQUEST._serialized_end=1611
-  _TRANSFERRUN._serialized_start=1614
-  _TRANSFERRUN._serialized_end=1801
-  _SUBSCRIBERESPONSE._serialized_start=1804
-  _SUBSCRIBERESPONSE._serialized_end=2051
-  _FEEDSERVICE._serialized_start=2325
-  _FEEDSERVICE._serialized_end=2430
+  _EVENTKIND._serialized_start=2143
+  _EVENTKIND._serialized_end=2412
+  _FEEDPOSITION._serialized_start=120
+  _FEEDPOSITION._serialized_end=194
+  _FEEDEVENT._serialized_start=197
+  _FEEDEVENT._serialized_end=913
+  _RESERVATIONEXPIRED._serialized_start=916
+  _RESERVATIONEXPIRED._serialized_end=1174
+  _UNFROZEN._serialized_start=1176
+  _UNFROZEN._serialized_end=1255
+  _EVENTFILTER._serialized_start=1258
+  _EVENTFILTER._serialized_end=1420
+  _SUBSCRIBEREQUEST._serialized_start=1423
+  _SUBSCRIBEREQUEST._serialized_end=1700
+  _TRANSFERRUN._serialized_start=1703
+  _TRANSFERRUN._serialized_end=1890
+  _SUBSCRIBERESPONSE._serialized_start=1893
+  _SUBSCRIBERESPONSE._serialized_end=2140
+  _FEEDSERVICE._serialized_start=2414
+  _FEEDSERVICE._serialized_end=2519
 # @@protoc_insertion_point(module_scope)

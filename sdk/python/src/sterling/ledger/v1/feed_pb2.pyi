@@ -1,4 +1,5 @@
 from sterling.ledger.v1 import ledger_pb2 as _ledger_pb2
+from sterling.ledger.v1 import transit_pb2 as _transit_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -73,20 +74,22 @@ class FeedPosition(_message.Message):
     def __init__(self, cell: _Optional[int] = ..., seq: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
 
 class ReservationExpired(_message.Message):
-    __slots__ = ["amount", "asset", "code", "credit_account_id", "debit_account_id", "pending_id"]
+    __slots__ = ["amount", "asset", "code", "credit_account_id", "debit_account_id", "pending_id", "transit"]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
     ASSET_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     CREDIT_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     DEBIT_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     PENDING_ID_FIELD_NUMBER: _ClassVar[int]
+    TRANSIT_FIELD_NUMBER: _ClassVar[int]
     amount: str
     asset: str
     code: int
     credit_account_id: str
     debit_account_id: str
     pending_id: str
-    def __init__(self, pending_id: _Optional[str] = ..., amount: _Optional[str] = ..., debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ...) -> None: ...
+    transit: _transit_pb2.Transit
+    def __init__(self, pending_id: _Optional[str] = ..., amount: _Optional[str] = ..., debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ..., transit: _Optional[_Union[_transit_pb2.Transit, _Mapping]] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
     __slots__ = ["after", "filter", "from_beginning", "from_now", "from_timestamp", "packed"]

@@ -1,4 +1,5 @@
 from sterling.ledger.v1 import status_pb2 as _status_pb2
+from sterling.ledger.v1 import transit_pb2 as _transit_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -593,7 +594,7 @@ class SetVelocityLimitsResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[ControlResult, _Mapping]]] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
 
 class Transfer(_message.Message):
-    __slots__ = ["amount", "asset", "booking_date", "code", "credit_account_id", "debit_account_id", "flags", "id", "metadata", "pending_id", "timeout", "timestamp", "user_data_128", "user_data_32", "user_data_64"]
+    __slots__ = ["amount", "asset", "booking_date", "code", "credit_account_id", "debit_account_id", "flags", "id", "metadata", "pending_id", "timeout", "timestamp", "transit", "user_data_128", "user_data_32", "user_data_64"]
     class MetadataEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -613,6 +614,7 @@ class Transfer(_message.Message):
     PENDING_ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    TRANSIT_FIELD_NUMBER: _ClassVar[int]
     USER_DATA_128_FIELD_NUMBER: _ClassVar[int]
     USER_DATA_32_FIELD_NUMBER: _ClassVar[int]
     USER_DATA_64_FIELD_NUMBER: _ClassVar[int]
@@ -628,10 +630,11 @@ class Transfer(_message.Message):
     pending_id: str
     timeout: int
     timestamp: int
+    transit: _transit_pb2.Transit
     user_data_128: str
     user_data_32: int
     user_data_64: int
-    def __init__(self, id: _Optional[str] = ..., debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., amount: _Optional[str] = ..., pending_id: _Optional[str] = ..., user_data_128: _Optional[str] = ..., user_data_64: _Optional[int] = ..., user_data_32: _Optional[int] = ..., timeout: _Optional[int] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ..., flags: _Optional[_Iterable[_Union[TransferFlag, str]]] = ..., timestamp: _Optional[int] = ..., booking_date: _Optional[str] = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., debit_account_id: _Optional[str] = ..., credit_account_id: _Optional[str] = ..., amount: _Optional[str] = ..., pending_id: _Optional[str] = ..., user_data_128: _Optional[str] = ..., user_data_64: _Optional[int] = ..., user_data_32: _Optional[int] = ..., timeout: _Optional[int] = ..., asset: _Optional[str] = ..., code: _Optional[int] = ..., flags: _Optional[_Iterable[_Union[TransferFlag, str]]] = ..., timestamp: _Optional[int] = ..., booking_date: _Optional[str] = ..., metadata: _Optional[_Mapping[str, MetadataValue]] = ..., transit: _Optional[_Union[_transit_pb2.Transit, _Mapping]] = ...) -> None: ...
 
 class UnfreezeRequest(_message.Message):
     __slots__ = ["freeze_id", "id", "reason"]

@@ -31,20 +31,28 @@ class AssetAmount(_message.Message):
     def __init__(self, asset: _Optional[str] = ..., amount: _Optional[str] = ...) -> None: ...
 
 class AssetTotals(_message.Message):
-    __slots__ = ["asset", "credits_pending", "credits_posted", "debits_pending", "debits_posted", "transfers"]
+    __slots__ = ["asset", "credits_pending", "credits_posted", "debits_pending", "debits_posted", "incoming", "outgoing", "transfers", "transit_in", "transit_out"]
     ASSET_FIELD_NUMBER: _ClassVar[int]
     CREDITS_PENDING_FIELD_NUMBER: _ClassVar[int]
     CREDITS_POSTED_FIELD_NUMBER: _ClassVar[int]
     DEBITS_PENDING_FIELD_NUMBER: _ClassVar[int]
     DEBITS_POSTED_FIELD_NUMBER: _ClassVar[int]
+    INCOMING_FIELD_NUMBER: _ClassVar[int]
+    OUTGOING_FIELD_NUMBER: _ClassVar[int]
     TRANSFERS_FIELD_NUMBER: _ClassVar[int]
+    TRANSIT_IN_FIELD_NUMBER: _ClassVar[int]
+    TRANSIT_OUT_FIELD_NUMBER: _ClassVar[int]
     asset: str
     credits_pending: str
     credits_posted: str
     debits_pending: str
     debits_posted: str
+    incoming: int
+    outgoing: int
     transfers: int
-    def __init__(self, asset: _Optional[str] = ..., debits_posted: _Optional[str] = ..., credits_posted: _Optional[str] = ..., debits_pending: _Optional[str] = ..., credits_pending: _Optional[str] = ..., transfers: _Optional[int] = ...) -> None: ...
+    transit_in: str
+    transit_out: str
+    def __init__(self, asset: _Optional[str] = ..., debits_posted: _Optional[str] = ..., credits_posted: _Optional[str] = ..., debits_pending: _Optional[str] = ..., credits_pending: _Optional[str] = ..., transfers: _Optional[int] = ..., transit_out: _Optional[str] = ..., transit_in: _Optional[str] = ..., outgoing: _Optional[int] = ..., incoming: _Optional[int] = ...) -> None: ...
 
 class Break(_message.Message):
     __slots__ = ["account_ids", "amount_at_risk", "asset", "changed", "evidence", "first_seen", "flow", "group", "happened", "history", "id", "key", "others", "repair", "repair_proposal_id", "state", "stop_loss", "summary"]

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/sandbox"
+	"github.com/sterlingrun/sterling/sandbox/gvisor"
+)
+
+func (c *command) runCommand() *cobra.Command {
+	var id string
+	cmd := &cobra.Command{
+		Use:   "run POLICY",
+		Short: "Run a workload to its end; the exit status is its own",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			document, err := readPolicy(args[0])
+			if err != nil {
+				return err
+			}
+			if id == "" {
+				p, err := sandbox.Parse(document)
+				if err != nil {
+					return err
+				}
+				id = p.Name
+			}
+			path, err := filepath.Abs(args[0])
+			if err != nil {
+				return fmt.Errorf("find the policy's folder: %w", err)
+			}
+			r, err := c.runner()
+			if err != nil {
+				return err
+			}
+			s, err := r.Run(cmd.Context(), gvisor.Options{
+				ID: id, Policy: document, Folder: filepath.Dir(path), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
+			})
+			if err != nil {
+				return err
+			}
+			if s.Reason != "exited" {
+				cmd.PrintErrf("sterling-sandbox: %s: %s\n", id, s.Reason)
+			}
+			return exited(*s.Exit)
+		},
+	}
+	cmd.Flags().StringVar(&id, "id", "", "name of the sandbox (default: the policy's)")
+	return cmd
+}
+
+// exited passes a workload's exit status on.
+func exited(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+// readPolicy reads a document, and no more than a policy can be.
+func readPolicy(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("read the policy: %w", err)}
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	document, err := io.ReadAll(io.LimitReader(f, sandbox.MaxDocument+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the policy: %w", err)
+	}
+	return document, nil
+}
+
+func (c *command) execCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exec ID -- COMMAND...",
+		Short: "Run one more command in a running sandbox, as the policy's user",
+		Args:  cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := c.runner()
+			if err != nil {
+				return err
+			}
+			code, err := r.Exec(cmd.Context(), args[0], args[1:], cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return exited(code)
+		},
+	}
+}
+
+func (c *command) psCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ps",
+		Short: "List sandboxes, those that have ended included",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := c.runner()
+			if err != nil {
+				return err
+			}
+			all, err := r.List()
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return printJSON(cmd.OutOrStdout(), all)
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			_, _ = fmt.Fprint(w, "ID\tSTATE\tEXIT\tISOLATION\tCREATED\tEVENTS\tGAPS\tCOMMAND\n") // Flush tells
+			for _, s := range all {
+				exit := "-"
+				if s.Exit != nil {
+					exit = fmt.Sprint(*s.Exit)
+				}
+				created := time.Unix(0, int64(s.Created)).UTC().Format(time.RFC3339) //nolint:gosec // until the year 2262
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%q\n", s.ID, s.State, exit, s.Isolation, created, s.Audit.Events, s.Audit.Gaps, strings.Join(s.Command, " "))
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func (c *command) inspectCommand() *cobra.Command {
+	return c.onBox("inspect ID", "Print what is known of a sandbox, as JSON", func(cmd *cobra.Command, r *gvisor.Runner, id string) error {
+		s, err := r.Inspect(id)
+		if err != nil {
+			return err
+		}
+		return printJSON(cmd.OutOrStdout(), s)
+	})
+}
+
+func (c *command) logsCommand() *cobra.Command {
+	return c.onBox("logs ID", "Print what a workload wrote", func(cmd *cobra.Command, r *gvisor.Runner, id string) error {
+		f, err := r.OpenLogs(id)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(cmd.OutOrStdout(), f)
+		return errors.Join(err, f.Close())
+	})
+}
+
+func (c *command) stopCommand() *cobra.Command {
+	return c.onBox("stop ID", "Stop a workload: SIGTERM, and SIGKILL 10 s later", func(cmd *cobra.Command, r *gvisor.Runner, id string) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
+		defer cancel()
+		return r.Stop(ctx, id)
+	})
+}
+
+func (c *command) removeCommand() *cobra.Command {
+	return c.onBox("remove ID", "Forget a sandbox that has ended, with its output and its record", func(_ *cobra.Command, r *gvisor.Runner, id string) error {
+		return r.Remove(id)
+	})
+}
+
+// onBox is a command about one sandbox.
+func (c *command) onBox(use, short string, do func(cmd *cobra.Command, r *gvisor.Runner, id string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := c.runner()
+			if err != nil {
+				return err
+			}
+			return do(cmd, r, args[0])
+		},
+	}
+}
+
+// recordCommand is for gvisor.Runner, which starts it.
+func recordCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: gvisor.RecordCommand, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			file := os.NewFile(3, "listener")
+			listener, err := net.FileListener(file)
+			if err = errors.Join(err, file.Close()); err != nil {
+				return fmt.Errorf("take the listener: %w", err)
+			}
+			unix, ok := listener.(*net.UnixListener)
+			if !ok {
+				return errors.New("the listener is not for Unix sockets")
+			}
+			// A signal for all processes of a service is for the runner: this one goes on as long as there is something to record.
+			return gvisor.Record(context.WithoutCancel(cmd.Context()), gvisor.Recording{
+				Listener: unix, File: os.NewFile(4, "record"), Control: os.Stdin, Status: os.Stdout, Clock: clock.NewSystem(),
+			})
+		},
+	}
+}

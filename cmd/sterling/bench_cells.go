@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sterlingrun/sterling/bench"
+	"github.com/sterlingrun/sterling/devcluster"
+	"github.com/sterlingrun/sterling/node"
+)
+
+func newBenchCells() *cobra.Command {
+	f := bench.DefaultCells()
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "cells", Short: "Measure several cells against one, with a share of transfers between them", Args: cobra.NoArgs,
+		Long: `Starts a PostgreSQL server on this machine and one cell on it, then several, as many nodes
+for each as asked, and sends the same load to one and to all. With several cells a share
+of the transfers goes from one to another. Afterwards every transfer has to be there, once
+and on both sides: it ends with status 1 where one is not.`,
+		Example: `  sterling bench cells
+  sterling bench cells --shares 0,100 --json > results.json`,
+		RunE: func(c *cobra.Command, _ []string) error { return benchCells(c, f, asJSON) },
+	}
+	flags := c.Flags()
+	flags.IntVar(&f.Cells, "cells", f.Cells, "cells, compared with one")
+	flags.IntVar(&f.Nodes, "nodes", f.Nodes, "nodes of each cell")
+	flags.IntVar(&f.Senders, "senders", f.Senders, "clients, of all cells together")
+	flags.IntVar(&f.Batch, "batch", f.Batch, "transfers in a call")
+	flags.IntVar(&f.Accounts, "accounts", f.Accounts, "accounts of each cell")
+	flags.IntSliceVar(&f.Shares, "shares", f.Shares, "per cent of the transfers that go to another cell, a run for each")
+	flags.DurationVar(&f.Warmup, "warmup", f.Warmup, "load before each window")
+	flags.DurationVar(&f.Duration, "duration", f.Duration, "measured window of each run")
+	flags.StringVar(&f.Dir, "dir", "", "folder for the nodes' data (default the system's for temporary files)")
+	flags.BoolVar(&asJSON, "json", false, "write the report as JSON")
+	return c
+}
+
+func benchCells(c *cobra.Command, config bench.CellsConfig, asJSON bool) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the program itself: %w", err)
+	}
+	config.Version, config.Command, config.Maps = node.Version(), []string{self, "up"}, openMaps
+	line := newStatusLine(c.ErrOrStderr())
+	config.Progress = func(what string, elapsed, total time.Duration, transfers uint64) {
+		line.show(func() string { return benchProgress(what, elapsed, total, transfers) })
+	}
+	report, err := bench.Cells(c.Context(), config)
+	line.clear()
+	if report != nil && len(report.Results) > 0 {
+		err = errors.Join(err, writeReport(c.OutOrStdout(), report, asJSON))
+	}
+	switch {
+	case errors.Is(err, bench.ErrConfig):
+		return &exitError{exitUsage, err}
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted")
+	}
+	return err
+}
+
+// openMaps opens the map of cells in a database, for devcluster.
+func openMaps(ctx context.Context, dsn string) (devcluster.Maps, error) {
+	return node.OpenMaps(ctx, node.Store{DSN: dsn}, slog.New(slog.DiscardHandler))
+}

@@ -1,0 +1,53 @@
+package control
+
+import (
+	"context"
+	"crypto/tls"
+	"sync"
+
+	"github.com/sterlingrun/sterling/mesh"
+)
+
+// signal wakes everybody who waits. Take the channel before looking at what may have changed. The zero value is ready.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}
+
+// holder keeps a certificate until half its life.
+type holder struct {
+	mu   sync.Mutex
+	svid *SVID
+	cert tls.Certificate
+}
+
+func (h *holder) get(ctx context.Context, a *Authority, id mesh.ID, hosts []string) (*tls.Certificate, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.svid == nil || !wall(a.clock).Before(h.svid.Renew) {
+		svid, err := a.Issue(ctx, id, hosts...)
+		if err != nil {
+			return nil, err
+		}
+		h.svid, h.cert = svid, svid.TLS()
+	}
+	return &h.cert, nil
+}

@@ -1,0 +1,225 @@
+package shed_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sterlingrun/sterling/mesh/proxy/internal/shed"
+)
+
+// bench drives a limiter in virtual time: a service of a fixed number of workers, each request taking serviceTime.
+type bench struct {
+	l     *shed.Limiter
+	began time.Time
+	slots chan struct{}
+}
+
+const serviceTime = 10 * time.Millisecond
+
+func newBench(workers int) *bench {
+	b := &bench{l: shed.New(1000), began: time.Now(), slots: make(chan struct{}, workers)}
+	return b
+}
+
+func (b *bench) now() uint64 { return uint64(time.Since(b.began)) + 1 }
+
+func after(d time.Duration) (<-chan time.Time, func()) {
+	t := time.NewTimer(d)
+	return t.C, func() { t.Stop() }
+}
+
+// call makes one request and tells whether it was served.
+func (b *bench) call(level shed.Level) bool {
+	t, ok := b.l.Acquire(level, b.now, after)
+	if !ok {
+		return false
+	}
+	b.slots <- struct{}{} // the service's own queue
+	<-time.After(serviceTime)
+	<-b.slots
+	b.l.Release(t, b.now(), true)
+	return true
+}
+
+// tally counts how calls went.
+type tally struct{ served, refused int }
+
+// offer makes calls of a class at a steady rate for span, and returns how they went.
+func (b *bench) offer(class shed.Class, perSecond int, span time.Duration) <-chan tally {
+	result := make(chan tally, 1)
+	go func() {
+		n := int(span.Seconds() * float64(perSecond))
+		answers := make(chan bool, n)
+		for i := range n {
+			go func() { answers <- b.call(shed.At(class, uint8(i*37%shed.Users))) }()
+			<-time.After(time.Second / time.Duration(perSecond))
+		}
+		var t tally
+		for range n {
+			if <-answers {
+				t.served++
+			} else {
+				t.refused++
+			}
+		}
+		result <- t
+	}()
+	return result
+}
+
+func TestBelowTheLimitNothingIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(10) // 1,000 a second
+		if got := <-b.offer(shed.Query, 500, 5*time.Second); got.refused > 0 {
+			t.Errorf("%+v at half of the load", got)
+		}
+	})
+}
+
+// TestABusyMachineIsNotAnOverloadedService: answers that take 0.2 ms at best and 4 ms now and then, because somebody
+// else uses the processor, are no reason to refuse one of 64 callers.
+func TestABusyMachineIsNotAnOverloadedService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(1)
+		answers := make(chan bool)
+		const callers, calls = 64, 2000
+		for range callers {
+			go func() {
+				for i := range calls {
+					ticket, ok := b.l.Acquire(shed.At(shed.Query, uint8(i%shed.Users)), b.now, after)
+					if ok {
+						took := 200 * time.Microsecond
+						if i/100%2 == 1 {
+							took = 4 * time.Millisecond
+						}
+						<-time.After(took)
+						b.l.Release(ticket, b.now(), true)
+					}
+					answers <- ok
+				}
+			}()
+		}
+		refused := 0
+		for range callers * calls {
+			if !<-answers {
+				refused++
+			}
+		}
+		if refused > 0 {
+			t.Errorf("%d refused, %+v", refused, b.l.State())
+		}
+	})
+}
+
+func TestOverloadShedsByPriority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const capacity, seconds = 1000, 10
+		b := newBench(10)
+		span := seconds * time.Second
+		settle := b.offer(shed.Settle, 300, span)
+		pay := b.offer(shed.Pay, 500, span)
+		query := b.offer(shed.Query, 10*capacity, span)
+		s, p, q := <-settle, <-pay, <-query
+		t.Logf("settle %+v, pay %+v, query %+v; %+v", s, p, q, b.l.State())
+		if s.refused > 0 {
+			t.Errorf("settle calls were refused: %+v", s)
+		}
+		if p.refused*20 > p.served {
+			t.Errorf("pay calls were refused although they fit beside settle: %+v", p)
+		}
+		if good := s.served + p.served + q.served; good < capacity*seconds*8/10 {
+			t.Errorf("goodput %d of %d at ten times the load", good, capacity*seconds)
+		}
+		if b.l.State().Shed == 0 {
+			t.Error("nothing was refused at once, though requests waited for longer than 20 ms")
+		}
+	})
+}
+
+func TestItRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(10)
+		<-b.offer(shed.Query, 10_000, 5*time.Second)
+		<-b.offer(shed.Query, 300, 20*time.Second)
+		if got := <-b.offer(shed.Query, 300, 5*time.Second); got.refused > 0 {
+			t.Errorf("after the overload: %+v, %+v", got, b.l.State())
+		}
+	})
+}
+
+func TestTheLimitFollowsTheService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(20)
+		<-b.offer(shed.Pay, 4_000, 10*time.Second)
+		// 20 workers take 20 at a time; what is above only waits inside the service.
+		if got := b.l.State().Limit; got < 15 || got > 60 {
+			t.Errorf("limit %d for a service that takes 20 at a time", got)
+		}
+	})
+}
+
+func TestPlacesAreGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(5)
+		<-b.offer(shed.Query, 5_000, 3*time.Second)
+		if s := b.l.State(); s.InFlight != 0 || s.Waiting != 0 {
+			t.Errorf("after all calls: %+v", s)
+		}
+	})
+}
+
+func TestAFullQueueGivesUpTheLeastImportant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const queue = 256
+		l := shed.New(4) // four in flight
+		b := &bench{l: l, began: time.Now()}
+		var held []shed.Ticket
+		for range 4 {
+			ticket, ok := l.Acquire(shed.At(shed.Query, 0), b.now, after)
+			if !ok {
+				t.Fatal("refused below the limit")
+			}
+			held = append(held, ticket)
+		}
+		queries, settle := make(chan bool, queue), make(chan bool, 1)
+		for range queue {
+			go func() { _, ok := l.Acquire(shed.At(shed.Query, 0), b.now, after); queries <- ok }()
+		}
+		synctest.Wait()
+		if _, ok := l.Acquire(shed.At(shed.Query, 0), b.now, after); ok {
+			t.Error("a query waits in a full queue of queries")
+		}
+		go func() { _, ok := l.Acquire(shed.At(shed.Settle, 127), b.now, after); settle <- ok }()
+		if <-queries {
+			t.Error("the evicted query was served")
+		}
+		l.Release(held[0], b.now(), true)
+		if !<-settle {
+			t.Error("the settle call was refused before waiting queries")
+		}
+		synctest.Wait()
+		if s := l.State(); s.Waiting != queue-1 {
+			t.Errorf("%+v, want %d queries waiting", s, queue-1)
+		}
+		<-time.After(time.Second)
+		for range queue - 1 {
+			if <-queries {
+				t.Error("a query was served after the longest wait")
+			}
+		}
+	})
+}
+
+func BenchmarkAcquire(b *testing.B) {
+	l := shed.New(1000)
+	began := time.Now()
+	now := func() uint64 { return uint64(time.Since(began)) + 1 }
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if t, ok := l.Acquire(shed.At(shed.Pay, 5), now, after); ok {
+				l.Release(t, now(), true)
+			}
+		}
+	})
+}

@@ -1,0 +1,228 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sterlingrun/sterling/api"
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/client"
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/router"
+)
+
+// Cells makes this node's cell one of several that share the accounts of a ledger. Their journals, and the map that
+// says which cell has which accounts, are in one database.
+type Cells struct {
+	// SecretFile has what the nodes of all cells know each other by: 32 random bytes or more, readable by nobody else.
+	// Empty: the ledger has one cell.
+	SecretFile string `yaml:"secret_file"`
+	// CA is a file of those who may sign the certificates of the other cells' nodes, where this node has tls; empty: the
+	// system's.
+	CA string `yaml:"ca"`
+}
+
+// mapEvery is how often a node looks for a new version of the map.
+const mapEvery = time.Second
+
+func (c *Config) checkCells(fault func(format string, args ...any)) {
+	switch {
+	case c.Cells.SecretFile != "" && !c.Store.Shared():
+		fault("cells: are for a ledger whose journals are in a database: set store.dsn, too")
+	case c.Cells.CA != "" && (c.Cells.SecretFile == "" || c.TLS == nil):
+		fault("cells.ca: is for nodes with cells.secret_file and tls")
+	}
+}
+
+// cells is this node's part in a ledger of several cells; nil: there is one.
+type cells struct {
+	*atlas
+	token   string
+	router  *router.Router
+	network *router.Network
+	driver  *router.Driver
+}
+
+// openCells reads what the node has to know of the other cells, where there are any.
+func (n *Node) openCells(ctx context.Context) error {
+	if n.config.Cells.SecretFile == "" {
+		return nil
+	}
+	token, err := router.ReadSecret(n.config.Cells.SecretFile)
+	if err != nil {
+		return fmt.Errorf("%w: cells.secret_file: %w", ErrConfig, err)
+	}
+	id := uint64(n.config.Cell)
+	c := &cells{token: token, network: router.NewNetwork(id, token, n.dialPeers()...)}
+	c.driver = router.NewDriver(router.Options{Cell: id, Peers: c.network, Clock: n.clock, Random: rand.Reader, Logger: n.logger})
+	c.atlas = &atlas{maps: n.shared, cell: id, clock: n.clock, logger: n.logger, use: func(m *router.Map) error {
+		err := c.network.Use(m)
+		if err == nil {
+			c.router.SetMap(m)
+		}
+		return err
+	}}
+	m, err := c.load(ctx)
+	if err != nil {
+		return err
+	}
+	if own := m.Cell(id); !slices.Contains(own.Nodes, n.advertised()) {
+		n.logger.Warn("the map of cells does not have this node, which other cells then don't reach", "node", n.advertised(), "cell", id, "nodes", own.Nodes)
+	}
+	c.router = router.NewRouter(id, m)
+	if err := c.network.Use(m); err != nil {
+		return errors.Join(err, c.network.Close())
+	}
+	c.start(m)
+	n.cells = c
+	return nil
+}
+
+// dialPeers is how nodes of other cells are reached: as this one is, since all are configured alike. Without tls, only
+// those on loopback are, unless exposed says that something else encrypts.
+func (n *Node) dialPeers() []client.Option {
+	t := n.config.TLS
+	switch {
+	case t != nil && t.RequireClientCert:
+		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, t.Cert, t.Key)}
+	case t != nil:
+		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, "", "")}
+	case n.config.Exposed:
+		return []client.Option{client.WithPlaintext()}
+	}
+	return nil
+}
+
+// api is what the API needs of the other cells; nil: there are none.
+func (c *cells) api() *api.Cells {
+	if c == nil {
+		return nil
+	}
+	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Token: c.token}
+}
+
+// lead takes over what transfers to other cells the leader before left open.
+func (c *cells) lead(ctx context.Context, led *cell.Cell) error {
+	if c == nil {
+		return nil
+	}
+	return c.driver.Lead(ctx, led)
+}
+
+func (c *cells) standDown() {
+	if c != nil {
+		c.driver.Stand()
+	}
+}
+
+func (c *cells) close() error {
+	if c == nil {
+		return nil
+	}
+	c.driver.Stand()
+	c.atlas.close()
+	return c.network.Close()
+}
+
+// atlas follows the map of cells.
+type atlas struct {
+	maps    router.Maps
+	cell    uint64
+	logger  *slog.Logger
+	clock   clock.Clock
+	use     func(m *router.Map) error // called with each new version
+	current *router.Map               // owned by follow, once start was called
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// start follows the map from a version on, until close.
+func (a *atlas) start(m *router.Map) {
+	a.current = m
+	var ctx context.Context
+	ctx, a.stop = context.WithCancel(context.Background())
+	a.running.Go(func() { a.follow(ctx) })
+}
+
+// load reads the newest version, which must know this node's cell.
+func (a *atlas) load(ctx context.Context) (*router.Map, error) {
+	version, raw, err := a.maps.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if version == 0 {
+		return nil, fmt.Errorf("%w: cells: the database has no map of cells yet: make one with `sterling cell define`", ErrConfig)
+	}
+	if a.current != nil && a.current.Version == version {
+		return a.current, nil
+	}
+	m, err := router.DecodeMap(version, raw)
+	if err != nil {
+		return nil, err
+	}
+	if m.Cell(a.cell) == nil {
+		return nil, fmt.Errorf("%w: cells: version %d of the map does not have this node's cell %d", ErrConfig, version, a.cell)
+	}
+	return m, nil
+}
+
+// follow takes over new versions. One that can't be read or used is no reason to forget the last one.
+func (a *atlas) follow(ctx context.Context) {
+	told := ""
+	for clock.Sleep(ctx, a.clock, mapEvery) == nil {
+		m, err := a.load(ctx)
+		if err == nil && m.Version < a.current.Version {
+			err = fmt.Errorf("its newest version was %d and is %d now", a.current.Version, m.Version)
+		}
+		if err == nil && m != a.current {
+			err = a.use(m)
+		}
+		switch {
+		case err == nil && m == a.current:
+			told = ""
+		case err == nil:
+			a.current = m
+			a.logger.Info("a new version of the map of cells", "version", m.Version)
+		case err.Error() != told && ctx.Err() == nil:
+			told = err.Error()
+			a.logger.Warn("the map of cells is not followed; the last version holds", "version", a.current.Version, "error", err)
+		}
+	}
+}
+
+func (a *atlas) close() {
+	a.stop()
+	a.running.Wait()
+}
+
+// Maps is the map of cells in a database, for who writes it. The caller closes it.
+type Maps interface {
+	router.Maps
+	Close() error
+}
+
+// OpenMaps opens the map of cells in a database. One that is not fit to hold money gets none.
+func OpenMaps(ctx context.Context, store Store, logger *slog.Logger) (Maps, error) {
+	dsn, err := store.ReadDSN()
+	if err != nil {
+		return nil, err
+	}
+	log, err := openLog(ctx, dsn, 1, logger) // a map is every cell's
+	if err != nil {
+		return nil, err
+	}
+	f, err := log.fitness(ctx)
+	if err == nil && f.unfit != nil {
+		err = fmt.Errorf("the database is not fit to hold money: %w", f.unfit)
+	}
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return log, nil
+}

@@ -1,0 +1,177 @@
+package gvisor
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/sandbox"
+	"github.com/sterlingrun/sterling/sandbox/trail"
+)
+
+// Runner runs sandboxes, and finds those that others run with the same State.
+type Runner struct {
+	// Program is the absolute path of a program that is gVisor when it is started under the name runsc, and that calls
+	// Record when its first argument is RecordCommand.
+	Program string
+	State   string // absolute; a folder that is made if it is not there
+	Clock   clock.Clock
+}
+
+// RecordCommand makes Runner.Program call Record with its control on standard input, its status on standard output,
+// its listener at descriptor 3 and its file at descriptor 4.
+const RecordCommand = "record-events"
+
+// ErrNotStarted is wrapped where gVisor could not start the workload. The text is gVisor's.
+var ErrNotStarted = errors.New("the workload did not start")
+
+// Options are what differs from one run to the next.
+type Options struct {
+	ID     string // a DNS label that no other sandbox of this State has
+	Policy []byte // the document
+	Folder string // absolute; what relative paths of the policy start from
+	// Stdout and Stderr get what the workload writes, besides the log. Nil: only the log.
+	Stdout, Stderr io.Writer
+}
+
+// Run runs one workload to its end and returns the final status, whose Exit is the workload's. When ctx ends, the
+// workload is stopped. An error means that it did not start, or that its end could not be recorded.
+func (r *Runner) Run(ctx context.Context, o Options) (*Status, error) {
+	if err := Probe(); err != nil {
+		return nil, err
+	}
+	policy, err := sandbox.Parse(o.Policy)
+	if err != nil {
+		return nil, err
+	}
+	policy.Resolve(o.Folder)
+	if err := settle(policy); err != nil {
+		return nil, err
+	}
+	p, err := r.place(o.ID)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := r.claim(p, o.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close() //nolint:errcheck // nothing is written there
+	s := &session{Runner: r, place: p, options: o, policy: policy}
+	sum := sha256.Sum256(o.Policy)
+	s.status = Status{
+		ID: o.ID, State: StateStarting, Isolation: Isolation, Policy: hex.EncodeToString(sum[:]), Root: policy.Root.Directory,
+		Command: policy.Command, Runner: os.Getpid(), Created: r.Clock.Wall(),
+	}
+	err = s.run(ctx)
+	s.status.Ended, s.status.State = r.Clock.Wall(), StateEnded
+	if err != nil && s.status.Reason == "" {
+		s.status.Reason = err.Error()
+	}
+	// First clean: where the disk is full, that makes room for the status.
+	return &s.status, errors.Join(err, s.clean(), p.save(&s.status))
+}
+
+// claim makes the folder of a new sandbox and takes its lock.
+func (r *Runner) claim(p place, id string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(p.folder), 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder: %w", err)
+	}
+	err := os.Mkdir(p.folder, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%w: %s; choose another, or remove it", ErrExists, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the sandbox's folder: %w", err)
+	}
+	lock, err := p.lock(syscall.LOCK_EX)
+	if err != nil {
+		return nil, fmt.Errorf("lock the sandbox's folder: %w", err)
+	}
+	return lock, nil
+}
+
+// prepare makes everything that gVisor and the recorder start from. The plan is for the bundle that it wrote.
+func (s *session) prepare() (*sandbox.Plan, error) {
+	if err := os.WriteFile(s.place.path(filePolicy), s.options.Policy, 0o600); err != nil {
+		return nil, fmt.Errorf("keep the policy: %w", err)
+	}
+	root := s.policy.Root.Directory
+	if s.policy.Root.Image != "" {
+		root = s.place.path("root")
+		scratch := s.place.path("layout")
+		for _, folder := range []string{root, scratch} {
+			// The root of a file system is open to its users; the folder above is not.
+			err := os.Mkdir(folder, 0o755) //nolint:gosec // see above
+			if err == nil {
+				err = os.Chmod(folder, 0o755) //nolint:gosec // whatever the umask is
+			}
+			if err != nil {
+				return nil, fmt.Errorf("make a folder for the image: %w", err)
+			}
+		}
+		digest, err := Unpack(s.policy.Root.Image, s.policy.Root.Digest, scratch, root)
+		if err = errors.Join(err, os.RemoveAll(scratch)); err != nil {
+			return nil, err
+		}
+		s.status.Root = digest
+	}
+	var cgroup string
+	s.cgroup, cgroup = s.group(s.options.ID)
+	plan, err := sandbox.Compile(s.policy, sandbox.Site{
+		ID: s.options.ID, Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, text := range map[string][]byte{"config.json": plan.Spec, "trace.json": plan.Trace} {
+		if err := os.WriteFile(s.place.path(name), text, 0o600); err != nil {
+			return nil, fmt.Errorf("write the bundle: %w", err)
+		}
+	}
+	return plan, nil
+}
+
+func (s *session) beginning() trail.Begin {
+	return trail.Begin{
+		Sandbox: s.options.ID, Policy: s.status.Policy, Root: s.status.Root, Isolation: Isolation, Nonce: rand.Text(),
+	}
+}
+
+// clean removes what an ended sandbox needs no more. Policy, status, output and record stay.
+func (s *session) clean() error {
+	var errs []error
+	for _, name := range []string{"root", "layout", "config.json", "trace.json", fileSocket} {
+		errs = append(errs, os.RemoveAll(s.place.path(name)))
+	}
+	return errors.Join(errs...)
+}
+
+// Remove forgets a sandbox that has ended or is lost, with its output and its record.
+func (r *Runner) Remove(id string) error {
+	p, err := r.place(id)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(p.folder); err != nil {
+		return fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	lock, err := p.lock(syscall.LOCK_EX)
+	if err != nil {
+		return fmt.Errorf("remove %s: it is running; stop it first", id)
+	}
+	defer lock.Close() //nolint:errcheck // nothing is written there
+	if err := os.RemoveAll(p.folder); err != nil {
+		return fmt.Errorf("remove %s: %w", id, err)
+	}
+	return nil
+}

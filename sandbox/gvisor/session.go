@@ -1,0 +1,304 @@
+package gvisor
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/sandbox"
+)
+
+// Times of a session.
+const (
+	// silence is how long a recorder may say nothing before the workload is frozen. It reports every beat; so this and
+	// the freeze are less than the second that a workload may run unwatched.
+	silence    = 500 * time.Millisecond
+	startLimit = time.Minute      // until the first event; the policy's time limit begins there
+	stopGrace  = 10 * time.Second // between SIGTERM and SIGKILL
+	killGrace  = 2 * time.Second  // between the sandbox's SIGKILL and the host's
+	lastWords  = 10 * time.Second // for the recorder to end the record
+)
+
+// A session is one run of one sandbox. Its loop owns all of it.
+type session struct {
+	*Runner
+	place   place
+	options Options
+	policy  *sandbox.Policy
+	status  Status
+
+	cgroup   group
+	runsc    *runsc
+	recorder *recorderProcess
+	started  bool // the first event came
+	frozen   bool
+	lost     bool            // the recorder is gone: what is frozen stays frozen
+	ending   string          // why it is being stopped
+	stopping int             // steps of stop that were taken
+	helping  context.Context // of what stop started; ends with the sandbox
+	helpers  sync.WaitGroup
+}
+
+func (s *session) run(ctx context.Context) error {
+	if err := s.place.save(&s.status); err != nil {
+		return err
+	}
+	plan, err := s.prepare()
+	if err != nil {
+		return err
+	}
+	output, err := os.OpenFile(s.place.path(fileOutput), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("make the log: %w", err)
+	}
+	defer output.Close() //nolint:errcheck // what the workload says is no record
+	if s.recorder, err = startRecorder(ctx, s.Program, s.place, s.beginning()); err != nil {
+		return err
+	}
+	log := &cappedWriter{to: output, left: maxOutput}
+	s.runsc = &runsc{program: s.Program, folder: s.place.folder, state: s.State, id: s.options.ID, flags: plan.Flags}
+	exited, err := s.runsc.run(tee(log, s.options.Stdout), tee(log, s.options.Stderr))
+	if err != nil {
+		return errors.Join(err, s.finish(ctx, -1, "not started"))
+	}
+	helping, cancelHelp := context.WithCancel(context.WithoutCancel(ctx))
+	s.helping = helping
+	exit := s.watch(ctx, exited)
+	cancelHelp()
+	s.helpers.Wait()
+	// Whatever gVisor did, nothing of the sandbox is left when this returns.
+	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	err = s.cgroup.kill(kill)
+	if exit == 128+int(syscall.SIGKILL) {
+		err = errors.Join(err, s.runsc.forget(kill))
+	}
+	reason := "exited"
+	if exit == 128+int(syscall.SIGKILL) {
+		reason = "killed: by itself, by the host for lack of memory, or by someone there"
+	}
+	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reason)
+	err = errors.Join(err, s.finish(ctx, exit, s.status.Reason))
+	if s.status.Audit.Events == 0 && !s.lost {
+		s.status.Reason = "not started"
+		return errors.Join(fmt.Errorf("%w: %s", ErrNotStarted, s.runsc.said()), err)
+	}
+	s.status.Exit = &exit
+	return err
+}
+
+// watch is the loop: until gVisor has ended, it freezes what is not recorded, and stops what is to stop.
+func (s *session) watch(ctx context.Context, exited <-chan int) int {
+	limit, stopLimit := s.Clock.After(startLimit)
+	defer func() { stopLimit() }()
+	tooLong := "it did not start"
+	done, reports, next := ctx.Done(), s.recorder.reports, never()
+	end := func(why string) { // the first reason counts
+		if s.stopping == 0 {
+			s.ending = why
+			next = s.stop()
+		}
+	}
+	for {
+		quiet, stop := s.Clock.After(silence)
+		select {
+		case exit := <-exited:
+			stop()
+			return exit
+		case r, ok := <-reports:
+			if !ok {
+				reports = nil
+				s.lose("its recorder is gone " + s.recorder.said.String())
+				break
+			}
+			started, gap := s.hear(r)
+			if started {
+				stopLimit()
+				limit, tooLong = never(), "time limit"
+				if s.policy.TimeLimit > 0 {
+					limit, stopLimit = s.Clock.After(s.policy.Limit())
+				}
+			}
+			if gap {
+				end("a gap in the record")
+			}
+		case <-quiet:
+			if !s.lost {
+				s.freeze(true, "its recorder is silent")
+			}
+		case <-done:
+			done = nil
+			end("stopped")
+		case <-limit:
+			limit = nil
+			end(tooLong)
+		case <-next:
+			next = s.stop()
+		}
+		stop()
+	}
+}
+
+// never is a channel that delivers nothing.
+func never() <-chan time.Time { return nil }
+
+// hear takes a report of the recorder. It tells whether it is the first with an event, and whether the workload has to
+// stop for a gap.
+func (s *session) hear(r report) (started, stop bool) {
+	if r.Error != "" {
+		s.lose("its recorder can't go on: " + r.Error)
+		return false, false
+	}
+	if s.frozen && !s.lost {
+		s.freeze(false, "")
+	}
+	gap := r.Gaps > s.status.Audit.Gaps
+	started = !s.started && r.Events > 0
+	s.status.Audit = Audited{Events: r.Events, Gaps: r.Gaps, Lost: r.Lost, Head: r.Head}
+	if started {
+		s.started, s.status.State = true, StateRunning
+	}
+	if started || gap {
+		s.note()
+	}
+	return started, gap && s.policy.Audit.WhenBehind == sandbox.BehindStop
+}
+
+// lose freezes a workload for good: nobody records what it does. It can be stopped.
+func (s *session) lose(why string) {
+	if !s.lost {
+		s.lost = true
+		s.freeze(true, why)
+	}
+}
+
+// freeze freezes or thaws the workload. One that can't be frozen is killed.
+func (s *session) freeze(frozen bool, why string) {
+	if s.frozen != frozen {
+		err := s.cgroup.set(frozen)
+		if errors.Is(err, fs.ErrNotExist) && !s.lost {
+			return // there is no workload yet, and its events will wait for the recorder
+		}
+		if err != nil {
+			s.status.Reason = why + ", and it can't be frozen: killed"
+			s.runsc.end()
+			return
+		}
+	}
+	s.frozen = frozen
+	s.status.State, s.status.Reason = StateRunning, cmp.Or(why, s.ending)
+	if frozen {
+		s.status.State = StatePaused
+	}
+	s.note()
+}
+
+// note saves the status for others to read. What can't be saved now is saved again at the end.
+func (s *session) note() { _ = s.place.save(&s.status) }
+
+// stop takes the next step to end the workload, and returns when the one after that is due.
+func (s *session) stop() <-chan time.Time {
+	s.status.Reason = s.ending
+	if s.frozen {
+		s.stopping = 2 // a frozen workload hears no signal
+	}
+	s.stopping++
+	switch s.stopping {
+	case 1:
+		return s.signal("TERM", stopGrace)
+	case 2:
+		return s.signal("KILL", killGrace)
+	default:
+		s.runsc.end()
+		s.helpers.Go(func() {
+			ctx, cancel := context.WithTimeout(s.helping, lastWords)
+			defer cancel()
+			_ = s.cgroup.kill(ctx) // run looks again, and reports
+		})
+		return never()
+	}
+}
+
+// signal asks the sandbox's kernel to send a signal to the workload, without waiting for it to do so. It asks again
+// where there is no workload yet.
+func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
+	s.helpers.Go(func() {
+		ctx, cancel := context.WithTimeout(s.helping, wait)
+		defer cancel()
+		for s.runsc.command(ctx, "kill", s.options.ID, name).Run() != nil {
+			if clock.Sleep(ctx, s.Clock, beat) != nil {
+				return // the next step is harder
+			}
+		}
+	})
+	next, _ := s.Clock.After(wait)
+	return next
+}
+
+// finish has the record ended, and takes its last head.
+func (s *session) finish(ctx context.Context, exit int, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	last, err := s.recorder.end(ctx, finish{Exit: exit, Reason: reason})
+	if err != nil {
+		return s.repair(exit, reason, err)
+	}
+	s.status.Audit = Audited{Events: last.Events, Gaps: last.Gaps, Lost: last.Lost, Head: last.Head}
+	return nil
+}
+
+// maxOutput bounds the log of a workload's output, in bytes.
+const maxOutput = 64 << 20
+
+// A cappedWriter keeps the beginning of an output. It is used by two pipes at once.
+type cappedWriter struct {
+	mu   sync.Mutex
+	to   io.Writer
+	left int
+}
+
+// Write implements io.Writer. It never fails: a full log is no reason to end a workload.
+func (w *cappedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left == 0 {
+		return len(p), nil
+	}
+	keep := p[:min(len(p), w.left)]
+	w.left -= len(keep)
+	if w.left == 0 {
+		keep = append(bytes.Clone(keep), "\n[the log is full]\n"...)
+	}
+	_, _ = w.to.Write(keep)
+	return len(p), nil
+}
+
+func tee(log, to io.Writer) io.Writer {
+	if to == nil {
+		return log
+	}
+	return io.MultiWriter(log, to)
+}
+
+// decodeReports reads a recorder's reports until it ends.
+func decodeReports(from io.Reader, to chan<- report) {
+	defer close(to)
+	d := json.NewDecoder(from)
+	for {
+		var r report
+		if d.Decode(&r) != nil {
+			return
+		}
+		to <- r
+	}
+}

@@ -1,0 +1,178 @@
+package gvisor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/sterlingrun/sterling/durable"
+	"github.com/sterlingrun/sterling/sandbox"
+)
+
+// Isolation is the level that this package gives.
+const Isolation = "gvisor-systrap"
+
+// State is where a sandbox is in its life.
+type State string
+
+// The states.
+const (
+	StateStarting State = "starting"
+	StateRunning  State = "running"
+	StatePaused   State = "paused" // frozen; Reason says why
+	StateEnded    State = "ended"
+	StateLost     State = "lost" // its runner is gone without a word, and the sandbox with it
+)
+
+// Errors of looking up sandboxes.
+var (
+	ErrNotFound = errors.New("no such sandbox")
+	ErrExists   = errors.New("a sandbox of this name exists")
+)
+
+// Status is what is known of a sandbox. Times are in nanoseconds since 1970 (UTC); 0 is not yet.
+type Status struct {
+	ID        string   `json:"id"`
+	State     State    `json:"state"`
+	Reason    string   `json:"reason,omitempty"`
+	Isolation string   `json:"isolation"`
+	Policy    string   `json:"policy_sha256"`
+	Root      string   `json:"root"` // digest of the image, or the folder
+	Command   []string `json:"command"`
+	Runner    int      `json:"runner"` // process id
+	Created   uint64   `json:"created"`
+	Ended     uint64   `json:"ended"`
+	Exit      *int     `json:"exit,omitempty"` // as shells give it
+	Audit     Audited  `json:"audit"`
+}
+
+// Audited is how far a record is.
+type Audited struct {
+	Events uint64 `json:"events"`
+	Gaps   uint64 `json:"gaps"`
+	Lost   uint64 `json:"lost"`
+	Head   string `json:"head"`
+}
+
+// A place is the folder of one sandbox.
+type place struct{ folder string }
+
+func (p place) path(name string) string { return filepath.Join(p.folder, name) }
+
+// Names of files in a sandbox's folder.
+const (
+	fileStatus = "status.json"
+	filePolicy = "policy.yaml"
+	fileRecord = "audit.log"
+	fileOutput = "output.log"
+	fileSocket = "audit.sock"
+	fileLock   = "lock" // held by the runner as long as it lives
+)
+
+// save writes the status where others read it.
+func (p place) save(s *Status) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err == nil {
+		err = durable.WriteFile(p.path(fileStatus), append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("save the status: %w", err)
+	}
+	return nil
+}
+
+// lock takes the runner's lock: exclusively to own the sandbox, shared to find out whether someone does. It does not
+// wait: where it is held, the error is EWOULDBLOCK.
+func (p place) lock(how int) (*os.File, error) {
+	f, err := os.OpenFile(p.path(fileLock), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (r *Runner) place(id string) (place, error) {
+	if !sandbox.ValidName(id) {
+		return place{}, fmt.Errorf("%w: %q is no name of one", ErrNotFound, id)
+	}
+	return place{filepath.Join(r.State, "boxes", id)}, nil
+}
+
+// Inspect returns what is known of a sandbox. The error wraps ErrNotFound.
+func (r *Runner) Inspect(id string) (*Status, error) {
+	p, err := r.place(id)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(p.path(fileStatus))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the status of %s: %w", id, err)
+	}
+	s := &Status{}
+	if err := json.Unmarshal(text, s); err != nil {
+		return nil, fmt.Errorf("read the status of %s: %w", id, err)
+	}
+	if s.State != StateEnded {
+		f, err := p.lock(syscall.LOCK_SH)
+		if err == nil {
+			s.State, s.Reason = StateLost, "its runner is gone: killed, or its disk was full"
+			return s, f.Close()
+		}
+	}
+	// A runner whose disk is full can't say that it froze the sandbox.
+	if group, _ := r.group(id); (s.State == StateStarting || s.State == StateRunning) && group.isFrozen() {
+		s.State, s.Reason = StatePaused, "frozen"
+	}
+	return s, nil
+}
+
+// List returns all sandboxes by name, those that have ended included.
+func (r *Runner) List() ([]*Status, error) {
+	entries, err := os.ReadDir(filepath.Join(r.State, "boxes"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list sandboxes: %w", err)
+	}
+	all := []*Status{}
+	for _, e := range entries {
+		s, err := r.Inspect(e.Name())
+		if errors.Is(err, ErrNotFound) {
+			continue // being made, or removed
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// OpenLogs opens what a sandbox's workload wrote to its output, as it is now. The caller closes it.
+func (r *Runner) OpenLogs(id string) (*os.File, error) { return r.open(id, fileOutput) }
+
+// OpenRecord opens a sandbox's record, as it is now. The caller closes it.
+func (r *Runner) OpenRecord(id string) (*os.File, error) { return r.open(id, fileRecord) }
+
+func (r *Runner) open(id, name string) (*os.File, error) {
+	p, err := r.place(id)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(p.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s of %s: %w", name, id, err)
+	}
+	return f, nil
+}

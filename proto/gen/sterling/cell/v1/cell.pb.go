@@ -307,7 +307,10 @@ type ForwardRequest struct {
 	// The method's request message.
 	Request []byte `protobuf:"bytes,4,opt,name=request,proto3" json:"request,omitempty"`
 	// The caller's name for the call, for the access log.
-	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How many nodes have forwarded the call before: buckets move while calls are
+	// under way. A call that was forwarded too often is refused.
+	Hops          uint32 `protobuf:"varint,6,opt,name=hops,proto3" json:"hops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +378,13 @@ func (x *ForwardRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *ForwardRequest) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
 }
 
 type ForwardResponse struct {
@@ -816,6 +826,415 @@ func (x *CatalogueResponse) GetAssets() []string {
 	return nil
 }
 
+type RecordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cell that sends, which gives the buckets.
+	From uint64 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	// As in docs/formats.md: 16 carry, 17 buckets (arrive and taken only), 19 take.
+	Kind uint32 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Who moves the buckets, 16 bytes, for the journal.
+	Actor []byte `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Up to 8,190 records of 128 bytes, little-endian, as in docs/formats.md.
+	Events []byte `protobuf:"bytes,4,opt,name=events,proto3" json:"events,omitempty"`
+	// Ascending by event.
+	Attachments []*Attached `protobuf:"bytes,5,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	// CODE/SCALE of the accounts that arrive.
+	Assets []string `protobuf:"bytes,6,rep,name=assets,proto3" json:"assets,omitempty"`
+	// How many assets the catalogue of the cell that sends has.
+	Catalogue     uint32 `protobuf:"varint,7,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordRequest) Reset() {
+	*x = RecordRequest{}
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordRequest) ProtoMessage() {}
+
+func (x *RecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordRequest.ProtoReflect.Descriptor instead.
+func (*RecordRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RecordRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *RecordRequest) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *RecordRequest) GetActor() []byte {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *RecordRequest) GetEvents() []byte {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *RecordRequest) GetAttachments() []*Attached {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
+}
+
+func (x *RecordRequest) GetAssets() []string {
+	if x != nil {
+		return x.Assets
+	}
+	return nil
+}
+
+func (x *RecordRequest) GetCatalogue() uint32 {
+	if x != nil {
+		return x.Catalogue
+	}
+	return 0
+}
+
+// Attached is what is attached to an event, as in docs/formats.md.
+type Attached struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Event         uint32                 `protobuf:"varint,1,opt,name=event,proto3" json:"event,omitempty"`
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attached) Reset() {
+	*x = Attached{}
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attached) ProtoMessage() {}
+
+func (x *Attached) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attached.ProtoReflect.Descriptor instead.
+func (*Attached) Descriptor() ([]byte, []int) {
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Attached) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *Attached) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type RecordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One per event, in order: ControlStatus.
+	Statuses      []uint32 `protobuf:"varint,1,rep,packed,name=statuses,proto3" json:"statuses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordResponse) Reset() {
+	*x = RecordResponse{}
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordResponse) ProtoMessage() {}
+
+func (x *RecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordResponse.ProtoReflect.Descriptor instead.
+func (*RecordResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RecordResponse) GetStatuses() []uint32 {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+type BucketsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 to 1,023, each once.
+	Buckets []uint32 `protobuf:"varint,1,rep,packed,name=buckets,proto3" json:"buckets,omitempty"`
+	// The map of cells is of this version, or a newer one; 0: any will do.
+	MapVersion    uint64 `protobuf:"varint,2,opt,name=map_version,json=mapVersion,proto3" json:"map_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketsRequest) Reset() {
+	*x = BucketsRequest{}
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketsRequest) ProtoMessage() {}
+
+func (x *BucketsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketsRequest.ProtoReflect.Descriptor instead.
+func (*BucketsRequest) Descriptor() ([]byte, []int) {
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *BucketsRequest) GetBuckets() []uint32 {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+func (x *BucketsRequest) GetMapVersion() uint64 {
+	if x != nil {
+		return x.MapVersion
+	}
+	return 0
+}
+
+type BucketsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One per bucket, in order.
+	Buckets       []*Bucket `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketsResponse) Reset() {
+	*x = BucketsResponse{}
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketsResponse) ProtoMessage() {}
+
+func (x *BucketsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketsResponse.ProtoReflect.Descriptor instead.
+func (*BucketsResponse) Descriptor() ([]byte, []int) {
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *BucketsResponse) GetBuckets() []*Bucket {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+// Bucket is where a bucket stands in a cell.
+type Bucket struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Bucket uint32                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	// As in docs/formats.md; 0: it never took part in a move.
+	Phase uint32 `protobuf:"varint,2,opt,name=phase,proto3" json:"phase,omitempty"`
+	// Of its newest move: 16 bytes, the other cell, the version of the map, and what
+	// was handed over.
+	Move              []byte `protobuf:"bytes,3,opt,name=move,proto3" json:"move,omitempty"`
+	Peer              uint64 `protobuf:"varint,4,opt,name=peer,proto3" json:"peer,omitempty"`
+	Version           uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	MovedAccounts     uint64 `protobuf:"varint,6,opt,name=moved_accounts,json=movedAccounts,proto3" json:"moved_accounts,omitempty"`
+	MovedReservations uint64 `protobuf:"varint,7,opt,name=moved_reservations,json=movedReservations,proto3" json:"moved_reservations,omitempty"`
+	// What it has in this cell.
+	Accounts      uint64 `protobuf:"varint,8,opt,name=accounts,proto3" json:"accounts,omitempty"`
+	Reservations  uint64 `protobuf:"varint,9,opt,name=reservations,proto3" json:"reservations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bucket) Reset() {
+	*x = Bucket{}
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bucket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bucket) ProtoMessage() {}
+
+func (x *Bucket) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_cell_v1_cell_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bucket.ProtoReflect.Descriptor instead.
+func (*Bucket) Descriptor() ([]byte, []int) {
+	return file_sterling_cell_v1_cell_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Bucket) GetBucket() uint32 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *Bucket) GetPhase() uint32 {
+	if x != nil {
+		return x.Phase
+	}
+	return 0
+}
+
+func (x *Bucket) GetMove() []byte {
+	if x != nil {
+		return x.Move
+	}
+	return nil
+}
+
+func (x *Bucket) GetPeer() uint64 {
+	if x != nil {
+		return x.Peer
+	}
+	return 0
+}
+
+func (x *Bucket) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Bucket) GetMovedAccounts() uint64 {
+	if x != nil {
+		return x.MovedAccounts
+	}
+	return 0
+}
+
+func (x *Bucket) GetMovedReservations() uint64 {
+	if x != nil {
+		return x.MovedReservations
+	}
+	return 0
+}
+
+func (x *Bucket) GetAccounts() uint64 {
+	if x != nil {
+		return x.Accounts
+	}
+	return 0
+}
+
+func (x *Bucket) GetReservations() uint64 {
+	if x != nil {
+		return x.Reservations
+	}
+	return 0
+}
+
 var File_sterling_cell_v1_cell_proto protoreflect.FileDescriptor
 
 const file_sterling_cell_v1_cell_proto_rawDesc = "" +
@@ -838,14 +1257,15 @@ const file_sterling_cell_v1_cell_proto_rawDesc = "" +
 	"\x03via\x18\x04 \x01(\tR\x03via\x12\x16\n" +
 	"\x06scoped\x18\x05 \x01(\bR\x06scoped\x12\x16\n" +
 	"\x06assets\x18\x06 \x03(\tR\x06assets\x12)\n" +
-	"\x10address_prefixes\x18\a \x03(\tR\x0faddressPrefixes\"\xb0\x01\n" +
+	"\x10address_prefixes\x18\a \x03(\tR\x0faddressPrefixes\"\xc4\x01\n" +
 	"\x0eForwardRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x129\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x1b.sterling.cell.v1.PrincipalR\tprincipal\x12\x16\n" +
 	"\x06method\x18\x03 \x01(\tR\x06method\x12\x18\n" +
 	"\arequest\x18\x04 \x01(\fR\arequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"-\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04hops\x18\x06 \x01(\rR\x04hops\"-\n" +
 	"\x0fForwardResponse\x12\x1a\n" +
 	"\bresponse\x18\x01 \x01(\fR\bresponse\"-\n" +
 	"\x0fDescribeRequest\x12\x1a\n" +
@@ -867,13 +1287,44 @@ const file_sterling_cell_v1_cell_proto_rawDesc = "" +
 	"\x10CatalogueRequest\x12\x1a\n" +
 	"\bregister\x18\x01 \x03(\tR\bregister\"+\n" +
 	"\x11CatalogueResponse\x12\x16\n" +
-	"\x06assets\x18\x01 \x03(\tR\x06assets2\x9d\x03\n" +
+	"\x06assets\x18\x01 \x03(\tR\x06assets\"\xd9\x01\n" +
+	"\rRecordRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\fR\x05actor\x12\x16\n" +
+	"\x06events\x18\x04 \x01(\fR\x06events\x12<\n" +
+	"\vattachments\x18\x05 \x03(\v2\x1a.sterling.cell.v1.AttachedR\vattachments\x12\x16\n" +
+	"\x06assets\x18\x06 \x03(\tR\x06assets\x12\x1c\n" +
+	"\tcatalogue\x18\a \x01(\rR\tcatalogue\"4\n" +
+	"\bAttached\x12\x14\n" +
+	"\x05event\x18\x01 \x01(\rR\x05event\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\",\n" +
+	"\x0eRecordResponse\x12\x1a\n" +
+	"\bstatuses\x18\x01 \x03(\rR\bstatuses\"K\n" +
+	"\x0eBucketsRequest\x12\x18\n" +
+	"\abuckets\x18\x01 \x03(\rR\abuckets\x12\x1f\n" +
+	"\vmap_version\x18\x02 \x01(\x04R\n" +
+	"mapVersion\"E\n" +
+	"\x0fBucketsResponse\x122\n" +
+	"\abuckets\x18\x01 \x03(\v2\x18.sterling.cell.v1.BucketR\abuckets\"\x8e\x02\n" +
+	"\x06Bucket\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\rR\x06bucket\x12\x14\n" +
+	"\x05phase\x18\x02 \x01(\rR\x05phase\x12\x12\n" +
+	"\x04move\x18\x03 \x01(\fR\x04move\x12\x12\n" +
+	"\x04peer\x18\x04 \x01(\x04R\x04peer\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12%\n" +
+	"\x0emoved_accounts\x18\x06 \x01(\x04R\rmovedAccounts\x12-\n" +
+	"\x12moved_reservations\x18\a \x01(\x04R\x11movedReservations\x12\x1a\n" +
+	"\baccounts\x18\b \x01(\x04R\baccounts\x12\"\n" +
+	"\freservations\x18\t \x01(\x04R\freservations2\xba\x04\n" +
 	"\vCellService\x12K\n" +
 	"\x06Submit\x12\x1f.sterling.cell.v1.SubmitRequest\x1a .sterling.cell.v1.SubmitResponse\x12N\n" +
 	"\aForward\x12 .sterling.cell.v1.ForwardRequest\x1a!.sterling.cell.v1.ForwardResponse\x12Q\n" +
 	"\bDescribe\x12!.sterling.cell.v1.DescribeRequest\x1a\".sterling.cell.v1.DescribeResponse\x12H\n" +
 	"\x05Claim\x12\x1e.sterling.cell.v1.ClaimRequest\x1a\x1f.sterling.cell.v1.ClaimResponse\x12T\n" +
-	"\tCatalogue\x12\".sterling.cell.v1.CatalogueRequest\x1a#.sterling.cell.v1.CatalogueResponseBCZAgithub.com/sterlingrun/sterling/proto/gen/sterling/cell/v1;cellv1b\x06proto3"
+	"\tCatalogue\x12\".sterling.cell.v1.CatalogueRequest\x1a#.sterling.cell.v1.CatalogueResponse\x12K\n" +
+	"\x06Record\x12\x1f.sterling.cell.v1.RecordRequest\x1a .sterling.cell.v1.RecordResponse\x12N\n" +
+	"\aBuckets\x12 .sterling.cell.v1.BucketsRequest\x1a!.sterling.cell.v1.BucketsResponseBCZAgithub.com/sterlingrun/sterling/proto/gen/sterling/cell/v1;cellv1b\x06proto3"
 
 var (
 	file_sterling_cell_v1_cell_proto_rawDescOnce sync.Once
@@ -887,7 +1338,7 @@ func file_sterling_cell_v1_cell_proto_rawDescGZIP() []byte {
 	return file_sterling_cell_v1_cell_proto_rawDescData
 }
 
-var file_sterling_cell_v1_cell_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_sterling_cell_v1_cell_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_sterling_cell_v1_cell_proto_goTypes = []any{
 	(*SubmitRequest)(nil),     // 0: sterling.cell.v1.SubmitRequest
 	(*Step)(nil),              // 1: sterling.cell.v1.Step
@@ -903,27 +1354,39 @@ var file_sterling_cell_v1_cell_proto_goTypes = []any{
 	(*ClaimResponse)(nil),     // 11: sterling.cell.v1.ClaimResponse
 	(*CatalogueRequest)(nil),  // 12: sterling.cell.v1.CatalogueRequest
 	(*CatalogueResponse)(nil), // 13: sterling.cell.v1.CatalogueResponse
+	(*RecordRequest)(nil),     // 14: sterling.cell.v1.RecordRequest
+	(*Attached)(nil),          // 15: sterling.cell.v1.Attached
+	(*RecordResponse)(nil),    // 16: sterling.cell.v1.RecordResponse
+	(*BucketsRequest)(nil),    // 17: sterling.cell.v1.BucketsRequest
+	(*BucketsResponse)(nil),   // 18: sterling.cell.v1.BucketsResponse
+	(*Bucket)(nil),            // 19: sterling.cell.v1.Bucket
 }
 var file_sterling_cell_v1_cell_proto_depIdxs = []int32{
 	1,  // 0: sterling.cell.v1.SubmitRequest.steps:type_name -> sterling.cell.v1.Step
 	3,  // 1: sterling.cell.v1.ForwardRequest.principal:type_name -> sterling.cell.v1.Principal
 	8,  // 2: sterling.cell.v1.DescribeResponse.accounts:type_name -> sterling.cell.v1.Description
 	10, // 3: sterling.cell.v1.ClaimRequest.claims:type_name -> sterling.cell.v1.AddressClaim
-	0,  // 4: sterling.cell.v1.CellService.Submit:input_type -> sterling.cell.v1.SubmitRequest
-	4,  // 5: sterling.cell.v1.CellService.Forward:input_type -> sterling.cell.v1.ForwardRequest
-	6,  // 6: sterling.cell.v1.CellService.Describe:input_type -> sterling.cell.v1.DescribeRequest
-	9,  // 7: sterling.cell.v1.CellService.Claim:input_type -> sterling.cell.v1.ClaimRequest
-	12, // 8: sterling.cell.v1.CellService.Catalogue:input_type -> sterling.cell.v1.CatalogueRequest
-	2,  // 9: sterling.cell.v1.CellService.Submit:output_type -> sterling.cell.v1.SubmitResponse
-	5,  // 10: sterling.cell.v1.CellService.Forward:output_type -> sterling.cell.v1.ForwardResponse
-	7,  // 11: sterling.cell.v1.CellService.Describe:output_type -> sterling.cell.v1.DescribeResponse
-	11, // 12: sterling.cell.v1.CellService.Claim:output_type -> sterling.cell.v1.ClaimResponse
-	13, // 13: sterling.cell.v1.CellService.Catalogue:output_type -> sterling.cell.v1.CatalogueResponse
-	9,  // [9:14] is the sub-list for method output_type
-	4,  // [4:9] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	15, // 4: sterling.cell.v1.RecordRequest.attachments:type_name -> sterling.cell.v1.Attached
+	19, // 5: sterling.cell.v1.BucketsResponse.buckets:type_name -> sterling.cell.v1.Bucket
+	0,  // 6: sterling.cell.v1.CellService.Submit:input_type -> sterling.cell.v1.SubmitRequest
+	4,  // 7: sterling.cell.v1.CellService.Forward:input_type -> sterling.cell.v1.ForwardRequest
+	6,  // 8: sterling.cell.v1.CellService.Describe:input_type -> sterling.cell.v1.DescribeRequest
+	9,  // 9: sterling.cell.v1.CellService.Claim:input_type -> sterling.cell.v1.ClaimRequest
+	12, // 10: sterling.cell.v1.CellService.Catalogue:input_type -> sterling.cell.v1.CatalogueRequest
+	14, // 11: sterling.cell.v1.CellService.Record:input_type -> sterling.cell.v1.RecordRequest
+	17, // 12: sterling.cell.v1.CellService.Buckets:input_type -> sterling.cell.v1.BucketsRequest
+	2,  // 13: sterling.cell.v1.CellService.Submit:output_type -> sterling.cell.v1.SubmitResponse
+	5,  // 14: sterling.cell.v1.CellService.Forward:output_type -> sterling.cell.v1.ForwardResponse
+	7,  // 15: sterling.cell.v1.CellService.Describe:output_type -> sterling.cell.v1.DescribeResponse
+	11, // 16: sterling.cell.v1.CellService.Claim:output_type -> sterling.cell.v1.ClaimResponse
+	13, // 17: sterling.cell.v1.CellService.Catalogue:output_type -> sterling.cell.v1.CatalogueResponse
+	16, // 18: sterling.cell.v1.CellService.Record:output_type -> sterling.cell.v1.RecordResponse
+	18, // 19: sterling.cell.v1.CellService.Buckets:output_type -> sterling.cell.v1.BucketsResponse
+	13, // [13:20] is the sub-list for method output_type
+	6,  // [6:13] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_sterling_cell_v1_cell_proto_init() }
@@ -937,7 +1400,7 @@ func file_sterling_cell_v1_cell_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_cell_v1_cell_proto_rawDesc), len(file_sterling_cell_v1_cell_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

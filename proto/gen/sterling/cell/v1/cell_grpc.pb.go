@@ -27,6 +27,8 @@ const (
 	CellService_Describe_FullMethodName  = "/sterling.cell.v1.CellService/Describe"
 	CellService_Claim_FullMethodName     = "/sterling.cell.v1.CellService/Claim"
 	CellService_Catalogue_FullMethodName = "/sterling.cell.v1.CellService/Catalogue"
+	CellService_Record_FullMethodName    = "/sterling.cell.v1.CellService/Record"
+	CellService_Buckets_FullMethodName   = "/sterling.cell.v1.CellService/Buckets"
 )
 
 // CellServiceClient is the client API for CellService service.
@@ -50,6 +52,12 @@ type CellServiceClient interface {
 	// Catalogue registers assets that are new in the ledger and returns all of them:
 	// asked of the cell with the lowest id, which numbers them for all cells.
 	Catalogue(ctx context.Context, in *CatalogueRequest, opts ...grpc.CallOption) (*CatalogueResponse, error)
+	// Record records steps of the moves of buckets from the caller's cell to this
+	// one. The same steps may be sent any number of times.
+	Record(ctx context.Context, in *RecordRequest, opts ...grpc.CallOption) (*RecordResponse, error)
+	// Buckets tells where buckets stand in this cell, after the node has made sure
+	// that its map of cells is as new as the caller's.
+	Buckets(ctx context.Context, in *BucketsRequest, opts ...grpc.CallOption) (*BucketsResponse, error)
 }
 
 type cellServiceClient struct {
@@ -110,6 +118,26 @@ func (c *cellServiceClient) Catalogue(ctx context.Context, in *CatalogueRequest,
 	return out, nil
 }
 
+func (c *cellServiceClient) Record(ctx context.Context, in *RecordRequest, opts ...grpc.CallOption) (*RecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordResponse)
+	err := c.cc.Invoke(ctx, CellService_Record_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *cellServiceClient) Buckets(ctx context.Context, in *BucketsRequest, opts ...grpc.CallOption) (*BucketsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BucketsResponse)
+	err := c.cc.Invoke(ctx, CellService_Buckets_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CellServiceServer is the server API for CellService service.
 // All implementations must embed UnimplementedCellServiceServer
 // for forward compatibility.
@@ -131,6 +159,12 @@ type CellServiceServer interface {
 	// Catalogue registers assets that are new in the ledger and returns all of them:
 	// asked of the cell with the lowest id, which numbers them for all cells.
 	Catalogue(context.Context, *CatalogueRequest) (*CatalogueResponse, error)
+	// Record records steps of the moves of buckets from the caller's cell to this
+	// one. The same steps may be sent any number of times.
+	Record(context.Context, *RecordRequest) (*RecordResponse, error)
+	// Buckets tells where buckets stand in this cell, after the node has made sure
+	// that its map of cells is as new as the caller's.
+	Buckets(context.Context, *BucketsRequest) (*BucketsResponse, error)
 	mustEmbedUnimplementedCellServiceServer()
 }
 
@@ -155,6 +189,12 @@ func (UnimplementedCellServiceServer) Claim(context.Context, *ClaimRequest) (*Cl
 }
 func (UnimplementedCellServiceServer) Catalogue(context.Context, *CatalogueRequest) (*CatalogueResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Catalogue not implemented")
+}
+func (UnimplementedCellServiceServer) Record(context.Context, *RecordRequest) (*RecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Record not implemented")
+}
+func (UnimplementedCellServiceServer) Buckets(context.Context, *BucketsRequest) (*BucketsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Buckets not implemented")
 }
 func (UnimplementedCellServiceServer) mustEmbedUnimplementedCellServiceServer() {}
 func (UnimplementedCellServiceServer) testEmbeddedByValue()                     {}
@@ -267,6 +307,42 @@ func _CellService_Catalogue_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CellService_Record_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CellServiceServer).Record(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CellService_Record_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CellServiceServer).Record(ctx, req.(*RecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CellService_Buckets_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BucketsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CellServiceServer).Buckets(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CellService_Buckets_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CellServiceServer).Buckets(ctx, req.(*BucketsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CellService_ServiceDesc is the grpc.ServiceDesc for CellService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -293,6 +369,14 @@ var CellService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Catalogue",
 			Handler:    _CellService_Catalogue_Handler,
+		},
+		{
+			MethodName: "Record",
+			Handler:    _CellService_Record_Handler,
+		},
+		{
+			MethodName: "Buckets",
+			Handler:    _CellService_Buckets_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -46,6 +46,10 @@ const (
 	CellServiceClaimProcedure = "/sterling.cell.v1.CellService/Claim"
 	// CellServiceCatalogueProcedure is the fully-qualified name of the CellService's Catalogue RPC.
 	CellServiceCatalogueProcedure = "/sterling.cell.v1.CellService/Catalogue"
+	// CellServiceRecordProcedure is the fully-qualified name of the CellService's Record RPC.
+	CellServiceRecordProcedure = "/sterling.cell.v1.CellService/Record"
+	// CellServiceBucketsProcedure is the fully-qualified name of the CellService's Buckets RPC.
+	CellServiceBucketsProcedure = "/sterling.cell.v1.CellService/Buckets"
 )
 
 // CellServiceClient is a client for the sterling.cell.v1.CellService service.
@@ -64,6 +68,12 @@ type CellServiceClient interface {
 	// Catalogue registers assets that are new in the ledger and returns all of them:
 	// asked of the cell with the lowest id, which numbers them for all cells.
 	Catalogue(context.Context, *connect.Request[v1.CatalogueRequest]) (*connect.Response[v1.CatalogueResponse], error)
+	// Record records steps of the moves of buckets from the caller's cell to this
+	// one. The same steps may be sent any number of times.
+	Record(context.Context, *connect.Request[v1.RecordRequest]) (*connect.Response[v1.RecordResponse], error)
+	// Buckets tells where buckets stand in this cell, after the node has made sure
+	// that its map of cells is as new as the caller's.
+	Buckets(context.Context, *connect.Request[v1.BucketsRequest]) (*connect.Response[v1.BucketsResponse], error)
 }
 
 // NewCellServiceClient constructs a client for the sterling.cell.v1.CellService service. By
@@ -107,6 +117,18 @@ func NewCellServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(cellServiceMethods.ByName("Catalogue")),
 			connect.WithClientOptions(opts...),
 		),
+		record: connect.NewClient[v1.RecordRequest, v1.RecordResponse](
+			httpClient,
+			baseURL+CellServiceRecordProcedure,
+			connect.WithSchema(cellServiceMethods.ByName("Record")),
+			connect.WithClientOptions(opts...),
+		),
+		buckets: connect.NewClient[v1.BucketsRequest, v1.BucketsResponse](
+			httpClient,
+			baseURL+CellServiceBucketsProcedure,
+			connect.WithSchema(cellServiceMethods.ByName("Buckets")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -117,6 +139,8 @@ type cellServiceClient struct {
 	describe  *connect.Client[v1.DescribeRequest, v1.DescribeResponse]
 	claim     *connect.Client[v1.ClaimRequest, v1.ClaimResponse]
 	catalogue *connect.Client[v1.CatalogueRequest, v1.CatalogueResponse]
+	record    *connect.Client[v1.RecordRequest, v1.RecordResponse]
+	buckets   *connect.Client[v1.BucketsRequest, v1.BucketsResponse]
 }
 
 // Submit calls sterling.cell.v1.CellService.Submit.
@@ -144,6 +168,16 @@ func (c *cellServiceClient) Catalogue(ctx context.Context, req *connect.Request[
 	return c.catalogue.CallUnary(ctx, req)
 }
 
+// Record calls sterling.cell.v1.CellService.Record.
+func (c *cellServiceClient) Record(ctx context.Context, req *connect.Request[v1.RecordRequest]) (*connect.Response[v1.RecordResponse], error) {
+	return c.record.CallUnary(ctx, req)
+}
+
+// Buckets calls sterling.cell.v1.CellService.Buckets.
+func (c *cellServiceClient) Buckets(ctx context.Context, req *connect.Request[v1.BucketsRequest]) (*connect.Response[v1.BucketsResponse], error) {
+	return c.buckets.CallUnary(ctx, req)
+}
+
 // CellServiceHandler is an implementation of the sterling.cell.v1.CellService service.
 type CellServiceHandler interface {
 	// Submit records steps of transfers whose home is the caller's cell and whose
@@ -160,6 +194,12 @@ type CellServiceHandler interface {
 	// Catalogue registers assets that are new in the ledger and returns all of them:
 	// asked of the cell with the lowest id, which numbers them for all cells.
 	Catalogue(context.Context, *connect.Request[v1.CatalogueRequest]) (*connect.Response[v1.CatalogueResponse], error)
+	// Record records steps of the moves of buckets from the caller's cell to this
+	// one. The same steps may be sent any number of times.
+	Record(context.Context, *connect.Request[v1.RecordRequest]) (*connect.Response[v1.RecordResponse], error)
+	// Buckets tells where buckets stand in this cell, after the node has made sure
+	// that its map of cells is as new as the caller's.
+	Buckets(context.Context, *connect.Request[v1.BucketsRequest]) (*connect.Response[v1.BucketsResponse], error)
 }
 
 // NewCellServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -199,6 +239,18 @@ func NewCellServiceHandler(svc CellServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(cellServiceMethods.ByName("Catalogue")),
 		connect.WithHandlerOptions(opts...),
 	)
+	cellServiceRecordHandler := connect.NewUnaryHandler(
+		CellServiceRecordProcedure,
+		svc.Record,
+		connect.WithSchema(cellServiceMethods.ByName("Record")),
+		connect.WithHandlerOptions(opts...),
+	)
+	cellServiceBucketsHandler := connect.NewUnaryHandler(
+		CellServiceBucketsProcedure,
+		svc.Buckets,
+		connect.WithSchema(cellServiceMethods.ByName("Buckets")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/sterling.cell.v1.CellService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case CellServiceSubmitProcedure:
@@ -211,6 +263,10 @@ func NewCellServiceHandler(svc CellServiceHandler, opts ...connect.HandlerOption
 			cellServiceClaimHandler.ServeHTTP(w, r)
 		case CellServiceCatalogueProcedure:
 			cellServiceCatalogueHandler.ServeHTTP(w, r)
+		case CellServiceRecordProcedure:
+			cellServiceRecordHandler.ServeHTTP(w, r)
+		case CellServiceBucketsProcedure:
+			cellServiceBucketsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -238,4 +294,12 @@ func (UnimplementedCellServiceHandler) Claim(context.Context, *connect.Request[v
 
 func (UnimplementedCellServiceHandler) Catalogue(context.Context, *connect.Request[v1.CatalogueRequest]) (*connect.Response[v1.CatalogueResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.cell.v1.CellService.Catalogue is not implemented"))
+}
+
+func (UnimplementedCellServiceHandler) Record(context.Context, *connect.Request[v1.RecordRequest]) (*connect.Response[v1.RecordResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.cell.v1.CellService.Record is not implemented"))
+}
+
+func (UnimplementedCellServiceHandler) Buckets(context.Context, *connect.Request[v1.BucketsRequest]) (*connect.Response[v1.BucketsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sterling.cell.v1.CellService.Buckets is not implemented"))
 }

@@ -18,7 +18,7 @@ var ErrStep = errors.New("malformed step of a transfer between cells")
 // Host is the passive side of transfers between cells: it records what other cells' drivers send, and decides nothing.
 type Host struct {
 	Cell   uint64
-	Local  Recorder
+	Local  Passive
 	Assets func() *ledger.Catalogue
 	// Register makes sure that assets have a number in the cell.
 	Register func(ctx context.Context, assets []money.Asset) error
@@ -26,6 +26,12 @@ type Host struct {
 	Owns func(account money.U128) bool
 
 	known system
+}
+
+// Passive is the cell of a Host. [cell.Cell] is one.
+type Passive interface {
+	Recorder
+	Read(ctx context.Context, fn func(*ledger.State)) error
 }
 
 // Accept records steps and returns their statuses, in order. An error that is not ErrStep means that the outcome is

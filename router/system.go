@@ -59,6 +59,11 @@ func (s *system) ensure(ctx context.Context, cell Recorder, number func(money.As
 	return nil
 }
 
+// OpenClearing opens a cell's own accounts of an asset for what moves to and from another cell; they may be there already.
+func OpenClearing(ctx context.Context, in Recorder, asset money.Asset, number uint32, peer uint64) error {
+	return open(ctx, in, transit.Accounts(asset, number, peer))
+}
+
 // open opens accounts of the cell's own; those that exist stay as they are.
 func open(ctx context.Context, in Recorder, accounts []journal.Account) error {
 	r := &cell.Request{

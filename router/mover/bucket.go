@@ -1,0 +1,380 @@
+package mover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/sterlingrun/sterling/cell"
+	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/journal"
+	"github.com/sterlingrun/sterling/ledger"
+	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/router"
+	"github.com/sterlingrun/sterling/transit"
+)
+
+// bucket is one bucket on its way.
+type bucket struct {
+	*term
+	carrier  *carrier
+	actor    journal.Actor
+	to       uint64
+	bucket   uint16
+	accounts []ref  // those with numbers up to `listed`
+	listed   uint32 // 0: none are listed yet
+
+	id      money.U128
+	version uint64
+	closed  uint64 // block of the close
+}
+
+// Bounds of the pause.
+const (
+	// drainPatience is how long transfers to and from other cells may take to end once the bucket is closed.
+	drainPatience = 2 * time.Second
+	// maxTail is how many blocks before the close may not be carried yet when something is given: a leader that takes
+	// over carries from there on.
+	maxTail = 1024
+)
+
+// move moves the bucket. After an error it is where it was, unless the term has ended: then the next leader goes on.
+func (m *bucket) move() (moved Moved, err error) {
+	if err := m.ready(); err != nil {
+		return moved, err
+	}
+	began := m.opts.Clock.Mono()
+	err = m.tell(journal.BucketClose, ledger.BucketState{})
+	if err == nil {
+		err = m.prepare()
+	}
+	if err != nil {
+		return moved, errors.Join(err, m.callOff())
+	}
+	s, err := m.finish()
+	if err != nil {
+		return moved, err
+	}
+	moved = Moved{Bucket: m.bucket, Accounts: s.Accounts, Reservations: s.Reservations, Pause: time.Duration(m.opts.Clock.Mono() - began)} //nolint:gosec // short
+	m.stats.moved(moved.Pause)
+	m.opts.Logger.Info("a bucket has moved", "cell", m.opts.Cell, "to", m.to, "bucket", m.bucket, "accounts", s.Accounts, "reservations", s.Reservations, "pause", moved.Pause)
+	return moved, m.tell(journal.BucketGone, s)
+}
+
+// ready makes sure of all that can be before anybody has to wait.
+func (m *bucket) ready() error {
+	if err := m.carrier.catchUp(m.ctx, nil); err != nil {
+		return err
+	}
+	if err := m.crossing(); err != nil {
+		return err
+	}
+	if err := m.openClearing(); err != nil {
+		return err
+	}
+	var b [16]byte
+	if _, err := io.ReadFull(m.opts.Random, b[:]); err != nil {
+		return fmt.Errorf("read random numbers: %w", err)
+	}
+	m.id = money.LE(b[:])
+	known, err := loadMap(m.ctx, m.opts.Maps)
+	if err != nil {
+		return err
+	}
+	own, err := router.Report(m.ctx, m.local, []uint16{m.bucket})
+	if err != nil {
+		return err
+	}
+	peer, err := m.opts.Peers.Buckets(m.ctx, m.to, 0, []uint16{m.bucket})
+	if err != nil {
+		return fmt.Errorf("ask cell %d: %w", m.to, err)
+	}
+	m.version = 1 + max(known.Version, own[0].Version, peer[0].Version)
+	return nil
+}
+
+// openClearing opens the accounts of this cell that what leaves is cleared with.
+func (m *bucket) openClearing() error {
+	assets := m.local.Assets()
+	for _, n := range m.assetNumbers() {
+		a, known := assets.Asset(n)
+		if !known {
+			return fmt.Errorf("asset %d of an account in bucket %d is not in the catalogue", n, m.bucket)
+		}
+		if err := router.OpenClearing(m.ctx, m.local, a, n, m.to); err != nil {
+			return fmt.Errorf("open the clearing account of %v with cell %d: %w", a, m.to, err)
+		}
+	}
+	return nil
+}
+
+func (m *bucket) assetNumbers() (list []uint32) {
+	for i := range m.accounts {
+		if n := m.accounts[i].asset; !slices.Contains(list, n) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// tell has a step of the move recorded in this cell.
+func (m *bucket) tell(step journal.BucketStep, s ledger.BucketState) error {
+	r := &cell.Request{Kind: journal.KindBuckets, Actor: m.actor, Events: m.step(step, m.to, s), Results: make([]journal.Result, 1)}
+	if err := m.local.Do(m.ctx, r); err != nil {
+		return fmt.Errorf("record step %d of the move of bucket %d: %w", step, m.bucket, err)
+	}
+	if step == journal.BucketClose {
+		m.closed = r.Seq
+	}
+	return made(r.Results[0].Status, journal.KindBuckets)
+}
+
+// step is the record of a step: of what a cell that is given to or taken from has.
+func (m *bucket) step(step journal.BucketStep, peer uint64, s ledger.BucketState) []byte {
+	r := journal.BucketMove{ID: m.id, Peer: peer, Version: m.version, Bucket: m.bucket, Step: step}
+	if step == journal.BucketGiven || step == journal.BucketTaken {
+		r.Accounts, r.Reservations, r.Digest = s.Accounts, s.Reservations, s.Digest
+	}
+	return journal.Bytes([]journal.BucketMove{r})
+}
+
+// StatusError is a step that a ledger has refused.
+type StatusError struct {
+	Kind   journal.Kind
+	Status journal.Status
+}
+
+// Error implements error.
+func (e *StatusError) Error() string { return e.Status.Name(e.Kind) }
+
+// made is nil if an event was recorded, now or before.
+func made(s journal.Status, kind journal.Kind) error {
+	if s == journal.ControlCreated || s == journal.ControlExists {
+		return nil
+	}
+	return &StatusError{kind, s}
+}
+
+// callOff opens the bucket again, if it is closed.
+func (m *bucket) callOff() error {
+	return m.repeat(m.ctx, "call a move off", func() error {
+		err := m.tell(journal.BucketCancel, ledger.BucketState{})
+		if e := (*StatusError)(nil); errors.As(err, &e) && e.Status == journal.ControlMoveNotOpen { // it was not even closed
+			return nil
+		}
+		return err
+	})
+}
+
+// prepare waits until nothing in the bucket is under way, and carries the last ids. After it, nothing stands in the way.
+func (m *bucket) prepare() error {
+	for until, try := m.opts.Clock.Mono()+uint64(drainPatience), 0; ; try++ {
+		err := m.crossing()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errInFlight) || m.opts.Clock.Mono() >= until {
+			return err
+		}
+		if err := clock.Sleep(m.ctx, m.opts.Clock, pause(0)); err != nil {
+			return err
+		}
+	}
+	if err := m.carryTail(); err != nil {
+		return err
+	}
+	if m.carrier.through+maxTail < m.closed {
+		return fmt.Errorf("%d blocks were made before the close that are not carried yet", m.closed-m.carrier.through)
+	}
+	return m.listRest()
+}
+
+// carryTail carries all that stands in the journal.
+func (m *bucket) carryTail() error {
+	head, err := m.local.Sync(m.ctx)
+	if err != nil {
+		return err
+	}
+	return m.carrier.carry(m.ctx, head, nil)
+}
+
+// listRest lists the accounts that were opened since the others were.
+func (m *bucket) listRest() error {
+	rest, last, err := m.accountsOf([]uint16{m.bucket}, m.listed)
+	if err != nil {
+		return err
+	}
+	m.accounts, m.listed = append(m.accounts, rest[m.bucket]...), last
+	return m.openClearing()
+}
+
+// state is where the bucket stands in this cell.
+func (m *bucket) state() (s ledger.BucketState, accounts, reservations uint64, err error) {
+	err = m.local.Read(m.ctx, func(st *ledger.State) {
+		for _, b := range st.Buckets() {
+			if b.Bucket == m.bucket {
+				s = b
+			}
+		}
+		accounts, reservations = st.InBucket(m.bucket)
+	})
+	return s, accounts, reservations, err
+}
+
+// finish brings a move to its end that can't be called off any more: until it has succeeded, or the term ends.
+func (m *bucket) finish() (s ledger.BucketState, err error) {
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"give", m.give}, {"take", m.take}, {"switch the map of cells", m.switchMap},
+	} {
+		if err := m.repeat(m.ctx, fmt.Sprintf("%s bucket %d to cell %d", step.what, m.bucket, m.to), step.do); err != nil {
+			return s, err
+		}
+	}
+	s, _, _, err = m.state()
+	return s, err
+}
+
+// give takes all that the bucket has out of this cell.
+func (m *bucket) give() error {
+	s, accounts, reservations, err := m.state()
+	if err != nil || s.Phase != ledger.Closing {
+		return err
+	}
+	if reservations > 0 {
+		if err := m.giveReservations(); err != nil {
+			return err
+		}
+	}
+	if accounts > 0 {
+		if err := m.giveAccounts(); err != nil {
+			return err
+		}
+	}
+	if s, _, _, err = m.state(); err != nil {
+		return err
+	}
+	return m.tell(journal.BucketGiven, s)
+}
+
+// partAccounts is how many accounts one request gives: with what is attached, it has to fit a block.
+const partAccounts = 2048
+
+func (m *bucket) giveAccounts() error {
+	if m.listed == 0 {
+		if err := m.listRest(); err != nil {
+			return err
+		}
+	}
+	assets := m.local.Assets()
+	for list := m.accounts; len(list) > 0; {
+		part := list[:min(partAccounts, len(list))]
+		events := make([]journal.Handover, len(part))
+		for i, a := range part {
+			asset, _ := assets.Asset(a.asset)
+			events[i] = journal.Handover{Move: m.id, Account: a.id, Clearing: transit.Clearing(asset, m.to)}
+		}
+		n, err := m.handOver(events)
+		if err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// handOver gives accounts or reservations, and returns how many of them are given: all before the first that is too much
+// for one request.
+func (m *bucket) handOver(events []journal.Handover) (n int, err error) {
+	r := &cell.Request{Kind: journal.KindGive, Actor: m.actor, Events: journal.Bytes(events), Results: make([]journal.Result, len(events))}
+	if err := m.local.Do(m.ctx, r); err != nil {
+		return 0, fmt.Errorf("give %d: %w", len(events), err)
+	}
+	for i := range r.Results {
+		switch s := r.Results[i].Status; {
+		case s == journal.ControlTooMuchAttached && i > 0:
+			return i, nil
+		case s == journal.ControlReservationNotFound && events[i].Account.IsZero(): // it has expired, or is given
+		default:
+			if err := made(s, journal.KindGive); err != nil {
+				return 0, fmt.Errorf("give account %v, reservation %v: %w", events[i].Account, events[i].Reservation, err)
+			}
+		}
+	}
+	return len(events), nil
+}
+
+// take has the other cell take what was given.
+func (m *bucket) take() error {
+	s, _, _, err := m.state()
+	if err != nil || s.Phase != ledger.Given {
+		return err
+	}
+	if err := m.tellTaker(journal.BucketArrive, s); err != nil {
+		return err
+	}
+	if err := m.sendGiven(); err != nil {
+		return err
+	}
+	if err := m.carryTail(); err != nil {
+		return err
+	}
+	return m.tellTaker(journal.BucketTaken, s)
+}
+
+// tellTaker has the other cell record a step.
+func (m *bucket) tellTaker(step journal.BucketStep, s ledger.BucketState) error {
+	statuses, err := m.send(m.ctx, m.to, m.actor, &router.Record{Kind: journal.KindBuckets, Events: m.step(step, m.opts.Cell, s)})
+	if err != nil {
+		return err
+	}
+	if err := made(statuses[0], journal.KindBuckets); err != nil {
+		return fmt.Errorf("step %d in cell %d: %w", step, m.to, err)
+	}
+	return nil
+}
+
+// switchMap makes the other cell the bucket's owner in the map of cells.
+func (m *bucket) switchMap() error {
+	s, _, _, err := m.state()
+	if err != nil || s.Phase != ledger.Given {
+		return err
+	}
+	for {
+		known, err := loadMap(m.ctx, m.opts.Maps)
+		if err != nil {
+			return err
+		}
+		if known.Buckets[m.bucket] == m.to {
+			m.opts.Switched(known)
+			m.follow(known.Version)
+			return nil
+		}
+		next := *known
+		next.Buckets[m.bucket] = m.to
+		text, err := next.Encode()
+		if err != nil {
+			return err
+		}
+		if _, err := m.opts.Maps.Swap(m.ctx, known.Version, text); err != nil {
+			return fmt.Errorf("write version %d of the map of cells: %w", known.Version+1, err)
+		}
+	}
+}
+
+// followPatience is how long the taker's node may take to know the new map. If it does not, it looks by itself.
+const followPatience = 500 * time.Millisecond
+
+// follow has the taker's node look at the map at once.
+func (m *bucket) follow(version uint64) {
+	ctx, cancel := context.WithTimeout(m.ctx, followPatience)
+	defer cancel()
+	if _, err := m.opts.Peers.Buckets(ctx, m.to, version, []uint16{m.bucket}); err != nil && m.ctx.Err() == nil {
+		m.opts.Logger.Warn("the cell that took a bucket has not said that it knows the new map of cells", "cell", m.to, "version", version, "error", err)
+	}
+}

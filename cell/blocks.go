@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/sterlingrun/sterling/journal"
-	"github.com/sterlingrun/sterling/ledger"
 )
 
 // Blocks calls visit with the durable blocks from..to, in order, until it returns an error, which is returned. The blocks
@@ -33,6 +32,3 @@ func (c *Cell) Blocks(ctx context.Context, from, to uint64, visit func(k *journa
 	}
 	return nil
 }
-
-// Fact returns the transfer event at p, created or not. It reads the log and nothing else: p must be of a durable block.
-func (c *Cell) Fact(ctx context.Context, p journal.Position) (ledger.Fact, error) { return c.fact(ctx, p) }

@@ -43,11 +43,7 @@ func (h *Host) Record(ctx context.Context, r *Record) ([]journal.Status, error) 
 			return nil, fmt.Errorf("register assets of accounts from cell %d: %w", r.From, err)
 		}
 	}
-	pairs := make([]pair, len(r.Assets))
-	for i, a := range r.Assets {
-		pairs[i] = pair{a, r.From}
-	}
-	if err := h.known.ensure(ctx, h.Local, h.Assets().Number, pairs); err != nil {
+	if err := h.known.ensure(ctx, h.Local, h.Assets().Number, h.pairs(r)); err != nil {
 		return nil, err
 	}
 	n := len(r.Events) / journal.RecordSize
@@ -62,6 +58,25 @@ func (h *Host) Record(ctx context.Context, r *Record) ([]journal.Status, error) 
 	return statuses, nil
 }
 
+// pairs are those of the cell's own accounts that what arrives is booked on.
+func (h *Host) pairs(r *Record) (list []pair) {
+	for _, a := range r.Assets {
+		list = append(list, pair{a, r.From})
+	}
+	if r.Kind != journal.KindCarry {
+		return list
+	}
+	events, assets := journal.View[journal.Transfer](r.Events), h.Assets()
+	for _, a := range r.Attachments {
+		c, original, _ := journal.CarriedOf(a.Data)
+		x, crosses := journal.TransitOf(original)
+		if asset, known := assets.Asset(events[a.Event].Asset); crosses && known && c.Standing == journal.StandingArrives {
+			list = append(list, pair{asset, x.Peer}, pair{asset, r.From})
+		}
+	}
+	return list
+}
+
 // checkRecord refuses what could do anything else than take what another cell gives. The ledger checks the rest.
 func (h *Host) checkRecord(r *Record) error {
 	n := len(r.Events) / journal.RecordSize
@@ -70,6 +85,11 @@ func (h *Host) checkRecord(r *Record) error {
 	}
 	switch r.Kind {
 	case journal.KindCarry:
+		for _, a := range r.Attachments {
+			if c, _, _ := journal.CarriedOf(a.Data); c.Standing > journal.StandingArrives {
+				return fmt.Errorf("%w: event %d leaves this cell, or stays in it", ErrRecord, a.Event)
+			}
+		}
 	case journal.KindBuckets:
 		for _, m := range journal.View[journal.BucketMove](r.Events) {
 			if m.Peer != r.From || m.Step != journal.BucketArrive && m.Step != journal.BucketTaken {

@@ -24,18 +24,21 @@ type bucket struct {
 	actor    journal.Actor
 	to       uint64
 	bucket   uint16
-	accounts []ref  // those with numbers up to `listed`
-	listed   uint32 // 0: none are listed yet
+	accounts []ledger.AccountIn // those with numbers below `next`
+	next     uint32
 
 	id      money.U128
 	version uint64
-	closed  uint64 // block of the close
+	closed  uint64 // block of the close; of a move that this leader began, like the next two
+	began   uint64 // clock.Mono
+	waited  time.Duration
 }
 
 // Bounds of the pause.
 const (
-	// drainPatience is how long transfers to and from other cells may take to end once the bucket is closed.
+	// drainPatience is how long transfers to other cells may take to be decided once the bucket is closed.
 	drainPatience = 2 * time.Second
+	drainPoll     = 10 * time.Millisecond
 	// maxTail is how many blocks before the close may not be carried yet when something is given: a leader that takes
 	// over carries from there on.
 	maxTail = 1024
@@ -46,7 +49,7 @@ func (m *bucket) move() (moved Moved, err error) {
 	if err := m.ready(); err != nil {
 		return moved, err
 	}
-	began := m.opts.Clock.Mono()
+	m.began = m.opts.Clock.Mono()
 	err = m.tell(journal.BucketClose, ledger.BucketState{})
 	if err == nil {
 		err = m.prepare()
@@ -58,18 +61,15 @@ func (m *bucket) move() (moved Moved, err error) {
 	if err != nil {
 		return moved, err
 	}
-	moved = Moved{Bucket: m.bucket, Accounts: s.Accounts, Reservations: s.Reservations, Pause: time.Duration(m.opts.Clock.Mono() - began)} //nolint:gosec // short
+	moved = Moved{Bucket: m.bucket, Accounts: s.Accounts, Reservations: s.Reservations, Pause: m.waited}
 	m.stats.moved(moved.Pause)
 	m.opts.Logger.Info("a bucket has moved", "cell", m.opts.Cell, "to", m.to, "bucket", m.bucket, "accounts", s.Accounts, "reservations", s.Reservations, "pause", moved.Pause)
-	return moved, m.tell(journal.BucketGone, s)
+	return moved, nil
 }
 
 // ready makes sure of all that can be before anybody has to wait.
 func (m *bucket) ready() error {
 	if err := m.carrier.catchUp(m.ctx, nil); err != nil {
-		return err
-	}
-	if err := m.crossing(); err != nil {
 		return err
 	}
 	if err := m.openClearing(); err != nil {
@@ -113,7 +113,7 @@ func (m *bucket) openClearing() error {
 
 func (m *bucket) assetNumbers() (list []uint32) {
 	for i := range m.accounts {
-		if n := m.accounts[i].asset; !slices.Contains(list, n) {
+		if n := m.accounts[i].Asset; !slices.Contains(list, n) {
 			list = append(list, n)
 		}
 	}
@@ -169,17 +169,23 @@ func (m *bucket) callOff() error {
 	})
 }
 
-// prepare waits until nothing in the bucket is under way, and carries the last ids. After it, nothing stands in the way.
+// errUndecided is a transfer to another cell that gets its decision soon.
+var errUndecided = errors.New("transfers to other cells are not decided, since a cell does not answer: move again")
+
+// prepare waits until nothing from the bucket is undecided, and carries the last ids. After it, nothing stands in the way.
 func (m *bucket) prepare() error {
 	for until, try := m.opts.Clock.Mono()+uint64(drainPatience), 0; ; try++ {
-		err := m.crossing()
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, errInFlight) || m.opts.Clock.Mono() >= until {
+		var n uint64
+		if err := m.local.Read(m.ctx, func(s *ledger.State) { n = s.Undecided(m.bucket) }); err != nil {
 			return err
 		}
-		if err := clock.Sleep(m.ctx, m.opts.Clock, pause(0)); err != nil {
+		if n == 0 {
+			break
+		}
+		if m.opts.Clock.Mono() >= until {
+			return fmt.Errorf("%w (%d of them)", errUndecided, n)
+		}
+		if err := clock.Sleep(m.ctx, m.opts.Clock, min(pause(try), drainPoll)); err != nil {
 			return err
 		}
 	}
@@ -203,11 +209,11 @@ func (m *bucket) carryTail() error {
 
 // listRest lists the accounts that were opened since the others were.
 func (m *bucket) listRest() error {
-	rest, last, err := m.accountsOf([]uint16{m.bucket}, m.listed)
+	rest, next, err := m.accountsOf(m.next, m.bucket)
 	if err != nil {
 		return err
 	}
-	m.accounts, m.listed = append(m.accounts, rest[m.bucket]...), last
+	m.accounts, m.next = append(m.accounts, rest[m.bucket]...), next
 	return m.openClearing()
 }
 
@@ -236,7 +242,14 @@ func (m *bucket) finish() (s ledger.BucketState, err error) {
 			return s, err
 		}
 	}
-	s, _, _, err = m.state()
+	m.waited = time.Duration(m.opts.Clock.Mono() - m.began) //nolint:gosec // short
+	err = m.repeat(m.ctx, fmt.Sprintf("end the move of bucket %d", m.bucket), func() error {
+		var err error
+		if s, _, _, err = m.state(); err == nil && s.Phase == ledger.Given {
+			err = m.tell(journal.BucketGone, s)
+		}
+		return err
+	})
 	return s, err
 }
 
@@ -266,7 +279,7 @@ func (m *bucket) give() error {
 const partAccounts = 2048
 
 func (m *bucket) giveAccounts() error {
-	if m.listed == 0 {
+	if m.next == 0 { // another leader began the move
 		if err := m.listRest(); err != nil {
 			return err
 		}
@@ -276,8 +289,8 @@ func (m *bucket) giveAccounts() error {
 		part := list[:min(partAccounts, len(list))]
 		events := make([]journal.Handover, len(part))
 		for i, a := range part {
-			asset, _ := assets.Asset(a.asset)
-			events[i] = journal.Handover{Move: m.id, Account: a.id, Clearing: transit.Clearing(asset, m.to)}
+			asset, _ := assets.Asset(a.Asset)
+			events[i] = journal.Handover{Move: m.id, Account: a.ID, Clearing: transit.Clearing(asset, m.to)}
 		}
 		n, err := m.handOver(events)
 		if err != nil {
@@ -288,22 +301,19 @@ func (m *bucket) giveAccounts() error {
 	return nil
 }
 
-// handOver gives accounts or reservations, and returns how many of them are given: all before the first that is too much
-// for one request.
+// handOver gives accounts, and returns how many of them are given: all before the first that is too much for one request.
 func (m *bucket) handOver(events []journal.Handover) (n int, err error) {
 	r := &cell.Request{Kind: journal.KindGive, Actor: m.actor, Events: journal.Bytes(events), Results: make([]journal.Result, len(events))}
 	if err := m.local.Do(m.ctx, r); err != nil {
-		return 0, fmt.Errorf("give %d: %w", len(events), err)
+		return 0, fmt.Errorf("give %d accounts: %w", len(events), err)
 	}
 	for i := range r.Results {
-		switch s := r.Results[i].Status; {
-		case s == journal.ControlTooMuchAttached && i > 0:
+		s := r.Results[i].Status
+		if s == journal.ControlTooMuchAttached && i > 0 {
 			return i, nil
-		case s == journal.ControlReservationNotFound && events[i].Account.IsZero(): // it has expired, or is given
-		default:
-			if err := made(s, journal.KindGive); err != nil {
-				return 0, fmt.Errorf("give account %v, reservation %v: %w", events[i].Account, events[i].Reservation, err)
-			}
+		}
+		if err := made(s, journal.KindGive); err != nil {
+			return 0, fmt.Errorf("give account %v: %w", events[i].Account, err)
 		}
 	}
 	return len(events), nil
@@ -316,6 +326,9 @@ func (m *bucket) take() error {
 		return err
 	}
 	if err := m.tellTaker(journal.BucketArrive, s); err != nil {
+		if e := (*StatusError)(nil); errors.As(err, &e) && e.Status == journal.ControlMoveNotOpen {
+			return m.isTaken(err)
+		}
 		return err
 	}
 	if err := m.sendGiven(); err != nil {
@@ -325,6 +338,19 @@ func (m *bucket) take() error {
 		return err
 	}
 	return m.tellTaker(journal.BucketTaken, s)
+}
+
+// isTaken is nil if the taker has all of the bucket already; otherwise refused.
+func (m *bucket) isTaken(refused error) error {
+	peer, err := m.opts.Peers.Buckets(m.ctx, m.to, 0, []uint16{m.bucket})
+	if err != nil {
+		return err
+	}
+	known, err := loadMap(m.ctx, m.opts.Maps)
+	if err == nil && known.Buckets[m.bucket] == m.opts.Cell && (peer[0].Move != m.id || peer[0].Phase != ledger.Settled) {
+		err = refused
+	}
+	return err
 }
 
 // tellTaker has the other cell record a step.
@@ -350,7 +376,7 @@ func (m *bucket) switchMap() error {
 		if err != nil {
 			return err
 		}
-		if known.Buckets[m.bucket] == m.to {
+		if known.Buckets[m.bucket] != m.opts.Cell { // it may have gone on from there
 			m.opts.Switched(known)
 			m.follow(known.Version)
 			return nil

@@ -3,11 +3,14 @@ package mover
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/router"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // Bounds of what is carried at once: a request has to fit a block of the taker.
@@ -29,9 +32,7 @@ type carrier struct {
 	whole bool
 	open  map[money.U128]*reservation
 
-	batch    []journal.Transfer
-	attached []journal.Attachment
-	bytes    int
+	batch    events
 	round    int // batches that were sent
 	progress func(through, head, ids uint64)
 }
@@ -65,17 +66,21 @@ func newCarrier(t *term, to uint64, actor journal.Actor, buckets []uint16, from 
 	return c
 }
 
-// shortTail is how many blocks may be left to carry when a bucket is closed.
-const shortTail = 16
+// How much may be left to carry when a bucket is closed: so many blocks, or those that were made while others were carried
+// for so long.
+const (
+	shortTail  = 16
+	shortRound = 10 * time.Millisecond
+)
 
 // catchUp carries until only the newest blocks are left, while more are made.
 func (c *carrier) catchUp(ctx context.Context, quit <-chan struct{}) error {
 	for {
-		head := c.local.Head()
+		head, began := c.local.Head(), c.opts.Clock.Mono()
 		if err := c.carry(ctx, head, quit); err != nil {
 			return err
 		}
-		if c.local.Head()-head <= shortTail {
+		if c.local.Head()-head <= shortTail || c.opts.Clock.Mono()-began < uint64(shortRound) {
 			return nil
 		}
 	}
@@ -117,11 +122,6 @@ func (c *carrier) block(ctx context.Context, k *journal.Block) error {
 	for part := range k.Parts() {
 		switch part.Kind {
 		case journal.KindTransfers, journal.KindMetadata, journal.KindTransaction, journal.KindCarry:
-		case journal.KindGive:
-			for i := part.First; i < part.First+part.Count; i++ { // they are open elsewhere now
-				delete(c.open, journal.View[journal.Handover](k.EventBytes(i, 1))[0].Reservation)
-			}
-			continue
 		default:
 			continue
 		}
@@ -136,9 +136,15 @@ func (c *carrier) block(ctx context.Context, k *journal.Block) error {
 
 // event carries one event, if it made an id known that belongs to the buckets.
 func (c *carrier) event(ctx context.Context, k *journal.Block, kind journal.Kind, i int) error {
-	o := k.Outcome(i)
-	if kind == journal.KindCarry && o != nil && o.Status != journal.Created {
-		return nil
+	o, carried := k.Outcome(i), journal.Carried{}
+	if kind == journal.KindCarry {
+		if carried, _, _ = journal.CarriedOf(k.Attachment(i)); o != nil && o.Status != journal.Created {
+			return nil
+		}
+		if carried.Standing == journal.StandingLeaves { // it is open elsewhere now; its record has been carried before
+			delete(c.open, k.Transfer(i).ID)
+			return nil
+		}
 	}
 	f := factOf(k, i)
 	if f.Status != journal.Created && !f.Status.Transient() {
@@ -148,36 +154,26 @@ func (c *carrier) event(ctx context.Context, k *journal.Block, kind journal.Kind
 	if err != nil || outside {
 		return err
 	}
-	bucket, everywhere := ledger.Home(&f, of)
-	if !everywhere && !c.of[bucket] {
+	if bucket, everywhere := ledger.Home(&f, of); !everywhere && !c.of[bucket] {
 		return nil
 	}
-	standing := journal.StandingOpen
-	arrived := false
-	if kind == journal.KindCarry {
-		carried, _, _ := journal.CarriedOf(k.Attachment(i))
-		if arrived = carried.Standing == journal.StandingArrives; !arrived {
-			standing = carried.Standing
-		}
+	f.Attachment = slices.Clone(f.Attachment) // the block's memory is used again
+	opened := carried.Standing >= journal.StandingArrives || kind != journal.KindCarry
+	standing := carried.Standing
+	if opened {
+		standing = journal.StandingOpen
 	}
-	if f.Attachment != nil { // the block's memory is used again
-		f.Attachment = append([]byte(nil), f.Attachment...)
-	}
-	if err := c.add(ctx, &f, standing); err != nil {
+	if err := c.add(ctx, &f, standing); err != nil || f.Status != journal.Created {
 		return err
 	}
-	if f.Status != journal.Created {
-		return nil
-	}
-	if f.Asked.Flags&(journal.TransferPending|journal.TransferHead) == journal.TransferPending && (kind != journal.KindCarry || arrived) {
-		r := &reservation{fact: f, remaining: f.Amount, round: c.round, at: len(c.batch) - 1}
-		if arrived {
-			carried, _, _ := journal.CarriedOf(k.Attachment(i))
+	switch flags := f.Asked.Flags; {
+	case opened && flags&(journal.TransferPending|journal.TransferHead) == journal.TransferPending:
+		r := &reservation{fact: f, remaining: f.Amount, round: c.round, at: len(c.batch.list) - 1}
+		if kind == journal.KindCarry {
 			r.remaining = carried.Remaining
 		}
 		c.open[f.Asked.ID] = r
-	}
-	if kind != journal.KindCarry && f.Asked.Flags.Has(journal.TransferPost|journal.TransferVoid) {
+	case kind != journal.KindCarry && flags.Has(journal.TransferPost|journal.TransferVoid):
 		return c.resolved(ctx, &f)
 	}
 	return nil
@@ -231,7 +227,7 @@ func (c *carrier) end(ctx context.Context, id money.U128, standing journal.Stand
 	case r == nil:
 		return c.endEarlier(ctx, id, standing)
 	case r.round == c.round: // the taker has not been told of it yet
-		_, c.attached[r.at].Data = ledger.CarryOf(&r.fact, standing, money.U128{})
+		_, c.batch.attached[r.at].Data = ledger.CarryOf(&r.fact, standing, money.U128{})
 	default:
 		if err := c.add(ctx, &r.fact, standing); err != nil {
 			return err
@@ -260,35 +256,33 @@ func (c *carrier) endEarlier(ctx context.Context, id money.U128, standing journa
 // add puts an event into the batch, which is sent before it is too large.
 func (c *carrier) add(ctx context.Context, f *ledger.Fact, standing journal.Standing) error {
 	t, data := ledger.CarryOf(f, standing, money.U128{})
-	size := journal.RecordSize + journal.OutcomeSize + journal.AttachmentSize + len(data) + 8
-	if len(c.batch) == batchEvents || c.bytes+size > batchBytes {
+	one := []transit.Event{{Transfer: t, Attached: data}}
+	if c.batch.full(one) {
 		if err := c.flush(ctx); err != nil {
 			return err
 		}
 	}
-	c.attached = append(c.attached, journal.Attachment{Event: len(c.batch), Data: data})
-	c.batch = append(c.batch, t)
-	c.bytes += size
+	c.batch.add(one)
 	return nil
 }
 
 // flush sends the batch, until the taker has it.
 func (c *carrier) flush(ctx context.Context) error {
-	if len(c.batch) == 0 {
+	if len(c.batch.list) == 0 {
 		return nil
 	}
-	r := &router.Record{Kind: journal.KindCarry, Events: journal.Bytes(c.batch), Attachments: c.attached}
+	r := &router.Record{Kind: journal.KindCarry, Events: journal.Bytes(c.batch.list), Attachments: c.batch.attached}
 	statuses, err := c.send(ctx, c.to, c.actor, r)
 	if err != nil {
-		return fmt.Errorf("carry %d ids: %w", len(c.batch), err)
+		return fmt.Errorf("carry %d ids: %w", len(c.batch.list), err)
 	}
 	for i, s := range statuses {
 		if s != journal.ControlCreated && s != journal.ControlExists {
-			return &ConflictError{c.batch[i].ID, c.to, s}
+			return &ConflictError{c.batch.list[i].ID, c.to, s}
 		}
 	}
-	c.progress(c.through, c.through, uint64(len(c.batch)))
-	c.batch, c.attached, c.bytes = nil, nil, 0
+	c.progress(c.through, c.through, uint64(len(c.batch.list)))
+	c.batch.clear()
 	c.round++
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
-	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/router"
 )
 
@@ -146,7 +145,7 @@ func (j *job) move() error {
 	}
 	j.update(func(p *Progress) { p.Phase = "moving" })
 	for part := range slices.Chunk(j.todo, listed) {
-		accounts, last, err := j.t.accountsOf(part, 0)
+		accounts, next, err := j.t.accountsOf(1, part...)
 		if err != nil {
 			return err
 		}
@@ -154,7 +153,7 @@ func (j *job) move() error {
 			if j.stopped() {
 				return errStopped
 			}
-			m := &bucket{term: j.t, carrier: c, actor: j.actor, to: j.to, bucket: b, accounts: accounts[b], listed: last}
+			m := &bucket{term: j.t, carrier: c, actor: j.actor, to: j.to, bucket: b, accounts: accounts[b], next: next}
 			moved, err := m.move()
 			if err != nil {
 				return fmt.Errorf("bucket %d: %w", b, err)
@@ -231,38 +230,6 @@ func PhaseName(p ledger.Phase) string {
 		return "gone"
 	}
 	return "settled"
-}
-
-// ref is an account that is to be given.
-type ref struct {
-	id    money.U128
-	asset uint32
-}
-
-// accountsOf lists the accounts of buckets, of those with numbers above `after`, and returns the last number there is.
-func (t *term) accountsOf(buckets []uint16, after uint32) (list map[uint16][]ref, last uint32, err error) {
-	list = make(map[uint16][]ref, len(buckets))
-	for _, b := range buckets {
-		list[b] = nil
-	}
-	last = after
-	err = t.local.ScanAccounts(t.ctx, after+1, false, func(n uint32, a *journal.Account) bool {
-		last = n
-		b := journal.Bucket(a.ID)
-		if refs, asked := list[b]; asked && !stays(a) {
-			list[b] = append(refs, ref{a.ID, a.Asset})
-		}
-		return true
-	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("list the accounts of %d buckets: %w", len(buckets), err)
-	}
-	return list, last, nil
-}
-
-// stays tells of the cell's own accounts, which never move.
-func stays(a *journal.Account) bool {
-	return a.Flags.Has(journal.AccountTransit) && a.UserData128.IsZero()
 }
 
 // repeat calls f until it succeeds, its error is final, or the term ends.

@@ -1,8 +1,6 @@
 package mover
 
 import (
-	"fmt"
-
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 )
@@ -18,7 +16,7 @@ func (t *term) resume(open []ledger.BucketState) {
 			continue
 		}
 		t.opts.Logger.Info("the move of a bucket is taken up again", "cell", t.opts.Cell, "bucket", b.Bucket, "to", b.Peer, "accounts", b.Accounts)
-		if err := m.goOn(); err != nil && t.ctx.Err() == nil {
+		if err := m.goOn(b.Since); err != nil && t.ctx.Err() == nil {
 			t.opts.Logger.Error("the move of a bucket is not over", "cell", t.opts.Cell, "bucket", b.Bucket, "to", b.Peer, "error", err)
 		}
 	}
@@ -27,53 +25,13 @@ func (t *term) resume(open []ledger.BucketState) {
 // resumeActor is who goes on with a move after a takeover, in the journal; the close has who began it.
 var resumeActor = journal.Actor([]byte("sterling moving "))
 
-// goOn finishes a move that another leader began.
-func (m *bucket) goOn() error {
-	err := m.repeat(m.ctx, "find the close of a move", func() (err error) {
-		m.closed, err = m.findClose()
-		return err
-	})
-	if err != nil {
-		return err
+// goOn finishes a move that another leader began: its ids were carried up to maxTail blocks before the close, or nothing
+// would have been handed over.
+func (m *bucket) goOn(since uint64) error {
+	m.carrier = newCarrier(m.term, m.to, m.actor, []uint16{m.bucket}, max(since, maxTail+1)-maxTail)
+	_, err := m.finish()
+	if err == nil {
+		m.stats.resumed.Inc()
 	}
-	from := uint64(1)
-	if m.closed > maxTail {
-		from = m.closed - maxTail
-	}
-	m.carrier = newCarrier(m.term, m.to, m.actor, []uint16{m.bucket}, from)
-	s, err := m.finish()
-	if err != nil {
-		return err
-	}
-	m.stats.resumed.Inc()
-	return m.repeat(m.ctx, "end a move", func() error { return m.tell(journal.BucketGone, s) })
-}
-
-// lookBack is how many blocks are read at once, from the end on.
-const lookBack = 512
-
-// findClose returns the block in which the bucket was closed.
-func (m *bucket) findClose() (closed uint64, err error) {
-	head, err := m.local.Sync(m.ctx)
-	for to := head; err == nil && to > 0 && closed == 0; {
-		from := uint64(1)
-		if to > lookBack {
-			from = to - lookBack + 1
-		}
-		err = m.local.Blocks(m.ctx, from, to, func(k *journal.Block) error {
-			for part := range k.Parts() {
-				for i := part.First; part.Kind == journal.KindBuckets && i < part.First+part.Count; i++ {
-					if s := journal.View[journal.BucketMove](k.EventBytes(i, 1))[0]; s.ID == m.id && s.Step == journal.BucketClose {
-						closed = k.Header.Seq
-					}
-				}
-			}
-			return nil
-		})
-		to = from - 1
-	}
-	if err == nil && closed == 0 {
-		err = fmt.Errorf("the journal has no close of bucket %d in move %v", m.bucket, m.id)
-	}
-	return closed, err
+	return err
 }

@@ -352,12 +352,14 @@ func (w *town) busy() (stop func() error) {
 	for b := range w.accounts {
 		group.Go(func() {
 			rng := mrand.New(mrand.NewPCG(uint64(b), 1))
+			tick := time.NewTicker(500 * time.Microsecond) // more of it proves no more
+			defer tick.Stop()
 			var mine []money.U128
 			for {
 				select {
 				case <-quit:
 					return
-				default:
+				case <-tick.C:
 				}
 				if err := w.pay(rng, b, &mine); err != nil {
 					errs <- err
@@ -375,6 +377,23 @@ func (w *town) busy() (stop func() error) {
 			all = errors.Join(all, err)
 		}
 		return all
+	}
+}
+
+// await waits until so many more transfers are answered.
+func (w *town) await(n int) {
+	w.t.Helper()
+	count := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.sent)
+	}
+	for want, late := count()+n, time.After(20*time.Second); count() < want; {
+		select {
+		case <-late:
+			w.t.Fatalf("%d transfers are answered, want %d", count(), want)
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 

@@ -29,8 +29,6 @@ type Local interface {
 	Blocks(ctx context.Context, from, to uint64, visit func(k *journal.Block) error) error
 	Fact(ctx context.Context, p journal.Position) (ledger.Fact, error)
 	LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, error)
-	ScanAccounts(ctx context.Context, from uint32, reversed bool, visit func(n uint32, a *journal.Account) bool) error
-	ScanPendings(ctx context.Context, visit func(p *ledger.OpenPending)) error
 }
 
 // Peers reaches the leaders of the other cells. [router.Network] does.

@@ -28,6 +28,10 @@ type Cells struct {
 	Router  *router.Router
 	Driver  CrossCells
 	Network CellNetwork
+	// Refresh has the router know the newest map of cells; a map of a version, or newer, is new enough.
+	Refresh func(ctx context.Context, version uint64) error
+	// Mover moves buckets to other cells; see api/moves.go.
+	Mover Mover
 	// Token is what nodes prove themselves by to each other; see router.ReadSecret.
 	Token string
 
@@ -38,6 +42,7 @@ type Cells struct {
 type CrossCells interface {
 	Transfer(ctx context.Context, actor journal.Actor, list []router.Crossing) ([]journal.Result, error)
 	Settle(ctx context.Context, actor journal.Actor, list []router.Ending) ([]journal.Result, error)
+	Rescan(ctx context.Context) error
 }
 
 // CellNetwork reaches the other cells' leaders. [router.Network] does.
@@ -100,7 +105,7 @@ func together(cells []uint64, f func(cell uint64) error) error {
 func (s *Server) transfersAcross(ctx context.Context, c *call) error {
 	results := make([]journal.Result, len(c.batch.Transfers))
 	begun, err := s.recordParts(ctx, c, &c.batch, results)
-	if err != nil && begun && len(results) > 1 {
+	if err != nil && begun && len(results) > 1 && !isMoving(err) {
 		return partly(across(err))
 	}
 	if err != nil {
@@ -124,14 +129,11 @@ func partly(err error) error {
 }
 
 // recordParts records each part of a batch where it belongs, and puts the results in place. Before it has begun, nothing
-// was recorded.
+// was recorded; nor if the whole batch was refused since a bucket moves.
 func (s *Server) recordParts(ctx context.Context, c *call, b *codec.Batch, results []journal.Result) (begun bool, err error) {
-	p, err := s.config.Cells.Router.Split(ctx, b.Transfers, s.finder(c))
+	p, err := s.splitCall(ctx, c, b)
 	if err != nil {
 		return false, err
-	}
-	if c.forwarded && len(p.There) > 0 {
-		return false, cellUnavailable("two nodes know different maps of the cells")
 	}
 	if err := s.allowParts(ctx, c, b, p); err != nil {
 		return false, err
@@ -146,6 +148,9 @@ func (s *Server) recordParts(ctx context.Context, c *call, b *codec.Batch, resul
 	close(errs)
 	for e := range errs {
 		err = errors.Join(err, e)
+	}
+	if isMoving(err) && len(p.Here) != len(b.Transfers) && len(p.Cross) != len(b.Transfers) && len(p.Endings) != len(b.Transfers) && len(p.There) != 1 {
+		err = partly(across(err))
 	}
 	return true, err
 }
@@ -162,18 +167,25 @@ func (s *Server) recordHere(ctx context.Context, c *call, b *codec.Batch, p *rou
 			Kind: journal.KindTransfers, Actor: c.principal.ID, Events: journal.Bytes(sub.Transfers), Attachments: attached,
 			Results: make([]journal.Result, len(sub.Transfers)),
 		}
-		if err := s.config.Cell.Do(ctx, r); err != nil {
+		err = s.config.Cell.Do(ctx, r)
+		if isMoving(err) {
+			err = s.recordAgain(ctx, c, b, p.Here, results, err)
+		} else if err == nil {
+			scatter(results, p.Here, r.Results)
+		}
+		if err != nil {
 			return err
 		}
-		scatter(results, p.Here, r.Results)
 	}
 	if len(p.Cross) > 0 {
-		if err := s.recordCross(ctx, c, part(b, p.Cross), p.Cross, results); err != nil {
+		err := s.recordCross(ctx, c, part(b, p.Cross), p.Cross, results)
+		if err = s.againWhere(ctx, c, b, p.Cross, results, err); err != nil {
 			return err
 		}
 	}
 	if len(p.Endings) > 0 {
-		if err := s.recordEndings(ctx, c, part(b, p.Endings), p, results); err != nil {
+		err := s.recordEndings(ctx, c, part(b, p.Endings), p, results)
+		if err = s.againWhere(ctx, c, b, p.Endings, results, err); err != nil {
 			return err
 		}
 	}
@@ -198,11 +210,10 @@ func (s *Server) recordCross(ctx context.Context, c *call, sub *codec.Batch, pla
 		list[i] = router.Crossing{Transfer: sub.Transfers[i], Details: details[i], Peer: s.config.Cells.Router.Home(sub.Transfers[i].Credit)}
 	}
 	done, err := s.config.Cells.Driver.Transfer(ctx, c.principal.ID, list)
-	if err != nil {
-		return placed(err, places)
+	if done != nil {
+		scatter(results, places, done)
 	}
-	scatter(results, places, done)
-	return nil
+	return placed(err, places)
 }
 
 func (s *Server) recordEndings(ctx context.Context, c *call, sub *codec.Batch, p *router.Parts, results []journal.Result) error {
@@ -218,11 +229,10 @@ func (s *Server) recordEndings(ctx context.Context, c *call, sub *codec.Batch, p
 		list[i] = router.Ending{Transfer: sub.Transfers[i], Details: details[i], Of: *of.Transit, Asset: asset}
 	}
 	done, err := s.config.Cells.Driver.Settle(ctx, c.principal.ID, list)
-	if err != nil {
-		return placed(err, p.Endings)
+	if done != nil {
+		scatter(results, p.Endings, done)
 	}
-	scatter(results, p.Endings, done)
-	return nil
+	return placed(err, p.Endings)
 }
 
 // placed names the event of the call in the error about one of a part.
@@ -357,8 +367,8 @@ func (s *Server) finder(c *call) router.Find {
 			return nil, err
 		}
 		for i := range own {
-			f := router.Found{Cell: s.config.CellNumber, Asset: own[i].Asset}
-			if x, ok := journal.TransitOf([]byte(own[i].Attachment)); ok && x.Step == journal.TransitTransfer {
+			f := router.Found{Cell: s.config.Cells.Router.Home(own[i].Debit), Asset: own[i].Asset} // it may have moved since
+			if x, ok := journal.TransitOf([]byte(own[i].Attachment)); ok && x.Step == journal.TransitTransfer && f.Cell == s.config.CellNumber {
 				f.Transit = &x
 			}
 			found[own[i].ID] = f

@@ -28,7 +28,11 @@ func (s *Server) accountsAcross(ctx context.Context, c *call) error {
 	}
 	err = together(cells, func(id uint64) error {
 		if id == s.config.CellNumber {
-			return s.accountsHere(ctx, c, places[id], results)
+			err := s.accountsHere(ctx, c, places[id], results)
+			if isMoving(err) && len(cells) > 1 {
+				err = s.accountsAgain(ctx, c, places[id], results, err)
+			}
+			return err
 		}
 		return s.accountsThere(ctx, c, id, places[id], results)
 	})
@@ -49,8 +53,8 @@ func (s *Server) accountHomes(c *call) (map[uint64][]int, error) {
 	events := c.batch.Accounts
 	for i := range events {
 		home := s.config.Cells.Router.Home(events[i].ID)
-		if c.forwarded && home != s.config.CellNumber {
-			return nil, cellUnavailable("two nodes know different maps of the cells")
+		if c.forwarded && home != s.config.CellNumber && (!c.moved || c.hops >= maxHops) {
+			return nil, cell.ErrMoving // this node, or the one that forwarded, has an old map
 		}
 		first := s.config.Cells.Router.Home(events[0].ID)
 		linked := i > 0 && events[i-1].Flags.Has(journal.AccountLinked) && home != s.config.Cells.Router.Home(events[i-1].ID)
@@ -63,9 +67,10 @@ func (s *Server) accountHomes(c *call) (map[uint64][]int, error) {
 	return places, nil
 }
 
-// accountsHere opens the accounts of this cell.
-func (s *Server) accountsHere(ctx context.Context, c *call, places []int, results []journal.Result) error {
-	own := &call{method: c.method, principal: c.principal, assets: c.assets, batch: codec.Batch{Details: partDetails(c.batch.Details, places)}}
+// accountsPart is the part of a call that is about the accounts at these places.
+func accountsPart(c *call, places []int) *call {
+	own := &call{method: c.method, principal: c.principal, visitor: c.visitor, assets: c.assets, forwarded: c.forwarded, hops: c.hops, moved: c.moved}
+	own.batch.Details = partDetails(c.batch.Details, places)
 	for k, i := range places {
 		own.batch.Accounts = append(own.batch.Accounts, c.batch.Accounts[i])
 		for _, u := range c.batch.Unregistered {
@@ -74,6 +79,31 @@ func (s *Server) accountsHere(ctx context.Context, c *call, places []int, result
 			}
 		}
 	}
+	return own
+}
+
+// accountsAgain opens the accounts at these places once their bucket has moved; refused is why they could not be opened at
+// once. Others of the call may have been opened.
+func (s *Server) accountsAgain(ctx context.Context, c *call, places []int, results []journal.Result, refused error) error {
+	again := accountsPart(c, places)
+	again.moved = true
+	first := true
+	err := s.whileMoving(ctx, func() error {
+		if first {
+			first = false
+			return refused
+		}
+		return s.accountsAcross(ctx, again)
+	})
+	if err == nil {
+		scatter(results, places, again.reply.Results)
+	}
+	return err
+}
+
+// accountsHere opens the accounts of this cell.
+func (s *Server) accountsHere(ctx context.Context, c *call, places []int, results []journal.Result) error {
+	own := accountsPart(c, places)
 	if own.principal.Scope != nil {
 		if err := s.allowAccounts(ctx, own); err != nil {
 			return err
@@ -255,7 +285,10 @@ func (s *Server) accountsFromCells(ctx context.Context, c *call) error {
 			missing[home] = append(missing[home], id)
 		}
 	}
-	if len(missing) == 0 || c.forwarded {
+	if len(missing) > 0 && c.forwarded && (!c.moved || c.hops >= maxHops) {
+		return cell.ErrMoving // this node, or the one that forwarded, has an old map
+	}
+	if len(missing) == 0 {
 		return nil
 	}
 	cells := make([]uint64, 0, len(missing))

@@ -181,10 +181,28 @@ func (s *Server) ofLegs(ctx context.Context, r *ledgerv1.CreateTransactionReques
 func routed[PReq, PResp proto.Message](
 	ctx context.Context, s *Server, p *auth.Principal, request PReq, fresh func() PResp, answer func() (PResp, error),
 ) (PResp, error) {
-	var none PResp
-	if s.config.Cells == nil || isForwarded(ctx) {
+	if s.config.Cells == nil {
 		return answer()
 	}
+	var response PResp
+	moved := false
+	err := s.whileMoving(ctx, func() (err error) {
+		if isForwarded(ctx) && (!moved || hopsOf(ctx) >= maxHops) { // its own ledger says whether that is right
+			response, err = answer()
+		} else {
+			response, err = routedOnce(ctx, s, p, request, fresh, answer)
+		}
+		moved = moved || isMoving(err)
+		return err
+	})
+	return response, err
+}
+
+// routedOnce is routed by the map that the node has.
+func routedOnce[PReq, PResp proto.Message](
+	ctx context.Context, s *Server, p *auth.Principal, request PReq, fresh func() PResp, answer func() (PResp, error),
+) (PResp, error) {
+	var none PResp
 	d, err := s.destine(ctx, request)
 	if err != nil {
 		return none, err
@@ -197,7 +215,7 @@ func routed[PReq, PResp proto.Message](
 		return response, nil
 	}
 	switch {
-	case d.path == "":
+	case d.path == "", isForwarded(ctx) && d.cell == 0: // the one that forwarded asks the other cells, too
 		return answer()
 	case d.cell != 0:
 		return there(d.cell)

@@ -27,6 +27,8 @@ func (s *Server) cellMethods() []*method {
 		{path: cellv1connect.CellServiceDescribeProcedure, between: true, permission: auth.Read, cold: unary((*Server).describe)},
 		{path: cellv1connect.CellServiceClaimProcedure, between: true, permission: auth.Write, cold: unary((*Server).claim)},
 		{path: cellv1connect.CellServiceCatalogueProcedure, between: true, permission: auth.Write, cold: unary((*Server).catalogue)},
+		{path: cellv1connect.CellServiceRecordProcedure, between: true, permission: auth.Write, cold: unary((*Server).record)},
+		{path: cellv1connect.CellServiceBucketsProcedure, between: true, permission: auth.Read, cold: unary((*Server).buckets)},
 	}
 }
 
@@ -68,6 +70,9 @@ func (s *Server) submit(ctx context.Context, _ auth.Principal, r *cellv1.SubmitR
 	}
 	if errors.Is(err, router.ErrStep) {
 		return nil, malformed("steps", err.Error())
+	}
+	if isMoving(err) { // or this node's map is old; the caller tries again
+		return nil, errors.Join(err, s.config.Cells.refresh(ctx, 0))
 	}
 	response := &cellv1.SubmitResponse{Statuses: make([]uint32, len(statuses))}
 	for i := range statuses {

@@ -128,6 +128,8 @@ func causes() []cause {
 			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_IN_TRANSIT,
 			message: "a transfer to or from another cell is under way on an account that is to be closed, nothing was written: send again",
 		}},
+		cause{cell.ErrMoving, bucketMoving()},
+		cause{cell.ErrMoved, bucketMoving()},
 		cause{index.ErrClosed, fault{
 			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_STOPPING,
 			message: "the server is stopping: send again, later or to another server",

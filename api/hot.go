@@ -167,7 +167,7 @@ func withMessageJSON[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
 }
 
 func (s *Server) createTransfers(ctx context.Context, c *call) error {
-	if s.config.Cells != nil && !s.config.Cells.Router.Here(c.batch.Transfers) {
+	if s.config.Cells != nil && (c.moved || !s.config.Cells.Router.Here(c.batch.Transfers)) {
 		return s.transfersAcross(ctx, c)
 	}
 	if err := s.allowTransfers(ctx, c.principal.Scope, c.batch.Transfers); err != nil {
@@ -284,7 +284,7 @@ func (s *Server) recordAssets(ctx context.Context, actor journal.Actor, assets [
 }
 
 func (s *Server) lookupAccounts(ctx context.Context, c *call) error {
-	accounts, err := s.config.Cell.LookupAccounts(ctx, c.batch.IDs)
+	accounts, err := s.config.Cell.LookupAccounts(ctx, s.ownOf(c.batch.IDs))
 	if err != nil {
 		return err
 	}

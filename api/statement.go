@@ -21,23 +21,43 @@ func statements() *cold {
 		if err := dec(&request); err != nil {
 			return nil, err
 		}
-		if s.config.Cells != nil && !isForwarded(ctx) {
-			d, err := s.destine(ctx, &request)
-			if err != nil || d.path != "" {
-				response := &ledgerv1.GetStatementResponse{}
-				if err == nil {
-					err = s.forwardTo(ctx, d.cell, &p, "", d.path, &request, response)
-				}
-				return response, err
-			}
+		if s.config.Cells == nil {
+			return s.statementWire(ctx, p.Scope, &request)
 		}
-		st, err := s.statement(ctx, p.Scope, &request)
-		if err != nil {
-			return nil, err
-		}
-		return &wireBatch{s.codec.AppendStatementWire(nil, st, s.assetTable())}, nil
+		var answer any
+		moved := false
+		err := s.whileMoving(ctx, func() (err error) {
+			answer, err = s.statementOf(ctx, &p, &request, moved)
+			moved = moved || isMoving(err)
+			return err
+		})
+		return answer, err
 	}
 	return c
+}
+
+// statementOf answers where the account is.
+func (s *Server) statementOf(ctx context.Context, p *auth.Principal, r *ledgerv1.GetStatementRequest, moved bool) (any, error) {
+	if isForwarded(ctx) && (!moved || hopsOf(ctx) >= maxHops) {
+		return s.statementWire(ctx, p.Scope, r)
+	}
+	d, err := s.destine(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if d.path == "" {
+		return s.statementWire(ctx, p.Scope, r)
+	}
+	response := &ledgerv1.GetStatementResponse{}
+	return response, s.forwardTo(ctx, d.cell, p, "", d.path, r, response)
+}
+
+func (s *Server) statementWire(ctx context.Context, scope *auth.Scope, r *ledgerv1.GetStatementRequest) (any, error) {
+	st, err := s.statement(ctx, scope, r)
+	if err != nil {
+		return nil, err
+	}
+	return &wireBatch{s.codec.AppendStatementWire(nil, st, s.assetTable())}, nil
 }
 
 // statement answers as the codec writes it.

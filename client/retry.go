@@ -167,7 +167,8 @@ func passing(err error) bool {
 // is false.
 func surelyRefused(err error) bool {
 	switch Reason(err) { //nolint:exhaustive // the others leave it open
-	case ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED, ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER:
+	case ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED, ledgerv1.ErrorReason_ERROR_REASON_NOT_LEADER,
+		ledgerv1.ErrorReason_ERROR_REASON_BUCKET_MOVING:
 		return true
 	case ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, ledgerv1.ErrorReason_ERROR_REASON_INTERNAL:
 		return false

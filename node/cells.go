@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -14,7 +15,9 @@ import (
 	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/router"
+	"github.com/sterlingrun/sterling/router/mover"
 )
 
 // Cells makes this node's cell one of several that share the accounts of a ledger. Their journals, and the map that
@@ -47,6 +50,7 @@ type cells struct {
 	router  *router.Router
 	network *router.Network
 	driver  *router.Driver
+	mover   *mover.Runner
 }
 
 // openCells reads what the node has to know of the other cells, where there are any.
@@ -60,7 +64,9 @@ func (n *Node) openCells(ctx context.Context) error {
 	}
 	id := uint64(n.config.Cell)
 	c := &cells{token: token, network: router.NewNetwork(id, token, n.dialPeers()...)}
-	c.driver = router.NewDriver(router.Options{Cell: id, Peers: c.network, Clock: n.clock, Random: rand.Reader, Logger: n.logger})
+	c.driver = router.NewDriver(router.Options{
+		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
+	})
 	c.atlas = &atlas{maps: n.shared, cell: id, clock: n.clock, logger: n.logger, use: func(m *router.Map) error {
 		err := c.network.Use(m)
 		if err == nil {
@@ -80,6 +86,9 @@ func (n *Node) openCells(ctx context.Context) error {
 		return errors.Join(err, c.network.Close())
 	}
 	c.start(m)
+	c.mover = mover.New(mover.Options{
+		Cell: id, Peers: c.network, Maps: n.shared, Switched: c.newMap, Left: c.driver.Rescan, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
+	})
 	n.cells = c
 	return nil
 }
@@ -104,19 +113,23 @@ func (c *cells) api() *api.Cells {
 	if c == nil {
 		return nil
 	}
-	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Token: c.token}
+	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Refresh: c.refresh, Mover: c.mover, Token: c.token}
 }
 
-// lead takes over what transfers to other cells the leader before left open.
+// lead takes over what transfers to other cells, and what buckets that move, the leader before left open.
 func (c *cells) lead(ctx context.Context, led *cell.Cell) error {
 	if c == nil {
 		return nil
 	}
-	return c.driver.Lead(ctx, led)
+	if err := c.driver.Lead(ctx, led); err != nil {
+		return err
+	}
+	return c.mover.Lead(ctx, led)
 }
 
 func (c *cells) standDown() {
 	if c != nil {
+		c.mover.Stand()
 		c.driver.Stand()
 	}
 }
@@ -125,7 +138,7 @@ func (c *cells) close() error {
 	if c == nil {
 		return nil
 	}
-	c.driver.Stand()
+	c.standDown()
 	c.atlas.close()
 	return c.network.Close()
 }
@@ -137,7 +150,9 @@ type atlas struct {
 	logger  *slog.Logger
 	clock   clock.Clock
 	use     func(m *router.Map) error // called with each new version
-	current *router.Map               // owned by follow, once start was called
+	mu      sync.Mutex                // held while the store is asked: whoever waits for it is answered, too
+	current *router.Map
+	looked  uint64 // clock.Mono: when the store was asked last
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -176,24 +191,62 @@ func (a *atlas) load(ctx context.Context) (*router.Map, error) {
 func (a *atlas) follow(ctx context.Context) {
 	told := ""
 	for clock.Sleep(ctx, a.clock, mapEvery) == nil {
-		m, err := a.load(ctx)
-		if err == nil && m.Version < a.current.Version {
-			err = fmt.Errorf("its newest version was %d and is %d now", a.current.Version, m.Version)
-		}
-		if err == nil && m != a.current {
-			err = a.use(m)
-		}
-		switch {
-		case err == nil && m == a.current:
-			told = ""
+		switch err := a.refresh(ctx, math.MaxUint64); {
 		case err == nil:
-			a.current = m
-			a.logger.Info("a new version of the map of cells", "version", m.Version)
+			told = ""
 		case err.Error() != told && ctx.Err() == nil:
 			told = err.Error()
-			a.logger.Warn("the map of cells is not followed; the last version holds", "version", a.current.Version, "error", err)
+			a.logger.Warn("the map of cells is not followed; the last version holds", "error", err)
 		}
 	}
+}
+
+// lookPause is how long after the store was asked for the map it is not asked again, unless for a version that is newer.
+const lookPause = 5 * time.Millisecond
+
+// refresh takes over a new version, if there is one. It need not be looked for where the node knows this version, or, of
+// version 0, where it has just looked.
+func (a *atlas) refresh(ctx context.Context, version uint64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.clock.Mono()
+	if version > 0 && a.current.Version >= version || version == 0 && now-a.looked < uint64(lookPause) {
+		return nil
+	}
+	m, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	a.looked = now
+	return a.take(m)
+}
+
+// newMap takes over a version that this node has made.
+func (a *atlas) newMap(m *router.Map) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if m.Version < a.current.Version {
+		return
+	}
+	if err := a.take(m); err != nil {
+		a.logger.Warn("the map of cells is not followed; the last version holds", "error", err)
+	}
+}
+
+// take makes m the map. The caller holds mu.
+func (a *atlas) take(m *router.Map) error {
+	switch {
+	case m.Version < a.current.Version:
+		return fmt.Errorf("its newest version was %d and is %d now", a.current.Version, m.Version)
+	case m.Version == a.current.Version:
+		return nil
+	}
+	if err := a.use(m); err != nil {
+		return err
+	}
+	a.current = m
+	a.logger.Info("a new version of the map of cells", "version", m.Version)
+	return nil
 }
 
 func (a *atlas) close() {

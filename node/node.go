@@ -218,6 +218,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
 	if n.cells != nil {
 		n.registry.MustRegister(router.NewCollector(n.cells.driver))
+		n.registry.MustRegister(n.cells.mover.Collectors()...)
 	}
 	n.jobs = newJobs(n)
 	config := api.Config{

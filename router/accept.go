@@ -99,7 +99,7 @@ func (h *Host) check(s *Steps, step *Step) error {
 			break
 		}
 		if !h.Owns(t.Credit) {
-			return fmt.Errorf("%w: account %v is not of cell %d", ErrStep, t.Credit, h.Cell)
+			return fmt.Errorf("account %v is not of cell %d, by its map: %w", t.Credit, h.Cell, cell.ErrMoving)
 		}
 		return nil
 	case x.Step == journal.TransitConfirm && (flags == journal.TransferPost || flags == journal.TransferVoid|journal.TransferFence):

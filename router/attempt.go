@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,8 +39,9 @@ const (
 )
 
 // Transfer brings transfers of one caller about, and returns a result for each, in order: what the ledger of a single cell
-// would answer. The same id at the same time is worked on once; the others wait. Except for ErrIdle and a RefusedError, an
-// error means that the outcome is unknown, and that the same transfers can be sent again.
+// would answer. The same id at the same time is worked on once; the others wait. With an AgainError, the results of those
+// that it does not name stand. Except for that, ErrIdle and a RefusedError, an error means that the outcome is unknown, and
+// that the same transfers can be sent again.
 func (d *Driver) Transfer(ctx context.Context, actor journal.Actor, list []Crossing) ([]journal.Result, error) {
 	sizes := make([]int, len(list))
 	for i := range list {
@@ -52,11 +54,13 @@ func (d *Driver) Transfer(ctx context.Context, actor journal.Actor, list []Cross
 		return nil, err
 	}
 	results := make([]journal.Result, len(list))
+	var again AgainError
 	err = t.work(ctx, func() error {
 		var unanswered error
 		for from := 0; from < len(list); {
 			to := batchEnd(sizes, from)
-			err := t.transfer(actor, list[from:to], results[from:to])
+			places, err := t.transfer(actor, list[from:to], results[from:to])
+			again.add(from, places)
 			if err != nil && !errors.Is(err, ErrPeer) {
 				return err
 			}
@@ -68,7 +72,7 @@ func (d *Driver) Transfer(ctx context.Context, actor journal.Actor, list []Cross
 	if err != nil {
 		return nil, err
 	}
-	return results, nil
+	return results, again.orNil()
 }
 
 func tooMuch(i int) error {
@@ -84,14 +88,14 @@ func batchEnd(sizes []int, from int) int {
 	return to
 }
 
-// transfer is Transfer for a batch.
-func (t *term) transfer(actor journal.Actor, list []Crossing, results []journal.Result) error {
+// transfer is Transfer for a batch. It returns the places of those that are to be sent again since a bucket moves.
+func (t *term) transfer(actor journal.Actor, list []Crossing, results []journal.Result) (again []int, err error) {
 	ids := make([]money.U128, len(list))
 	for i := range list {
 		ids[i] = list[i].Transfer.ID
 	}
 	var unanswered error
-	err := t.inTurns(ids, func(places []int) error {
+	err = t.inTurns(ids, func(places []int) error {
 		mine := make([]*attempt, len(places))
 		for k, i := range places {
 			a, err := t.begin(&list[i])
@@ -104,13 +108,16 @@ func (t *term) transfer(actor journal.Actor, list []Crossing, results []journal.
 			return err
 		}
 		for k, i := range places {
-			if results[i] = mine[k].result; mine[k].unanswered {
+			switch results[i] = mine[k].result; {
+			case mine[k].moved:
+				again = append(again, i)
+			case mine[k].unanswered:
 				unanswered = fmt.Errorf("reserve in cell %d: %w", list[i].Peer, ErrPeer)
 			}
 		}
 		return nil
 	})
-	return errors.Join(err, unanswered)
+	return again, errors.Join(err, unanswered)
 }
 
 // begin makes a new attempt.
@@ -170,7 +177,7 @@ func (t *term) bringAbout(actor journal.Actor, list []*attempt) error {
 		return err
 	}
 	for _, a := range fresh {
-		if a.result.Status == journal.Created {
+		if a.result.Status == journal.Created && !a.moved {
 			t.begun(a)
 			reserved = append(reserved, a)
 		}
@@ -179,7 +186,8 @@ func (t *term) bringAbout(actor journal.Actor, list []*attempt) error {
 	return t.decide(actor, reserved)
 }
 
-// each has one event recorded for each attempt, and keeps the results.
+// each has one event recorded for each attempt, and keeps the results. Where one is of a bucket that moves, or has moved,
+// none is recorded.
 func (t *term) each(actor journal.Actor, list []*attempt, event func(*attempt) transit.Event) error {
 	if len(list) == 0 {
 		return nil
@@ -189,6 +197,12 @@ func (t *term) each(actor journal.Actor, list []*attempt, event func(*attempt) t
 		b.add(event(a))
 	}
 	results, err := t.do(actor, &b)
+	if moving(err) {
+		for _, a := range list {
+			a.moved = true
+		}
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -213,10 +227,14 @@ func (t *term) hold(actor journal.Actor, list []*attempt) {
 				e := a.Hold(0)
 				steps.List = append(steps.List, Step{e.Transfer, e.Attached, a.Asset})
 			}
-			statuses, err := t.submit(ctx, peer, steps)
-			t.heard(peer, err)
+			statuses, err := t.submit(ctx, peer, steps, part)
+			if !moving(err) {
+				t.heard(peer, err)
+			}
 			for i, a := range part {
 				switch {
+				case moving(err):
+					a.moved = true
 				case err != nil:
 					a.unanswered = true
 				case transit.Held(statuses[i]):
@@ -230,8 +248,9 @@ func (t *term) hold(actor journal.Actor, list []*attempt) {
 	group.Wait()
 }
 
-// submit sends steps until they are answered or ctx ends: each can be sent any number of times.
-func (t *term) submit(ctx context.Context, peer uint64, s *Steps) ([]journal.Status, error) {
+// submit sends the steps of attempts until they are answered or ctx ends: each can be sent any number of times. It gives
+// up at once where one of them is another cell's now.
+func (t *term) submit(ctx context.Context, peer uint64, s *Steps, list []*attempt) ([]journal.Status, error) {
 	for try := 0; ; try++ {
 		statuses, err := t.opts.Peers.Submit(ctx, peer, s)
 		if err == nil && len(statuses) != len(s.List) {
@@ -240,7 +259,8 @@ func (t *term) submit(ctx context.Context, peer uint64, s *Steps) ([]journal.Sta
 		if err == nil {
 			return statuses, nil
 		}
-		if clock.Sleep(ctx, t.opts.Clock, pause(try)) != nil {
+		left := moving(err) && slices.ContainsFunc(list, func(a *attempt) bool { return t.peerOf(a) != peer })
+		if left || clock.Sleep(ctx, t.opts.Clock, pause(try)) != nil {
 			return nil, fmt.Errorf("submit %d steps to cell %d: %w", len(s.List), peer, err)
 		}
 	}
@@ -317,7 +337,7 @@ func (t *term) abort(actor journal.Actor, list []*attempt) error {
 			continue
 		}
 		t.stats.aborted.Add(1)
-		if a.unanswered = a.refusal == 0; !a.unanswered {
+		if a.unanswered = a.refusal == 0 && !a.moved; a.refusal != 0 {
 			if a.result.Status != a.refusal { // the peer's
 				a.result = journal.Result{Status: a.refusal, Timestamp: chain[abortSteps-1].Timestamp}
 			}
@@ -337,7 +357,7 @@ func (t *term) decided(a *attempt) {
 	if a.committed {
 		a.posted = a.Asked.Amount
 	}
-	t.lane(a.Peer).add(a)
+	t.lane(t.peerOf(a)).add(a)
 }
 
 // contradicted is a decision about what was decided before: only a leader decides, and one that was deposed can't.

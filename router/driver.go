@@ -66,6 +66,8 @@ type Options struct {
 	Clock  clock.Clock
 	Random io.Reader // of the attempts' ids: crypto/rand
 	Logger *slog.Logger
+	// Owner tells which cell has an account now; nil: none ever moves.
+	Owner func(account money.U128) uint64
 	// HoldPatience is how long another cell may take to reserve; 0: 5 s.
 	HoldPatience time.Duration
 	// Busy is how many calls of Transfer and Settle are worked on at once; further ones wait. 0: 256.

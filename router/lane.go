@@ -1,10 +1,12 @@
 package router
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/transit"
 )
 
@@ -77,10 +79,29 @@ func (l *lane) run() {
 		if len(left) < len(list) { // one that can't be confirmed does not hold up the others
 			try = 0
 		}
-		l.add(left...)
+		for _, a := range left { // where its account is now
+			t.lane(t.peerOf(a)).add(a)
+		}
 		_ = clock.Sleep(t.ctx, t.opts.Clock, pause(try)) // the loop ends with the context
 		try++
 	}
+}
+
+// submit has the peer record steps, which may be this cell itself: both accounts of a transfer have come to it.
+func (l *lane) submit(ctx context.Context, s *Steps) ([]journal.Status, error) {
+	if l.peer != l.t.opts.Cell {
+		return l.t.opts.Peers.Submit(ctx, l.peer, s)
+	}
+	var b batch
+	for _, step := range s.List {
+		b.add(transit.Event{Transfer: step.Record, Attached: step.Details})
+	}
+	results, err := l.t.do(s.Actor, &b)
+	statuses := make([]journal.Status, len(results))
+	for i := range results {
+		statuses[i] = results[i].Status
+	}
+	return statuses, err
 }
 
 // end confirms and settles attempts, and returns those for which that is to be tried again.
@@ -93,7 +114,7 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 	}
 	ctx, cancel := t.within(t.opts.HoldPatience)
 	defer cancel()
-	statuses, err := t.opts.Peers.Submit(ctx, l.peer, steps)
+	statuses, err := l.submit(ctx, steps)
 	if err != nil || len(statuses) != len(list) {
 		return list, fmt.Errorf("confirm %d transfers in cell %d: %d statuses: %w", len(list), l.peer, len(statuses), err)
 	}

@@ -11,10 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
 	cellv1 "github.com/sterlingrun/sterling/proto/gen/sterling/cell/v1"
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
 // Bounds of a secret.
@@ -129,6 +131,9 @@ func (n *Network) Submit(ctx context.Context, to uint64, s *Steps) ([]journal.St
 		r.Steps[i] = &cellv1.Step{Record: slices.Clone(journal.Bytes([]journal.Transfer{record})), Details: step.Details, Asset: step.Asset.String()}
 	}
 	response, err := c.Submit(ctx, r)
+	if client.Reason(err) == ledgerv1.ErrorReason_ERROR_REASON_BUCKET_MOVING {
+		err = fmt.Errorf("%w: %w", cell.ErrMoving, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -111,7 +111,7 @@ func (t *term) resume(open []ledger.OpenPending) (undecided []*attempt, err erro
 		case transit.Wait:
 			t.await(a)
 		case transit.Finish:
-			t.lane(a.Peer).add(a)
+			t.lane(t.peerOf(a)).add(a)
 		}
 	}
 	return undecided, nil

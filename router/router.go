@@ -107,7 +107,17 @@ type Parts struct {
 // Split tells where the transfers of a request belong. Those of a linked chain, and of a request with imported ones, have
 // to be of one cell; what can't cross cells is refused with a RefusedError.
 func (r *Router) Split(ctx context.Context, events []journal.Transfer, find Find) (*Parts, error) {
-	s := &split{Router: r, m: r.at.Load(), events: events, made: map[money.U128]int{}, home: make([]uint64, len(events)), cross: make([]bool, len(events))}
+	return r.split(ctx, events, find, false)
+}
+
+// SplitAgain is Split that looks for everything that the request posts or voids: the accounts that it names may be of one
+// cell, and the transfer one that was between two before they moved.
+func (r *Router) SplitAgain(ctx context.Context, events []journal.Transfer, find Find) (*Parts, error) {
+	return r.split(ctx, events, find, true)
+}
+
+func (r *Router) split(ctx context.Context, events []journal.Transfer, find Find, all bool) (*Parts, error) {
+	s := &split{Router: r, m: r.at.Load(), all: all, events: events, made: map[money.U128]int{}, home: make([]uint64, len(events)), cross: make([]bool, len(events))}
 	s.parts.There = map[uint64][]int{}
 	if err := s.search(ctx, find); err != nil {
 		return nil, err
@@ -130,6 +140,7 @@ func (r *Router) Split(ctx context.Context, events []journal.Transfer, find Find
 type split struct {
 	*Router
 	m      *Map
+	all    bool // look for all that is posted or voided
 	events []journal.Transfer
 	made   map[money.U128]int // earlier events of the request that reserve, by id
 	home   []uint64
@@ -153,7 +164,7 @@ func (s *split) search(ctx context.Context, find Find) error {
 		if _, here := s.made[e.PendingID]; here || e.PendingID.IsZero() || e.PendingID.IsMax() {
 			continue
 		}
-		if debit := s.cell(e.Debit); !e.Debit.IsZero() && (debit != s.own || !e.Credit.IsZero() && s.cell(e.Credit) == s.own) {
+		if debit := s.cell(e.Debit); !s.all && !e.Debit.IsZero() && (debit != s.own || !e.Credit.IsZero() && s.cell(e.Credit) == s.own) {
 			continue
 		}
 		ids = append(ids, e.PendingID)

@@ -16,6 +16,7 @@ type attempt struct {
 	held       bool           // by the peer
 	refusal    journal.Status // of the peer, or of the decision; 0: none
 	unanswered bool           // by the peer: given up for now
+	moved      bool           // given up for now: an account of it moves, or has moved
 	committed  bool
 	expires    uint64     // ns since 1970, of a two-phase transfer that is pending; 0: never
 	posted     money.U128 // once the transfer has ended

@@ -30,7 +30,8 @@ func (d *Driver) Settle(ctx context.Context, actor journal.Actor, list []Ending)
 	if err != nil {
 		return nil, err
 	}
-	var results []journal.Result
+	results := make([]journal.Result, 0, len(list))
+	var again AgainError
 	err = t.work(ctx, func() error {
 		for from := 0; from < len(list); from += batchTransfers / 4 { // each may have details of journal.MaxDetails
 			part := list[from:min(from+batchTransfers/4, len(list))]
@@ -39,6 +40,11 @@ func (d *Driver) Settle(ctx context.Context, actor journal.Actor, list []Ending)
 				b.add(transit.End(&part[i].Transfer, part[i].Details, part[i].Of, part[i].Asset))
 			}
 			done, err := t.do(actor, &b)
+			if moving(err) {
+				again.addAll(from, len(part))
+				results = append(results, make([]journal.Result, len(part))...)
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -54,7 +60,7 @@ func (d *Driver) Settle(ctx context.Context, actor journal.Actor, list []Ending)
 	if err != nil {
 		return nil, err
 	}
-	return results, nil
+	return results, again.orNil()
 }
 
 // await keeps a two-phase transfer in mind until it has ended.
@@ -134,7 +140,7 @@ func (t *term) look(id money.U128) {
 	t.mu.Unlock()
 	if mine && open {
 		a.posted = marker.Posted
-		t.lane(a.Peer).add(a)
+		t.lane(t.peerOf(a)).add(a)
 	}
 }
 

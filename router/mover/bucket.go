@@ -250,6 +250,11 @@ func (m *bucket) finish() (s ledger.BucketState, err error) {
 		}
 		return err
 	})
+	if err == nil && s.Reservations > 0 {
+		err = m.repeat(m.ctx, fmt.Sprintf("go on with reservations of bucket %d", m.bucket), func() error {
+			return errors.Join(m.opts.Left(m.ctx), m.opts.Peers.Arrived(m.ctx, m.to, m.bucket))
+		})
+	}
 	return s, err
 }
 

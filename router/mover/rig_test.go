@@ -132,7 +132,7 @@ func (m *member) lead() {
 		m.w.t.Fatal(err)
 	}
 	runner := mover.New(mover.Options{
-		Cell: m.id, Peers: peers{m.w}, Maps: m.w.maps, Switched: func(*router.Map) {}, Clock: clock.NewSystem(), Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Cell: m.id, Peers: peers{m.w}, Maps: m.w.maps, Switched: func(*router.Map) {}, Left: func(context.Context) error { return nil }, Clock: clock.NewSystem(), Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	m.mu.Lock()
 	m.leader, m.runner = c, runner
@@ -202,6 +202,8 @@ func (p peers) Buckets(ctx context.Context, in, _ uint64, buckets []uint16) ([]r
 	_, host := p.w.cells[in].current()
 	return host.Buckets(ctx, buckets)
 }
+
+func (p peers) Arrived(context.Context, uint64, ...uint16) error { return nil }
 
 // fuse cuts a runner off at its n-th action: before that is done, or after, so that its answer is lost.
 type fuse struct {

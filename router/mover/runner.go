@@ -37,6 +37,8 @@ type Peers interface {
 	Record(ctx context.Context, to uint64, r *router.Record) ([]journal.Status, error)
 	// Buckets tells where buckets stand in a cell, once its map is of a version, or a newer one.
 	Buckets(ctx context.Context, in, version uint64, buckets []uint16) ([]router.BucketReport, error)
+	// Arrived has a cell go on with the transfers to other cells that came with buckets.
+	Arrived(ctx context.Context, in uint64, buckets ...uint16) error
 }
 
 // Errors of Start, wrapped with what to do about them.
@@ -56,6 +58,8 @@ type Options struct {
 	Maps  router.Maps
 	// Switched is told of each new map that the runner has made.
 	Switched func(m *router.Map)
+	// Left is called when reservations have left with a bucket, or were split: see [router.Driver.Rescan].
+	Left func(ctx context.Context) error
 	Clock    clock.Clock
 	Random   io.Reader // of the moves' ids: crypto/rand
 	Logger   *slog.Logger

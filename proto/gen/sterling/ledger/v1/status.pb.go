@@ -665,6 +665,9 @@ const (
 	// An account is to be closed while a transfer to or from another cell is under
 	// way on it; nothing was written. Send again.
 	ErrorReason_ERROR_REASON_IN_TRANSIT ErrorReason = 72
+	// Accounts of the call are being moved to another cell, and that has taken longer
+	// than a call waits; nothing was written. Send again.
+	ErrorReason_ERROR_REASON_BUCKET_MOVING ErrorReason = 73
 )
 
 // Enum value maps for ErrorReason.
@@ -704,6 +707,7 @@ var (
 		70: "ERROR_REASON_CROSS_CELL_REFUSED",
 		71: "ERROR_REASON_CELL_UNAVAILABLE",
 		72: "ERROR_REASON_IN_TRANSIT",
+		73: "ERROR_REASON_BUCKET_MOVING",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -740,6 +744,7 @@ var (
 		"ERROR_REASON_CROSS_CELL_REFUSED": 70,
 		"ERROR_REASON_CELL_UNAVAILABLE":   71,
 		"ERROR_REASON_IN_TRANSIT":         72,
+		"ERROR_REASON_BUCKET_MOVING":      73,
 	}
 )
 
@@ -990,7 +995,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"!CONTROL_STATUS_DAY_ALREADY_CLOSED\x10\x1b\x12!\n" +
 	"\x1dCONTROL_STATUS_DAY_NOT_CLOSED\x10\x1c\x12\"\n" +
 	"\x1eCONTROL_STATUS_TOO_MANY_GROUPS\x10\x1d\x12#\n" +
-	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xa0\b\n" +
+	"\x1fCONTROL_STATUS_PROPOSAL_EXPIRED\x10\x1e*\xc0\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -1026,7 +1031,8 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x17ERROR_REASON_NOT_SHARED\x10=\x12#\n" +
 	"\x1fERROR_REASON_CROSS_CELL_REFUSED\x10F\x12!\n" +
 	"\x1dERROR_REASON_CELL_UNAVAILABLE\x10G\x12\x1b\n" +
-	"\x17ERROR_REASON_IN_TRANSIT\x10HBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x17ERROR_REASON_IN_TRANSIT\x10H\x12\x1e\n" +
+	"\x1aERROR_REASON_BUCKET_MOVING\x10IBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

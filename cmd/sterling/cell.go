@@ -27,7 +27,7 @@ database (--store).`,
   sterling cell list   --store postgres://sterling@db1,db2,db3/sterling`,
 	}
 	f.register(c)
-	c.AddCommand(newCellStatus(&f), newDrain(&f), newCellList(&f), newCellMap(&f), newCellDefine(&f))
+	c.AddCommand(newCellStatus(&f), newDrain(&f), newCellList(&f), newCellMap(&f), newCellDefine(&f), newCellMove(&f))
 	return c
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/node"
+	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 	"github.com/sterlingrun/sterling/router"
 )
 
@@ -23,8 +24,12 @@ type mapFlags struct {
 	store node.Store
 }
 
-func (f *mapFlags) register(c *cobra.Command) *cobra.Command {
+func (f *mapFlags) registerStore(c *cobra.Command) {
 	c.Flags().Var(storeFlag{&f.store}, "store", "database that has the journals: postgres://… or mysql://…, or file:PATH of a file with that")
+}
+
+func (f *mapFlags) register(c *cobra.Command) *cobra.Command {
+	f.registerStore(c)
 	_ = c.MarkFlagRequired("store") // the flag was made a line before
 	return c
 }
@@ -96,8 +101,11 @@ func (f *mapFlags) printCells(c *cobra.Command, m *router.Map) error {
 
 func newCellMap(f *ledgerFlags) *cobra.Command {
 	m := &mapFlags{ledgerFlags: f}
-	return m.register(&cobra.Command{
+	c := &cobra.Command{
 		Use: "map [ACCOUNT…]", Short: "Show which cell has which buckets, or which accounts",
+		Long: `Shows which cell has which buckets, or which accounts, from the database (--store) or as
+the nodes of a cell have it (--server): then buckets that are on their way from or to that
+cell are shown, too.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			accounts := make([]money.U128, len(args))
 			for i, arg := range args {
@@ -106,23 +114,55 @@ func newCellMap(f *ledgerFlags) *cobra.Command {
 					return usage("account: %w", err)
 				}
 			}
+			show := func(known *router.Map, moving []*ledgerv1.MovingBucket) error {
+				if len(accounts) > 0 {
+					return m.printOwners(c, known, accounts)
+				}
+				return m.printMap(c, known, moving)
+			}
+			if !m.store.Shared() {
+				return f.with(c, func(ctx context.Context, s *session) error {
+					r, err := s.getMap(ctx, s.client)
+					if err != nil {
+						return err
+					}
+					return show(mapOf(r), r.GetMoving())
+				})
+			}
 			known, err := m.load(c.Context())
 			if err != nil {
 				return err
 			}
-			if len(accounts) > 0 {
-				return m.printOwners(c, known, accounts)
-			}
-			return m.printMap(c, known)
+			return show(known, nil)
 		},
-	})
+	}
+	m.registerStore(c)
+	return c
 }
 
-func (f *mapFlags) printMap(c *cobra.Command, m *router.Map) error {
+// mapOf is the map that a node tells.
+func mapOf(r *ledgerv1.GetMapResponse) *router.Map {
+	m := &router.Map{Version: r.GetVersion()}
+	for _, c := range r.GetCells() {
+		m.Cells = append(m.Cells, router.Cell{ID: c.GetId(), Nodes: c.GetNodes()})
+	}
+	for _, s := range r.GetSpans() {
+		for b := s.GetFrom(); b <= s.GetTo() && b < router.Buckets; b++ {
+			m.Buckets[b] = s.GetCell()
+		}
+	}
+	return m
+}
+
+func (f *mapFlags) printMap(c *cobra.Command, m *router.Map, moving []*ledgerv1.MovingBucket) error {
 	if f.output == "json" {
 		text, err := m.Encode()
 		if err == nil {
-			err = json.NewEncoder(c.OutOrStdout()).Encode(map[string]any{"version": m.Version, "map": json.RawMessage(text)})
+			all := map[string]any{"version": m.Version, "map": json.RawMessage(text)}
+			if len(moving) > 0 {
+				all["moving"] = moving
+			}
+			err = json.NewEncoder(c.OutOrStdout()).Encode(all)
 		}
 		return err
 	}
@@ -131,7 +171,19 @@ func (f *mapFlags) printMap(c *cobra.Command, m *router.Map) error {
 		rows = append(rows, []string{strconv.Itoa(s.From), strconv.Itoa(s.To), strconv.FormatUint(s.Cell, 10)})
 	}
 	s := &session{flags: f.ledgerFlags, c: c}
-	return s.print(nil, "FROM TO CELL", rows)
+	if err := s.print(nil, "FROM TO CELL", rows); err != nil || len(moving) == 0 {
+		return err
+	}
+	rows = nil
+	for _, b := range moving {
+		rows = append(rows, []string{
+			strconv.FormatUint(uint64(b.GetBucket()), 10), strconv.FormatUint(b.GetFrom(), 10), strconv.FormatUint(b.GetTo(), 10), b.GetPhase(),
+		})
+	}
+	if _, err := fmt.Fprintln(c.OutOrStdout()); err != nil {
+		return err
+	}
+	return s.print(nil, "BUCKET FROM TO MOVING", rows)
 }
 
 func (f *mapFlags) printOwners(c *cobra.Command, m *router.Map, accounts []money.U128) error {

@@ -28,6 +28,7 @@ import (
 //	crash NAME                  SIGKILL: all its nodes must end with it
 //	kill-leader NAME CELL       SIGKILL the node that leads a cell
 //	pay-across NAME COUNT CELL  payments between the cells, meanwhile kill-leader; see payAcross
+//	pay-moving NAME COUNT CELL  payments between the cells while a bucket moves, and kill-leader; see payMoving
 func TestClusterScripts(t *testing.T) {
 	t.Parallel()
 	enginestest.Postgres(t) // where it is missing, the test is skipped here
@@ -46,7 +47,7 @@ func TestClusterOnMariaDB(t *testing.T) {
 func clusterScripts(t *testing.T, p testscript.Params, database func(testing.TB) string) {
 	t.Helper()
 	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-		"cluster": startCluster, "end": endCluster, "crash": crashCluster, "kill-leader": killLeader, "pay-across": payAcross, "exits": exits, "eventually": eventually,
+		"cluster": startCluster, "end": endCluster, "crash": crashCluster, "kill-leader": killLeader, "pay-across": payAcross, "pay-moving": payMoving, "exits": exits, "eventually": eventually,
 	}
 	p.Setup = func(env *testscript.Env) error {
 		env.Setenv("TMPDIR", os.TempDir()) // servers that a script starts run as a user who may not enter the script's own

@@ -101,6 +101,11 @@ func (w *town) across(cell int, t journal.Transfer) bool {
 				w.Fatalf("%+v across cells: created, alone it is %s", t, want[0].Status.Name(journal.KindTransfers))
 			}
 			w.seen["across"]++
+			if w.pick(0, 5) == 0 {
+				for range w.pick(0, 40) {
+					w.step()
+				}
+			}
 			return true
 		}
 		status = s
@@ -218,11 +223,11 @@ func (w *town) waiting() map[money.U128]bool {
 	list := map[money.U128]bool{}
 	for _, c := range w.cells {
 		for _, p := range openOf(c.state) {
-			if w.moving == nil || !p.Flags.Has(journal.TransferHold) {
+			if len(w.moving) == 0 || !p.Flags.Has(journal.TransferHold) {
 				continue
 			}
 			f := c.factOf(p.Position)
-			if x, _ := journal.TransitOf(f.Attachment); journal.Bucket(x.Debit) == w.moving.bucket {
+			if x, _ := journal.TransitOf(f.Attachment); w.moves(journal.Bucket(x.Debit)) {
 				list[x.Credit] = true
 			}
 		}

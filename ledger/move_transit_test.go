@@ -155,6 +155,9 @@ func (w *town) endAcross(c *cellRig, t *journal.Transfer, x *journal.Transit) bo
 			return false
 		}
 	}
+	if a, _ := w.one.state.Account(x.Credit); t.Flags.Has(journal.TransferPost) && a.Flags.Has(journal.AccountClosed) && !w.asked[x.Transfer].Flags.Has(journal.TransferClosingCredit) {
+		return false
+	}
 	plain := transit.Event{Transfer: *t}
 	if _, open := c.state.OpenPending(x.Transfer); open && len(c.state.Buckets()) > 0 {
 		if _, refused := c.askEvents(plain); !refused {

@@ -293,16 +293,31 @@ func (m *mover) leaving(p *ledger.OpenPending) []transit.Event {
 	return s.Events()
 }
 
-// giveAccounts gives all accounts, in requests of one, two or all of them.
+// giveAccounts gives some of the accounts that are left, and is done when there are none.
 func (m *mover) giveAccounts() bool {
+	a := m.giver()
+	var set ledger.BucketSet
+	set.Add(m.bucket)
+	var here []ledger.AccountIn
+	for from := uint32(0); uint64(from) <= a.state.Counts().Accounts; {
+		here, from = a.state.AccountsIn(&set, from, m.pick(1, 20), here)
+	}
+	if n, _ := a.state.InBucket(m.bucket); n != uint64(len(here)) {
+		m.Fatalf("%d accounts in bucket %d, found %+v", n, m.bucket, here)
+	}
+	if len(here) == 0 {
+		return true
+	}
 	var list []journal.Handover
-	for _, id := range m.ids[m.bucket][:m.pick(1, perBucket)] {
-		list = append(list, journal.Handover{Move: m.id, Account: id, Clearing: clearing(m.to)})
+	for _, x := range here[:m.pick(1, len(here))] {
+		list = append(list, journal.Handover{Move: m.id, Account: x.ID, Clearing: clearing(m.to)})
 	}
-	for _, r := range m.giver().apply(journal.KindGive, journal.Actor{}, journal.Bytes(list)) {
-		m.ok(r.Status)
+	for range m.pick(1, 2) {
+		for _, r := range a.apply(journal.KindGive, journal.Actor{}, journal.Bytes(list)) {
+			m.ok(r.Status)
+		}
 	}
-	return len(list) == perBucket
+	return false
 }
 
 // handed calls visit with the accounts that the giver's journal has handed over in this move.

@@ -12,6 +12,8 @@ import (
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/transit"
+	"github.com/sterlingrun/sterling/watch"
 )
 
 // TestMovesAgainstOneCell sends random requests to cells between which buckets move, with crashes and repeats between any
@@ -34,7 +36,6 @@ const (
 	townCells   = 3
 	townBuckets = 4
 	perBucket   = 4
-	clearingID  = 1 << 40 // and the number of the other cell
 )
 
 // town is some cells, and one ledger that is asked the same.
@@ -66,7 +67,7 @@ type cellRig struct {
 
 func townRig(t *rapid.T, name string) *rig {
 	r := newRigOf([2]uint64{rapid.Uint64().Draw(t, name), 7}, rapid.SampledFrom([]int{0, 3, 20}).Draw(t, name+" generation"))
-	r.witness, r.deriver = nil, nil // they follow one cell
+	r.deriver = nil
 	return r
 }
 
@@ -86,6 +87,7 @@ func newTown(t *rapid.T) *town {
 	w.one.apply(journal.KindAssets, journal.Actor{}, asset)
 	for i := range w.cells {
 		c := &cellRig{rig: townRig(t, fmt.Sprint("cell ", i))}
+		c.header.Cell, c.witness = uint64(i), watch.NewVerifier(uint64(i))
 		w.cells[i] = c
 		c.apply(journal.KindAssets, journal.Actor{}, asset)
 		var own []journal.Account
@@ -103,7 +105,9 @@ func newTown(t *rapid.T) *town {
 	return w
 }
 
-func clearing(peer int) money.U128 { return money.From(clearingID + uint64(peer)) }
+func clearing(peer int) money.U128 {
+	return transit.Clearing(money.Asset{Code: "CNY", Scale: 2}, uint64(peer))
+}
 
 func (w *town) missing() bool {
 	for _, b := range w.known {

@@ -60,7 +60,14 @@ func (d *daily) postedBefore(p place) (Posted, error) {
 	if err != nil {
 		return Posted{}, err
 	}
-	b, _, err := d.lastRow(d.account, at)
+	b, since, err := d.lastRow(d.account, at)
+	if err != nil {
+		return Posted{}, err
+	}
+	if err := d.handOver(&b, d.account, since, at, false); err != nil {
+		return Posted{}, err
+	}
+	beyond, err := d.bookedBeyond(at)
 	if err != nil {
 		return Posted{}, err
 	}
@@ -69,6 +76,7 @@ func (d *daily) postedBefore(p place) (Posted, error) {
 		earliest = p.date - bookingRange - 1
 	}
 	total := sides{b.DebitsPosted, b.CreditsPosted}
+	total.add(beyond)
 	for _, part := range []struct {
 		first, last journal.Date
 		lo, hi      uint64

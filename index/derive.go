@@ -29,6 +29,7 @@ type Deriver struct {
 type derivedAccount struct {
 	ledger.Balances
 	history bool
+	gone    bool // to another cell
 }
 
 // reservation is what is left of an open reservation, and what posts and voids take over from it.
@@ -87,11 +88,7 @@ func (d *Deriver) Derive(k *journal.Block, fx *ledger.Effects) error {
 func (d *Deriver) event(kind journal.Kind, event int, o *journal.Outcome) error {
 	switch kind {
 	case journal.KindAccounts:
-		a := &journal.View[journal.Account](d.block.EventBytes(event, 1))[0]
-		d.accounts = append(d.accounts, derivedAccount{history: a.Flags.Has(journal.AccountHistory)})
-		n := uint32(len(d.accounts)) //nolint:gosec // account numbers are 32 bits
-		d.numbers[a.ID] = n
-		d.fx.Accounts = append(d.fx.Accounts, ledger.AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
+		d.created(event, &journal.View[journal.Account](d.block.EventBytes(event, 1))[0])
 	case journal.KindTransfers:
 		return d.transfer(event, o)
 	case journal.KindMetadata:
@@ -101,10 +98,25 @@ func (d *Deriver) event(kind journal.Kind, event int, o *journal.Outcome) error 
 			return d.fault(event, "changes account %v, which nobody created", c.Account)
 		}
 		d.fx.Changed = append(d.fx.Changed, ledger.AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
+	case journal.KindCarry:
+		return d.carried(event)
+	case journal.KindGive:
+		return d.given(event)
+	case journal.KindTake:
+		return d.taken(event)
 	case journal.KindPolicy:
 		d.offset = journal.View[journal.Policy](d.block.EventBytes(event, 1))[0].UTCOffset
 	}
 	return nil
+}
+
+// created numbers an account.
+func (d *Deriver) created(event int, a *journal.Account) (n uint32) {
+	d.accounts = append(d.accounts, derivedAccount{history: a.Flags.Has(journal.AccountHistory)})
+	n = uint32(len(d.accounts)) //nolint:gosec // account numbers are 32 bits
+	d.numbers[a.ID] = n
+	d.fx.Accounts = append(d.fx.Accounts, ledger.AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
+	return n
 }
 
 func (d *Deriver) fault(event int, format string, args ...any) error {

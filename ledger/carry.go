@@ -224,6 +224,7 @@ func (s *State) arrive(f *Fact, c *journal.Carried, i, event int) journal.Status
 	open := s.pendingOf(f, s.position(event))
 	open.remaining, open.flags = c.Remaining, open.flags|journal.TransferAttached // as its record here
 	s.addPending(&open, p.hash)
+	s.fx.Opens(event, p.debit, p.credit, c.Remaining)
 	s.mix(p.debit, debit)
 	s.mix(p.credit, credit)
 	b.count(reservationDigest(t.ID, c.Remaining), 0, 1)

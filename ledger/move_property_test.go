@@ -67,7 +67,6 @@ type cellRig struct {
 
 func townRig(t *rapid.T, name string) *rig {
 	r := newRigOf([2]uint64{rapid.Uint64().Draw(t, name), 7}, rapid.SampledFrom([]int{0, 3, 20}).Draw(t, name+" generation"))
-	r.deriver = nil
 	return r
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 
@@ -254,9 +255,11 @@ func (c *Cell) transfersAt(ctx context.Context, ids []money.U128, where []places
 	return list, nil
 }
 
-// appendTransfer appends the transfer of this id that stands at one of these positions, if any does.
+// appendTransfer appends the transfer of this id that stands at one of these positions, if any does: the last, as it is
+// now, where moves of its bucket recorded it again.
 func (c *Cell) appendTransfer(ctx context.Context, list []ledger.Transfer, id money.U128, at []journal.Position) ([]ledger.Transfer, error) {
-	for _, p := range at {
+	slices.Sort(at)
+	for _, p := range slices.Backward(at) {
 		t, err := c.Transfer(ctx, p)
 		if errors.Is(err, ErrNotFound) {
 			continue // its id was burned

@@ -111,6 +111,11 @@ func (m *Member) Attachment(ctx context.Context, p journal.Position) ([]byte, er
 	return m.follows.Load().Attachment(ctx, p)
 }
 
+// Fact is [Cell.Fact].
+func (m *Member) Fact(ctx context.Context, p journal.Position) (ledger.Fact, error) {
+	return m.follows.Load().Fact(ctx, p)
+}
+
 // Transfer is [Cell.Transfer].
 func (m *Member) Transfer(ctx context.Context, p journal.Position) (ledger.Transfer, error) {
 	return m.follows.Load().Transfer(ctx, p)

@@ -13,7 +13,8 @@ type HandedOver struct {
 	Details journal.Details
 }
 
-// HeldOver is an open reservation that left or arrived, with what is still reserved as its amount.
+// HeldOver is an open reservation that left or arrived, or the half of one that is split which stays, with what is still
+// reserved as its amount.
 type HeldOver struct{ Transfer journal.Transfer }
 
 // movesRecord is what an event of the move of a bucket shows.
@@ -35,10 +36,10 @@ func movesRecord(kind journal.Kind, raw, attachment []byte) (Kind, any) {
 		}
 		t := journal.View[journal.Transfer](raw)[0]
 		t.Amount, t.Timestamp = c.Remaining, c.Timestamp
-		if c.Standing == journal.StandingArrives {
-			return ReservationArrived, &HeldOver{t}
+		if c.Standing == journal.StandingLeaves {
+			return ReservationLeft, &HeldOver{t}
 		}
-		return ReservationLeft, &HeldOver{t}
+		return ReservationArrived, &HeldOver{t}
 	}
 	return Other, otherRecord(kind, raw)
 }

@@ -22,6 +22,7 @@ type Deriver struct {
 	reserved map[money.U128]reservation
 	offset   int32 // minutes ahead of UTC
 	seq      uint64
+	handed   int // events of the block before this one have handed over what they do
 	fx       *ledger.Effects
 	block    *journal.Block
 }
@@ -56,7 +57,7 @@ func (d *Deriver) Derive(k *journal.Block, fx *ledger.Effects) error {
 		return fmt.Errorf("%w: block %d after block %d", ErrDerive, k.Header.Seq, d.seq)
 	}
 	fx.Reset()
-	d.fx, d.block = fx, k
+	d.fx, d.block, d.handed = fx, k, 0
 	for i := range k.Expiries {
 		if err := d.expire(i, &k.Expiries[i]); err != nil {
 			return err
@@ -75,7 +76,7 @@ func (d *Deriver) Derive(k *journal.Block, fx *ledger.Effects) error {
 			if o != nil && o.Status != journal.Created {
 				continue
 			}
-			if err := d.event(p.Kind, event, o); err != nil {
+			if err := d.event(p.Kind, event, p.First+p.Count, o); err != nil {
 				return err
 			}
 		}
@@ -84,8 +85,8 @@ func (d *Deriver) Derive(k *journal.Block, fx *ledger.Effects) error {
 	return nil
 }
 
-// event takes an event that succeeded.
-func (d *Deriver) event(kind journal.Kind, event int, o *journal.Outcome) error {
+// event takes an event that succeeded. Those of its part of the request end before end.
+func (d *Deriver) event(kind journal.Kind, event, end int, o *journal.Outcome) error {
 	switch kind {
 	case journal.KindAccounts:
 		d.created(event, &journal.View[journal.Account](d.block.EventBytes(event, 1))[0])
@@ -99,7 +100,7 @@ func (d *Deriver) event(kind journal.Kind, event int, o *journal.Outcome) error 
 		}
 		d.fx.Changed = append(d.fx.Changed, ledger.AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
 	case journal.KindCarry:
-		return d.carried(event)
+		return d.carried(event, end)
 	case journal.KindGive:
 		return d.given(event)
 	case journal.KindTake:

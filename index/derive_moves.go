@@ -6,12 +6,9 @@ import (
 	"github.com/sterlingrun/sterling/money"
 )
 
-// given takes an account that left, or a reservation.
+// given takes an account that left.
 func (d *Deriver) given(event int) error {
 	h := &journal.View[journal.Handover](d.block.EventBytes(event, 1))[0]
-	if h.Account.IsZero() {
-		return d.ends(event, h.Reservation)
-	}
 	n, clearing := d.numbers[h.Account], d.numbers[h.Clearing]
 	if n == 0 || clearing == 0 || d.accounts[n-1].gone {
 		return d.fault(event, "gives account %v, which is not here", h.Account)
@@ -46,48 +43,70 @@ func (d *Deriver) taken(event int) error {
 
 // handOver applies what the ledger says of an account that is handed over.
 func (d *Deriver) handOver(event int, n, clearing uint32, debits, credits money.U128, arrives bool) {
-	before := len(d.fx.Moved)
-	d.fx.HandedOver(event, n, clearing, debits, credits, arrives)
-	d.applyMoved(before)
+	d.moving(func(fx *ledger.Effects) { fx.HandedOver(event, n, clearing, debits, credits, arrives) })
 }
 
-func (d *Deriver) applyMoved(from int) {
-	for i := range d.fx.Moved[from:] {
-		m := &d.fx.Moved[from+i]
+// moving adds effects, and applies them to the balances.
+func (d *Deriver) moving(add func(fx *ledger.Effects)) {
+	var fx ledger.Effects
+	add(&fx)
+	for _, m := range fx.Moved {
 		d.accounts[m.Account-1].Add(&m.By)
+		d.fx.Move(int(m.Event), m.Account, m.By)
 	}
 }
 
-// carried takes an event of another cell: only a reservation that arrives does something.
-func (d *Deriver) carried(event int) error {
-	t := d.block.Transfer(event)
-	c, _, ok := journal.CarriedOf(d.block.Attachment(event))
-	if !ok || c.Standing != journal.StandingArrives {
+// carried takes an event of another cell: only reservations that are handed over do something, all records of one at once.
+func (d *Deriver) carried(event, end int) error {
+	if event < d.handed {
 		return nil
 	}
-	r := reservation{
-		d.numbers[t.Debit], d.numbers[t.Credit], c.Remaining, journal.At(d.block.Header.Seq, len(d.block.Expiries)+event),
-		t.UserData32, t.UserData64, t.UserData128,
+	group := ledger.HandedGroup(d.block, event, end)
+	d.handed = event + len(group)
+	if len(group) == 3 {
+		whole, hold := &group[1], &group[2]
+		if err := d.takenAway(whole.Transfer.ID, whole.Event, hold.Event); err != nil {
+			return err
+		}
 	}
-	if r.debit == 0 || r.credit == 0 {
-		return d.fault(event, "reserves between accounts %v and %v, which nobody created", t.Debit, t.Credit)
+	for i := range group {
+		r := &group[i]
+		var err error
+		switch {
+		case r.Carried.Standing != journal.StandingLeaves:
+			err = d.opened(r)
+		case len(group) < 3:
+			err = d.takenAway(r.Transfer.ID, r.Event, r.Event)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	d.reserved[t.ID] = r
-	before := len(d.fx.Moved)
-	d.fx.Opens(event, r.debit, r.credit, r.rest)
-	d.applyMoved(before)
 	return nil
 }
 
-// ends takes a reservation that left.
-func (d *Deriver) ends(event int, id money.U128) error {
+// opened takes a reservation that is open here from this record on.
+func (d *Deriver) opened(x *ledger.HandedRecord) error {
+	t := x.Transfer
+	r := reservation{
+		d.numbers[t.Debit], d.numbers[t.Credit], x.Carried.Remaining, journal.At(d.block.Header.Seq, len(d.block.Expiries)+x.Event),
+		t.UserData32, t.UserData64, t.UserData128,
+	}
+	if r.debit == 0 || r.credit == 0 {
+		return d.fault(x.Event, "reserves between accounts %v and %v, which nobody created", t.Debit, t.Credit)
+	}
+	d.reserved[t.ID] = r
+	d.moving(func(fx *ledger.Effects) { fx.Opened(x.Event, r.debit, r.credit, r.rest) })
+	return nil
+}
+
+// takenAway takes a reservation that is open here no more. Its accounts are named by these events.
+func (d *Deriver) takenAway(id money.U128, debit, credit int) error {
 	r, ok := d.reserved[id]
 	if !ok {
-		return d.fault(event, "gives transfer %v, which reserves nothing", id)
+		return d.fault(debit, "hands over transfer %v, which reserves nothing", id)
 	}
 	delete(d.reserved, id)
-	before := len(d.fx.Moved)
-	d.fx.Ends(event, r.debit, r.credit, r.rest)
-	d.applyMoved(before)
+	d.moving(func(fx *ledger.Effects) { fx.TakenAway(debit, credit, r.debit, r.credit, r.rest) })
 	return nil
 }

@@ -113,7 +113,7 @@ func describeEvent2(kind journal.Kind, b []byte) map[string]string {
 		h := &journal.View[journal.Handover](b)[0]
 		return map[string]string{
 			"move_id": h.Move.String(), "account_id": h.Account.String(), "clearing_account_id": h.Clearing.String(),
-			"reservation_id": h.Reservation.String(), "flags": num(h.Flags),
+			"flags": num(h.Flags),
 		}
 	case journal.KindDayClose:
 		c := &journal.View[journal.DayClose](b)[0]

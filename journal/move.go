@@ -20,7 +20,7 @@ const (
 )
 
 // BucketMove is a step of a move. Accounts, Reservations and Digest stand in BucketGiven and BucketTaken: how many were
-// handed over, and the sum of their digests, see HandoverDigest.
+// handed over, and the sum of their digests, as docs/formats.md has them.
 type BucketMove struct {
 	ID           money.U128 // of the move
 	Peer         uint64     // the other cell
@@ -33,17 +33,15 @@ type BucketMove struct {
 	_            [61]byte
 }
 
-// Handover is one account that leaves a cell or arrives in one, or one open reservation that leaves. What there is to
-// know of an account is attached: by the giver's ledger, and the same bytes where it is taken. A reservation arrives as
-// a record of KindCarry.
+// Handover is one account that leaves a cell or arrives in one. What there is to know of it is attached: by the giver's
+// ledger, and the same bytes where it is taken. Open reservations leave and arrive as records of KindCarry.
 type Handover struct {
-	Move        money.U128 // id of the move
-	Account     money.U128 // zero for a reservation
-	Clearing    money.U128 // the account for clearing with the other cell; zero for a reservation
-	Reservation money.U128 // id of the transfer; zero for an account
-	_           [54]byte
-	Flags       TransferFlags // TransferAttached, where a transfer's flags stand; none where the ledger attaches
-	_           [8]byte
+	Move     money.U128 // id of the move
+	Account  money.U128
+	Clearing money.U128 // the account for clearing with the other cell
+	_        [70]byte
+	Flags    TransferFlags // TransferAttached, where a transfer's flags stand; none where the ledger attaches
+	_        [8]byte
 }
 
 // Carried is what an attachment says of a transfer, or another event with an id, that happened in another cell: what
@@ -53,19 +51,23 @@ type Carried struct {
 	Standing  Standing   // of a reservation
 	Timestamp uint64     // ns
 	Amount    money.U128 // what moved or was reserved, minor units; 0 where it failed
-	Remaining money.U128 // of a reservation that arrives: what is still reserved, minor units; else 0
+	Remaining money.U128 // of a reservation that is handed over: what is still reserved, minor units; else 0
 }
 
 // Standing is what has become of a reservation.
 type Standing uint8
 
-// The standings. All but the last are of reservations that are not open in the cell that is told.
+// The standings. The last three hand over a reservation that is open. Its records are a group, which is made whole or not
+// at all: the reservation alone; or, of a transfer across cells, its hold alone, or its marker and the transfer. The giver
+// has one more: marker, transfer and hold of a reservation that is split, because one of its accounts stays.
 const (
-	StandingOpen    Standing = 0 // or it is no reservation
+	StandingOpen    Standing = 0 // it is open in another cell, or it is no reservation
 	StandingPosted  Standing = 1
 	StandingVoided  Standing = 2
 	StandingExpired Standing = 3
-	StandingArrives Standing = 4 // it is open, and from here on in the cell that is told
+	StandingArrives Standing = 4 // taker: from here on it is open here
+	StandingLeaves  Standing = 5 // giver: from here on it is open in the other cell
+	StandingStays   Standing = 6 // giver: the half of a reservation that is split which stays open here
 )
 
 const carriedSize = 2 + 1 + 8 + 2*16
@@ -91,8 +93,8 @@ func readCarried(b []byte) Carried {
 
 func (c *Carried) valid() bool {
 	burned := c.Status.Transient() && c.Amount.IsZero() && c.Standing == StandingOpen
-	return (c.Status == Created || burned) && c.Standing <= StandingArrives && c.Timestamp > 0 && c.Timestamp <= MaxTimestamp &&
-		!c.Amount.Less(c.Remaining) && (c.Standing == StandingArrives || c.Remaining.IsZero())
+	return (c.Status == Created || burned) && c.Standing <= StandingStays && c.Timestamp > 0 && c.Timestamp <= MaxTimestamp &&
+		!c.Amount.Less(c.Remaining) && (c.Standing >= StandingArrives || c.Remaining.IsZero())
 }
 
 // CarriedOf splits an attachment that was checked in what it says of an event in another cell, which comes last, and

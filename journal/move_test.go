@@ -28,13 +28,18 @@ func goldenMoves() (names []string, blocks []*journal.Block) {
 	}
 	move := journal.BucketMove{ID: money.U128{Hi: 2, Lo: 900}, Peer: 9, Version: 12, Bucket: 346, Step: journal.BucketClose}
 	belongings := (&journal.Details{Address: "customer:1", Metadata: []journal.Meta{journal.Text("name", "x")}, Payload: []byte("its belongings")}).Append(nil)
+	reservation := journal.Transfer{ID: money.From(11), Debit: money.From(1), Credit: money.From(3), Amount: money.From(7), Asset: 1, Code: 5, Flags: journal.TransferPending | journal.TransferAttached}
+	original := (&journal.Details{BookingDate: 19_700}).Append(nil)
+	handed := journal.Carried{Status: journal.Created, Standing: journal.StandingLeaves, Timestamp: 1_600_000_000_000_000_000, Amount: money.From(7), Remaining: money.From(5)}
 	add("a bucket closes, and an account and a reservation leave", func(b *journal.Builder) {
 		b.AddRequest(journal.KindBuckets, journal.Actor{1}, journal.Bytes([]journal.BucketMove{move}))
-		first, _ := b.AddRequest(journal.KindGive, journal.Actor{1}, journal.Bytes([]journal.Handover{
-			{Move: move.ID, Reservation: money.From(11)}, {Move: move.ID, Account: money.From(1), Clearing: money.From(92)},
+		first, _ := b.AddRequest(journal.KindCarry, journal.Actor{1}, journal.Bytes([]journal.Transfer{reservation}))
+		b.AddOutcome(journal.Outcome{Event: uint32(first), Status: journal.Created, Timestamp: 1_700_000_000_000_001_001, Amount: money.From(7)})
+		b.Attach(first, journal.AppendCarried(original, handed))
+		first, _ = b.AddRequest(journal.KindGive, journal.Actor{1}, journal.Bytes([]journal.Handover{
+			{Move: move.ID, Account: money.From(1), Clearing: money.From(92)},
 		}))
-		b.AddOutcome(journal.Outcome{Event: uint32(first), Status: journal.Created, Timestamp: 1_700_000_000_000_001_001, Amount: money.From(5), PendingPosition: journal.At(1, 0)})
-		b.Attach(first+1, belongings)
+		b.Attach(first, belongings)
 		given := move
 		given.Step, given.Accounts, given.Reservations, given.Digest = journal.BucketGiven, 1, 1, money.U128{Hi: 3, Lo: 4}
 		b.AddRequest(journal.KindBuckets, journal.Actor{1}, journal.Bytes([]journal.BucketMove{given}))
@@ -45,13 +50,11 @@ func goldenMoves() (names []string, blocks []*journal.Block) {
 		}))
 		b.Attach(first, belongings)
 		first, _ = b.AddRequest(journal.KindCarry, journal.Actor{1}, journal.Bytes([]journal.Transfer{
-			{ID: money.From(11), Debit: money.From(1), Credit: money.From(3), Amount: money.From(7), Asset: 1, Code: 5, Flags: journal.TransferPending | journal.TransferAttached},
+			reservation,
 			{ID: money.From(12), Debit: money.From(1), Credit: money.From(4), Amount: money.From(7), Asset: 1, Code: 5, Flags: journal.TransferAttached},
 		}))
-		original := (&journal.Details{BookingDate: 19_700}).Append(nil)
-		b.Attach(first, journal.AppendCarried(original, journal.Carried{
-			Status: journal.Created, Standing: journal.StandingArrives, Timestamp: 1_600_000_000_000_000_000, Amount: money.From(7), Remaining: money.From(5),
-		}))
+		handed.Standing = journal.StandingArrives
+		b.Attach(first, journal.AppendCarried(original, handed))
 		b.Attach(first+1, journal.AppendCarried(nil, journal.Carried{Status: journal.TransferExceedsCredits, Timestamp: 1_600_000_000_000_000_001}))
 	})
 	return names, blocks
@@ -135,7 +138,7 @@ func TestCarriedIsBounded(t *testing.T) {
 		"a failure with an amount": func(c *journal.Carried) {
 			c.Status, c.Standing, c.Remaining = journal.TransferExceedsCredits, 0, money.U128{}
 		},
-		"an unknown standing":              func(c *journal.Carried) { c.Standing = 5 },
+		"an unknown standing":              func(c *journal.Carried) { c.Standing = 7 },
 		"no time":                          func(c *journal.Carried) { c.Timestamp = 0 },
 		"a time beyond all":                func(c *journal.Carried) { c.Timestamp = journal.MaxTimestamp + 1 },
 		"more left than was reserved":      func(c *journal.Carried) { c.Remaining = money.From(8) },

@@ -47,7 +47,6 @@ func TestSizes(t *testing.T) {
 		{"bucket_move.step", unsafe.Offsetof(move.Step), 66},
 		{"handover.account_id", unsafe.Offsetof(handover.Account), 16},
 		{"handover.clearing_account_id", unsafe.Offsetof(handover.Clearing), 32},
-		{"handover.reservation_id", unsafe.Offsetof(handover.Reservation), 48},
 		{"handover.flags", unsafe.Offsetof(handover.Flags), 118},
 
 		{"account.debits_pending", unsafe.Offsetof(account.DebitsPending), 16},

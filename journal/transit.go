@@ -91,6 +91,13 @@ func (t *Transit) valid() bool {
 		t.Flags&^TransferPending == 0 && (t.Flags != 0 || t.Timeout == 0) && (t.Status == 0 || t.Step == TransitMarker)
 }
 
+// AppendTransit appends to what a caller attached what the event says of a transfer across cells.
+func AppendTransit(asked []byte, t *Transit) []byte {
+	b := append(make([]byte, 0, len(asked)+TransitField), asked...)
+	b = binary.LittleEndian.AppendUint32(append(b, fieldTransit), transitSize)
+	return t.append(b)
+}
+
 // TransitOf returns what an attachment that was checked says of a transfer across cells, without reading the rest of it.
 // Of one that was not checked it may return anything.
 func TransitOf(attachment []byte) (t Transit, ok bool) {

@@ -71,8 +71,21 @@ func (s *State) Standing(id money.U128, p journal.Position, settled []uint64) jo
 // carry enters what happened in another cell: it moves no money, and makes the ids known, so that sending one again is
 // answered here as it was there. Carried again, nothing changes.
 func (s *State) carry(events []journal.Transfer, first int, results []journal.Result) {
-	for i := range events {
-		results[i] = journal.Result{Status: s.carryOne(&events[i], first+i, i), Timestamp: s.eventTime(first + i)}
+	for i := 0; i < len(events); {
+		n, status := 1, journal.Created
+		if s.handedAt(events, i) == nil {
+			status = s.carryOne(&events[i], first+i, i)
+		} else {
+			var g group
+			if g, status = s.groupAt(events, i); status == journal.Created {
+				status = s.handOver(&g)
+			}
+			n = g.events
+		}
+		for range n {
+			results[i] = journal.Result{Status: status, Timestamp: s.eventTime(first + i)}
+			i++
+		}
 	}
 }
 
@@ -93,8 +106,6 @@ func (s *State) carryOne(t *journal.Transfer, event, i int) journal.Status {
 		return journal.ControlExists // another event burned it: that is all there is to know
 	case found && !sameEvent(&known, &f):
 		return journal.ControlExistsWithDifferentFields
-	case c.Standing == journal.StandingArrives:
-		return s.arrive(&f, &c, i, event)
 	case found && c.Standing == journal.StandingOpen:
 		return journal.ControlExists
 	case found: // a reservation of which more is known now
@@ -123,12 +134,32 @@ func reserved(f *Fact) bool {
 	return f.Status == journal.Created && f.Asked.Flags&(journal.TransferPending|journal.TransferHead) == journal.TransferPending
 }
 
-// sameEvent reports whether two records of an event, each from its own journal, tell the same.
+// sameEvent reports whether two records of an event, each from its own journal, tell the same. A reservation that was
+// split is the one it was before.
 func sameEvent(a, b *Fact) bool {
+	if crosses(a) != crosses(b) {
+		a, b = asAsked(a), asAsked(b)
+	}
 	x, y := a.Asked, b.Asked
 	x.Flags, y.Flags = x.Flags|journal.TransferAttached, y.Flags|journal.TransferAttached
 	return x == y && a.Status == b.Status && a.Timestamp == b.Timestamp &&
 		(a.Amount == b.Amount || a.Status != journal.Created) && bytes.Equal(a.Attachment, b.Attachment)
+}
+
+// crosses reports whether the event is a transfer across cells itself.
+func crosses(f *Fact) bool {
+	x, _ := journal.TransitOf(f.Attachment)
+	return x.Step == journal.TransitTransfer
+}
+
+// asAsked is the event as it was asked for, by accounts in whichever cell.
+func asAsked(f *Fact) *Fact {
+	asked := *f
+	asked.Asked.Credit, asked.Asked.Flags = creditOf(f), f.Asked.Flags&^journal.TransferTransit
+	if asked.Attachment = journal.AskedOf(f.Attachment); len(asked.Attachment) == 0 {
+		asked.Attachment = nil
+	}
+	return &asked
 }
 
 // usesID reports whether the event made its own id known, rather than leave it free to be sent again: see burnTransit.
@@ -193,47 +224,4 @@ func (s *State) reservationAt(id money.U128) (at journal.Position) {
 func (s *State) isOpenAt(id money.U128, p journal.Position) bool {
 	n := s.pendings.find(id, s.hasher.hash(id))
 	return n != 0 && s.pendings.slab.at(n).position == p
-}
-
-// arrive opens a reservation that comes with its bucket, at this place of the journal.
-func (s *State) arrive(f *Fact, c *journal.Carried, i, event int) journal.Status {
-	t, p := &f.Asked, &s.prep[i]
-	b := s.moves.buckets[journal.Bucket(t.Debit)]
-	if b == nil || b.Phase != Arriving || journal.Bucket(t.Credit) != journal.Bucket(t.Debit) || t.Flags.Has(transitFlags) {
-		return journal.ControlMoveNotOpen
-	}
-	if n := s.pendings.find(t.ID, p.hash); n != 0 {
-		return pick(s.pendings.slab.at(n).remaining == c.Remaining, journal.ControlExists, journal.ControlExistsWithDifferentFields)
-	}
-	if s.endOf(t.ID, p.hash) != stillOpen { // it arrived and expired; if it did not, BucketTaken misses it
-		return journal.ControlExists
-	}
-	if p.debit == 0 || p.credit == 0 {
-		return journal.ControlAccountNotFound
-	}
-	debit, credit := s.accounts.at(p.debit), s.accounts.at(p.credit)
-	if p.debit == p.credit || debit.Asset != t.Asset || credit.Asset != t.Asset {
-		return journal.ControlMoveDiffers
-	}
-	if overflows(c.Remaining, debit.DebitsPending, debit.DebitsPosted) || overflows(c.Remaining, credit.CreditsPending, credit.CreditsPosted) {
-		return journal.ControlOverflows
-	}
-	s.enterCarried(f, p.hash, stillOpen, event)
-	debit, credit = s.edit(p.debit), s.edit(p.credit)
-	debit.DebitsPending, credit.CreditsPending = add(debit.DebitsPending, c.Remaining), add(credit.CreditsPending, c.Remaining)
-	open := s.pendingOf(f, s.position(event))
-	open.remaining, open.flags = c.Remaining, open.flags|journal.TransferAttached // as its record here
-	s.addPending(&open, p.hash)
-	s.fx.Opens(event, p.debit, p.credit, c.Remaining)
-	s.mix(p.debit, debit)
-	s.mix(p.credit, credit)
-	b.count(reservationDigest(t.ID, c.Remaining), 0, 1)
-	s.special = append(s.special, special{event: event, amount: f.Amount})
-	return journal.ControlCreated
-}
-
-func overflows(a, b, c money.U128) bool {
-	sum, over := a.Add(b)
-	_, more := sum.Add(c)
-	return over || more
 }

@@ -18,7 +18,7 @@ type MovedEffect struct {
 	By             Balances
 }
 
-// Move adds an effect of an event, which is none before the last one.
+// Move adds an effect of an event.
 func (e *Effects) Move(event int, account uint32, by Balances) {
 	m := MovedEffect{Event: uint32(event), Account: account, By: by} //nolint:gosec // ≤ MaxEvents
 	at, found := slices.BinarySearchFunc(e.Moved, m, func(a, b MovedEffect) int {
@@ -51,18 +51,19 @@ func (b *Balances) Negative() (n Balances) {
 	return n
 }
 
-// Opens adds the effects of a reservation between two accounts that is open from event on, Ends those of one that is no more.
-func (e *Effects) Opens(event int, debit, credit uint32, remaining money.U128) {
+// Opened adds the effects of a reservation that is open here from an event on.
+func (e *Effects) Opened(event int, debit, credit uint32, remaining money.U128) {
 	e.Move(event, debit, Balances{DebitsPending: remaining})
 	e.Move(event, credit, Balances{CreditsPending: remaining})
 }
 
-// Ends is the reverse of Opens.
-func (e *Effects) Ends(event int, debit, credit uint32, remaining money.U128) {
+// TakenAway adds the effects of a reservation that is open here no more. The events name its accounts: one, or, of a
+// reservation that is split, one for each.
+func (e *Effects) TakenAway(debitEvent, creditEvent int, debit, credit uint32, remaining money.U128) {
 	by := Balances{DebitsPending: remaining}
-	e.Move(event, debit, by.Negative())
+	e.Move(debitEvent, debit, by.Negative())
 	by = Balances{CreditsPending: remaining}
-	e.Move(event, credit, by.Negative())
+	e.Move(creditEvent, credit, by.Negative())
 }
 
 // HandedOver adds the effects of an account that leaves against a clearing account, or arrives.
@@ -73,6 +74,42 @@ func (e *Effects) HandedOver(event int, account, clearing uint32, debits, credit
 	}
 	e.Move(event, account, own)
 	e.Move(event, clearing, other)
+}
+
+// HandedRecord is a record by which an open reservation is handed over: see journal.Standing.
+type HandedRecord struct {
+	Event    int // of the block
+	Transfer *journal.Transfer
+	Carried  journal.Carried
+	Transit  journal.Transit // Step 0: it is none of a transfer across cells
+}
+
+// HandedGroup returns the records that hand over a reservation, of which the one at an event is the first; nil where that
+// hands over nothing. The events of its request end before end. There are three where a reservation is split: the marker,
+// the transfer, whose id is that of the whole reservation, and the hold. It shares the block's memory.
+func HandedGroup(k *journal.Block, event, end int) (group []HandedRecord) {
+	add := func(at int, step journal.TransitStep) bool {
+		if at >= end {
+			return false
+		}
+		data := k.Attachment(at)
+		r := HandedRecord{Event: at, Transfer: k.Transfer(at)}
+		r.Carried, _, _ = journal.CarriedOf(data)
+		r.Transit, _ = journal.TransitOf(data)
+		if r.Carried.Standing < journal.StandingArrives || at > event && r.Transit.Step != step {
+			return false
+		}
+		if first := at == event; !first && step == journal.TransitHold &&
+			(r.Transit.Reserve != group[0].Transit.Reserve || r.Carried.Standing == group[0].Carried.Standing) {
+			return false
+		}
+		group = append(group, r)
+		return true
+	}
+	if add(event, 0) && group[0].Transit.Step == journal.TransitMarker && add(event+1, journal.TransitTransfer) {
+		add(event+2, journal.TransitHold)
+	}
+	return group
 }
 
 // Handed reads what is attached to the handover of an account: the account as it is handed over, and its details. What

@@ -66,17 +66,10 @@ func (s *State) resolutionExists(t *journal.Transfer, e *Fact) journal.Status {
 		amount = whole
 	}
 	kept := e.Resolve(0, &p)
-	credit := t.Credit
-	if x, _ := journal.TransitOf(p.Attachment); x.Step == journal.TransitTransfer {
-		kept.Credit = x.Credit
-		if !credit.IsZero() {
-			credit = s.creditAsked(t)
-		}
-	}
 	switch {
 	case !t.Debit.IsZero() && t.Debit != kept.Debit:
 		return journal.TransferExistsWithDifferentDebitAccountId
-	case !credit.IsZero() && credit != kept.Credit:
+	case !t.Credit.IsZero() && t.Credit != kept.Credit && s.creditMeant(t) != creditOf(&p):
 		return journal.TransferExistsWithDifferentCreditAccountId
 	case amount != e.Amount:
 		return journal.TransferExistsWithDifferentAmount

@@ -110,24 +110,20 @@ func checkTake(events []byte, attached []journal.Attachment) error {
 		if err != nil {
 			return fmt.Errorf("%w: handover %d: %w", ErrRequest, i, err)
 		}
-		if g.head.Account.ID != list[i].Account || !list[i].Reservation.IsZero() || list[i].Flags != journal.TransferAttached {
+		if g.head.Account.ID != list[i].Account || list[i].Flags != journal.TransferAttached {
 			return fmt.Errorf("%w: handover %d is of account %v, its payload of %v", ErrRequest, i, list[i].Account, g.head.Account.ID)
 		}
 	}
 	return nil
 }
 
-// give takes accounts and reservations out of the ledger.
+// give takes accounts out of the ledger.
 func (s *State) give(events []journal.Handover, first int, results []journal.Result) {
 	var records map[money.U128][]limitRecord // looked through once for all accounts, and only where one has a limit
 	room := MaxGiven
 	for i := range events {
 		h, status := &events[i], journal.ControlMoveInvalid
-		switch {
-		case h.Flags != 0 || h.Account.IsZero() == h.Reservation.IsZero():
-		case h.Account.IsZero():
-			status = s.giveReservation(h, first+i)
-		default:
+		if h.Flags == 0 {
 			if n := s.row(h.Account); records == nil && n != 0 && s.accounts.at(n).Reserved&(markLimitDebit|markLimitCredit) != 0 {
 				records = s.limitsByAccount()
 			}
@@ -152,34 +148,6 @@ func (s *State) giving(id money.U128, h *journal.Handover) *BucketState {
 		return b
 	}
 	return nil
-}
-
-func (s *State) giveReservation(h *journal.Handover, event int) journal.Status {
-	n := s.pendings.find(h.Reservation, s.hasher.hash(h.Reservation))
-	if n == 0 {
-		return journal.ControlReservationNotFound
-	}
-	p := *s.pendings.slab.at(n)
-	debit, credit := s.accounts.at(p.debit).ID, s.accounts.at(p.credit).ID
-	b := s.giving(debit, h)
-	switch {
-	case b == nil && s.giving(credit, h) == nil:
-		return journal.ControlMoveNotOpen
-	case journal.Bucket(debit) != journal.Bucket(credit) || p.flags.Has(transitFlags):
-		return journal.ControlReservationCrosses
-	}
-	s.release(&p)
-	s.fx.Ends(event, p.debit, p.credit, p.remaining)
-	s.editPending(n)
-	s.countOpen(&p, -1)
-	s.pendings.byID.remove(s.hasher.hash(p.id), uint64(n))
-	s.pendings.give(n)
-	s.mix(p.debit, s.accounts.at(p.debit))
-	s.mix(p.credit, s.accounts.at(p.credit))
-	s.changed = true
-	b.count(reservationDigest(p.id, p.remaining), 0, 1)
-	s.special = append(s.special, special{event: event, amount: p.remaining, pending: p.position})
-	return journal.ControlCreated
 }
 
 func (s *State) giveAccount(h *journal.Handover, event int, records []limitRecord, room *int) journal.Status {

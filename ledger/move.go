@@ -28,6 +28,7 @@ type BucketState struct {
 	Move    money.U128 // id of the newest move
 	Peer    uint64     // the other cell
 	Version uint64     // of the map of cells that came, or comes, of the move
+	Since   uint64     // block of its first step here: what was handed over in it stands there or behind
 
 	// What was given or taken in it so far.
 	Accounts, Reservations uint64
@@ -45,7 +46,7 @@ type moves struct {
 	buckets  map[uint16]*BucketState
 	refusing int // buckets that are not Settled
 	gone     int // accounts that are other cells' now
-	present  [journal.Buckets]struct{ accounts, reservations uint64 }
+	present  [journal.Buckets]struct{ accounts, reservations, undecided uint64 }
 
 	// taken are the numbers of the accounts that arrived: their timestamps are not in the order of their numbers.
 	// Ascending, and never next to each other.
@@ -74,6 +75,56 @@ func (s *State) InBucket(bucket uint16) (accounts, reservations uint64) {
 	return p.accounts, p.reservations
 }
 
+// Undecided returns how many transfers to other cells, from accounts of the bucket, have no decision yet: none of them can
+// move. While the bucket is closing none is added, and each gets its decision within the time that the other cell has to
+// answer.
+func (s *State) Undecided(bucket uint16) uint64 { return s.moves.present[bucket].undecided }
+
+// BucketSet is a set of buckets.
+type BucketSet [journal.Buckets / 64]uint64
+
+// Add adds a bucket.
+func (b *BucketSet) Add(bucket uint16) { b[bucket/64] |= 1 << (bucket % 64) }
+
+// Has reports whether a bucket is one of them.
+func (b *BucketSet) Has(bucket uint16) bool { return b[bucket/64]>>(bucket%64)&1 != 0 }
+
+// AccountIn is an account that moves with its bucket.
+type AccountIn struct {
+	ID     money.U128
+	Asset  uint32 // number in the catalogue
+	Bucket uint16
+}
+
+// AccountsIn appends the accounts of these buckets among up to n numbers from one on, and returns the number to go on
+// from: above Counts().Accounts where there are no more. An account that is created later has a higher number; one that
+// comes back has its old one.
+func (s *State) AccountsIn(set *BucketSet, from uint32, n int, dst []AccountIn) (list []AccountIn, next uint32) {
+	for from = max(from, 1); n > 0 && from <= s.nAccounts; n-- {
+		a := s.accounts.at(from)
+		if b := journal.Bucket(a.ID); set.Has(b) && !stays(a) && !a.Flags.Has(journal.AccountMoved) {
+			dst = append(dst, AccountIn{a.ID, a.Asset, b})
+		}
+		from++
+	}
+	return dst, from
+}
+
+// ReservationsIn is OpenPendings for those that have an account in one of these buckets.
+func (s *State) ReservationsIn(set *BucketSet, from uint32, n int, dst []OpenPending) (list []OpenPending, next uint32) {
+	for from = max(from, 1); n > 0 && from <= s.pendings.top; n-- {
+		p := s.pendings.slab.at(from)
+		if p.position != 0 && (p.from != 0 && set.Has(p.from-1) || p.to != 0 && set.Has(p.to-1)) {
+			dst = append(dst, s.openPendingOf(p))
+		}
+		from++
+	}
+	if from > s.pendings.top {
+		return dst, 0
+	}
+	return dst, from
+}
+
 // stays reports whether an account never moves: the cell's own stay, but for those that stand for another account.
 func stays(a *journal.Account) bool {
 	return a.Flags.Has(journal.AccountTransit) && a.UserData128.IsZero()
@@ -86,15 +137,29 @@ func (s *State) countAccount(a *journal.Account, by uint64) {
 	}
 }
 
+// placed notes in which buckets a reservation's accounts are.
+func (s *State) placed(p *pending) {
+	p.from, p.to = 0, 0
+	if a := s.accounts.at(p.debit); !stays(a) {
+		p.from = 1 + journal.Bucket(a.ID)
+	}
+	if a := s.accounts.at(p.credit); !stays(a) {
+		p.to = 1 + journal.Bucket(a.ID)
+	}
+}
+
 // countReservation keeps the counts of the buckets that a reservation is in; by is 1, or -1 for one less.
 func (s *State) countReservation(p *pending, by int) {
-	debit, credit := s.accounts.at(p.debit), s.accounts.at(p.credit)
-	from, to := journal.Bucket(debit.ID), journal.Bucket(credit.ID)
-	if !stays(debit) {
-		s.moves.present[from].reservations += uint64(by) //nolint:gosec // it wraps around
+	n := uint64(by) //nolint:gosec // it wraps around
+	if p.from != 0 {
+		at := &s.moves.present[p.from-1]
+		at.reservations += n
+		if p.flags.Has(journal.TransferHold) { // no decision yet
+			at.undecided += n
+		}
 	}
-	if !stays(credit) && (to != from || stays(debit)) {
-		s.moves.present[to].reservations += uint64(by) //nolint:gosec // it wraps around
+	if p.to != 0 && p.to != p.from {
+		s.moves.present[p.to-1].reservations += n
 	}
 }
 
@@ -184,7 +249,7 @@ func (s *State) nextPhase(b *BucketState, m *journal.BucketMove) (Phase, journal
 
 func (s *State) setPhase(m *journal.BucketMove, b *BucketState, next Phase) {
 	if m.Step == journal.BucketClose || m.Step == journal.BucketArrive {
-		*b = BucketState{Bucket: m.Bucket, Phase: b.Phase, Move: m.ID, Peer: m.Peer, Version: m.Version}
+		*b = BucketState{Bucket: m.Bucket, Phase: b.Phase, Move: m.ID, Peer: m.Peer, Version: m.Version, Since: s.seq}
 	}
 	was := b.Phase
 	b.Phase = next

@@ -30,7 +30,7 @@ type pending struct {
 	userData32  uint32
 	code        uint16
 	flags       journal.TransferFlags
-	_           uint32
+	from, to    uint16 // buckets of the accounts, from 1; 0 for one of the cell's own: see placed
 }
 
 // closedPending is a reservation that ended in a block which the log can't give back yet.
@@ -141,6 +141,7 @@ func (s *State) openPending(t *journal.Transfer, i int, at uint64, amount money.
 // addPending enters an open reservation.
 func (s *State) addPending(p *pending, hash uint64) {
 	n := s.pendings.take()
+	s.placed(p)
 	*s.editPending(n) = *p
 	s.pendings.byID.insert(hash, uint64(n))
 	s.countOpen(p, 1)
@@ -201,7 +202,7 @@ func (s *State) resolvePending(t *journal.Transfer, i int, at uint64) (journal.S
 			return journal.TransferPendingTransferNotPending, at
 		}
 	}
-	if !s.mayResolve(&p) || n == 0 && how == stillOpen { // it is open in another cell: see Refused
+	if !s.mayResolve(&p, how) || n == 0 && how == stillOpen { // it is open in another cell: see Refused
 		return journal.TransferPendingTransferNotFound, at
 	}
 	amount, status := s.checkResolution(t, &p, of, how)
@@ -221,13 +222,22 @@ func (s *State) resolvePending(t *journal.Transfer, i int, at uint64) (journal.S
 		}
 	}
 	if status == journal.Created && !t.Flags.Has(journal.TransferVoid) && !s.passesFreezes() {
-		status = s.checkOpen(p.code, s.accounts.at(p.debit), s.accounts.at(p.credit))
+		if debit := s.accounts.at(p.debit); p.closesElsewhere() && !debit.Flags.Has(journal.AccountClosed) {
+			status = journal.TransferCreditAccountAlreadyClosed
+		} else {
+			status = s.checkOpen(p.code, debit, s.accounts.at(p.credit))
+		}
 	}
 	if status != journal.Created {
 		return status, s.eventTime(s.first + i)
 	}
 	s.applyResolution(t, i, at, n, amount)
 	return journal.Created, at
+}
+
+// closesElsewhere reports whether the reservation closed its credit account, which is in another cell since it was split.
+func (p *pending) closesElsewhere() bool {
+	return p.flags&(transitFlags|journal.TransferClosingCredit) == journal.TransferTransit|journal.TransferClosingCredit
 }
 
 // parties are the ids of a reservation's accounts. Those of one that ended need not be in this cell.
@@ -257,7 +267,7 @@ func (s *State) endedPending(id money.U128, hash uint64) (p pending, of parties,
 				return pending{}, of, 0, true, false
 			}
 			if !found || pos < p.position {
-				p, of = s.pendingOf(&f, pos), parties{f.Asked.Debit, f.Asked.Credit}
+				p, of = s.pendingOf(&f, pos), parties{f.Asked.Debit, creditOf(&f)}
 			}
 		}
 		how, found, isPending = how|v&3, true, true
@@ -299,7 +309,7 @@ func (s *State) checkResolution(t *journal.Transfer, p *pending, of parties, how
 	switch {
 	case !t.Debit.IsZero() && t.Debit != of.debit:
 		return amount, journal.TransferPendingTransferHasDifferentDebitAccountId
-	case !t.Credit.IsZero() && t.Credit != of.credit:
+	case !t.Credit.IsZero() && t.Credit != of.credit && s.creditMeant(t) != of.credit:
 		return amount, journal.TransferPendingTransferHasDifferentCreditAccountId
 	case t.Asset != 0 && t.Asset != p.asset:
 		return amount, journal.TransferPendingTransferHasDifferentLedger

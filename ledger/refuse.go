@@ -14,15 +14,24 @@ type Refusal struct {
 }
 
 // Refused tells whether a request touches a bucket that moves or has moved: then nothing of it may be applied, so that
-// no id is burned here that the other cell would not know. Facts are those that Needs asked for. What ends transfers
-// across cells passes while a bucket is closing. The runner asks right before Apply, in the block that was begun; a
-// replay need not.
+// no id is burned here that the other cell would not know. Facts are those that Needs asked for. What ends a reservation
+// of a transfer across cells passes where that is open, but not while its bucket arrives. A post or void of a transfer
+// that became one across cells, which its caller does not know yet, has to be sent again as a step of it. The runner asks
+// right before Apply, in the block that was begun; a replay need not.
 func (s *State) Refused(kind journal.Kind, events []byte, facts Facts) (why Refusal, refused bool) {
-	if s.moves.refusing == 0 {
+	if len(s.moves.buckets) == 0 {
 		return why, false
 	}
 	s.facts, s.first = facts, s.builder.Events()
 	defer func() { s.facts = Facts{} }()
+	if kind == journal.KindTransfers {
+		if p := s.splitMeanwhile(journal.View[journal.Transfer](events)); p != nil {
+			return Refusal{Bucket: p.from - 1}, true
+		}
+	}
+	if s.moves.refusing == 0 {
+		return why, false
+	}
 	for _, p := range journal.Parts(kind, events) {
 		part := events[p.First*journal.RecordSize:][:p.Count*journal.RecordSize]
 		if b := s.refusedPart(p.Kind, part, p.First); b != nil {
@@ -44,6 +53,22 @@ func (s *State) Unreadable(account money.U128) (why Refusal, refused bool) {
 		return why, false
 	}
 	return Refusal{b.Bucket, b.Peer, b.Phase == Given || b.Phase == Gone}, true
+}
+
+// splitMeanwhile returns a transfer across cells, open here, that one of the events ends as if it were none.
+func (s *State) splitMeanwhile(list []journal.Transfer) *pending {
+	for i := range list {
+		t := &list[i]
+		if !t.Flags.Has(journal.TransferPost|journal.TransferVoid) || t.Flags.Has(journal.TransferTransit) {
+			continue
+		}
+		if n := s.pendings.find(t.PendingID, s.hasher.hash(t.PendingID)); n != 0 {
+			if p := s.pendings.slab.at(n); p.flags&transitFlags == journal.TransferTransit {
+				return p
+			}
+		}
+	}
+	return nil
 }
 
 // homeless reports whether one of the transfers ends a reservation that nobody knows: if it fails, its id is burned, but
@@ -86,14 +111,13 @@ func (s *State) refusedPart(kind journal.Kind, events []byte, first int) *Bucket
 	case journal.KindTransfers:
 		list := journal.View[journal.Transfer](events)
 		for i := range list {
-			was := found
-			s.touchTransfer(&list[i], touch)
 			x, transit := s.asksTransit(first + i)
+			if transit && s.endsHere(&list[i], &x) {
+				continue
+			}
+			s.touchTransfer(&list[i], touch)
 			if transit {
 				touch(homeOf(&x))
-			}
-			if found != was && found.Phase == Closing && transit && endsTransit(x.Step) {
-				found = was
 			}
 		}
 	case journal.KindMetadata:
@@ -173,11 +197,17 @@ func homeOf(x *journal.Transit) money.U128 {
 	return x.Debit
 }
 
-// endsTransit reports whether a step ends what is in transit already.
-func endsTransit(step journal.TransitStep) bool {
-	switch step {
-	case journal.TransitDecide, journal.TransitMarker, journal.TransitTransfer, journal.TransitConfirm, journal.TransitSettle:
-		return true
+// endsHere reports whether a step of a transfer across cells ends a reservation that is open here, or is part of the
+// decision that does.
+func (s *State) endsHere(t *journal.Transfer, x *journal.Transit) bool {
+	id := x.Reserve
+	switch x.Step {
+	case journal.TransitConfirm, journal.TransitSettle:
+		id = t.PendingID
+	case journal.TransitDecide, journal.TransitMarker, journal.TransitTransfer:
+	default:
+		return false
 	}
-	return false
+	b := s.moves.buckets[journal.Bucket(homeOf(x))]
+	return (b == nil || b.Phase != Arriving) && s.pendings.find(id, s.hasher.hash(id)) != 0
 }

@@ -202,6 +202,7 @@ func (in *restoring) restorePendings() error {
 			return fmt.Errorf("%w: reservation %v stands there twice, or its hash with too many others", ErrSnapshot, p.id)
 		}
 		in.pendings.byID.insert(hash, uint64(n))
+		in.placed(p)
 		in.countOpen(p, 1)
 		if p.expires != 0 {
 			in.expiries.push(expiry{p.expires, p.timestamp, n})

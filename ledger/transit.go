@@ -173,10 +173,19 @@ func creditOf(e *Fact) money.U128 {
 	return e.Asked.Credit
 }
 
-// mayResolve reports whether the event being applied is one that a reservation can be posted or voided by.
-func (s *State) mayResolve(p *pending) bool {
+// creditMeant is the account that a post or void names as its credit account, in whichever cell.
+func (s *State) creditMeant(t *journal.Transfer) money.U128 {
+	if s.transit.Step == journal.TransitEnd && s.isOwn(t.Credit) {
+		return s.transit.Credit
+	}
+	return t.Credit
+}
+
+// mayResolve reports whether the event being applied is one that a reservation can be posted or voided by. One that has
+// ended may have been split before it did.
+func (s *State) mayResolve(p *pending, how uint64) bool {
 	if !p.flags.Has(journal.TransferTransit) {
-		return s.transit.Step == 0
+		return s.transit.Step == 0 || s.transit.Step == journal.TransitEnd && how != stillOpen
 	}
 	want := journal.TransitEnd
 	if p.flags.Has(journal.TransferHold) {

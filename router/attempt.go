@@ -221,8 +221,6 @@ func (t *term) hold(actor journal.Actor, list []*attempt) {
 					a.unanswered = true
 				case transit.Held(statuses[i]):
 					a.held = true
-				case transit.Taken(statuses[i]): // another attempt has another id
-					a.unanswered = true
 				default:
 					a.refusal = statuses[i]
 				}
@@ -279,7 +277,6 @@ func (t *term) decide(actor journal.Actor, list []*attempt) error {
 	if err != nil {
 		return err
 	}
-	var again []*attempt
 	for _, a := range list {
 		if !a.held {
 			continue
@@ -296,29 +293,11 @@ func (t *term) decide(actor journal.Actor, list []*attempt) error {
 		case transit.Refused:
 			a.refusal = status
 			refused = append(refused, a)
-		case transit.Renamed:
-			again = append(again, a)
 		default: // the others are decided all the same
 			err = errors.Join(err, t.contradicted(a))
 		}
 	}
-	return errors.Join(err, t.abort(actor, refused), t.renamed(actor, again, t.decide))
-}
-
-// renamed decides about attempts whose ids something else has: with fresh ones.
-func (t *term) renamed(actor journal.Actor, list []*attempt, decide func(journal.Actor, []*attempt) error) (err error) {
-	if len(list) == 0 {
-		return nil
-	}
-	for _, a := range list {
-		if a.Salt, err = t.fresh(); err != nil {
-			return err
-		}
-		if a.Marker, err = t.fresh(); err != nil {
-			return err
-		}
-	}
-	return decide(actor, list)
+	return errors.Join(err, t.abort(actor, refused))
 }
 
 // abort gives attempts up.
@@ -331,15 +310,9 @@ func (t *term) abort(actor journal.Actor, list []*attempt) error {
 	if err != nil {
 		return err
 	}
-	var again []*attempt
 	for i, a := range list {
 		chain := results[abortSteps*i : abortSteps*(i+1)]
-		switch decision, _ := transit.Decided(chain); decision {
-		case transit.Made:
-		case transit.Renamed:
-			again = append(again, a)
-			continue
-		default:
+		if decision, _ := transit.Decided(chain); decision != transit.Made { // the others are decided all the same
 			err = errors.Join(err, t.contradicted(a))
 			continue
 		}
@@ -351,7 +324,7 @@ func (t *term) abort(actor journal.Actor, list []*attempt) error {
 		}
 		t.decided(a)
 	}
-	return errors.Join(err, t.renamed(actor, again, t.abort))
+	return err
 }
 
 // decided hands an attempt over to whoever brings it to its end, which no caller waits for.

@@ -105,14 +105,14 @@ type term struct {
 	mu      sync.Mutex
 	closed  bool
 	busy    map[money.U128]chan struct{} // transfers that somebody is at work on; closed when that is over
-	open    map[money.U128]uint64        // attempts between reserve and settle, by reserve: when they began, clock.Wall
+	open    map[money.U128]uint64        // attempts between reserve and settle that are not in waiting, by reserve: when they began
 	waiting map[money.U128]*attempt      // two-phase transfers that are pending, by id
 	early   map[money.U128]bool          // two-phase transfers that ended before they were in waiting
 	lanes   map[uint64]*lane             // by peer
 	silent  map[uint64]*silence          // peers that did not answer
 
-	nextLook uint64        // ns since 1970: when the next of those that wait expires; 0: none does
-	wake     chan struct{} // nextLook is another
+	expiries expiries      // of those in waiting
+	wake     chan struct{} // the next expiry is another
 }
 
 // Lead begins to work for the cell that the node leads from now on. It returns as soon as the open reservations were

@@ -108,8 +108,6 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 		case transit.SendPlain:
 			a.undated = true
 			left, err = append(left, a), fmt.Errorf("the books of the day of transfer %v are closed in cell %d", a.id(), l.peer)
-		case transit.Rename:
-			left, err = append(left, a), l.rename(a)
 		case transit.Wrong:
 			left, err = append(left, a), fmt.Errorf("confirm transfer %v, attempt %v, in cell %d: status %d", a.id(), a.Reserve, l.peer, statuses[i])
 		}
@@ -119,22 +117,12 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 		return append(left, confirmed...), failed
 	}
 	for i, a := range confirmed {
-		switch s := results[i].Status; transit.Settled(s, a.posted) {
-		case transit.Done:
+		s := results[i].Status
+		if transit.Settled(s, a.posted) == transit.Done {
 			t.ended(a)
-		case transit.Rename:
-			left, err = append(left, a), l.rename(a)
-		default:
-			left, err = append(left, a), fmt.Errorf("settle transfer %v, attempt %v: status %d", a.id(), a.Reserve, s)
+			continue
 		}
+		left, err = append(left, a), fmt.Errorf("settle transfer %v, attempt %v: status %d", a.id(), a.Reserve, s)
 	}
 	return left, err
-}
-
-// rename gives the attempt's next steps fresh ids, since something else has one of theirs.
-func (l *lane) rename(a *attempt) (err error) {
-	if a.Salt, err = l.t.fresh(); err != nil {
-		return err
-	}
-	return fmt.Errorf("an id of transfer %v, attempt %v, is taken: another one is tried", a.id(), a.Reserve)
 }

@@ -98,9 +98,9 @@ func (t *term) resume(open []ledger.OpenPending) (undecided []*attempt, err erro
 	}
 	t.mu.Lock()
 	for i, a := range list { // by reserve, as those that begin here
-		began := t.open[open[i].ID]
+		a.began = t.open[open[i].ID]
 		delete(t.open, open[i].ID)
-		t.open[a.Reserve] = began
+		t.open[a.Reserve] = a.began
 	}
 	t.mu.Unlock()
 	for i, a := range list {

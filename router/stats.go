@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/sterlingrun/sterling/money"
 )
 
 // Stats is what a driver has to do, and what it did since the process began.
@@ -36,16 +34,10 @@ func (d *Driver) Stats() Stats {
 	now := d.opts.Clock.Wall()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s.Open, s.Waiting = len(t.open), len(t.waiting)
-	patient := make(map[money.U128]bool, len(t.waiting))
-	for _, a := range t.waiting {
-		patient[a.Reserve] = true
-	}
+	s.Open, s.Waiting = len(t.open)+len(t.waiting), len(t.waiting)
 	oldest := now
-	for reserve, began := range t.open {
-		if !patient[reserve] {
-			oldest = min(oldest, began)
-		}
+	for _, began := range t.open {
+		oldest = min(oldest, began)
 	}
 	s.Oldest = time.Duration(now - oldest) //nolint:gosec // shorter than the ledger is old
 	return s
@@ -56,7 +48,8 @@ func (t *term) begun(a *attempt) {
 	t.stats.undecided.Add(1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.open[a.Reserve] = t.opts.Clock.Wall()
+	a.began = t.opts.Clock.Wall()
+	t.open[a.Reserve] = a.began
 }
 
 // ended counts an attempt that was settled.

@@ -20,6 +20,8 @@ type attempt struct {
 	expires    uint64     // ns since 1970, of a two-phase transfer that is pending; 0: never
 	posted     money.U128 // once the transfer has ended
 	undated    bool       // the peer's books of its day are closed
+	began      uint64     // clock.Wall
+	place      int        // in the term's expiries, from 1 on; 0: it is not there
 }
 
 // id is the transfer's.

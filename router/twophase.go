@@ -1,6 +1,7 @@
 package router
 
 import (
+	"container/heap"
 	"context"
 	"time"
 
@@ -61,9 +62,9 @@ func (t *term) await(a *attempt) {
 	t.mu.Lock()
 	early := t.early[a.id()]
 	delete(t.early, a.id())
+	delete(t.open, a.Reserve)
 	t.waiting[a.id()] = a
-	if a.expires != 0 && (t.nextLook == 0 || a.expires < t.nextLook) {
-		t.nextLook = a.expires
+	if t.expiries.add(a); a.place == 1 {
 		t.poke()
 	}
 	t.mu.Unlock()
@@ -90,8 +91,12 @@ func (t *term) resolved(id money.U128) {
 func (t *term) lookSoon(a *attempt) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.waiting[a.id()] != a {
+		return
+	}
+	t.expiries.drop(a)
 	a.expires = t.opts.Clock.Wall()
-	t.nextLook = a.expires
+	t.expiries.add(a)
 	t.poke()
 }
 
@@ -121,6 +126,10 @@ func (t *term) look(id money.U128) {
 	mine := t.waiting[id] == a
 	if mine {
 		delete(t.waiting, id)
+		t.expiries.drop(a)
+	}
+	if mine && open {
+		t.open[a.Reserve] = a.began
 	}
 	t.mu.Unlock()
 	if mine && open {
@@ -136,7 +145,7 @@ const lookAgain = 100 * time.Millisecond
 func (t *term) watchExpiries() {
 	for t.ctx.Err() == nil {
 		t.mu.Lock()
-		next := t.nextLook
+		next := t.expiries.next()
 		t.mu.Unlock()
 		var fired <-chan time.Time
 		stop := func() {}
@@ -156,24 +165,19 @@ func (t *term) watchExpiries() {
 	}
 }
 
-// due returns the transfers that should have expired by now, and plans the next look.
+// due returns the transfers that should have expired by now; those that have not are due again.
 func (t *term) due() (ids []money.U128) {
 	now := t.opts.Clock.Wall()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.nextLook = 0
-	for id, a := range t.waiting {
-		if a.expires == 0 {
-			continue
-		}
-		next := a.expires
-		if next <= now {
-			ids = append(ids, id)
-			next = now
-		}
-		if t.nextLook == 0 || next < t.nextLook {
-			t.nextLook = next
-		}
+	var list []*attempt
+	for len(t.expiries) > 0 && t.expiries.next() <= now {
+		list = append(list, heap.Pop(&t.expiries).(*attempt))
+	}
+	for _, a := range list {
+		a.expires = now + 1
+		t.expiries.add(a)
+		ids = append(ids, a.id())
 	}
 	return ids
 }

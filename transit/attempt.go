@@ -60,12 +60,6 @@ type Attempt struct {
 	Home     uint64 // this cell
 	Peer     uint64 // that of the credit account
 	Reserve  money.U128
-
-	// Whoever sees a reserve can derive the ids of its other steps, and take them for transfers of its own. Then these are
-	// set: Salt is what the decision's, the confirmation's and the settlement's id are derived from, Marker is the marker's
-	// id. Zero: derived from Reserve. Each step is still made once: the reservation that it ends is there once.
-	Salt   money.U128
-	Marker money.U128
 }
 
 // Event is an event and what is attached to it. Its flags say so already.
@@ -88,25 +82,14 @@ func (a *Attempt) event(step journal.TransitStep, t journal.Transfer, d journal.
 	}
 	d.Transit = &x
 	if t.ID.IsZero() {
-		t.ID = a.id(step)
+		t.ID = ID(a.Reserve, step)
 	}
 	t.Flags |= journal.TransferTransit | journal.TransferAttached
 	return Event{t, d.Append(nil)}
 }
 
-// id is that of a step.
-func (a *Attempt) id(step journal.TransitStep) money.U128 {
-	switch {
-	case step == journal.TransitMarker && !a.Marker.IsZero():
-		return a.Marker
-	case step == journal.TransitReserve || step == journal.TransitHold || step == journal.TransitMarker || a.Salt.IsZero():
-		return ID(a.Reserve, step)
-	}
-	return ID(a.Salt, step)
-}
-
 // MarkerID is the id of the marker, once the attempt is decided.
-func (a *Attempt) MarkerID() money.U128 { return a.id(journal.TransitMarker) }
+func (a *Attempt) MarkerID() money.U128 { return ID(a.Reserve, journal.TransitMarker) }
 
 // moving is the transfer as asked for, with other accounts.
 func (a *Attempt) moving(debit, credit money.U128) journal.Transfer {

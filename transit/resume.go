@@ -58,9 +58,8 @@ func Resume(home uint64, a money.Asset, o *Open) (Resumed, error) {
 	case x.Step == journal.TransitReserve:
 		r.Todo = Decide
 	case x.Status == journal.Created && !o.Ended:
-		r.Todo, r.Marker = Wait, o.Record.ID
+		r.Todo = Wait
 	default:
-		r.Marker = o.Record.ID
 		r.Todo, r.Posted, r.Status = Finish, o.Posted, x.Status
 	}
 	return r, nil
@@ -74,7 +73,6 @@ const (
 	Made    Decision = iota + 1 // as it was sent
 	Before                      // there was one already: the marker says which
 	Refused                     // there is none yet: abort with the status
-	Renamed                     // there is none yet: an id is taken; give it a fresh Salt and Marker
 )
 
 // Decided reads the results of a commit or an abort; the status goes with Refused.
@@ -82,8 +80,6 @@ func Decided(results []journal.Result) (Decision, journal.Status) {
 	for i, r := range results {
 		switch {
 		case r.Status == journal.Created || r.Status == journal.TransferLinkedEventFailed:
-		case i < 2 && Taken(r.Status):
-			return Renamed, 0
 		case i == 0: // the reserve is not open any more
 			return Before, 0
 		default:
@@ -91,12 +87,6 @@ func Decided(results []journal.Result) (Decision, journal.Status) {
 		}
 	}
 	return Made, 0
-}
-
-// Taken reports whether the status of a step says that something else has its id, or burned it. No caller can have a
-// transfer with a step's flags and pending id.
-func Taken(status journal.Status) bool {
-	return status == journal.TransferExistsWithDifferentFlags || status == journal.TransferExistsWithDifferentPendingId || status == journal.TransferIdAlreadyFailed
 }
 
 // Held reports whether the result of a hold means that the peer holds the money. Any other status refuses the transfer.
@@ -111,7 +101,6 @@ type Confirmation int
 const (
 	Done      Confirmation = iota + 1 // the peer knows: settle
 	SendPlain                         // the peer's books of that day are closed: send it without the date
-	Rename                            // something else has its id: send it with a fresh Salt
 	Wrong                             // it can't be: the cells contradict each other
 )
 
@@ -131,9 +120,6 @@ func Confirmed(status journal.Status, posted money.U128) Confirmation {
 		}
 	case journal.TransferBookingDayClosed, journal.TransferBookingDateOutOfRange:
 		return SendPlain
-	}
-	if Taken(status) {
-		return Rename
 	}
 	return Wrong
 }

@@ -58,6 +58,7 @@ type contest struct {
 	proposed map[journal.Hash]place
 	settled  map[journal.Hash]bool // acknowledged appends
 	open     map[journal.Hash]porcupine.Operation
+	kills    []span // from before a kill until the engine was dead
 	counts   counts
 	foreign  []error // answers outside of the contract
 }
@@ -154,9 +155,11 @@ func (c *contest) race(ctx context.Context, writers []*writer, began time.Time) 
 func (c *contest) kill(ctx context.Context) error {
 	c.down.Store(true)
 	defer c.down.Store(false)
+	began := c.clock.Add(1)
 	if err := c.target.Server.Kill(); err != nil {
 		return fmt.Errorf("kill the engine: %w", err)
 	}
+	dead := c.clock.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, c.Settle)
 	defer cancel()
 	if err := c.target.Server.Restart(ctx); err != nil {
@@ -164,6 +167,7 @@ func (c *contest) kill(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.counts.kills++
+	c.kills = append(c.kills, span{began, dead})
 	c.mu.Unlock()
 	return nil
 }

@@ -74,6 +74,7 @@ func (c *contest) judge(s *qualify.Section, chain []journal.Hash, chainErr error
 	for _, h := range chain {
 		in[h] = true
 	}
+	early := c.setEarlyAside()
 	c.settle(chain)
 	var lost int
 	for hash := range c.settled {
@@ -103,6 +104,7 @@ func (c *contest) judge(s *qualify.Section, chain []journal.Hash, chainErr error
 		Why: "a unique key alone is no fence: the number after the one that was lost may be free",
 	})
 	c.judgeAnswers(s)
+	c.noteEarly(s, early)
 }
 
 // settle adds the appends with an unknown outcome to the history if the journal has them; the others never happened. A

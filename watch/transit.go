@@ -26,6 +26,9 @@ func (e *Engine) ordinary(m *Movement) (seen *Movement, ok bool) {
 	if m.Transit == nil {
 		return m, true
 	}
+	if m.Phase == books.Leave {
+		e.mend(stuckID(m.Transit.Transfer, m.Reservation), "it is another cell's now")
+	}
 	switch m.Transit.Step {
 	case block.StepDecide, block.StepConfirm, block.StepSettle:
 		e.mend(stuckID(m.Transit.Transfer, m.Reservation), "both cells have done their part")

@@ -190,7 +190,7 @@ func eventFields(b *block.Block, kind block.Kind, at int, want map[string]string
 		f["digest"], f["bucket"], f["step"] = m.Digest.String(), num(m.Bucket), num(m.Step)
 	case block.Gives, block.Takes:
 		h := r.Handover()
-		f["move_id"], f["account_id"], f["clearing_account_id"], f["reservation_id"] = h.Move.String(), h.Account.String(), h.Clearing.String(), h.Reservation.String()
+		f["move_id"], f["account_id"], f["clearing_account_id"] = h.Move.String(), h.Account.String(), h.Clearing.String()
 	case block.Policies:
 		f["utc_offset"] = num(r.U32(20))
 	}

@@ -50,12 +50,12 @@ func (r *Record) Move() Move {
 	}
 }
 
-// Handover is an account or a reservation that is handed over, as it is recorded. One of the two is zero.
-type Handover struct{ Move, Account, Clearing, Reservation count.ID }
+// Handover is an account that is handed over, as it is recorded.
+type Handover struct{ Move, Account, Clearing count.ID }
 
 // Handover reads the record as a handover.
 func (r *Record) Handover() Handover {
-	return Handover{r.ID(0), r.ID(16), r.ID(32), r.ID(48)}
+	return Handover{r.ID(0), r.ID(16), r.ID(32)}
 }
 
 // HandoverDigest is what a handover adds to the digest of its move: of kind 'a' with what is attached, of kind 'r' with
@@ -67,10 +67,12 @@ func HandoverDigest(kind byte, id count.ID, data []byte) count.Amount {
 	return amountAt(h.Sum(nil))
 }
 
-// Standings of a reservation that was carried.
+// Standings of a reservation that was carried: the last three hand over one that is open.
 const (
-	StandsOpen = 0 // or it is none
-	Arrives    = 4 // it is open, and from here on in this cell
+	StandsOpen = 0 // elsewhere, or it is none
+	Arrives    = 4 // taker: from here on it is open here
+	Leaves     = 5 // giver: from here on it is open in the other cell
+	Stays      = 6 // giver: the half of one that is split which stays open here
 )
 
 // Carried is what an attachment says of an event that happened in another cell. Time is in ns, amounts in minor units.
@@ -92,8 +94,8 @@ func validCarried(v []byte) bool {
 		return false
 	}
 	c := readCarried(v)
-	return c.Status != 0 && (c.Status == Created || c.Amount.IsZero() && c.Standing == StandsOpen) && c.Standing <= Arrives &&
-		c.Time > 0 && c.Time <= MaxTimestamp && c.Amount.Compare(c.Remaining) >= 0 && (c.Standing == Arrives || c.Remaining.IsZero())
+	return c.Status != 0 && (c.Status == Created || c.Amount.IsZero() && c.Standing == StandsOpen) && c.Standing <= Stays &&
+		c.Time > 0 && c.Time <= MaxTimestamp && c.Amount.Compare(c.Remaining) >= 0 && (c.Standing >= Arrives || c.Remaining.IsZero())
 }
 
 // CarriedOf returns what an attachment says of an event of another cell; ok is false where it says nothing.

@@ -18,37 +18,6 @@ func (m *Model) show() {
 	}
 }
 
-// give follows an account, or a reservation, that leaves.
-func (m *Model) give(h block.Handover, event int, o *block.Outcome) {
-	if h.Account.IsZero() {
-		m.handover(Leave)
-		m.giveReservation(&h, o)
-		return
-	}
-	m.handover(Hand)
-	m.giveAccount(&h, m.block.Attachment(event))
-}
-
-func (m *Model) giveReservation(h *block.Handover, o *block.Outcome) {
-	x := &m.move
-	x.Reservation = h.Reservation
-	place, slot := m.held.find(&h.Reservation, m.o.HashKey)
-	if place == 0 {
-		m.wrongReservation(lostUpdate, "is given, and is not open")
-		return
-	}
-	r := *m.held.list.at(place)
-	m.inherit(&r)
-	x.Amount = r.left
-	if o == nil || o.Amount != r.left || o.PendingPosition != r.position {
-		m.wrongReservation(lostUpdate, fmt.Sprintf("is given; what is recorded of it is not that %v is left of it, and where it stands", r.left))
-	}
-	m.checkHanded(&x.Debit, &h.Move, Closing, digestOf(&r.id, r.left), 0, 1)
-	m.release(&r, r.left)
-	m.closeHeld(&r, place, slot)
-	m.show()
-}
-
 func (m *Model) wrongReservation(class, summary string) {
 	x := &m.move
 	m.fault(class, fmt.Sprintf("reservation %v %s", x.Reservation, summary), func(f *Finding) {
@@ -72,33 +41,34 @@ func digestOf(reservation *count.ID, left count.Amount) count.Amount {
 	return block.HandoverDigest('r', *reservation, remaining[:])
 }
 
-// giveAccount follows an account that leaves: what it takes along is what it had.
-func (m *Model) giveAccount(h *block.Handover, attached []byte) {
-	x := &m.move
+// give follows an account that leaves: what it takes along is what it had.
+func (m *Model) give(h block.Handover, event int) {
+	m.handover(Hand)
+	x, attached := &m.move, m.block.Attachment(event)
 	x.Debit, x.Credit = h.Account, h.Clearing
 	b := m.checkHanded(&h.Account, &h.Move, Closing, block.HandoverDigest('a', h.Account, attached), 1, 0)
 	n := m.number(&h.Account)
-	y := m.clearingOf(h, b)
+	y := m.clearingOf(&h, b)
 	if n == 0 || y == nil || m.accounts.at(n).flags&block.MovedAccount != 0 {
-		m.wrongHandover(h, "is given, and is not here, or its clearing account is not")
+		m.wrongHandover(&h, "is given, and is not here, or its clearing account is not")
 		return
 	}
 	a := m.accounts.at(n)
 	x.Asset = m.asset(n)
 	if !a.debitsPending.IsZero() || !a.creditsPending.IsZero() {
-		m.wrongHandover(h, "is given, and something of it is still reserved")
+		m.wrongHandover(&h, "is given, and something of it is still reserved")
 	}
 	g, ok := block.BelongingsOf(attached)
 	switch {
 	case !ok || g.Account.ID() != a.id || g.Account.Asset() != x.Asset || g.Account.Code() != m.groups[a.group].code ||
 		(g.Account.Flags()^a.flags)&^(block.Linked|block.Attached) != 0:
-		m.wrongHandover(h, "is given, and what it takes along is another account's")
+		m.wrongHandover(&h, "is given, and what it takes along is another account's")
 	case g.Account.Balance(block.DebitsPostedAt) != a.debitsPosted || g.Account.Balance(block.CreditsPostedAt) != a.creditsPosted:
-		m.wrongHandover(h, "takes along another balance than it had",
+		m.wrongHandover(&h, "takes along another balance than it had",
 			Field{"debits posted", g.Account.Balance(block.DebitsPostedAt).String(), a.debitsPosted.String()},
 			Field{"credits posted", g.Account.Balance(block.CreditsPostedAt).String(), a.creditsPosted.String()})
 	case !m.sameLimits(n, &g) || !m.sameFreezes(n, &g):
-		m.wrongHandover(h, "does not take its limits or its freezes along")
+		m.wrongHandover(&h, "does not take its limits or its freezes along")
 	}
 	t := m.totalOf(a.group)
 	debits, credits := a.debitsPosted, a.creditsPosted
@@ -183,23 +153,30 @@ func (m *Model) sameFreezes(n uint32, g *block.Belongings) bool {
 			return false
 		}
 	}
-	for _, f := range m.frozen.byID {
-		if f.selector == 1 && f.account == n {
-			open--
+	if m.isFrozen(n) {
+		for _, f := range m.frozen.byID {
+			if f.selector == 1 && f.account == n {
+				open--
+			}
 		}
 	}
 	return open == 0
 }
 
+// isFrozen reports whether a freeze of account n is in force: most have none, and need no look through all there are.
+func (m *Model) isFrozen(n uint32) bool { return m.accounts.at(n).marks&(frozenDebit|frozenCredit) != 0 }
+
 // leave makes account n one of another cell.
 func (m *Model) leave(n uint32) {
 	a := m.accounts.at(n)
-	for id, f := range m.frozen.byID {
-		if f.selector == 1 && f.account == n {
-			delete(m.frozen.byID, id)
+	if m.isFrozen(n) {
+		for id, f := range m.frozen.byID {
+			if f.selector == 1 && f.account == n {
+				delete(m.frozen.byID, id)
+			}
 		}
+		m.frozen.active = len(m.frozen.byID)
 	}
-	m.frozen.active = len(m.frozen.byID)
 	delete(m.limits, limitKey{n, 1})
 	delete(m.limits, limitKey{n, 2})
 	m.buckets.countAccount(a, oneLess)
@@ -291,38 +268,6 @@ func (m *Model) bring(n uint32, g *block.Belongings) {
 		m.frozen.byID[r.ID(0)] = f
 		m.enforce(f)
 	}
-}
-
-// arrive opens a reservation that comes with its bucket, at this place of the journal.
-func (m *Model) arrive(t *block.Transfer, c *block.Carried) {
-	m.handover(Arrive)
-	x := &m.move
-	debit, credit := t.Debit(), t.Credit()
-	x.Reservation, x.Debit, x.Credit, x.Asset, x.Code, x.Amount = t.ID(), debit, credit, t.Asset(), t.Code(), c.Remaining
-	x.UserData128, x.UserData64, x.UserData32 = t.UserData128(), t.UserData64(), t.UserData32()
-	m.checkHanded(&debit, nil, Arriving, digestOf(&x.Reservation, c.Remaining), 0, 1)
-	s := pair{m.number(&debit), m.number(&credit)}
-	place, _ := m.held.find(&x.Reservation, m.o.HashKey)
-	switch {
-	case s.debit == 0 || s.credit == 0 || m.asset(s.debit) != x.Asset || m.asset(s.credit) != x.Asset:
-		m.wrongReservation(lostUpdate, "arrives, and its accounts are not here")
-		return
-	case place != 0:
-		m.wrongReservation(duplicateID, "arrives, and is open here")
-		return
-	}
-	from, to := m.accounts.at(s.debit), m.accounts.at(s.credit)
-	r := reservation{
-		id: x.Reservation, left: c.Remaining, userData128: x.UserData128, position: m.seq<<14 | uint64(m.now.index), //nolint:gosec // not negative
-		userData64: x.UserData64, debit: s.debit, credit: s.credit, userData32: x.UserData32, code: x.Code, flags: t.Flags(),
-	}
-	if n := t.Timeout(); n != 0 {
-		r.expires = c.Time + uint64(n)*second
-	}
-	m.openHeld(&r)
-	m.add(&from.debitsPending, &m.totalOf(from.group).sums.DebitsPending)
-	m.add(&to.creditsPending, &m.totalOf(to.group).sums.CreditsPending)
-	m.show()
 }
 
 // openHeld opens a reservation, closeHeld ends one.

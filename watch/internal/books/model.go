@@ -353,11 +353,11 @@ func (m *Model) create(p *block.Part, event int, o *block.Outcome) {
 	case block.Decisions:
 		m.decide(r, event, m.chain.events-1)
 	case block.Carries:
-		m.carry(m.block.Transfer(event), event)
+		m.carry(m.block.Transfer(event), event, p.First+p.Count)
 	case block.Moves:
 		m.moveBucket(r.Move())
 	case block.Gives:
-		m.give(r.Handover(), event, o)
+		m.give(r.Handover(), event)
 	case block.Takes:
 		m.take(r.Handover(), event)
 	case block.Policies:

@@ -44,6 +44,7 @@ type buckets struct {
 	phases    [block.Buckets]BucketPhase // of all
 	unsettled int                        // buckets that are not settled
 	present   [block.Buckets]struct{ accounts, reservations uint64 }
+	through   lately // events before this one have handed over what they do
 }
 
 // own marks an account of the cell's own, which is in no bucket.
@@ -205,9 +206,9 @@ func (m *Model) Stuck(before uint64, stuck, ended func(*Bucket)) {
 	}
 }
 
-// carry follows an event of another cell: its id is used from here on. It moves nothing, unless it is a reservation that
-// arrives.
-func (m *Model) carry(t *block.Transfer, event int) {
+// carry follows an event of another cell: its id is used from here on. It moves nothing, unless it hands over a
+// reservation. The events of its request end before end.
+func (m *Model) carry(t *block.Transfer, event, end int) {
 	c, ok := block.CarriedOf(m.block.Attachment(event))
 	if !ok {
 		m.fault(tamperedHistory, fmt.Sprintf("event %d of block %d was carried, and does not say what became of it", event, m.seq), nil)
@@ -217,7 +218,10 @@ func (m *Model) carry(t *block.Transfer, event int) {
 	if id := t.ID(); c.Status == block.Created || !transit || d.Step == block.StepTransfer || d.Step == block.StepEnd {
 		m.seen.add(&id, m.o.HashKey) // it may be known: it was carried before, or comes back
 	}
-	if c.Standing == block.Arrives {
-		m.arrive(t, &c)
+	if c.Standing < block.Arrives || m.buckets.through.seq == m.seq && event < m.buckets.through.event {
+		return
+	}
+	if g := m.groupAt(event, end); m.wholeGroup(g) {
+		m.handOver(g)
 	}
 }

@@ -20,7 +20,7 @@ var bucketSteps = map[string]journal.BucketStep{
 
 var standings = map[string]journal.Standing{
 	"": journal.StandingOpen, "posted": journal.StandingPosted, "voided": journal.StandingVoided, "expired": journal.StandingExpired,
-	"arrives": journal.StandingArrives,
+	"arrives": journal.StandingArrives, "leaves": journal.StandingLeaves, "stays": journal.StandingStays,
 }
 
 // moves runs the commands of moves of buckets.
@@ -83,7 +83,7 @@ func (s *script) parseMove(f *fields) journal.BucketMove {
 
 func parseHandover(f *fields) journal.Handover {
 	f.take("id")
-	return journal.Handover{Move: f.u128("move"), Account: f.u128("account"), Clearing: f.u128("clearing"), Reservation: f.u128("reservation")}
+	return journal.Handover{Move: f.u128("move"), Account: f.u128("account"), Clearing: f.u128("clearing")}
 }
 
 // hand keeps what the ledger attached to the accounts that were given last.

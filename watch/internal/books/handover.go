@@ -164,7 +164,9 @@ func (m *Model) sameFreezes(n uint32, g *block.Belongings) bool {
 }
 
 // isFrozen reports whether a freeze of account n is in force: most have none, and need no look through all there are.
-func (m *Model) isFrozen(n uint32) bool { return m.accounts.at(n).marks&(frozenDebit|frozenCredit) != 0 }
+func (m *Model) isFrozen(n uint32) bool {
+	return m.accounts.at(n).marks&(frozenDebit|frozenCredit) != 0
+}
 
 // leave makes account n one of another cell.
 func (m *Model) leave(n uint32) {

@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
@@ -341,8 +342,8 @@ func (d *daily) rows(f *StatementQuery, from, end place) (rows []StatementRow, n
 		return nil, nil, err
 	}
 	o := ordinary{daily: d, list: d.v.open(accountList(d.account.Number), lo, hi, false), at: lo, end: hi}
-	if !d.v.expired.empty() && lo < hi {
-		o.handovers = d.v.open(movedList(d.account.Number), lo, hi, false)
+	if err := o.openHandovers(from, end); err != nil {
+		return nil, nil, err
 	}
 	var held *StatementRow // the next ordinary posting
 	for {
@@ -374,8 +375,9 @@ func (d *daily) rows(f *StatementQuery, from, end place) (rows []StatementRow, n
 type ordinary struct {
 	*daily
 	list      *list
-	handovers *list // nil: there are none
 	at, end   uint64
+	handovers *list // nil: there are none
+	movedAt   uint64
 	stopped   bool // enough was looked at: the page ends at stop
 	stop      place
 }
@@ -383,20 +385,18 @@ type ordinary struct {
 // next returns the next posting, nil where there is none. Where enough was looked at it returns the transfer it has come
 // to, whatever that is, and stops.
 func (o *ordinary) next() (*StatementRow, error) {
-	for steps := 0; o.at < o.end; steps++ {
-		v, ok, err := o.list.seek(o.at)
-		if err != nil {
-			return nil, err
+	for steps := 0; ; steps++ {
+		v, ok, err := uint64(math.MaxUint64), false, error(nil)
+		if o.at < o.end {
+			if v, ok, err = o.list.seek(o.at); err != nil {
+				return nil, err
+			}
 		}
 		if !ok {
-			v = o.end
+			v, o.at = math.MaxUint64, o.end
 		}
-		if row, err := o.handover(v); row != nil || err != nil {
+		if row, err := o.handover(v); row != nil || err != nil || !ok {
 			return row, err
-		}
-		if !ok {
-			o.at = o.end
-			return nil, nil
 		}
 		beside, err := o.list.beside()
 		if err != nil {
@@ -422,24 +422,37 @@ func (o *ordinary) next() (*StatementRow, error) {
 		}
 		o.at = v + 1
 	}
-	return nil, nil
+}
+
+// openHandovers finds what was handed over between two places.
+func (o *ordinary) openHandovers(from, end place) error {
+	if o.v.expired.empty() {
+		return nil
+	}
+	lo, err := o.movedUpTo(from)
+	if err != nil {
+		return err
+	}
+	hi, err := o.movedUpTo(end)
+	if err != nil || lo >= hi {
+		return err
+	}
+	o.handovers, o.movedAt = o.v.open(movedList(o.account.Number), lo, hi, false), lo
+	return nil
 }
 
 // handover returns what was handed over next before a position and posted something, nil where nothing was.
 func (o *ordinary) handover(before uint64) (*StatementRow, error) {
-	for o.handovers != nil && o.at < before {
-		v, ok, err := o.handovers.seek(o.at)
-		if err != nil {
+	for o.handovers != nil {
+		v, ok, err := o.handovers.seek(o.movedAt)
+		if err != nil || !ok || v >= before {
 			return nil, err
-		}
-		if !ok || v >= before {
-			return nil, nil
 		}
 		m, err := o.handovers.moved()
 		if err != nil {
 			return nil, err
 		}
-		o.at = v + 1
+		o.movedAt = v + 1
 		if m.booked() == (sides{}) {
 			continue // a reservation
 		}

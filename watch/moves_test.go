@@ -89,6 +89,7 @@ func TestBalancesOfWhatMoved(t *testing.T) {
 	hand := move(0, 0, 0, 0, alice, clearing)
 	hand.Phase = books.Hand
 	r.block(hand)
+	r.pass(time.Second)
 	r.say("bank", Observation{Kind: Balance, Debit: key(alice), Amount: count.Of(900), Asset: "CNY/2", Time: r.now})
 	r.pass(time.Minute)
 	r.clean(t)

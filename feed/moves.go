@@ -21,14 +21,14 @@ type HeldOver struct{ Transfer journal.Transfer }
 func movesRecord(kind journal.Kind, raw, attachment []byte) (Kind, any) {
 	switch kind {
 	case journal.KindGive, journal.KindTake:
-		a, d, err := ledger.Handed(attachment)
+		a, err := ledger.Handed(attachment)
 		if err != nil {
 			break // subscribers have the bytes anyway
 		}
 		if kind == journal.KindGive {
-			return AccountLeft, &HandedOver{journal.View[journal.Handover](raw)[0], a, d}
+			return AccountLeft, &HandedOver{journal.View[journal.Handover](raw)[0], a.Account, a.Details}
 		}
-		return AccountArrived, &HandedOver{journal.View[journal.Handover](raw)[0], a, d}
+		return AccountArrived, &HandedOver{journal.View[journal.Handover](raw)[0], a.Account, a.Details}
 	case journal.KindCarry:
 		c, _, ok := journal.CarriedOf(attachment)
 		if !ok || c.Standing < journal.StandingArrives {

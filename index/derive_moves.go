@@ -22,7 +22,7 @@ func (d *Deriver) given(event int) error {
 // taken takes an account that arrived.
 func (d *Deriver) taken(event int) error {
 	h := &journal.View[journal.Handover](d.block.EventBytes(event, 1))[0]
-	a, _, err := ledger.Handed(d.block.Attachment(event))
+	a, err := ledger.Handed(d.block.Attachment(event))
 	if err != nil {
 		return d.fault(event, "takes account %v: %v", h.Account, err)
 	}
@@ -32,7 +32,7 @@ func (d *Deriver) taken(event int) error {
 	case clearing == 0 || n != 0 && !d.accounts[n-1].gone:
 		return d.fault(event, "takes account %v, which is here", h.Account)
 	case n == 0:
-		n = d.created(event, &a)
+		n = d.created(event, &a.Account)
 	default:
 		d.fx.Changed = append(d.fx.Changed, ledger.AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
 	}

@@ -138,9 +138,9 @@ func createdAccount(k *journal.Block, event int) journal.Account {
 		first := 0
 		for _, r := range k.Requests {
 			if takes(r) && event >= first && event < first+int(r.Count) {
-				a, _, err := ledger.Handed(k.Attachment(event))
+				a, err := ledger.Handed(k.Attachment(event))
 				must.True(err == nil, "the account that event %d of block %d takes: %v", event, k.Header.Seq, err)
-				return a
+				return a.Account
 			}
 			first += int(r.Count)
 		}

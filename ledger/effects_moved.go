@@ -112,12 +112,19 @@ func HandedGroup(k *journal.Block, event, end int) (group []HandedRecord) {
 	return group
 }
 
-// Handed reads what is attached to the handover of an account: the account as it is handed over, and its details. What
-// it returns shares the attachment's memory.
-func Handed(attachment []byte) (a journal.Account, d journal.Details, err error) {
-	if d, err = journal.DecodeDetails(attachment); err != nil {
-		return a, d, fmt.Errorf("handover of an account: %w", err)
+// HandedAccount is what an account takes along.
+type HandedAccount struct {
+	journal.Account
+	Details journal.Details // address and metadata
+	Freezes []Freeze        // of the account, all there ever were
+}
+
+// Handed reads what is attached to the handover of an account. What it returns shares the attachment's memory.
+func Handed(attachment []byte) (h HandedAccount, err error) {
+	if h.Details, err = journal.DecodeDetails(attachment); err != nil {
+		return h, fmt.Errorf("handover of an account: %w", err)
 	}
-	g, err := readBelongings(d.Payload)
-	return g.head.Account, d, err
+	g, err := readBelongings(h.Details.Payload)
+	h.Account, h.Freezes = g.head.Account, g.freezes
+	return h, err
 }

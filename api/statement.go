@@ -133,5 +133,8 @@ func statementRow(r *index.StatementRow, t *ledgerv1.Transfer, byDate bool) *led
 	if byDate {
 		m.BookingDate = r.Date.String()
 	}
+	if r.Moved != nil {
+		m.Moved = &ledgerv1.MovedBalances{Left: r.Moved.Left, Balances: balancesMessage(&r.Moved.Balances, byDate)}
+	}
 	return m
 }

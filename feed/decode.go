@@ -227,7 +227,7 @@ func (w *walker) others(part *journal.Part) (more bool, err error) {
 			at = o.Timestamp
 		}
 		raw := k.EventBytes(event, 1)
-		kind, record := w.record(part.Kind, raw)
+		kind, record := w.record(part.Kind, raw, k.Attachment(event))
 		if a, ok := record.(*journal.Account); ok && o == nil && a.Flags.Has(journal.AccountImported) {
 			at = a.Timestamp
 		}
@@ -243,7 +243,7 @@ func (w *walker) others(part *journal.Part) (more bool, err error) {
 }
 
 // record is what an event that is no transfer shows.
-func (w *walker) record(kind journal.Kind, raw []byte) (Kind, any) {
+func (w *walker) record(kind journal.Kind, raw, attachment []byte) (Kind, any) {
 	switch kind {
 	case journal.KindAccounts:
 		return AccountCreated, &journal.View[journal.Account](raw)[0]
@@ -256,6 +256,8 @@ func (w *walker) record(kind journal.Kind, raw []byte) (Kind, any) {
 		return Unfrozen, &journal.View[journal.Unfreeze](raw)[0]
 	case journal.KindLimits:
 		return LimitSet, &journal.View[journal.Limit](raw)[0]
+	case journal.KindCarry, journal.KindGive, journal.KindTake:
+		return movesRecord(kind, raw, attachment)
 	}
 	return Other, otherRecord(kind, raw)
 }
@@ -358,6 +360,12 @@ func (b *bloom) take(e *Event) (bool, error) {
 		b.add(r.Account)
 	case *journal.Limit:
 		b.add(r.Account)
+	case *HandedOver:
+		b.add(r.Account)
+		b.add(r.Clearing)
+	case *HeldOver:
+		b.add(r.Transfer.Debit)
+		b.add(r.Transfer.Credit)
 	case *OtherRecord:
 		b.add(r.Account)
 	}

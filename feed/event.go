@@ -21,6 +21,10 @@ const (
 	Unfrozen           = Kind(ledgerv1.EventKind_EVENT_KIND_UNFROZEN)
 	LimitSet           = Kind(ledgerv1.EventKind_EVENT_KIND_LIMIT_SET)
 	AssetRegistered    = Kind(ledgerv1.EventKind_EVENT_KIND_ASSET_REGISTERED)
+	AccountLeft        = Kind(ledgerv1.EventKind_EVENT_KIND_ACCOUNT_LEFT)
+	AccountArrived     = Kind(ledgerv1.EventKind_EVENT_KIND_ACCOUNT_ARRIVED)
+	ReservationLeft    = Kind(ledgerv1.EventKind_EVENT_KIND_RESERVATION_LEFT)
+	ReservationArrived = Kind(ledgerv1.EventKind_EVENT_KIND_RESERVATION_ARRIVED)
 	Other              = Kind(ledgerv1.EventKind_EVENT_KIND_OTHER)
 )
 
@@ -54,7 +58,7 @@ type Event struct {
 
 	// One of these, by Kind: *journal.Account and *journal.Transfer (both but for their timestamp, which is the
 	// event's; a transfer with its accounts, asset, code and amount filled in), *Expired, *journal.Freeze,
-	// *journal.Unfreeze, *journal.Limit, *RegisteredAsset, *OtherRecord.
+	// *journal.Unfreeze, *journal.Limit, *RegisteredAsset, *HandedOver, *HeldOver, *OtherRecord.
 	Record any
 	// Attachment is what the record carries beside it: journal.DecodeDetails reads it. Nil where there is none.
 	Attachment []byte
@@ -104,6 +108,10 @@ func (r *OtherRecord) name() string {
 		return "metadata_replaced"
 	case journal.KindErasure:
 		return "subject_erased"
+	case journal.KindCarry:
+		return "event_carried"
+	case journal.KindBuckets:
+		return bucketStep(journal.View[journal.BucketMove](r.Bytes)[0].Step)
 	}
 	return fmt.Sprintf("record_%d", r.Kind)
 }

@@ -143,6 +143,10 @@ func (m *matcher) match(e *Event) bool {
 		return m.codes == nil && m.assets == nil && m.account(r.Account)
 	case *RegisteredAsset:
 		return m.accounts == nil && m.codes == nil && (m.assets == nil || m.assets[r.Asset])
+	case *HandedOver:
+		return m.codes == nil && (m.account(r.Account) || m.account(r.Clearing)) && m.asset(r.Record.Asset)
+	case *HeldOver:
+		return m.transfer(&r.Transfer)
 	case *OtherRecord:
 		return m.codes == nil && m.assets == nil && m.account(r.Account)
 	}

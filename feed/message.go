@@ -71,6 +71,10 @@ func message(e *Event, assets *ledger.Catalogue) *ledgerv1.FeedEvent {
 		}}
 	case *RegisteredAsset:
 		m.Body = &ledgerv1.FeedEvent_Asset{Asset: &ledgerv1.Asset{Name: text([]byte(r.String())), Number: r.Number, Scale: uint32(r.Scale)}}
+	case *HandedOver:
+		setHandedOver(m, r, assets)
+	case *HeldOver:
+		setHeldOver(m, e, r, assets)
 	case *OtherRecord:
 		m.Body = &ledgerv1.FeedEvent_Record{Record: r.Bytes}
 	}

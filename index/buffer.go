@@ -20,7 +20,7 @@ type buffer struct {
 	data      map[listKey]uint32 // heads of the lists that are not an account's transfers
 	arena     arena              // what stands beside entries
 	marks     []mark
-	expiries  []mark // of blocks with expiries
+	expiries  []mark // of blocks with expiries, or with what was handed over
 	bookings  map[uint32][]dated
 	booked    int // entries in bookings
 	addresses []address
@@ -108,7 +108,7 @@ func (b *buffer) add(k *journal.Block, fx *ledger.Effects, rest func()) {
 		b.first = h.Seq
 	}
 	b.through.cell, b.through.seq, b.through.hash = h.Cell, h.Seq, k.Hash
-	b.addExpiries(k, fx.Expired)
+	b.addHappened(k, fx)
 	for i := range fx.Accounts {
 		b.addAccount(k, &fx.Accounts[i])
 	}
@@ -123,7 +123,7 @@ func (b *buffer) add(k *journal.Block, fx *ledger.Effects, rest func()) {
 func (b *buffer) addAccount(k *journal.Block, e *ledger.AccountEffect) {
 	must.True(e.Number > b.through.account && e.Number < math.MaxUint32, "account number %d after %d", e.Number, b.through.account)
 	b.through.account = e.Number
-	a := &journal.View[journal.Account](k.EventBytes(int(e.Event), 1))[0]
+	a := createdAccount(k, int(e.Event))
 	b.scratch = be.AppendUint32(b.scratch[:0], a.Asset)
 	b.pushData(accountID(a.ID), uint64(e.Number), b.scratch)
 	if a.Flags.Has(journal.AccountAttached) {

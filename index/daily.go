@@ -43,6 +43,23 @@ func (d *daily) start(day journal.Date) (uint64, error) {
 	return min(p, d.v.top), err
 }
 
+// movedUpTo returns the position before which what was handed over stands before a place: it is booked on its own day.
+func (d *daily) movedUpTo(p place) (uint64, error) {
+	var bounds [2]uint64
+	for i := range bounds {
+		day := p.date + journal.Date(i) //nolint:gosec // 0 or 1
+		if bounds[i] = d.v.top; day > lastDay {
+			continue
+		}
+		at, err := d.expiryPosition(day.Start(d.v.zone))
+		if err != nil {
+			return 0, err
+		}
+		bounds[i] = min(at, d.v.top)
+	}
+	return min(max(p.at, bounds[0]), bounds[1]), nil
+}
+
 // ordinaryUpTo returns the position before which the postings booked on their own day stand before a place.
 func (d *daily) ordinaryUpTo(p place) (uint64, error) {
 	lo, err := d.start(p.date)
@@ -60,7 +77,22 @@ func (d *daily) postedBefore(p place) (Posted, error) {
 	if err != nil {
 		return Posted{}, err
 	}
-	b, _, err := d.lastRow(d.account, at)
+	b, since, err := d.lastRow(d.account, at)
+	if err != nil {
+		return Posted{}, err
+	}
+	moved, err := d.movedUpTo(p)
+	if err != nil {
+		return Posted{}, err
+	}
+	lo, hi, undo := since, moved, false
+	if moved < since {
+		lo, hi, undo = moved, since, true
+	}
+	if err := d.handOver(&b, d.account, lo, hi, undo); err != nil {
+		return Posted{}, err
+	}
+	beyond, err := d.bookedBeyond(moved)
 	if err != nil {
 		return Posted{}, err
 	}
@@ -69,6 +101,7 @@ func (d *daily) postedBefore(p place) (Posted, error) {
 		earliest = p.date - bookingRange - 1
 	}
 	total := sides{b.DebitsPosted, b.CreditsPosted}
+	total.add(beyond)
 	for _, part := range []struct {
 		first, last journal.Date
 		lo, hi      uint64

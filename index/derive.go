@@ -22,6 +22,7 @@ type Deriver struct {
 	reserved map[money.U128]reservation
 	offset   int32 // minutes ahead of UTC
 	seq      uint64
+	handed   int // events of the block before this one have handed over what they do
 	fx       *ledger.Effects
 	block    *journal.Block
 }
@@ -29,6 +30,7 @@ type Deriver struct {
 type derivedAccount struct {
 	ledger.Balances
 	history bool
+	gone    bool // to another cell
 }
 
 // reservation is what is left of an open reservation, and what posts and voids take over from it.
@@ -55,7 +57,7 @@ func (d *Deriver) Derive(k *journal.Block, fx *ledger.Effects) error {
 		return fmt.Errorf("%w: block %d after block %d", ErrDerive, k.Header.Seq, d.seq)
 	}
 	fx.Reset()
-	d.fx, d.block = fx, k
+	d.fx, d.block, d.handed = fx, k, 0
 	for i := range k.Expiries {
 		if err := d.expire(i, &k.Expiries[i]); err != nil {
 			return err
@@ -74,7 +76,7 @@ func (d *Deriver) Derive(k *journal.Block, fx *ledger.Effects) error {
 			if o != nil && o.Status != journal.Created {
 				continue
 			}
-			if err := d.event(p.Kind, event, o); err != nil {
+			if err := d.event(p.Kind, event, p.First+p.Count, o); err != nil {
 				return err
 			}
 		}
@@ -83,15 +85,11 @@ func (d *Deriver) Derive(k *journal.Block, fx *ledger.Effects) error {
 	return nil
 }
 
-// event takes an event that succeeded.
-func (d *Deriver) event(kind journal.Kind, event int, o *journal.Outcome) error {
+// event takes an event that succeeded. Those of its part of the request end before end.
+func (d *Deriver) event(kind journal.Kind, event, end int, o *journal.Outcome) error {
 	switch kind {
 	case journal.KindAccounts:
-		a := &journal.View[journal.Account](d.block.EventBytes(event, 1))[0]
-		d.accounts = append(d.accounts, derivedAccount{history: a.Flags.Has(journal.AccountHistory)})
-		n := uint32(len(d.accounts)) //nolint:gosec // account numbers are 32 bits
-		d.numbers[a.ID] = n
-		d.fx.Accounts = append(d.fx.Accounts, ledger.AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
+		d.created(event, &journal.View[journal.Account](d.block.EventBytes(event, 1))[0])
 	case journal.KindTransfers:
 		return d.transfer(event, o)
 	case journal.KindMetadata:
@@ -101,10 +99,25 @@ func (d *Deriver) event(kind journal.Kind, event int, o *journal.Outcome) error 
 			return d.fault(event, "changes account %v, which nobody created", c.Account)
 		}
 		d.fx.Changed = append(d.fx.Changed, ledger.AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
+	case journal.KindCarry:
+		return d.carried(event, end)
+	case journal.KindGive:
+		return d.given(event)
+	case journal.KindTake:
+		return d.taken(event)
 	case journal.KindPolicy:
 		d.offset = journal.View[journal.Policy](d.block.EventBytes(event, 1))[0].UTCOffset
 	}
 	return nil
+}
+
+// created numbers an account.
+func (d *Deriver) created(event int, a *journal.Account) (n uint32) {
+	d.accounts = append(d.accounts, derivedAccount{history: a.Flags.Has(journal.AccountHistory)})
+	n = uint32(len(d.accounts)) //nolint:gosec // account numbers are 32 bits
+	d.numbers[a.ID] = n
+	d.fx.Accounts = append(d.fx.Accounts, ledger.AccountEffect{Event: uint32(event), Number: n}) //nolint:gosec // ≤ MaxEvents
+	return n
 }
 
 func (d *Deriver) fault(event int, format string, args ...any) error {

@@ -17,12 +17,15 @@
 //	                                     after it, or that it is booked on another day: see aside
 //	'b' timestamp u64                    first transfer of a block; value: sequence number u64, time base u64 (a
 //	                                     transfer's timestamp less its index; 0 where transfers were imported)
-//	'c' timestamp u64                    first expiry of a block; value as of 'b'
+//	'c' timestamp u64                    first expiry of a block, or something handed over; value as of 'b'
 //	'd' account u32, date u32, position u64          a posting that is not booked on the day of its timestamp; value:
 //	                                     see booking
 //	'e' account u32, position u64        an expiry of the account; value: see expired
 //	'f' 'g' hash u128, position u64      an event that gave an account metadata, by key and by key and value; value:
 //	                                     number of the account u32
+//	'h' account u32, position u64        what the account has more or less after something was handed over between cells;
+//	                                     value: see moved
+//	'i' account u32, position u64        those of 'h' with which the account left
 //	'k' 'l' hash u128, position u64      transfers by metadata, in the same way
 //	'm'                                  how far the index is: see point
 //	'x' 'y' 'z' value u128/u64/u32, position u64     transfers by user data that is not zero

@@ -40,9 +40,6 @@ func readExpired(b []byte) (expired, error) {
 
 func (b *buffer) addExpiries(k *journal.Block, list []ledger.ExpiryEffect) {
 	must.True(len(list) == len(k.Expiries), "block %d has %d expiries, its effects %d", k.Header.Seq, len(k.Expiries), len(list))
-	if len(list) == 0 {
-		return
-	}
 	for i := range list {
 		x := &list[i]
 		at := uint64(journal.At(k.Header.Seq, int(x.Index)))
@@ -53,7 +50,4 @@ func (b *buffer) addExpiries(k *journal.Block, list []ledger.ExpiryEffect) {
 		b.scratch = e.append(b.scratch[:0])
 		b.pushData(expiryList(x.Credit), at, b.scratch)
 	}
-	must.True(k.Header.Time > b.through.expired, "block %d has expiries at %d, one before it at %d", k.Header.Seq, k.Header.Time, b.through.expired)
-	b.through.expired = k.Header.Time
-	b.expiries = append(b.expiries, mark{first: k.Header.Time, seq: k.Header.Seq, base: k.Header.Time})
 }

@@ -86,12 +86,20 @@ func (s *scan) balances(a AccountRef, m moment) (b ledger.Balances, err error) {
 	if err != nil {
 		return b, err
 	}
-	if m.expiries >= since {
-		err = s.expire(&b, a, since, m.expiries, false)
-	} else {
-		err = s.expire(&b, a, m.expiries, since, true)
+	return b, s.happen(&b, a, since, m.expiries)
+}
+
+// happen takes balances, as they are by the expiries before a position, to another one: by expiries, and by what was
+// handed over.
+func (s *scan) happen(b *ledger.Balances, a AccountRef, from, to uint64) error {
+	lo, hi, undo := from, to, false
+	if to < from {
+		lo, hi, undo = to, from, true
 	}
-	return b, err
+	if err := s.expire(b, a, lo, hi, undo); err != nil {
+		return err
+	}
+	return s.handOver(b, a, lo, hi, undo)
 }
 
 // lastRow returns the balances by the transfers before a position, and by the expiries before since, which is the
@@ -118,7 +126,7 @@ func (s *scan) lastRow(a AccountRef, before uint64) (b ledger.Balances, since ui
 			return b, 0, err
 		}
 		if row.kind != rowNone {
-			addBalances(&b, &row.row.Balances)
+			b.Add(&row.row.Balances)
 			return b, v, nil
 		}
 		t, err := s.transferOf(a, journal.Position(v))
@@ -219,11 +227,4 @@ func (d *Delta) apply(b *ledger.Balances) {
 	*posted, _ = posted.Add(d.Posted)
 	*pending, _ = pending.Add(d.Reserved)
 	*pending, _ = pending.Sub(d.Released)
-}
-
-func addBalances(b, o *ledger.Balances) {
-	b.DebitsPending, _ = b.DebitsPending.Add(o.DebitsPending)
-	b.DebitsPosted, _ = b.DebitsPosted.Add(o.DebitsPosted)
-	b.CreditsPending, _ = b.CreditsPending.Add(o.CreditsPending)
-	b.CreditsPosted, _ = b.CreditsPosted.Add(o.CreditsPosted)
 }

@@ -22,6 +22,8 @@ const (
 	tagExpiry          byte = 'e'
 	tagAccountKey      byte = 'f'
 	tagAccountMeta     byte = 'g'
+	tagMoved           byte = 'h'
+	tagDeparture       byte = 'i'
 	tagTransferKey     byte = 'k'
 	tagTransferMeta    byte = 'l'
 	tagPoint           byte = 'm'
@@ -138,7 +140,7 @@ type point struct {
 	seq     uint64
 	hash    journal.Hash
 	time    uint64 // first timestamp of the last block that has transfers
-	expired uint64 // that of the last block that has expiries
+	expired uint64 // that of the last block that has expiries, or something that was handed over
 	account uint32
 	base    int32 // zone by which the index tells days, in minutes ahead of UTC: that of the first transfer
 	zone    int32 // zone of the ledger

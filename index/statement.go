@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
@@ -31,7 +32,7 @@ type Resume struct {
 	Date      journal.Date // by booking date
 }
 
-// StatementRow is one transfer or expiry.
+// StatementRow is one transfer or expiry, or something that was handed over between cells.
 type StatementRow struct {
 	ledger.Transfer        // of an expiry: the transfer that had reserved
 	Expired         bool   // the reservation expired
@@ -39,7 +40,10 @@ type StatementRow struct {
 	Position        journal.Position
 	Date            journal.Date // booking date
 	Delta           Delta
-	After           ledger.Balances // by booking date: of the posted sums only, in the order of the rows
+	// Moved is set where the row is no transfer: the account, or the reservation, left for another cell or came from
+	// there, and Delta is zero. By booking date the row is a posting against the account for clearing.
+	Moved *Moved
+	After ledger.Balances // by booking date: of the posted sums only, in the order of the rows
 }
 
 // Statement is a page of a statement: Opening and the rows' deltas give each row's After. Closing are the balances at
@@ -101,6 +105,7 @@ func (s *scan) statement(f *StatementQuery, page *Statement) error {
 	m := merge{scan: s, account: f.Account, now: page.Opening, done: from, end: to, noExpiry: s.v.expired.empty()}
 	m.transfers = s.v.open(accountList(f.Account.Number), from.transfers, to.transfers, false)
 	m.expiries = s.v.open(expiryList(f.Account.Number), from.expiries, to.expiries, false)
+	m.handovers = s.v.open(movedList(f.Account.Number), from.expiries, to.expiries, false)
 	page.Rows = make([]StatementRow, 0, min(f.Limit, 100))
 	for len(page.Rows) < f.Limit {
 		row, ok, err := m.next()
@@ -128,12 +133,14 @@ type merge struct {
 	*scan
 	account             AccountRef
 	transfers, expiries *list
-	done, end           moment // what has happened, and the end of the period
+	handovers           *list
+	done, end           moment // what has happened, and the end of the period; expiries and what was handed over are one
 	now                 ledger.Balances
 
 	transfer   *ledger.Transfer // the next one, nil: not looked at
 	row        readBeside
-	expiry     *expired // the next one
+	expiry     *expired // the next one, or, nil, what was handed over next
+	handed     *moved
 	expiryAt   uint64
 	noTransfer bool
 	noExpiry   bool
@@ -161,19 +168,32 @@ func (m *merge) look() error {
 			m.transfer = &t
 		}
 	}
-	if m.expiry == nil && !m.noExpiry {
-		v, ok, err := m.seek(m.expiries, m.done.expiries, m.end.expiries)
-		if err != nil {
-			return err
-		}
-		if m.noExpiry = !ok; ok {
-			e, err := m.expiries.expired()
-			if err != nil {
-				return err
-			}
-			m.expiry, m.expiryAt = &e, v
-		}
+	if m.expiry == nil && m.handed == nil && !m.noExpiry {
+		return m.lookAside()
 	}
+	return nil
+}
+
+// lookAside finds the next expiry, or what was handed over next, whichever comes first.
+func (m *merge) lookAside() error {
+	at, expires, err := m.seek(m.expiries, m.done.expiries, m.end.expiries)
+	if err != nil {
+		return err
+	}
+	v, moves, err := m.seek(m.handovers, m.done.expiries, m.end.expiries)
+	switch {
+	case err != nil:
+		return err
+	case expires && (!moves || at < v):
+		e, err := m.expiries.expired()
+		m.expiry, m.expiryAt = &e, at
+		return err
+	case moves:
+		h, err := m.handovers.moved()
+		m.handed, m.expiryAt = &h, v
+		return err
+	}
+	m.noExpiry = true
 	return nil
 }
 
@@ -187,7 +207,7 @@ func (m *merge) seek(l *list, from, end uint64) (uint64, bool, error) {
 // more reports whether there is another row.
 func (m *merge) more() (bool, error) {
 	err := m.look()
-	return m.transfer != nil || m.expiry != nil, err
+	return m.transfer != nil || m.expiry != nil || m.handed != nil, err
 }
 
 // next returns the next row; ok is false where there is none.
@@ -196,9 +216,11 @@ func (m *merge) next() (row StatementRow, ok bool, err error) {
 		return row, false, err
 	}
 	switch {
-	case m.transfer == nil && m.expiry == nil:
+	case m.transfer == nil && m.expiry == nil && m.handed == nil:
 		return row, false, nil
-	case m.transfer == nil || m.expiry != nil && m.expiry.timestamp < m.transfer.Timestamp:
+	case m.handed != nil && (m.transfer == nil || m.handed.timestamp < m.transfer.Timestamp):
+		row, err = m.takeHandover()
+	case m.expiry != nil && (m.transfer == nil || m.expiry.timestamp < m.transfer.Timestamp):
 		row, err = m.takeExpiry()
 	default:
 		row, err = m.takeTransfer()
@@ -220,6 +242,18 @@ func (m *merge) takeExpiry() (StatementRow, error) {
 	}, nil
 }
 
+func (m *merge) takeHandover() (StatementRow, error) {
+	row, err := m.movedRow(m.account, m.handed, m.expiryAt)
+	if err != nil {
+		return row, err
+	}
+	by := m.handed.by()
+	m.now.Add(&by)
+	m.done.expiries, m.handed = m.expiryAt+1, nil
+	row.After = m.now
+	return row, nil
+}
+
 func (m *merge) takeTransfer() (StatementRow, error) {
 	t := m.transfer
 	d := deltaOf(t, m.account.ID)
@@ -239,12 +273,10 @@ func (m *merge) fromRow(d *Delta, at uint64) error {
 	before := m.now // by position, in which order the rows are: the expiries before at
 	var err error
 	switch {
-	case m.expiry != nil && at >= m.done.expiries && at <= m.expiryAt, m.noExpiry && at >= m.done.expiries && at <= m.end.expiries:
+	case (m.expiry != nil || m.handed != nil) && at >= m.done.expiries && at <= m.expiryAt, m.noExpiry && at >= m.done.expiries && at <= m.end.expiries:
 		// None lies in between: look has looked.
-	case at >= m.done.expiries:
-		err = m.expire(&before, m.account, m.done.expiries, at, false)
 	default:
-		err = m.expire(&before, m.account, at, m.done.expiries, true)
+		err = m.happen(&before, m.account, m.done.expiries, at)
 	}
 	if err != nil {
 		return err
@@ -284,8 +316,13 @@ func (d *daily) statement(f *StatementQuery, page *Statement) error {
 	page.Rows, page.Next, err = d.rows(f, from, end)
 	now := page.Opening
 	for i := range page.Rows {
-		page.Rows[i].Delta.apply(&now)
-		page.Rows[i].After = now
+		row := &page.Rows[i]
+		row.Delta.apply(&now)
+		if row.Moved != nil {
+			booked := row.Moved.booked()
+			now.Add(&ledger.Balances{DebitsPosted: booked.debit, CreditsPosted: booked.credit})
+		}
+		row.After = now
 	}
 	return err
 }
@@ -305,6 +342,9 @@ func (d *daily) rows(f *StatementQuery, from, end place) (rows []StatementRow, n
 		return nil, nil, err
 	}
 	o := ordinary{daily: d, list: d.v.open(accountList(d.account.Number), lo, hi, false), at: lo, end: hi}
+	if err := o.openHandovers(from, end); err != nil {
+		return nil, nil, err
+	}
 	var held *StatementRow // the next ordinary posting
 	for {
 		if held == nil {
@@ -334,20 +374,29 @@ func (d *daily) rows(f *StatementQuery, from, end place) (rows []StatementRow, n
 // ordinary goes through an account's postings that are booked on the day of their timestamp.
 type ordinary struct {
 	*daily
-	list    *list
-	at, end uint64
-	stopped bool // enough was looked at: the page ends at stop
-	stop    place
+	list      *list
+	at, end   uint64
+	handovers *list // nil: there are none
+	movedAt   uint64
+	stopped   bool // enough was looked at: the page ends at stop
+	stop      place
 }
 
 // next returns the next posting, nil where there is none. Where enough was looked at it returns the transfer it has come
 // to, whatever that is, and stops.
 func (o *ordinary) next() (*StatementRow, error) {
-	for steps := 0; o.at < o.end; steps++ {
-		v, ok, err := o.list.seek(o.at)
-		if err != nil || !ok {
-			o.at = o.end
-			return nil, err
+	for steps := 0; ; steps++ {
+		v, ok, err := uint64(math.MaxUint64), false, error(nil)
+		if o.at < o.end {
+			if v, ok, err = o.list.seek(o.at); err != nil {
+				return nil, err
+			}
+		}
+		if !ok {
+			v, o.at = math.MaxUint64, o.end
+		}
+		if row, err := o.handover(v); row != nil || err != nil || !ok {
+			return row, err
 		}
 		beside, err := o.list.beside()
 		if err != nil {
@@ -372,6 +421,44 @@ func (o *ordinary) next() (*StatementRow, error) {
 			}
 		}
 		o.at = v + 1
+	}
+}
+
+// openHandovers finds what was handed over between two places.
+func (o *ordinary) openHandovers(from, end place) error {
+	if o.v.expired.empty() {
+		return nil
+	}
+	lo, err := o.movedUpTo(from)
+	if err != nil {
+		return err
+	}
+	hi, err := o.movedUpTo(end)
+	if err != nil || lo >= hi {
+		return err
+	}
+	o.handovers, o.movedAt = o.v.open(movedList(o.account.Number), lo, hi, false), lo
+	return nil
+}
+
+// handover returns what was handed over next before a position and posted something, nil where nothing was.
+func (o *ordinary) handover(before uint64) (*StatementRow, error) {
+	for o.handovers != nil {
+		v, ok, err := o.handovers.seek(o.movedAt)
+		if err != nil || !ok || v >= before {
+			return nil, err
+		}
+		m, err := o.handovers.moved()
+		if err != nil {
+			return nil, err
+		}
+		o.movedAt = v + 1
+		if m.booked() == (sides{}) {
+			continue // a reservation
+		}
+		row, err := o.movedRow(o.account, &m, v)
+		row.Date = journal.DateOf(m.timestamp, o.v.zone)
+		return &row, err
 	}
 	return nil, nil
 }

@@ -11,7 +11,7 @@ type view struct {
 	top     uint64    // first position beyond the view
 	numbers uint64    // first account number beyond the view
 	times   timeline  // blocks with transfers
-	expired timeline  // blocks with expiries
+	expired timeline  // blocks with expiries, or with what was handed over
 	bottom  uint64    // first position that is in memory
 	zone    int32     // by which days are told, in minutes ahead of UTC
 	its     *iterators

@@ -16,13 +16,14 @@ type Effects struct {
 	Changed   []AccountEffect // accounts whose metadata was replaced
 	Bookings  []BookingEffect
 	Expired   []ExpiryEffect
+	Moved     []MovedEffect
 }
 
 // Reset makes e empty and keeps its memory.
 func (e *Effects) Reset() {
 	e.Transfers, e.Inherited = e.Transfers[:0], e.Inherited[:0]
 	e.History, e.Accounts, e.Changed = e.History[:0], e.Accounts[:0], e.Changed[:0]
-	e.Bookings, e.Expired = e.Bookings[:0], e.Expired[:0]
+	e.Bookings, e.Expired, e.Moved = e.Bookings[:0], e.Expired[:0], e.Moved[:0]
 }
 
 // TransferEffect is a transfer that was created: event number in the block and both account numbers.

@@ -196,17 +196,21 @@ func (s *State) depart(g *group) journal.Status {
 			return journal.ControlMoveDiffers
 		}
 	}
-	s.takeAway(n)
+	at := s.first + h.i
+	s.takeAway(n, at, at)
 	if marker != 0 {
-		s.takeAway(marker)
+		at = s.first + g.marker.i
+		s.takeAway(marker, at, at)
 	}
 	b.count(reservationDigest(h.f.Asked.ID, h.Remaining), 0, 1)
 	return journal.Created
 }
 
-// takeAway closes the place of a reservation that is open elsewhere from here on: its entry among the ids stays open.
-func (s *State) takeAway(n uint32) {
+// takeAway closes the place of a reservation that is open elsewhere from here on: its entry among the ids stays open. Its
+// accounts are named by these events.
+func (s *State) takeAway(n uint32, debit, credit int) {
 	p := *s.editPending(n)
+	s.fx.TakenAway(debit, credit, p.debit, p.credit, p.remaining)
 	s.release(&p)
 	s.countOpen(&p, -1)
 	s.pendings.byID.remove(s.hasher.hash(p.id), uint64(n))
@@ -244,7 +248,7 @@ func (s *State) split(g *group) journal.Status {
 			return status
 		}
 	}
-	s.takeAway(n)
+	s.takeAway(n, s.first+t.i, s.first+g.hold.i)
 	for _, r := range stay {
 		s.openHanded(r)
 	}
@@ -310,6 +314,7 @@ func (s *State) openHanded(h *handed) {
 	open := s.pendingOf(&h.f, s.position(event))
 	open.remaining, open.flags = h.Remaining, open.flags|journal.TransferAttached // as its record here
 	s.addPending(&open, p.hash)
+	s.fx.Opened(event, p.debit, p.credit, h.Remaining)
 	s.mix(p.debit, debit)
 	s.mix(p.credit, credit)
 }

@@ -181,6 +181,7 @@ func (s *State) giveAccount(h *journal.Handover, event int, records []limitRecor
 	b.count(accountDigest(h.Account, attached), 1, 0)
 	debits, credits := a.DebitsPosted, a.CreditsPosted
 	s.clear(n, clearing, credits, debits)
+	s.fx.HandedOver(event, n, clearing, debits, credits, false)
 	kept := s.edit(n)
 	kept.DebitsPosted, kept.CreditsPosted = money.U128{}, money.U128{}
 	s.leave(n, kept)
@@ -291,8 +292,9 @@ func (s *State) takeAccount(h *journal.Handover, event int) journal.Status {
 	case d.Address != "" && s.ByAddress(d.Address) != 0, !s.agrees(&g):
 		return journal.ControlExistsWithDifferentFields
 	}
-	n = s.settleIn(n, a)
+	n = s.settleIn(n, a, event)
 	s.clear(n, clearing, a.DebitsPosted, a.CreditsPosted)
+	s.fx.HandedOver(event, n, clearing, a.DebitsPosted, a.CreditsPosted, true)
 	s.bring(n, &g, d.Address, event)
 	s.mix(n, s.accounts.at(n))
 	s.changed = true
@@ -342,15 +344,17 @@ func (s *State) agrees(g *belongings) bool {
 }
 
 // settleIn gives an account that arrives its place: the one it had if it comes back.
-func (s *State) settleIn(n uint32, a *journal.Account) uint32 {
+func (s *State) settleIn(n uint32, a *journal.Account, event int) uint32 {
 	if n != 0 {
 		s.moves.gone--
+		s.fx.Changed = append(s.fx.Changed, AccountEffect{uint32(event), n}) //nolint:gosec // ≤ MaxEvents
 	} else {
 		s.nAccounts++
 		n = s.nAccounts
 		s.accounts.grow(n)
 		s.accountNo.insert(s.hasher.hash(a.ID), uint64(n))
 		s.moves.noteTaken(n)
+		s.fx.Accounts = append(s.fx.Accounts, AccountEffect{uint32(event), n}) //nolint:gosec // ≤ MaxEvents
 	}
 	kept := s.edit(n)
 	*kept = *a

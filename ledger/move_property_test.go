@@ -13,6 +13,7 @@ import (
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/transit"
+	"github.com/sterlingrun/sterling/watch"
 )
 
 // TestMovesAgainstOneCell sends random requests to cells between which buckets move, with crashes and repeats between any
@@ -72,7 +73,6 @@ type cellRig struct {
 
 func townRig(t *rapid.T, name string) *rig {
 	r := newRigOf([2]uint64{rapid.Uint64().Draw(t, name), 7}, rapid.SampledFrom([]int{0, 3, 20}).Draw(t, name+" generation"))
-	r.witness, r.deriver = nil, nil // they follow one cell
 	return r
 }
 
@@ -96,8 +96,8 @@ func newTown(t *rapid.T) *town {
 	for i := range w.cells {
 		c := &cellRig{rig: townRig(t, fmt.Sprint("cell ", i))}
 		w.cells[i] = c
+		c.header, c.witness = journal.Header{Kind: journal.BlockNormal, Rules: ledger.Rules, Cell: cellID(i)}, watch.NewVerifier(cellID(i))
 		c.apply(journal.KindAssets, journal.Actor{}, asset)
-		c.header = journal.Header{Kind: journal.BlockNormal, Rules: ledger.Rules, Cell: cellID(i)}
 		own := transit.Accounts(townAsset, 1, cellID(0))
 		for peer := 1; peer < townCells; peer++ {
 			own = append(own, transit.Accounts(townAsset, 1, cellID(peer))[1])

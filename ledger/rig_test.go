@@ -109,7 +109,7 @@ func (r *rig) derive(k *journal.Block) error {
 	}
 	same := slices.Equal(fx.Accounts, r.fx.Accounts) && slices.Equal(fx.Transfers, r.fx.Transfers) && slices.Equal(fx.Inherited, r.fx.Inherited) &&
 		slices.Equal(fx.History, r.fx.History) && slices.Equal(fx.Changed, r.fx.Changed) && slices.Equal(fx.Bookings, r.fx.Bookings) &&
-		slices.Equal(fx.Expired, r.fx.Expired)
+		slices.Equal(fx.Expired, r.fx.Expired) && slices.Equal(fx.Moved, r.fx.Moved)
 	if !same {
 		return fmt.Errorf("block %d: the ledger says %+v, derived is %+v", k.Header.Seq, r.fx, fx)
 	}

@@ -26,12 +26,35 @@ type Batch struct {
 	Freezes  []Freeze
 	Lifts    []Lift // perhaps of freezes of the batch: to be written after them
 	Closes   []DayClose
+
+	// Of buckets that move between cells. Whatever is in Renewed is deleted, if it is there, before Accounts, Transfers,
+	// Reserved and Freezes are inserted; Gone are accounts that went to another cell: AccountMoved is set in their flags.
+	Renewed   Renewed
+	Gone      []money.U128
+	Handovers []Handover
+}
+
+// Renewed are things that may have been there before: what comes back from another cell.
+type Renewed struct{ Accounts, Transfers, Freezes []money.U128 }
+
+// Handover is a row of handovers: one of the two postings that an account leaves or arrives with, against the account for
+// clearing with the other cell.
+type Handover struct {
+	ID            money.U128 // of the move
+	Position      journal.Position
+	Side          uint8 // 1 what the account is debited by, 2 what it is credited by
+	Timestamp     uint64
+	Booked        journal.Date
+	Debit, Credit money.U128
+	Amount        money.U128
+	Asset         uint32
+	Actor         journal.Actor
 }
 
 // Rows is how many rows the batch writes.
 func (b *Batch) Rows() int {
 	n := len(b.Assets) + 2*len(b.Accounts) + len(b.Balances) + len(b.Closed) + len(b.Transfers) + len(b.Reserved) +
-		len(b.Resolved) + len(b.Transactions) + len(b.Replaced) + len(b.Metadata) + len(b.Freezes) + len(b.Lifts) + len(b.Closes)
+		len(b.Resolved) + len(b.Transactions) + len(b.Replaced) + len(b.Metadata) + len(b.Freezes) + len(b.Lifts) + len(b.Closes) + len(b.Handovers) + len(b.Gone)
 	for i := range b.Closes {
 		n += len(b.Closes[i].Lines)
 	}
@@ -93,6 +116,7 @@ const (
 	KindPending  Kind = "pending"  // reserves its amount
 	KindPost     Kind = "post"     // moves what was reserved, or part of it
 	KindVoid     Kind = "void"     // releases what was reserved
+	KindArrived  Kind = "arrived"  // was reserved in another cell, and came from there
 )
 
 // Transfer is a row of transfers: accounts, asset, code and user data are filled in from the reservation where a post or
@@ -126,6 +150,7 @@ const (
 	StatePosted  State = "posted" // what a post did not take was released with it
 	StateVoided  State = "voided"
 	StateExpired State = "expired"
+	StateMoved   State = "moved" // it is open, or has ended, in another cell
 )
 
 // Reservation is a row of reservations, joined with its transfer's.

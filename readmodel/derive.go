@@ -23,6 +23,11 @@ func Needs(blocks []*journal.Block) []money.U128 {
 			}
 		}
 		for e := range effective(k) {
+			if e.part.Kind == journal.KindCarry { // what leaves, or is split
+				if c, _, ok := journal.CarriedOf(k.Attachment(e.event)); ok && c.Standing >= journal.StandingArrives {
+					ids = append(ids, k.Transfer(e.event).ID)
+				}
+			}
 			if e.part.Kind != journal.KindTransfers {
 				continue
 			}
@@ -98,6 +103,10 @@ type deriver struct {
 
 	transaction money.U128            // whose legs follow; zero: none
 	request     *journal.RequestEntry // of that transaction
+
+	gone    map[money.U128]bool // accounts that left
+	renewed map[money.U128]bool // accounts that arrived
+	handed  int                 // events of the block before this one have handed over what they do
 }
 
 // entry is a reservation in work.
@@ -111,6 +120,7 @@ func newDeriver(from Position, found []Reservation) *deriver {
 	d := &deriver{
 		batch: &Batch{From: from, To: from}, reserved: make(map[money.U128]*entry, len(found)), accounts: map[money.U128]int{},
 		changes: map[money.U128]*BalanceChange{}, closed: map[money.U128]bool{}, metadata: map[money.U128][]Metadata{},
+		gone: map[money.U128]bool{}, renewed: map[money.U128]bool{},
 	}
 	d.batch.To.Version = Version
 	for i := range found {
@@ -132,7 +142,7 @@ func (d *deriver) take(k *journal.Block) error {
 	case h.Rules > Rules:
 		return fmt.Errorf("block %d follows version %d of the ledger's rules, this program knows %d: %w", h.Seq, h.Rules, Rules, ErrNewer)
 	}
-	d.block = k
+	d.block, d.handed = k, 0
 	for i := range k.Expiries {
 		if err := d.expire(i, &k.Expiries[i]); err != nil {
 			return err
@@ -191,6 +201,12 @@ func (d *deriver) event(p *journal.Part, event int, o *journal.Outcome) error {
 	case journal.KindReopen:
 		r := &journal.View[journal.Reopen](raw)[0]
 		d.batch.Closes = append(d.batch.Closes, DayClose{r.ID, pos, time, r.Date, true, text(r.Reason[:]), actor, nil})
+	case journal.KindCarry:
+		return d.carried(p, event)
+	case journal.KindGive:
+		return d.given(event, actor)
+	case journal.KindTake:
+		return d.taken(event, actor)
 	case journal.KindPolicy:
 		d.batch.To.UTCOffset = journal.View[journal.Policy](raw)[0].UTCOffset
 	}
@@ -273,6 +289,7 @@ func (d *deriver) finish() {
 		}
 	}
 	slices.SortFunc(b.Balances, func(x, y BalanceChange) int { return x.Account.Cmp(y.Account) })
+	d.finishMoves()
 	for id, closed := range d.closed {
 		if i, here := d.accounts[id]; here {
 			b.Accounts[i].Closed = closed
@@ -293,7 +310,7 @@ func (d *deriver) finish() {
 	slices.SortFunc(b.Reserved, byID)
 	slices.SortFunc(b.Resolved, byID)
 	for _, id := range d.replaced {
-		if _, here := d.accounts[id]; !here {
+		if _, here := d.accounts[id]; !here || d.renewed[id] {
 			b.Replaced = append(b.Replaced, id)
 		}
 		b.Metadata = append(b.Metadata, d.metadata[id]...)

@@ -6,5 +6,6 @@ import "github.com/sterlingrun/sterling/journal"
 // own accounts.
 const (
 	AccountFlags  = journal.AccountFlagsKnown | journal.AccountTransit
+	AccountGone   = journal.AccountMoved // set while the account is another cell's
 	TransferFlags = journal.TransferFlagsKnown | journal.TransferTransit | journal.TransferHold
 )

@@ -45,6 +45,9 @@ func (e *Engine) balanceOf(id ID) (number, bool) {
 
 // touchWatched notes what a movement made of the balances of watched accounts.
 func (e *Engine) touchWatched(m *Movement) {
+	if m.Phase == books.Hand {
+		e.handWatched(m)
+	}
 	if m.Phase != books.Single && m.Phase != books.Capture {
 		return
 	}
@@ -64,8 +67,28 @@ func (e *Engine) touchWatched(m *Movement) {
 	}
 }
 
+// handWatched notes that an account left for another cell, or came from there: of one that left, nothing is judged here
+// any more; of the clearing account, what it has now is what it had from then on.
+func (e *Engine) handWatched(m *Movement) {
+	for _, id := range [2]ID{m.Debit, m.Credit} {
+		w := e.watched[id]
+		if w == nil {
+			continue
+		}
+		now, _ := e.balanceOf(id)
+		w.changes = append(w.changes, balanceAt{m.Time, now})
+		if e.books.Moved(id) {
+			delete(e.watched, id)
+			e.watchOrder = slices.DeleteFunc(e.watchOrder, func(o ID) bool { return o == id })
+		}
+	}
+}
+
 // balance takes the balance of an account by somebody else's books.
 func (e *Engine) balance(i uint16, o *Observation, moment uint64) {
+	if e.books.Moved(o.Debit) {
+		return // it is another cell's account
+	}
 	w := e.watched[o.Debit]
 	if w == nil {
 		now, ok := e.balanceOf(o.Debit)

@@ -248,7 +248,8 @@ func (j *judgement) evidence(f *fault) []Evidence {
 
 var phaseNames = map[factKind]string{
 	factKind(books.Single): "transfer", factKind(books.Reserve): "reservation", factKind(books.Capture): "capture", factKind(books.Release): "release",
-	factKind(books.Expire): "expiry", factOrder: "instruction", factReceipt: "receipt", factStatement: "statement entry", factConflict: "conflicting record",
+	factKind(books.Expire): "expiry", factKind(books.Leave): "departure to another cell", factKind(books.Arrive): "arrival from another cell",
+	factOrder: "instruction", factReceipt: "receipt", factStatement: "statement entry", factConflict: "conflicting record",
 }
 
 var outcomeNames = map[Outcome]string{Settled: "settled", Failed: "failed", Refunded: "refunded", ChargedBack: "charged back"}

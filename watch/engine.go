@@ -44,6 +44,8 @@ type bookkeeper interface {
 	Account(id ID) (books.Balances, bool)
 	VisitAccounts(f func(books.Balances))
 	Overdue(before uint64, f func(*books.Open))
+	Stuck(before uint64, stuck, ended func(*books.Bucket))
+	Moved(id ID) bool
 	AssetName(number uint32) string
 	Snapshot(w io.Writer) error
 }

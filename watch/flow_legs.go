@@ -167,7 +167,7 @@ func movementVariables() map[string]variable {
 	account := func(get func(m *Movement) ID) variable {
 		return variable{typ: cel.StringType, number: func(v *vars) number { return idNumber(get(v.movement)) }}
 	}
-	phases := map[books.Phase]string{books.Single: "single", books.Reserve: "reserve", books.Capture: "capture", books.Release: "release", books.Expire: "expire"}
+	phases := map[books.Phase]string{books.Single: "single", books.Reserve: "reserve", books.Capture: "capture", books.Release: "release", books.Expire: "expire", books.Leave: "release", books.Arrive: "reserve"}
 	return map[string]variable{
 		"code":          number64(func(m *Movement) uint64 { return uint64(m.Code) }),
 		"flags":         number64(func(m *Movement) uint64 { return uint64(m.Flags) }),

@@ -90,7 +90,7 @@ func (e *Engine) judge(i uint32) {
 	j.c.dirty = false
 	if j.c.over {
 		j.faults = append(j.faults, fault{class: OversizedKey, leg: -1, happened: e.facts.at(j.c.first).time, got: count.Of(uint64(j.c.facts))})
-	} else if !j.tooOld() {
+	} else if !j.tooOld() && !j.elsewhere() {
 		j.read()
 		j.rate()
 	}
@@ -114,6 +114,20 @@ func (j *judgement) tooOld() bool {
 	for p := j.c.first; p != 0; {
 		one := j.e.facts.at(p)
 		if one.time < j.f.since {
+			return true
+		}
+		p = one.next
+	}
+	return false
+}
+
+// elsewhere reports whether a reservation of the case came from another cell, or left for one, with the bucket of its
+// accounts. What was ordered and what moved is then known to two watches, in part to each: nothing is waited for, as of a
+// case that is too old. The books of both cells follow the reservation to its end.
+func (j *judgement) elsewhere() bool {
+	for p := j.c.first; p != 0; {
+		one := j.e.facts.at(p)
+		if one.kind == factKind(books.Leave) || one.kind == factKind(books.Arrive) {
 			return true
 		}
 		p = one.next

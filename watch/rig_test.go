@@ -23,6 +23,9 @@ type stubBooks struct {
 	broken    error
 	balances  map[ID]books.Balances
 	overdue   []*books.Open
+	stuck     []*books.Bucket
+	went      []*books.Bucket
+	gone      map[ID]bool
 }
 
 func (s *stubBooks) Apply(_ []byte, visit func(*books.Movement), find func(*books.Finding)) bool {
@@ -68,6 +71,19 @@ func (s *stubBooks) Overdue(before uint64, f func(*books.Open)) {
 		if o.Since <= before {
 			f(o)
 		}
+	}
+}
+
+func (s *stubBooks) Moved(id ID) bool { return s.gone[id] }
+
+func (s *stubBooks) Stuck(before uint64, stuck, ended func(*books.Bucket)) {
+	for _, b := range s.stuck {
+		if b.Since <= before {
+			stuck(b)
+		}
+	}
+	for _, b := range s.went {
+		ended(b)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sterlingrun/sterling/watch/internal/block"
 	"github.com/sterlingrun/sterling/watch/internal/books"
+	"github.com/sterlingrun/sterling/watch/internal/count"
 )
 
 // defaultTransit is how long money may be in transit between cells.
@@ -19,8 +20,14 @@ func stuckID(transfer, reservation ID) ID {
 // ordinary returns a movement as flows see it: of a transfer across cells only the transfer itself, at home, between its
 // own accounts. Its other steps are followed by the books. ok is false for these.
 func (e *Engine) ordinary(m *Movement) (seen *Movement, ok bool) {
+	if m.Phase == books.Hand {
+		return nil, false // nobody orders it
+	}
 	if m.Transit == nil {
 		return m, true
+	}
+	if m.Phase == books.Leave {
+		e.mend(stuckID(m.Transit.Transfer, m.Reservation), "it is another cell's now")
 	}
 	switch m.Transit.Step {
 	case block.StepDecide, block.StepConfirm, block.StepSettle:
@@ -37,6 +44,7 @@ func (e *Engine) ordinary(m *Movement) (seen *Movement, ok bool) {
 func (e *Engine) settleTransit() {
 	if through := e.sources[0].through; through > e.transit {
 		e.books.Overdue(through-e.transit, e.stuck)
+		e.books.Stuck(through-e.transit, e.stuckBucket, func(b *books.Bucket) { e.mend(stuckBucketID(b), "the move went on") })
 	}
 }
 
@@ -71,4 +79,32 @@ func (e *Engine) stuck(o *books.Open) {
 
 func stepName(s block.Step) string {
 	return map[block.Step]string{block.StepReserve: "reserve", block.StepHold: "hold", block.StepMarker: "marker"}[s]
+}
+
+func bucketKey(b *books.Bucket) ID { return count.IDOf(count.Of(uint64(b.Bucket))) }
+
+// stuckBucketID is the id of the break that a bucket stays in a phase of a move for too long.
+func stuckBucketID(b *books.Bucket) ID {
+	return breakID(StuckInTransit, "", bucketKey(b), fmt.Sprintf("bucket %s %s", hexOf(b.Move), b.Phase))
+}
+
+// stuckBucket reports a bucket whose accounts nobody can use, because its move to another cell, or from there, stands.
+func (e *Engine) stuckBucket(b *books.Bucket) {
+	what := map[books.BucketPhase]string{
+		books.Closing:  "is closing, to be given to cell %d",
+		books.Given:    "was given to cell %d, and the map of cells does not say so",
+		books.Arriving: "is arriving from cell %d",
+	}[b.Phase]
+	e.report(breakOf{
+		class: StuckInTransit, key: bucketKey(b), cause: fmt.Sprintf("bucket %s %s", hexOf(b.Move), b.Phase), happened: max(b.Since, 1),
+		summary: fmt.Sprintf("bucket %d "+what+", for more than %v", b.Bucket, b.Peer, time.Duration(e.transit)), //nolint:gosec // G115: below 2^63
+		evidence: []Evidence{{What: "bucket", Source: "journal", Seq: e.books.Seq(), Time: b.Since, Fields: []Field{
+			{Name: "move", Value: textOf(b.Move)},
+			{Name: "phase", Value: b.Phase.String()},
+			{Name: "peer", Value: fmt.Sprintf("cell %d", b.Peer)},
+			{Name: "accounts", Value: fmt.Sprint(b.Accounts)},
+			{Name: "reservations", Value: fmt.Sprint(b.Reservations)},
+			{Name: "since", Value: stamp(b.Since), Wrong: true},
+		}}},
+	})
 }

@@ -123,6 +123,9 @@ func (s *session) printStatement(r *ledgerv1.GetStatementResponse, byDate bool) 
 		if row.GetSide() == ledgerv1.TransferSide_TRANSFER_SIDE_CREDIT {
 			debit, credit = "", debit
 		}
+		if m := row.GetMoved(); m != nil {
+			debit, credit = in(movedSum(m.GetBalances().GetDebitsPosted(), m.GetBalances().GetDebitsPending())), in(movedSum(m.GetBalances().GetCreditsPosted(), m.GetBalances().GetCreditsPending()))
+		}
 		rows = append(rows, append([]string{when, askedID(row.GetTransfer()), what, debit, credit}, balances(row.GetBalances())...))
 	}
 	rows = append(rows, append([]string{"", "", "closing", "", ""}, balances(r.GetClosing())...))
@@ -135,9 +138,21 @@ func (s *session) printStatement(r *ledgerv1.GetStatementResponse, byDate bool) 
 	return s.print(r, head, rows)
 }
 
+// movedSum is what was handed over on one side: an account takes along what is posted, a reservation what is reserved.
+func movedSum(posted, pending string) string {
+	if posted == "0" && pending != "" {
+		return pending
+	}
+	return posted
+}
+
 // movement says in a word what a row did, and of which amount.
 func movement(r *ledgerv1.StatementRow) (what, amount string) {
 	switch {
+	case r.GetMoved().GetLeft():
+		return "left for another cell", "0"
+	case r.GetMoved() != nil:
+		return "came from another cell", "0"
 	case r.GetExpired():
 		return "expired", r.GetReleased()
 	case r.GetReserved() != "0":

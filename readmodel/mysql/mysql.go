@@ -171,7 +171,7 @@ const deleteChunk = 10_000
 // tables are all but projected_through.
 func tables() []string {
 	return []string{
-		"assets", "accounts", "balances", "transfers", "reservations", "transactions", "metadata", "freezes", "day_closes", "day_close_lines",
+		"assets", "accounts", "balances", "transfers", "reservations", "transactions", "metadata", "freezes", "day_closes", "day_close_lines", "handovers",
 	}
 }
 

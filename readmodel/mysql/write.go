@@ -206,6 +206,7 @@ func (n number) Scan(v any) (err error) {
 }
 
 func (w *writer) write(b *readmodel.Batch) {
+	w.renew(&b.Renewed)
 	w.insert("assets", "number, code, scale, position, timestamp", len(b.Assets), func(l *literals, i int) {
 		a := &b.Assets[i]
 		l.uint(uint64(a.Number))
@@ -222,6 +223,7 @@ func (w *writer) write(b *readmodel.Batch) {
 	w.metadata(b)
 	w.freezes(b)
 	w.closes(b.Closes)
+	w.moves(b)
 	to := &b.To
 	w.do("projected_through", func() error {
 		done, err := w.tx.ExecContext(w.ctx, `UPDATE projected_through SET seq = ?, hash = ?, time = ?, head = ?, assets = ?, utc_offset = ?, rules = ?,

@@ -225,6 +225,7 @@ func deletions() (list [][2]string) {
 		{"freezes", "id"},
 		{"day_closes", "id"},
 		{"day_close_lines", "close_id"},
+		{"handovers", "position"},
 	} {
 		list = append(list, [2]string{t[0], "DELETE FROM " + t[0] + " WHERE cell = $1 AND " + t[1] + " IN (SELECT " + t[1] + " FROM " + t[0] + " WHERE cell = $1 LIMIT $2)"})
 	}

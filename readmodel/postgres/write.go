@@ -163,6 +163,7 @@ func texts(list []money.U128) []string {
 }
 
 func (w *writer) write(b *readmodel.Batch) {
+	w.renew(&b.Renewed)
 	w.insert("assets", "number, code, scale, position, timestamp", len(b.Assets), func(c *copier, i int) {
 		a := &b.Assets[i]
 		c.uint(uint64(a.Number))
@@ -179,6 +180,7 @@ func (w *writer) write(b *readmodel.Batch) {
 	w.metadata(b)
 	w.freezes(b)
 	w.closes(b.Closes)
+	w.moves(b)
 	to := &b.To
 	w.update("projected_through", 1, `UPDATE projected_through SET seq = $2, hash = $3, time = $4, head = $5, assets = $6, utc_offset = $7, rules = $8,
 		version = $9, updated = now() WHERE cell = $1`,

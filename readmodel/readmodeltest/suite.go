@@ -64,6 +64,7 @@ func Run(t *testing.T, open func(t testing.TB) Harness) {
 		{"tables that the journal contradicts are built anew", contradicted},
 		{"an older projection is built anew, a newer one refused", versions},
 		{"rows that somebody took away are noticed", altered},
+		{"accounts that move between cells", movesBetweenCells},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
 	}

@@ -167,6 +167,7 @@ func tables() [][2]string {
 		{"freezes", "id"},
 		{"day_closes", "id"},
 		{"day_close_lines", "close_id"},
+		{"handovers", "position"},
 	}
 }
 

@@ -158,6 +158,7 @@ func (w *writer) each(table, text string, n int, once bool, args func(i int) []a
 }
 
 func (w *writer) write(b *readmodel.Batch) {
+	w.renew(&b.Renewed)
 	w.assets(b.Assets)
 	w.accounts(b)
 	w.balances(b.Balances)
@@ -167,6 +168,7 @@ func (w *writer) write(b *readmodel.Batch) {
 	w.metadata(b)
 	w.freezes(b)
 	w.closes(b.Closes)
+	w.moves(b)
 	to := &b.To
 	w.each("projected_through", `INSERT INTO projected_through (seq, hash, time, head, assets, utc_offset, rules, version, cell, state, updated)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'live', datetime())

@@ -63,7 +63,18 @@ func appendStatementRow(dst []byte, r *index.StatementRow, d *Details, byDate bo
 	dst = wire.Decimal(dst, 7, r.Delta.Reserved)
 	dst = wire.Decimal(dst, 8, r.Delta.Released)
 	dst = appendBalances(dst, 9, &r.After, byDate)
+	if r.Moved != nil {
+		dst = appendMoved(dst, 10, r.Moved, byDate)
+	}
 	return wire.Finish(dst, at)
+}
+
+func appendMoved(dst []byte, number protowire.Number, m *index.Moved, byDate bool) []byte {
+	dst, at := wire.Begin(dst, number)
+	if m.Left {
+		dst = wire.Varint(dst, 1, 1)
+	}
+	return wire.Finish(appendBalances(dst, 2, &m.Balances, byDate), at)
 }
 
 func appendBalances(dst []byte, number protowire.Number, b *ledger.Balances, posted bool) []byte {

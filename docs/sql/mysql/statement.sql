@@ -7,6 +7,12 @@ postings AS (
     UNION ALL
     SELECT t.booking_date, t.position, t.id, t.debit_account_id, 0, t.amount
     FROM parameters p JOIN transfers t ON t.cell = p.cell AND t.credit_account_id = p.account_id AND t.kind IN ('transfer', 'post')
+    UNION ALL -- when accounts moved between cells
+    SELECT t.booking_date, t.position, t.id, t.credit_account_id AS other, t.amount AS debit, 0 AS credit
+    FROM parameters p JOIN handovers t ON t.cell = p.cell AND t.debit_account_id = p.account_id
+    UNION ALL
+    SELECT t.booking_date, t.position, t.id, t.debit_account_id, 0, t.amount
+    FROM parameters p JOIN handovers t ON t.cell = p.cell AND t.credit_account_id = p.account_id
 ),
 entries AS (
     SELECT p.first_day AS booking_date, 0 AS position, NULL AS id, NULL AS other,

@@ -6,6 +6,12 @@ postings AS (
     UNION ALL
     SELECT t.credit_account_id, t.booking_date, 0, t.amount
     FROM parameters p JOIN transfers t ON t.cell = p.cell AND t.kind IN ('transfer', 'post') AND t.booking_date <= p.last_day
+    UNION ALL -- when accounts moved between cells
+    SELECT t.debit_account_id AS account_id, t.booking_date, t.amount AS debit, 0 AS credit
+    FROM parameters p JOIN handovers t ON t.cell = p.cell AND t.booking_date <= p.last_day
+    UNION ALL
+    SELECT t.credit_account_id, t.booking_date, 0, t.amount
+    FROM parameters p JOIN handovers t ON t.cell = p.cell AND t.booking_date <= p.last_day
 )
 SELECT s.code AS asset, a.code,
     coalesce(sum(x.debit) FILTER (WHERE x.booking_date < p.first_day), 0) AS opening_debits,

@@ -9,6 +9,12 @@ postings AS (
     UNION ALL
     SELECT t.booking_date, t.position, t.id, t.debit_account_id, '', t.amount
     FROM parameters p JOIN transfers t ON t.cell = p.cell AND t.credit_account_id = p.account_id AND t.kind IN ('transfer', 'post')
+    UNION ALL -- when accounts moved between cells
+    SELECT t.booking_date, t.position, t.id, t.credit_account_id AS other, t.amount AS debit, '' AS credit
+    FROM parameters p JOIN handovers t ON t.cell = p.cell AND t.debit_account_id = p.account_id
+    UNION ALL
+    SELECT t.booking_date, t.position, t.id, t.debit_account_id, '', t.amount
+    FROM parameters p JOIN handovers t ON t.cell = p.cell AND t.credit_account_id = p.account_id
 ),
 entries AS ( -- those before the period become one, without an id
     SELECT max(x.booking_date, p.first_day) AS booking_date, iif(x.booking_date < p.first_day, 0, x.position) AS position,

@@ -8,6 +8,12 @@ postings AS (
     UNION ALL
     SELECT t.credit_account_id, t.booking_date < p.first_day, 'c', t.amount
     FROM parameters p JOIN transfers t ON t.cell = p.cell AND t.kind IN ('transfer', 'post') AND t.booking_date <= p.last_day
+    UNION ALL -- when accounts moved between cells
+    SELECT t.debit_account_id AS account_id, t.booking_date < p.first_day AS opening, 'd' AS side, t.amount
+    FROM parameters p JOIN handovers t ON t.cell = p.cell AND t.booking_date <= p.last_day
+    UNION ALL
+    SELECT t.credit_account_id, t.booking_date < p.first_day, 'c', t.amount
+    FROM parameters p JOIN handovers t ON t.cell = p.cell AND t.booking_date <= p.last_day
 ),
 columns (name, opening, closing, side) AS ( -- which postings are part of which column
     VALUES ('opening_debits', 1, 1, 'd'), ('opening_credits', 1, 1, 'c'), ('period_debits', 0, 0, 'd'), ('period_credits', 0, 0, 'c'),

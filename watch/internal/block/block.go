@@ -156,7 +156,7 @@ func (b *Block) checkRequests() error {
 	events := uint64(0)
 	for i := range int(b.Requests) {
 		r := b.Request(i)
-		if r.Kind < Accounts || r.Kind > Erasure || r.Count == 0 {
+		if r.Kind < Accounts || r.Kind > Takes || r.Count == 0 {
 			return b.fault(Requests, "request %d has kind %d and %d events", i, r.Kind, r.Count)
 		}
 		events += uint64(r.Count)
@@ -171,12 +171,15 @@ func (b *Block) checkRequests() error {
 func (b *Block) checkVersion() error {
 	needs := uint16(1)
 	for i := range int(b.Requests) {
-		if b.Request(i).Kind > Limits {
-			needs = 2
+		switch kind := b.Request(i).Kind; {
+		case kind > Erasure:
+			needs = 3
+		case kind > Limits:
+			needs = max(needs, 2)
 		}
 	}
 	if b.Attachments > 0 {
-		needs = 2
+		needs = max(needs, 2)
 	}
 	for i := 0; i < int(b.Attachments) && needs < 3; i++ {
 		e := b.entries[i*attachmentSize:]

@@ -20,6 +20,7 @@ const (
 	fieldRate    = 6
 	fieldPayload = 7
 	fieldTransit = 8
+	fieldCarried = 9
 )
 
 // Bounds of an attachment, in bytes unless they are counts.
@@ -36,11 +37,11 @@ const (
 
 // CheckDetails reports whether data is an attachment that an event of this kind may have, in its canonical form.
 func CheckDetails(kind Kind, data []byte) bool {
-	if len(data) == 0 || kind != Proposals && kind != DayCloses && len(data) > maxDetails {
+	if len(data) == 0 || len(data) > most(kind) {
 		return false
 	}
 	last := field{}
-	var counts [fieldTransit + 1]int
+	var counts [fieldCarried + 1]int
 	for rest := data; len(rest) > 0; {
 		f, next, ok := nextField(rest)
 		if !ok || f.tag < last.tag || !allowed(kind, f.tag) || !f.valid(kind) {
@@ -55,6 +56,21 @@ func CheckDetails(kind Kind, data []byte) bool {
 		last, rest = f, next
 	}
 	return true
+}
+
+// most is how many bytes an attachment to an event of a kind may have.
+func most(kind Kind) int {
+	switch kind {
+	case Proposals, DayCloses:
+		return MaxBlock // their payloads are bounded
+	case Gives, Takes:
+		return maxDetails + maxPayload
+	case Transfers, Transactions:
+		return maxDetails + 5 + transitSize
+	case Carries:
+		return maxDetails + 5 + transitSize + 5 + carriedSize
+	}
+	return maxDetails
 }
 
 // BookingDate is the day that an attachment gives, days since 1970-01-01; 0: none.
@@ -91,7 +107,7 @@ func nextField(b []byte) (f field, rest []byte, ok bool) {
 		return f, nil, false
 	}
 	n := uint64(binary.LittleEndian.Uint32(b[1:]))
-	if b[0] < fieldDate || b[0] > fieldTransit || n > uint64(len(b)-5) { //nolint:gosec // not negative
+	if b[0] < fieldDate || b[0] > fieldCarried || n > uint64(len(b)-5) { //nolint:gosec // not negative
 		return f, nil, false
 	}
 	return field{b[0], b[5 : 5+n]}, b[5+n:], true
@@ -104,6 +120,10 @@ func allowed(kind Kind, tag byte) bool {
 		return tag == fieldAddress || tag == fieldMeta
 	case Transfers, Transactions:
 		return tag == fieldDate || tag == fieldMeta || tag == fieldTransit
+	case Carries:
+		return tag == fieldDate || tag == fieldMeta || tag == fieldTransit || tag == fieldCarried
+	case Gives, Takes:
+		return tag == fieldAddress || tag == fieldMeta || tag == fieldPayload
 	case Metadata:
 		return tag == fieldMeta
 	case Principals:
@@ -140,6 +160,8 @@ func (f *field) valid(kind Kind) bool {
 		return len(v) == 4 && binary.LittleEndian.Uint32(v) > 0
 	case fieldTransit:
 		return validTransit(v)
+	case fieldCarried:
+		return validCarried(v)
 	}
 	if kind == DayCloses {
 		return len(v) > 0 && len(v) <= maxTrial

@@ -92,7 +92,7 @@ func reseal(raw []byte) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, file := range []string{"blocks-v1.json", "blocks-v2.json", "blocks-v3.json", "refused-v1.json", "refused-v2.json", "refused-v3.json"} {
+	for _, file := range []string{"blocks-v1.json", "blocks-v2.json", "blocks-v3.json", "moves-v3.json", "refused-v1.json", "refused-v2.json", "refused-v3.json"} {
 		for _, v := range vectors(f, file) {
 			f.Add(v.raw(f), false)
 			f.Add(v.raw(f), true)
@@ -118,7 +118,7 @@ func TestAgainstJournal(t *testing.T) {
 			builder.AddExpiry(journal.Expiry{Pending: money.From(uint64(pick(0, 9))), Amount: money.From(uint64(pick(0, 9)))})
 		}
 		for range pick(0, 3) {
-			kind := journal.Kind(pick(1, 15))
+			kind := journal.Kind(pick(1, 19))
 			first, events := builder.AddRequest(kind, journal.Actor(noise(16)), noise(journal.RecordSize*pick(1, 4)))
 			for i := range len(events) / journal.RecordSize {
 				if pick(0, 2) == 0 {
@@ -182,7 +182,7 @@ func TestFaults(t *testing.T) {
 		{block.Reserved, func(b []byte) []byte { b[14] = 1; return b }},
 		{block.Reserved, func(b []byte) []byte { b[255] = 1; return b }},
 		{block.Body, func(b []byte) []byte { b[160]++; return b }},
-		{block.Requests, func(b []byte) []byte { b[requests] = 16; reseal(b); return b }},
+		{block.Requests, func(b []byte) []byte { b[requests] = 20; reseal(b); return b }},
 		{block.Requests, func(b []byte) []byte { b[requests+4]++; reseal(b); return b }},
 		{block.Outcomes, func(b []byte) []byte { le.PutUint32(b[outcomes:], 8000); reseal(b); return b }},
 		{block.Attachments, func(b []byte) []byte { b[entries+4]++; reseal(b); return b }},

@@ -26,6 +26,10 @@ const (
 	Principals
 	Metadata
 	Erasure
+	Carries // events of other cells; since version 3, as the kinds after it
+	Moves
+	Gives
+	Takes
 )
 
 // Flags of an account.
@@ -35,6 +39,7 @@ const (
 	CreditsMustNotExceedDebit = 4
 	ImportedAccount           = 16
 	Closed                    = 32
+	MovedAccount              = 1 << 13 // gone to another cell; never in a block
 	TransitAccount            = 1 << 14 // in transit between cells, or clearing with one
 	Attached                  = 1 << 15 // of transfers, too
 )

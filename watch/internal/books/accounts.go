@@ -28,8 +28,13 @@ func (m *Model) createAccount(a *block.Account) {
 	}
 	n := m.accounts.extend()
 	*m.accounts.at(n) = account{id: id, flags: a.Flags() &^ block.Linked, group: m.group(groupKey{a.Asset(), a.Code()})}
+	if a.Own() {
+		m.accounts.at(n).marks = own
+	}
 	m.accountNo.insert(hashID(&id, m.o.HashKey), n)
 	m.totalOf(m.accounts.at(n).group).accounts++
+	m.buckets.countAccount(m.accounts.at(n), 1)
+	m.checkBuckets(false, m.accounts.at(n))
 }
 
 // group returns the number of a pair of asset and code, from 0.
@@ -81,6 +86,12 @@ func (m *Model) Account(id count.ID) (b Balances, ok bool) {
 		return b, false
 	}
 	return m.balances(n), true
+}
+
+// Moved reports whether an account is another cell's now.
+func (m *Model) Moved(id count.ID) bool {
+	n := m.number(&id)
+	return n != 0 && m.accounts.at(n).flags&block.MovedAccount != 0
 }
 
 func (m *Model) balances(n uint32) Balances {

@@ -12,13 +12,17 @@ import (
 type Phase uint8
 
 // The phases: money moved at once; was reserved; a reservation was captured (in part: see Movement.Left); what was left
-// of it released by a void; or by time.
+// of it released by a void; or by time. What is handed over between cells moves nothing that anybody ordered.
 const (
 	Single Phase = 1 + iota
 	Reserve
 	Capture
 	Release
 	Expire
+	// With a bucket that moves: a reservation left for another cell; one arrived from there; an account did either.
+	Leave
+	Arrive
+	Hand
 )
 
 // Movement is a transfer, or an expiry, that the journal recorded as done.

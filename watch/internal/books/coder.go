@@ -19,7 +19,7 @@ var ErrSnapshot = errors.New("not a snapshot of these books")
 // SHA-256 of all before. So a reader never takes a byte beyond it: others may write behind.
 const (
 	snapshotMagic   = "STERLWBK"
-	snapshotVersion = 2 // version 1 has no transfers across cells
+	snapshotVersion = 3 // version 1 has no transfers across cells, version 2 no buckets that moved
 	maxChunk        = 64 << 10
 )
 

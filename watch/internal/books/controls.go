@@ -36,6 +36,9 @@ func (m *Model) freeze(r *block.Record) {
 	if _, twice := m.frozen.byID[id]; twice {
 		m.fault(duplicateID, fmt.Sprintf("freeze %v is created a second time", id), nil)
 	}
+	if f.selector == 1 {
+		m.checkBuckets(false, m.accounts.at(f.account))
+	}
 	m.frozen.byID[id] = f
 	m.enforce(f)
 }
@@ -46,6 +49,9 @@ func (m *Model) unfreeze(r *block.Record) {
 	if !ok {
 		m.fault(lostUpdate, fmt.Sprintf("freeze %v is lifted, and is not in force", id), nil)
 		return
+	}
+	if f.selector == 1 {
+		m.checkBuckets(false, m.accounts.at(f.account))
 	}
 	delete(m.frozen.byID, id)
 	m.enforce(f)
@@ -103,6 +109,7 @@ func (m *Model) setLimit(r *block.Record) {
 		m.limits[key] = v
 	}
 	v.hourMost, v.dayMost, v.hourTimes, v.dayTimes = r.Amount(32), r.Amount(48), r.U32(64), r.U32(68)
+	m.checkBuckets(false, m.accounts.at(key.account))
 	m.accounts.at(key.account).marks |= limitDebit << (key.side - 1)
 }
 

@@ -64,6 +64,7 @@ type Model struct {
 	limits    map[limitKey]*velocity
 	proposals map[count.ID]proposal
 	across    crossings
+	buckets   buckets
 
 	block block.Block
 	now   moment
@@ -141,6 +142,7 @@ func New(cell uint64, o Options) *Model {
 	m.days.init()
 	m.frozen.init()
 	m.across.init()
+	m.buckets.moved = map[uint16]*Bucket{}
 	return m
 }
 
@@ -350,6 +352,14 @@ func (m *Model) create(p *block.Part, event int, o *block.Outcome) {
 		m.propose(r, m.block.Attachment(event))
 	case block.Decisions:
 		m.decide(r, event, m.chain.events-1)
+	case block.Carries:
+		m.carry(m.block.Transfer(event), event, p.First+p.Count)
+	case block.Moves:
+		m.moveBucket(r.Move())
+	case block.Gives:
+		m.give(r.Handover(), event)
+	case block.Takes:
+		m.take(r.Handover(), event)
 	case block.Policies:
 		m.days.setZone(int32(r.U32(20))) //nolint:gosec // its bits
 	}

@@ -99,7 +99,7 @@ func (m *Model) reserve(t *block.Transfer, flags uint16, s pair, at uint64) (pla
 	if n := t.Timeout(); n != 0 {
 		r.expires = at + uint64(n)*second
 	}
-	place = m.held.open(&r, m.o.HashKey)
+	place = m.openHeld(&r)
 	m.setClosed(&r, true)
 	return place
 }
@@ -142,11 +142,14 @@ func (m *Model) resolve(t *block.Transfer, flags uint16, o *block.Outcome, at ui
 	r := *m.held.list.at(place)
 	m.inherit(&r)
 	m.checkResolution(t, flags, o, &r, at)
+	if m.buckets.unsettled > 0 {
+		m.checkBuckets(m.endsTransit(flags), m.accounts.at(r.debit), m.accounts.at(r.credit))
+	}
 	if x.Phase == Release {
 		m.totalOf(m.accounts.at(r.debit).group).transfers++
 		m.release(&r, r.left)
 		m.setClosed(&r, false)
-		m.held.close(place, slot)
+		m.closeHeld(&r, place, slot)
 		m.uncross(&r, flags)
 		return
 	}
@@ -162,7 +165,7 @@ func (m *Model) resolve(t *block.Transfer, flags uint16, o *block.Outcome, at ui
 		m.held.list.at(place).left = x.Left
 	} else {
 		x.Freed = r.left.SubSat(x.Amount)
-		m.held.close(place, slot)
+		m.closeHeld(&r, place, slot)
 	}
 	m.release(&r, freed)
 	m.add(&debit.debitsPosted, &m.totalOf(m.accounts.at(r.debit).group).sums.DebitsPosted)
@@ -240,7 +243,7 @@ func (m *Model) expire(k *block.Block) {
 		}
 		m.release(&r, r.left)
 		m.setClosed(&r, false)
-		m.held.close(place, slot)
+		m.closeHeld(&r, place, slot)
 		m.uncross(&r, r.flags)
 		if m.visit != nil {
 			m.visit(&m.move)

@@ -59,6 +59,9 @@ func (m *Model) code(c *coder) {
 	if c.version >= 2 {
 		m.codeCrossings(c)
 	}
+	if c.version >= 3 {
+		m.codeBuckets(c)
+	}
 }
 
 func (m *Model) codeHead(c *coder) {
@@ -146,6 +149,9 @@ func (m *Model) codeAccounts(c *coder) {
 			if c.err == nil && int(a.group) >= len(m.groups) {
 				c.fail("account %v of group %d of %d", a.id, a.group, len(m.groups))
 			}
+			if c.err == nil {
+				m.countRestored(c, a)
+			}
 			m.accountNo.insert(hashID(&a.id, m.o.HashKey), number)
 		}
 	}
@@ -179,7 +185,7 @@ func (m *Model) codeReservations(c *coder) {
 				c.fail("reservation %v between accounts number %d and %d of %d", r.id, r.debit, r.credit, m.accounts.n)
 				return
 			}
-			m.held.open(r, m.o.HashKey)
+			m.openHeld(r)
 		}
 	}
 }
@@ -357,4 +363,51 @@ func (m *Model) codeOpen(c *coder, o *Open) {
 	c.amount(&o.Whole)
 	c.amount(&o.moved)
 	o.Index, o.Step, o.created, o.ended = int(index), block.Step(step), state&1 != 0, state&2 != 0
+}
+
+// countRestored counts an account in its bucket. Before version 3, the cell's own were told by their codes.
+func (m *Model) countRestored(c *coder, a *account) {
+	if c.version < 3 && a.flags&block.TransitAccount != 0 && m.groups[a.group].code >= ownCodes {
+		a.marks |= own
+	}
+	if a.flags&block.MovedAccount == 0 {
+		m.buckets.countAccount(a, 1)
+	}
+}
+
+// ownCodes is the least of the codes of the accounts in transit and for clearing.
+const ownCodes = 65534
+
+// codeBuckets writes the buckets that ever moved, in their order.
+func (m *Model) codeBuckets(c *coder) {
+	codeMap(c, m.buckets.moved, block.Buckets, func(a, b uint16) int { return int(a) - int(b) }, c.u16, func(p **Bucket) {
+		if *p == nil {
+			*p = &Bucket{}
+		}
+		b := *p
+		for _, v := range []*BucketPhase{&b.Phase, &b.stuck} {
+			if c.u8((*uint8)(v)); c.err == nil && *v > Gone {
+				c.fail("a bucket in phase %d", uint8(*v))
+			}
+		}
+		c.bytes(b.Move[:])
+		c.bytes(b.stuckMove[:])
+		for _, v := range []*uint64{&b.Peer, &b.Version, &b.Since, &b.Accounts, &b.Reservations} {
+			c.u64(v)
+		}
+		c.amount(&b.digest)
+	})
+	if !c.reading() {
+		return
+	}
+	for n, b := range m.buckets.moved {
+		if n >= block.Buckets {
+			c.fail("bucket %d", n)
+			return
+		}
+		b.Bucket, m.buckets.phases[n] = n, b.Phase
+		if b.Phase != Settled {
+			m.buckets.unsettled++
+		}
+	}
 }

@@ -116,6 +116,9 @@ func (m *Model) plain(t *block.Transfer, flags uint16, o *block.Outcome, s pair,
 			m.wrong(lostUpdate, "moved another amount than its accounts allowed", Field{"amount", x.Amount.String(), want.String()})
 		}
 	}
+	if m.buckets.unsettled > 0 {
+		m.checkBuckets(m.endsTransit(flags), debit, credit)
+	}
 	across := crosses(flags, debit, credit) && m.cross(t, flags, debit, credit)
 	if !across || x.Transit.Step != block.StepMarker { // which only notes what was decided
 		m.checkOpen(debit, credit, x.Code)

@@ -303,7 +303,11 @@ func (m *Model) step(o *Open, step block.Step) {
 	if x.Phase == Expire {
 		return
 	}
-	if said, _ := block.TransitOf(m.block.Attachment(m.now.event)); said != *d {
+	said, _ := block.TransitOf(m.block.Attachment(m.now.event))
+	if step == block.StepConfirm {
+		said.Peer = d.Peer // home may have moved on since the hold
+	}
+	if said != *d {
 		m.wrong(lostUpdate, fmt.Sprintf("is step %d of transfer %v across cells, and says something else", step, o.Transfer))
 	}
 }

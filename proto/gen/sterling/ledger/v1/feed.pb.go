@@ -43,6 +43,15 @@ const (
 	EventKind_EVENT_KIND_LIMIT_SET EventKind = 6
 	// FeedEvent.asset.
 	EventKind_EVENT_KIND_ASSET_REGISTERED EventKind = 7
+	// With its bucket an account went to another cell, or came from there:
+	// FeedEvent.account with the balances that it had, and FeedEvent.handover.
+	// From here on its events are in the feed of the other cell; or in this one.
+	EventKind_EVENT_KIND_ACCOUNT_LEFT    EventKind = 8
+	EventKind_EVENT_KIND_ACCOUNT_ARRIVED EventKind = 9
+	// An open reservation went to another cell, or came from there:
+	// FeedEvent.transfer with what is still reserved.
+	EventKind_EVENT_KIND_RESERVATION_LEFT    EventKind = 10
+	EventKind_EVENT_KIND_RESERVATION_ARRIVED EventKind = 11
 	// A record that has no message of its own here, of books and decisions for
 	// instance: what it did is in FeedEvent.kind_name, its bytes in
 	// FeedEvent.record.
@@ -60,6 +69,10 @@ var (
 		5:   "EVENT_KIND_UNFROZEN",
 		6:   "EVENT_KIND_LIMIT_SET",
 		7:   "EVENT_KIND_ASSET_REGISTERED",
+		8:   "EVENT_KIND_ACCOUNT_LEFT",
+		9:   "EVENT_KIND_ACCOUNT_ARRIVED",
+		10:  "EVENT_KIND_RESERVATION_LEFT",
+		11:  "EVENT_KIND_RESERVATION_ARRIVED",
 		100: "EVENT_KIND_OTHER",
 	}
 	EventKind_value = map[string]int32{
@@ -71,6 +84,10 @@ var (
 		"EVENT_KIND_UNFROZEN":            5,
 		"EVENT_KIND_LIMIT_SET":           6,
 		"EVENT_KIND_ASSET_REGISTERED":    7,
+		"EVENT_KIND_ACCOUNT_LEFT":        8,
+		"EVENT_KIND_ACCOUNT_ARRIVED":     9,
+		"EVENT_KIND_RESERVATION_LEFT":    10,
+		"EVENT_KIND_RESERVATION_ARRIVED": 11,
 		"EVENT_KIND_OTHER":               100,
 	}
 )
@@ -195,7 +212,9 @@ type FeedEvent struct {
 	// What the record carries beside it (booking date, address, metadata, …), as
 	// in docs/formats.md; empty where there is nothing. Personal metadata is
 	// encrypted here, too.
-	Attachment    []byte `protobuf:"bytes,15,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	Attachment []byte `protobuf:"bytes,15,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	// Of an account that left or arrived.
+	Handover      *Handover `protobuf:"bytes,16,opt,name=handover,proto3" json:"handover,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -358,12 +377,19 @@ func (x *FeedEvent) GetAttachment() []byte {
 	return nil
 }
 
+func (x *FeedEvent) GetHandover() *Handover {
+	if x != nil {
+		return x.Handover
+	}
+	return nil
+}
+
 type isFeedEvent_Body interface {
 	isFeedEvent_Body()
 }
 
 type FeedEvent_Account struct {
-	// As opened: its balances are zero.
+	// As opened: its balances are zero; or as handed over.
 	Account *Account `protobuf:"bytes,7,opt,name=account,proto3,oneof"`
 }
 
@@ -414,6 +440,63 @@ func (*FeedEvent_Asset) isFeedEvent_Body() {}
 
 func (*FeedEvent_Record) isFeedEvent_Body() {}
 
+// Handover tells against what an account left a cell, or arrived in one.
+type Handover struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// u128.
+	MoveId string `protobuf:"bytes,1,opt,name=move_id,json=moveId,proto3" json:"move_id,omitempty"`
+	// u128, the cell's own account for clearing with the other cell. Where the
+	// account left, it has the account's posted debits and credits from here on;
+	// where it arrived, their mirror.
+	ClearingAccountId string `protobuf:"bytes,2,opt,name=clearing_account_id,json=clearingAccountId,proto3" json:"clearing_account_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Handover) Reset() {
+	*x = Handover{}
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Handover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Handover) ProtoMessage() {}
+
+func (x *Handover) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Handover.ProtoReflect.Descriptor instead.
+func (*Handover) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Handover) GetMoveId() string {
+	if x != nil {
+		return x.MoveId
+	}
+	return ""
+}
+
+func (x *Handover) GetClearingAccountId() string {
+	if x != nil {
+		return x.ClearingAccountId
+	}
+	return ""
+}
+
 // ReservationExpired tells that a pending transfer ended by its timeout.
 type ReservationExpired struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -437,7 +520,7 @@ type ReservationExpired struct {
 
 func (x *ReservationExpired) Reset() {
 	*x = ReservationExpired{}
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[2]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +532,7 @@ func (x *ReservationExpired) String() string {
 func (*ReservationExpired) ProtoMessage() {}
 
 func (x *ReservationExpired) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[2]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +545,7 @@ func (x *ReservationExpired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationExpired.ProtoReflect.Descriptor instead.
 func (*ReservationExpired) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{2}
+	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ReservationExpired) GetPendingId() string {
@@ -528,7 +611,7 @@ type Unfrozen struct {
 
 func (x *Unfrozen) Reset() {
 	*x = Unfrozen{}
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[3]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +623,7 @@ func (x *Unfrozen) String() string {
 func (*Unfrozen) ProtoMessage() {}
 
 func (x *Unfrozen) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[3]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +636,7 @@ func (x *Unfrozen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unfrozen.ProtoReflect.Descriptor instead.
 func (*Unfrozen) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{3}
+	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Unfrozen) GetId() string {
@@ -595,7 +678,7 @@ type EventFilter struct {
 
 func (x *EventFilter) Reset() {
 	*x = EventFilter{}
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[4]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -607,7 +690,7 @@ func (x *EventFilter) String() string {
 func (*EventFilter) ProtoMessage() {}
 
 func (x *EventFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[4]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -620,7 +703,7 @@ func (x *EventFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventFilter.ProtoReflect.Descriptor instead.
 func (*EventFilter) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{4}
+	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *EventFilter) GetAccountIds() []string {
@@ -672,7 +755,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[5]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +767,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[5]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +780,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{5}
+	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SubscribeRequest) GetStart() isSubscribeRequest_Start {
@@ -814,7 +897,7 @@ type TransferRun struct {
 
 func (x *TransferRun) Reset() {
 	*x = TransferRun{}
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[6]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +909,7 @@ func (x *TransferRun) String() string {
 func (*TransferRun) ProtoMessage() {}
 
 func (x *TransferRun) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[6]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +922,7 @@ func (x *TransferRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRun.ProtoReflect.Descriptor instead.
 func (*TransferRun) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{6}
+	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TransferRun) GetSeq() uint64 {
@@ -909,7 +992,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[7]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +1004,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[7]
+	mi := &file_sterling_ledger_v1_feed_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1017,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{7}
+	return file_sterling_ledger_v1_feed_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SubscribeResponse) GetEvents() []*FeedEvent {
@@ -980,7 +1063,7 @@ const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"\fFeedPosition\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\x04R\x04cell\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\rR\x05index\"\xcc\x05\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\"\x86\x06\n" +
 	"\tFeedEvent\x12<\n" +
 	"\bposition\x18\x01 \x01(\v2 .sterling.ledger.v1.FeedPositionR\bposition\x12\x1d\n" +
 	"\n" +
@@ -1000,8 +1083,12 @@ const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"\x06record\x18\x0e \x01(\fH\x00R\x06record\x12\x1e\n" +
 	"\n" +
 	"attachment\x18\x0f \x01(\fR\n" +
-	"attachmentB\x06\n" +
-	"\x04body\"\x82\x02\n" +
+	"attachment\x128\n" +
+	"\bhandover\x18\x10 \x01(\v2\x1c.sterling.ledger.v1.HandoverR\bhandoverB\x06\n" +
+	"\x04body\"S\n" +
+	"\bHandover\x12\x17\n" +
+	"\amove_id\x18\x01 \x01(\tR\x06moveId\x12.\n" +
+	"\x13clearing_account_id\x18\x02 \x01(\tR\x11clearingAccountId\"\x82\x02\n" +
 	"\x12ReservationExpired\x12\x1d\n" +
 	"\n" +
 	"pending_id\x18\x01 \x01(\tR\tpendingId\x12\x16\n" +
@@ -1043,7 +1130,7 @@ const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"\n" +
 	"block_time\x18\x03 \x01(\x04R\tblockTime\x12\x12\n" +
 	"\x04head\x18\x04 \x01(\x04R\x04head\x123\n" +
-	"\x04runs\x18\x05 \x03(\v2\x1f.sterling.ledger.v1.TransferRunR\x04runs*\x8d\x02\n" +
+	"\x04runs\x18\x05 \x03(\v2\x1f.sterling.ledger.v1.TransferRunR\x04runs*\x8f\x03\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aEVENT_KIND_ACCOUNT_CREATED\x10\x01\x12\x1f\n" +
@@ -1052,7 +1139,12 @@ const file_sterling_ledger_v1_feed_proto_rawDesc = "" +
 	"\x11EVENT_KIND_FROZEN\x10\x04\x12\x17\n" +
 	"\x13EVENT_KIND_UNFROZEN\x10\x05\x12\x18\n" +
 	"\x14EVENT_KIND_LIMIT_SET\x10\x06\x12\x1f\n" +
-	"\x1bEVENT_KIND_ASSET_REGISTERED\x10\a\x12\x14\n" +
+	"\x1bEVENT_KIND_ASSET_REGISTERED\x10\a\x12\x1b\n" +
+	"\x17EVENT_KIND_ACCOUNT_LEFT\x10\b\x12\x1e\n" +
+	"\x1aEVENT_KIND_ACCOUNT_ARRIVED\x10\t\x12\x1f\n" +
+	"\x1bEVENT_KIND_RESERVATION_LEFT\x10\n" +
+	"\x12\"\n" +
+	"\x1eEVENT_KIND_RESERVATION_ARRIVED\x10\v\x12\x14\n" +
 	"\x10EVENT_KIND_OTHER\x10d2i\n" +
 	"\vFeedService\x12Z\n" +
 	"\tSubscribe\x12$.sterling.ledger.v1.SubscribeRequest\x1a%.sterling.ledger.v1.SubscribeResponse0\x01BGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
@@ -1070,49 +1162,51 @@ func file_sterling_ledger_v1_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_sterling_ledger_v1_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sterling_ledger_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_sterling_ledger_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_sterling_ledger_v1_feed_proto_goTypes = []any{
 	(EventKind)(0),             // 0: sterling.ledger.v1.EventKind
 	(*FeedPosition)(nil),       // 1: sterling.ledger.v1.FeedPosition
 	(*FeedEvent)(nil),          // 2: sterling.ledger.v1.FeedEvent
-	(*ReservationExpired)(nil), // 3: sterling.ledger.v1.ReservationExpired
-	(*Unfrozen)(nil),           // 4: sterling.ledger.v1.Unfrozen
-	(*EventFilter)(nil),        // 5: sterling.ledger.v1.EventFilter
-	(*SubscribeRequest)(nil),   // 6: sterling.ledger.v1.SubscribeRequest
-	(*TransferRun)(nil),        // 7: sterling.ledger.v1.TransferRun
-	(*SubscribeResponse)(nil),  // 8: sterling.ledger.v1.SubscribeResponse
-	(*Account)(nil),            // 9: sterling.ledger.v1.Account
-	(*Transfer)(nil),           // 10: sterling.ledger.v1.Transfer
-	(*FrozenState)(nil),        // 11: sterling.ledger.v1.FrozenState
-	(*VelocityLimit)(nil),      // 12: sterling.ledger.v1.VelocityLimit
-	(*Asset)(nil),              // 13: sterling.ledger.v1.Asset
-	(*Transit)(nil),            // 14: sterling.ledger.v1.Transit
+	(*Handover)(nil),           // 3: sterling.ledger.v1.Handover
+	(*ReservationExpired)(nil), // 4: sterling.ledger.v1.ReservationExpired
+	(*Unfrozen)(nil),           // 5: sterling.ledger.v1.Unfrozen
+	(*EventFilter)(nil),        // 6: sterling.ledger.v1.EventFilter
+	(*SubscribeRequest)(nil),   // 7: sterling.ledger.v1.SubscribeRequest
+	(*TransferRun)(nil),        // 8: sterling.ledger.v1.TransferRun
+	(*SubscribeResponse)(nil),  // 9: sterling.ledger.v1.SubscribeResponse
+	(*Account)(nil),            // 10: sterling.ledger.v1.Account
+	(*Transfer)(nil),           // 11: sterling.ledger.v1.Transfer
+	(*FrozenState)(nil),        // 12: sterling.ledger.v1.FrozenState
+	(*VelocityLimit)(nil),      // 13: sterling.ledger.v1.VelocityLimit
+	(*Asset)(nil),              // 14: sterling.ledger.v1.Asset
+	(*Transit)(nil),            // 15: sterling.ledger.v1.Transit
 }
 var file_sterling_ledger_v1_feed_proto_depIdxs = []int32{
 	1,  // 0: sterling.ledger.v1.FeedEvent.position:type_name -> sterling.ledger.v1.FeedPosition
 	0,  // 1: sterling.ledger.v1.FeedEvent.kind:type_name -> sterling.ledger.v1.EventKind
-	9,  // 2: sterling.ledger.v1.FeedEvent.account:type_name -> sterling.ledger.v1.Account
-	10, // 3: sterling.ledger.v1.FeedEvent.transfer:type_name -> sterling.ledger.v1.Transfer
-	3,  // 4: sterling.ledger.v1.FeedEvent.expired:type_name -> sterling.ledger.v1.ReservationExpired
-	11, // 5: sterling.ledger.v1.FeedEvent.freeze:type_name -> sterling.ledger.v1.FrozenState
-	4,  // 6: sterling.ledger.v1.FeedEvent.unfreeze:type_name -> sterling.ledger.v1.Unfrozen
-	12, // 7: sterling.ledger.v1.FeedEvent.limit:type_name -> sterling.ledger.v1.VelocityLimit
-	13, // 8: sterling.ledger.v1.FeedEvent.asset:type_name -> sterling.ledger.v1.Asset
-	14, // 9: sterling.ledger.v1.ReservationExpired.transit:type_name -> sterling.ledger.v1.Transit
-	0,  // 10: sterling.ledger.v1.EventFilter.kinds:type_name -> sterling.ledger.v1.EventKind
-	1,  // 11: sterling.ledger.v1.SubscribeRequest.after:type_name -> sterling.ledger.v1.FeedPosition
-	5,  // 12: sterling.ledger.v1.SubscribeRequest.filter:type_name -> sterling.ledger.v1.EventFilter
-	13, // 13: sterling.ledger.v1.TransferRun.assets:type_name -> sterling.ledger.v1.Asset
-	2,  // 14: sterling.ledger.v1.SubscribeResponse.events:type_name -> sterling.ledger.v1.FeedEvent
-	1,  // 15: sterling.ledger.v1.SubscribeResponse.resume_after:type_name -> sterling.ledger.v1.FeedPosition
-	7,  // 16: sterling.ledger.v1.SubscribeResponse.runs:type_name -> sterling.ledger.v1.TransferRun
-	6,  // 17: sterling.ledger.v1.FeedService.Subscribe:input_type -> sterling.ledger.v1.SubscribeRequest
-	8,  // 18: sterling.ledger.v1.FeedService.Subscribe:output_type -> sterling.ledger.v1.SubscribeResponse
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	10, // 2: sterling.ledger.v1.FeedEvent.account:type_name -> sterling.ledger.v1.Account
+	11, // 3: sterling.ledger.v1.FeedEvent.transfer:type_name -> sterling.ledger.v1.Transfer
+	4,  // 4: sterling.ledger.v1.FeedEvent.expired:type_name -> sterling.ledger.v1.ReservationExpired
+	12, // 5: sterling.ledger.v1.FeedEvent.freeze:type_name -> sterling.ledger.v1.FrozenState
+	5,  // 6: sterling.ledger.v1.FeedEvent.unfreeze:type_name -> sterling.ledger.v1.Unfrozen
+	13, // 7: sterling.ledger.v1.FeedEvent.limit:type_name -> sterling.ledger.v1.VelocityLimit
+	14, // 8: sterling.ledger.v1.FeedEvent.asset:type_name -> sterling.ledger.v1.Asset
+	3,  // 9: sterling.ledger.v1.FeedEvent.handover:type_name -> sterling.ledger.v1.Handover
+	15, // 10: sterling.ledger.v1.ReservationExpired.transit:type_name -> sterling.ledger.v1.Transit
+	0,  // 11: sterling.ledger.v1.EventFilter.kinds:type_name -> sterling.ledger.v1.EventKind
+	1,  // 12: sterling.ledger.v1.SubscribeRequest.after:type_name -> sterling.ledger.v1.FeedPosition
+	6,  // 13: sterling.ledger.v1.SubscribeRequest.filter:type_name -> sterling.ledger.v1.EventFilter
+	14, // 14: sterling.ledger.v1.TransferRun.assets:type_name -> sterling.ledger.v1.Asset
+	2,  // 15: sterling.ledger.v1.SubscribeResponse.events:type_name -> sterling.ledger.v1.FeedEvent
+	1,  // 16: sterling.ledger.v1.SubscribeResponse.resume_after:type_name -> sterling.ledger.v1.FeedPosition
+	8,  // 17: sterling.ledger.v1.SubscribeResponse.runs:type_name -> sterling.ledger.v1.TransferRun
+	7,  // 18: sterling.ledger.v1.FeedService.Subscribe:input_type -> sterling.ledger.v1.SubscribeRequest
+	9,  // 19: sterling.ledger.v1.FeedService.Subscribe:output_type -> sterling.ledger.v1.SubscribeResponse
+	19, // [19:20] is the sub-list for method output_type
+	18, // [18:19] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_sterling_ledger_v1_feed_proto_init() }
@@ -1132,7 +1226,7 @@ func file_sterling_ledger_v1_feed_proto_init() {
 		(*FeedEvent_Asset)(nil),
 		(*FeedEvent_Record)(nil),
 	}
-	file_sterling_ledger_v1_feed_proto_msgTypes[5].OneofWrappers = []any{
+	file_sterling_ledger_v1_feed_proto_msgTypes[6].OneofWrappers = []any{
 		(*SubscribeRequest_After)(nil),
 		(*SubscribeRequest_FromBeginning)(nil),
 		(*SubscribeRequest_FromTimestamp)(nil),
@@ -1144,7 +1238,7 @@ func file_sterling_ledger_v1_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_ledger_v1_feed_proto_rawDesc), len(file_sterling_ledger_v1_feed_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -519,10 +519,12 @@ func (x *GetStatementResponse) GetPosition() *Position {
 	return nil
 }
 
-// StatementRow is one transfer, or the end of a reservation that expired.
+// StatementRow is one transfer, or the end of a reservation that expired, or
+// what was handed over between cells.
 type StatementRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As recorded; of an expiry, the transfer that had reserved.
+	// As recorded; of an expiry, the transfer that had reserved. Of an account that
+	// was handed over: the move's id, the account and that for clearing, no amount.
 	Transfer *Transfer `protobuf:"bytes,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
 	Expired  bool      `protobuf:"varint,2,opt,name=expired,proto3" json:"expired,omitempty"`
 	// When: of an expiry, that of the expiry.
@@ -538,7 +540,9 @@ type StatementRow struct {
 	// What of a reservation was released.
 	Released string `protobuf:"bytes,8,opt,name=released,proto3" json:"released,omitempty"`
 	// After this row.
-	Balances      *Balances `protobuf:"bytes,9,opt,name=balances,proto3" json:"balances,omitempty"`
+	Balances *Balances `protobuf:"bytes,9,opt,name=balances,proto3" json:"balances,omitempty"`
+	// Set where the row is no transfer: posted, reserved and released are 0.
+	Moved         *MovedBalances `protobuf:"bytes,10,opt,name=moved,proto3" json:"moved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -636,6 +640,70 @@ func (x *StatementRow) GetBalances() *Balances {
 	return nil
 }
 
+func (x *StatementRow) GetMoved() *MovedBalances {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
+// MovedBalances is what an account, or a reservation, took along from one cell to
+// another.
+type MovedBalances struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account of the statement has so much less from here on; otherwise more.
+	Left bool `protobuf:"varint,1,opt,name=left,proto3" json:"left,omitempty"`
+	// u128 minor units. By booking date an account that left is shown as the books
+	// have it: debited by its credits, and credited by its debits.
+	Balances      *Balances `protobuf:"bytes,2,opt,name=balances,proto3" json:"balances,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedBalances) Reset() {
+	*x = MovedBalances{}
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedBalances) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedBalances) ProtoMessage() {}
+
+func (x *MovedBalances) ProtoReflect() protoreflect.Message {
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedBalances.ProtoReflect.Descriptor instead.
+func (*MovedBalances) Descriptor() ([]byte, []int) {
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MovedBalances) GetLeft() bool {
+	if x != nil {
+		return x.Left
+	}
+	return false
+}
+
+func (x *MovedBalances) GetBalances() *Balances {
+	if x != nil {
+		return x.Balances
+	}
+	return nil
+}
+
 type GetTotalsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -644,7 +712,7 @@ type GetTotalsRequest struct {
 
 func (x *GetTotalsRequest) Reset() {
 	*x = GetTotalsRequest{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[6]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +724,7 @@ func (x *GetTotalsRequest) String() string {
 func (*GetTotalsRequest) ProtoMessage() {}
 
 func (x *GetTotalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[6]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +737,7 @@ func (x *GetTotalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTotalsRequest.ProtoReflect.Descriptor instead.
 func (*GetTotalsRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{6}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{7}
 }
 
 type GetTotalsResponse struct {
@@ -685,7 +753,7 @@ type GetTotalsResponse struct {
 
 func (x *GetTotalsResponse) Reset() {
 	*x = GetTotalsResponse{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[7]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +765,7 @@ func (x *GetTotalsResponse) String() string {
 func (*GetTotalsResponse) ProtoMessage() {}
 
 func (x *GetTotalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[7]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +778,7 @@ func (x *GetTotalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTotalsResponse.ProtoReflect.Descriptor instead.
 func (*GetTotalsResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{7}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetTotalsResponse) GetGroups() []*GroupTotal {
@@ -753,7 +821,7 @@ type GroupTotal struct {
 
 func (x *GroupTotal) Reset() {
 	*x = GroupTotal{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[8]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -765,7 +833,7 @@ func (x *GroupTotal) String() string {
 func (*GroupTotal) ProtoMessage() {}
 
 func (x *GroupTotal) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[8]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -778,7 +846,7 @@ func (x *GroupTotal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupTotal.ProtoReflect.Descriptor instead.
 func (*GroupTotal) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{8}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GroupTotal) GetAsset() string {
@@ -849,7 +917,7 @@ type GetPendingAgeingRequest struct {
 
 func (x *GetPendingAgeingRequest) Reset() {
 	*x = GetPendingAgeingRequest{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[9]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +929,7 @@ func (x *GetPendingAgeingRequest) String() string {
 func (*GetPendingAgeingRequest) ProtoMessage() {}
 
 func (x *GetPendingAgeingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[9]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +942,7 @@ func (x *GetPendingAgeingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPendingAgeingRequest.ProtoReflect.Descriptor instead.
 func (*GetPendingAgeingRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{9}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetPendingAgeingRequest) GetAsset() string {
@@ -928,7 +996,7 @@ type GetPendingAgeingResponse struct {
 
 func (x *GetPendingAgeingResponse) Reset() {
 	*x = GetPendingAgeingResponse{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[10]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1008,7 @@ func (x *GetPendingAgeingResponse) String() string {
 func (*GetPendingAgeingResponse) ProtoMessage() {}
 
 func (x *GetPendingAgeingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[10]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1021,7 @@ func (x *GetPendingAgeingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPendingAgeingResponse.ProtoReflect.Descriptor instead.
 func (*GetPendingAgeingResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{10}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetPendingAgeingResponse) GetBounds() []uint64 {
@@ -1005,7 +1073,7 @@ type AgeingGroup struct {
 
 func (x *AgeingGroup) Reset() {
 	*x = AgeingGroup{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[11]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1085,7 @@ func (x *AgeingGroup) String() string {
 func (*AgeingGroup) ProtoMessage() {}
 
 func (x *AgeingGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[11]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1098,7 @@ func (x *AgeingGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgeingGroup.ProtoReflect.Descriptor instead.
 func (*AgeingGroup) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{11}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AgeingGroup) GetAsset() string {
@@ -1065,7 +1133,7 @@ type AgeingBucket struct {
 
 func (x *AgeingBucket) Reset() {
 	*x = AgeingBucket{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[12]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1145,7 @@ func (x *AgeingBucket) String() string {
 func (*AgeingBucket) ProtoMessage() {}
 
 func (x *AgeingBucket) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[12]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1158,7 @@ func (x *AgeingBucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgeingBucket.ProtoReflect.Descriptor instead.
 func (*AgeingBucket) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{12}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AgeingBucket) GetCount() uint64 {
@@ -1133,7 +1201,7 @@ type OpenPending struct {
 
 func (x *OpenPending) Reset() {
 	*x = OpenPending{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[13]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1213,7 @@ func (x *OpenPending) String() string {
 func (*OpenPending) ProtoMessage() {}
 
 func (x *OpenPending) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[13]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1226,7 @@ func (x *OpenPending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenPending.ProtoReflect.Descriptor instead.
 func (*OpenPending) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{13}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OpenPending) GetId() string {
@@ -1239,7 +1307,7 @@ type ListAccountsByAddressRequest struct {
 
 func (x *ListAccountsByAddressRequest) Reset() {
 	*x = ListAccountsByAddressRequest{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[14]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1319,7 @@ func (x *ListAccountsByAddressRequest) String() string {
 func (*ListAccountsByAddressRequest) ProtoMessage() {}
 
 func (x *ListAccountsByAddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[14]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1332,7 @@ func (x *ListAccountsByAddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsByAddressRequest.ProtoReflect.Descriptor instead.
 func (*ListAccountsByAddressRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{14}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListAccountsByAddressRequest) GetPrefix() string {
@@ -1306,7 +1374,7 @@ type ListAccountsByAddressResponse struct {
 
 func (x *ListAccountsByAddressResponse) Reset() {
 	*x = ListAccountsByAddressResponse{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[15]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1386,7 @@ func (x *ListAccountsByAddressResponse) String() string {
 func (*ListAccountsByAddressResponse) ProtoMessage() {}
 
 func (x *ListAccountsByAddressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[15]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1399,7 @@ func (x *ListAccountsByAddressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsByAddressResponse.ProtoReflect.Descriptor instead.
 func (*ListAccountsByAddressResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{15}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListAccountsByAddressResponse) GetAccounts() []*Account {
@@ -1367,7 +1435,7 @@ type MetadataCondition struct {
 
 func (x *MetadataCondition) Reset() {
 	*x = MetadataCondition{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[16]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1447,7 @@ func (x *MetadataCondition) String() string {
 func (*MetadataCondition) ProtoMessage() {}
 
 func (x *MetadataCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[16]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1460,7 @@ func (x *MetadataCondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetadataCondition.ProtoReflect.Descriptor instead.
 func (*MetadataCondition) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{16}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MetadataCondition) GetKey() string {
@@ -1425,7 +1493,7 @@ type QueryByMetadataRequest struct {
 
 func (x *QueryByMetadataRequest) Reset() {
 	*x = QueryByMetadataRequest{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[17]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1505,7 @@ func (x *QueryByMetadataRequest) String() string {
 func (*QueryByMetadataRequest) ProtoMessage() {}
 
 func (x *QueryByMetadataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[17]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1518,7 @@ func (x *QueryByMetadataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryByMetadataRequest.ProtoReflect.Descriptor instead.
 func (*QueryByMetadataRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{17}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *QueryByMetadataRequest) GetTarget() MetadataTarget {
@@ -1502,7 +1570,7 @@ type QueryByMetadataResponse struct {
 
 func (x *QueryByMetadataResponse) Reset() {
 	*x = QueryByMetadataResponse{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[18]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1582,7 @@ func (x *QueryByMetadataResponse) String() string {
 func (*QueryByMetadataResponse) ProtoMessage() {}
 
 func (x *QueryByMetadataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[18]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1595,7 @@ func (x *QueryByMetadataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryByMetadataResponse.ProtoReflect.Descriptor instead.
 func (*QueryByMetadataResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{18}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *QueryByMetadataResponse) GetAccounts() []*Account {
@@ -1566,7 +1634,7 @@ type RebuildIndexRequest struct {
 
 func (x *RebuildIndexRequest) Reset() {
 	*x = RebuildIndexRequest{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[19]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1646,7 @@ func (x *RebuildIndexRequest) String() string {
 func (*RebuildIndexRequest) ProtoMessage() {}
 
 func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[19]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1659,7 @@ func (x *RebuildIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildIndexRequest.ProtoReflect.Descriptor instead.
 func (*RebuildIndexRequest) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{19}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{20}
 }
 
 type RebuildIndexResponse struct {
@@ -1602,7 +1670,7 @@ type RebuildIndexResponse struct {
 
 func (x *RebuildIndexResponse) Reset() {
 	*x = RebuildIndexResponse{}
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[20]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1682,7 @@ func (x *RebuildIndexResponse) String() string {
 func (*RebuildIndexResponse) ProtoMessage() {}
 
 func (x *RebuildIndexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sterling_ledger_v1_history_proto_msgTypes[20]
+	mi := &file_sterling_ledger_v1_history_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1695,7 @@ func (x *RebuildIndexResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildIndexResponse.ProtoReflect.Descriptor instead.
 func (*RebuildIndexResponse) Descriptor() ([]byte, []int) {
-	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{20}
+	return file_sterling_ledger_v1_history_proto_rawDescGZIP(), []int{21}
 }
 
 var File_sterling_ledger_v1_history_proto protoreflect.FileDescriptor
@@ -1675,7 +1743,7 @@ const file_sterling_ledger_v1_history_proto_rawDesc = "" +
 	"\aclosing\x18\x04 \x01(\v2\x1c.sterling.ledger.v1.BalancesR\aclosing\x124\n" +
 	"\x04rows\x18\x05 \x03(\v2 .sterling.ledger.v1.StatementRowR\x04rows\x12&\n" +
 	"\x0fnext_page_token\x18\x06 \x01(\tR\rnextPageToken\x128\n" +
-	"\bposition\x18\a \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\xe3\x02\n" +
+	"\bposition\x18\a \x01(\v2\x1c.sterling.ledger.v1.PositionR\bposition\"\x9c\x03\n" +
 	"\fStatementRow\x128\n" +
 	"\btransfer\x18\x01 \x01(\v2\x1c.sterling.ledger.v1.TransferR\btransfer\x12\x18\n" +
 	"\aexpired\x18\x02 \x01(\bR\aexpired\x12\x1c\n" +
@@ -1685,7 +1753,12 @@ const file_sterling_ledger_v1_history_proto_rawDesc = "" +
 	"\x06posted\x18\x06 \x01(\tR\x06posted\x12\x1a\n" +
 	"\breserved\x18\a \x01(\tR\breserved\x12\x1a\n" +
 	"\breleased\x18\b \x01(\tR\breleased\x128\n" +
-	"\bbalances\x18\t \x01(\v2\x1c.sterling.ledger.v1.BalancesR\bbalances\"\x12\n" +
+	"\bbalances\x18\t \x01(\v2\x1c.sterling.ledger.v1.BalancesR\bbalances\x127\n" +
+	"\x05moved\x18\n" +
+	" \x01(\v2!.sterling.ledger.v1.MovedBalancesR\x05moved\"]\n" +
+	"\rMovedBalances\x12\x12\n" +
+	"\x04left\x18\x01 \x01(\bR\x04left\x128\n" +
+	"\bbalances\x18\x02 \x01(\v2\x1c.sterling.ledger.v1.BalancesR\bbalances\"\x12\n" +
 	"\x10GetTotalsRequest\"\xbd\x01\n" +
 	"\x11GetTotalsResponse\x126\n" +
 	"\x06groups\x18\x01 \x03(\v2\x1e.sterling.ledger.v1.GroupTotalR\x06groups\x126\n" +
@@ -1785,7 +1858,7 @@ func file_sterling_ledger_v1_history_proto_rawDescGZIP() []byte {
 }
 
 var file_sterling_ledger_v1_history_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sterling_ledger_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sterling_ledger_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_sterling_ledger_v1_history_proto_goTypes = []any{
 	(MetadataTarget)(0),                   // 0: sterling.ledger.v1.MetadataTarget
 	(*Balances)(nil),                      // 1: sterling.ledger.v1.Balances
@@ -1794,75 +1867,78 @@ var file_sterling_ledger_v1_history_proto_goTypes = []any{
 	(*GetStatementRequest)(nil),           // 4: sterling.ledger.v1.GetStatementRequest
 	(*GetStatementResponse)(nil),          // 5: sterling.ledger.v1.GetStatementResponse
 	(*StatementRow)(nil),                  // 6: sterling.ledger.v1.StatementRow
-	(*GetTotalsRequest)(nil),              // 7: sterling.ledger.v1.GetTotalsRequest
-	(*GetTotalsResponse)(nil),             // 8: sterling.ledger.v1.GetTotalsResponse
-	(*GroupTotal)(nil),                    // 9: sterling.ledger.v1.GroupTotal
-	(*GetPendingAgeingRequest)(nil),       // 10: sterling.ledger.v1.GetPendingAgeingRequest
-	(*GetPendingAgeingResponse)(nil),      // 11: sterling.ledger.v1.GetPendingAgeingResponse
-	(*AgeingGroup)(nil),                   // 12: sterling.ledger.v1.AgeingGroup
-	(*AgeingBucket)(nil),                  // 13: sterling.ledger.v1.AgeingBucket
-	(*OpenPending)(nil),                   // 14: sterling.ledger.v1.OpenPending
-	(*ListAccountsByAddressRequest)(nil),  // 15: sterling.ledger.v1.ListAccountsByAddressRequest
-	(*ListAccountsByAddressResponse)(nil), // 16: sterling.ledger.v1.ListAccountsByAddressResponse
-	(*MetadataCondition)(nil),             // 17: sterling.ledger.v1.MetadataCondition
-	(*QueryByMetadataRequest)(nil),        // 18: sterling.ledger.v1.QueryByMetadataRequest
-	(*QueryByMetadataResponse)(nil),       // 19: sterling.ledger.v1.QueryByMetadataResponse
-	(*RebuildIndexRequest)(nil),           // 20: sterling.ledger.v1.RebuildIndexRequest
-	(*RebuildIndexResponse)(nil),          // 21: sterling.ledger.v1.RebuildIndexResponse
-	(*Position)(nil),                      // 22: sterling.ledger.v1.Position
-	(*Transfer)(nil),                      // 23: sterling.ledger.v1.Transfer
-	(TransferSide)(0),                     // 24: sterling.ledger.v1.TransferSide
-	(*Account)(nil),                       // 25: sterling.ledger.v1.Account
-	(*MetadataValue)(nil),                 // 26: sterling.ledger.v1.MetadataValue
+	(*MovedBalances)(nil),                 // 7: sterling.ledger.v1.MovedBalances
+	(*GetTotalsRequest)(nil),              // 8: sterling.ledger.v1.GetTotalsRequest
+	(*GetTotalsResponse)(nil),             // 9: sterling.ledger.v1.GetTotalsResponse
+	(*GroupTotal)(nil),                    // 10: sterling.ledger.v1.GroupTotal
+	(*GetPendingAgeingRequest)(nil),       // 11: sterling.ledger.v1.GetPendingAgeingRequest
+	(*GetPendingAgeingResponse)(nil),      // 12: sterling.ledger.v1.GetPendingAgeingResponse
+	(*AgeingGroup)(nil),                   // 13: sterling.ledger.v1.AgeingGroup
+	(*AgeingBucket)(nil),                  // 14: sterling.ledger.v1.AgeingBucket
+	(*OpenPending)(nil),                   // 15: sterling.ledger.v1.OpenPending
+	(*ListAccountsByAddressRequest)(nil),  // 16: sterling.ledger.v1.ListAccountsByAddressRequest
+	(*ListAccountsByAddressResponse)(nil), // 17: sterling.ledger.v1.ListAccountsByAddressResponse
+	(*MetadataCondition)(nil),             // 18: sterling.ledger.v1.MetadataCondition
+	(*QueryByMetadataRequest)(nil),        // 19: sterling.ledger.v1.QueryByMetadataRequest
+	(*QueryByMetadataResponse)(nil),       // 20: sterling.ledger.v1.QueryByMetadataResponse
+	(*RebuildIndexRequest)(nil),           // 21: sterling.ledger.v1.RebuildIndexRequest
+	(*RebuildIndexResponse)(nil),          // 22: sterling.ledger.v1.RebuildIndexResponse
+	(*Position)(nil),                      // 23: sterling.ledger.v1.Position
+	(*Transfer)(nil),                      // 24: sterling.ledger.v1.Transfer
+	(TransferSide)(0),                     // 25: sterling.ledger.v1.TransferSide
+	(*Account)(nil),                       // 26: sterling.ledger.v1.Account
+	(*MetadataValue)(nil),                 // 27: sterling.ledger.v1.MetadataValue
 }
 var file_sterling_ledger_v1_history_proto_depIdxs = []int32{
-	22, // 0: sterling.ledger.v1.GetBalanceAsOfRequest.min_position:type_name -> sterling.ledger.v1.Position
+	23, // 0: sterling.ledger.v1.GetBalanceAsOfRequest.min_position:type_name -> sterling.ledger.v1.Position
 	1,  // 1: sterling.ledger.v1.GetBalanceAsOfResponse.balances:type_name -> sterling.ledger.v1.Balances
-	22, // 2: sterling.ledger.v1.GetBalanceAsOfResponse.position:type_name -> sterling.ledger.v1.Position
-	22, // 3: sterling.ledger.v1.GetStatementRequest.min_position:type_name -> sterling.ledger.v1.Position
+	23, // 2: sterling.ledger.v1.GetBalanceAsOfResponse.position:type_name -> sterling.ledger.v1.Position
+	23, // 3: sterling.ledger.v1.GetStatementRequest.min_position:type_name -> sterling.ledger.v1.Position
 	1,  // 4: sterling.ledger.v1.GetStatementResponse.opening:type_name -> sterling.ledger.v1.Balances
 	1,  // 5: sterling.ledger.v1.GetStatementResponse.closing:type_name -> sterling.ledger.v1.Balances
 	6,  // 6: sterling.ledger.v1.GetStatementResponse.rows:type_name -> sterling.ledger.v1.StatementRow
-	22, // 7: sterling.ledger.v1.GetStatementResponse.position:type_name -> sterling.ledger.v1.Position
-	23, // 8: sterling.ledger.v1.StatementRow.transfer:type_name -> sterling.ledger.v1.Transfer
-	24, // 9: sterling.ledger.v1.StatementRow.side:type_name -> sterling.ledger.v1.TransferSide
+	23, // 7: sterling.ledger.v1.GetStatementResponse.position:type_name -> sterling.ledger.v1.Position
+	24, // 8: sterling.ledger.v1.StatementRow.transfer:type_name -> sterling.ledger.v1.Transfer
+	25, // 9: sterling.ledger.v1.StatementRow.side:type_name -> sterling.ledger.v1.TransferSide
 	1,  // 10: sterling.ledger.v1.StatementRow.balances:type_name -> sterling.ledger.v1.Balances
-	9,  // 11: sterling.ledger.v1.GetTotalsResponse.groups:type_name -> sterling.ledger.v1.GroupTotal
-	9,  // 12: sterling.ledger.v1.GetTotalsResponse.assets:type_name -> sterling.ledger.v1.GroupTotal
-	22, // 13: sterling.ledger.v1.GetTotalsResponse.position:type_name -> sterling.ledger.v1.Position
-	12, // 14: sterling.ledger.v1.GetPendingAgeingResponse.groups:type_name -> sterling.ledger.v1.AgeingGroup
-	14, // 15: sterling.ledger.v1.GetPendingAgeingResponse.oldest:type_name -> sterling.ledger.v1.OpenPending
-	22, // 16: sterling.ledger.v1.GetPendingAgeingResponse.position:type_name -> sterling.ledger.v1.Position
-	13, // 17: sterling.ledger.v1.AgeingGroup.buckets:type_name -> sterling.ledger.v1.AgeingBucket
-	22, // 18: sterling.ledger.v1.ListAccountsByAddressRequest.min_position:type_name -> sterling.ledger.v1.Position
-	25, // 19: sterling.ledger.v1.ListAccountsByAddressResponse.accounts:type_name -> sterling.ledger.v1.Account
-	22, // 20: sterling.ledger.v1.ListAccountsByAddressResponse.position:type_name -> sterling.ledger.v1.Position
-	26, // 21: sterling.ledger.v1.MetadataCondition.value:type_name -> sterling.ledger.v1.MetadataValue
-	0,  // 22: sterling.ledger.v1.QueryByMetadataRequest.target:type_name -> sterling.ledger.v1.MetadataTarget
-	17, // 23: sterling.ledger.v1.QueryByMetadataRequest.conditions:type_name -> sterling.ledger.v1.MetadataCondition
-	22, // 24: sterling.ledger.v1.QueryByMetadataRequest.min_position:type_name -> sterling.ledger.v1.Position
-	25, // 25: sterling.ledger.v1.QueryByMetadataResponse.accounts:type_name -> sterling.ledger.v1.Account
-	23, // 26: sterling.ledger.v1.QueryByMetadataResponse.transfers:type_name -> sterling.ledger.v1.Transfer
-	22, // 27: sterling.ledger.v1.QueryByMetadataResponse.position:type_name -> sterling.ledger.v1.Position
-	2,  // 28: sterling.ledger.v1.HistoryService.GetBalanceAsOf:input_type -> sterling.ledger.v1.GetBalanceAsOfRequest
-	4,  // 29: sterling.ledger.v1.HistoryService.GetStatement:input_type -> sterling.ledger.v1.GetStatementRequest
-	7,  // 30: sterling.ledger.v1.HistoryService.GetTotals:input_type -> sterling.ledger.v1.GetTotalsRequest
-	10, // 31: sterling.ledger.v1.HistoryService.GetPendingAgeing:input_type -> sterling.ledger.v1.GetPendingAgeingRequest
-	15, // 32: sterling.ledger.v1.HistoryService.ListAccountsByAddress:input_type -> sterling.ledger.v1.ListAccountsByAddressRequest
-	18, // 33: sterling.ledger.v1.HistoryService.QueryByMetadata:input_type -> sterling.ledger.v1.QueryByMetadataRequest
-	20, // 34: sterling.ledger.v1.HistoryService.RebuildIndex:input_type -> sterling.ledger.v1.RebuildIndexRequest
-	3,  // 35: sterling.ledger.v1.HistoryService.GetBalanceAsOf:output_type -> sterling.ledger.v1.GetBalanceAsOfResponse
-	5,  // 36: sterling.ledger.v1.HistoryService.GetStatement:output_type -> sterling.ledger.v1.GetStatementResponse
-	8,  // 37: sterling.ledger.v1.HistoryService.GetTotals:output_type -> sterling.ledger.v1.GetTotalsResponse
-	11, // 38: sterling.ledger.v1.HistoryService.GetPendingAgeing:output_type -> sterling.ledger.v1.GetPendingAgeingResponse
-	16, // 39: sterling.ledger.v1.HistoryService.ListAccountsByAddress:output_type -> sterling.ledger.v1.ListAccountsByAddressResponse
-	19, // 40: sterling.ledger.v1.HistoryService.QueryByMetadata:output_type -> sterling.ledger.v1.QueryByMetadataResponse
-	21, // 41: sterling.ledger.v1.HistoryService.RebuildIndex:output_type -> sterling.ledger.v1.RebuildIndexResponse
-	35, // [35:42] is the sub-list for method output_type
-	28, // [28:35] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	7,  // 11: sterling.ledger.v1.StatementRow.moved:type_name -> sterling.ledger.v1.MovedBalances
+	1,  // 12: sterling.ledger.v1.MovedBalances.balances:type_name -> sterling.ledger.v1.Balances
+	10, // 13: sterling.ledger.v1.GetTotalsResponse.groups:type_name -> sterling.ledger.v1.GroupTotal
+	10, // 14: sterling.ledger.v1.GetTotalsResponse.assets:type_name -> sterling.ledger.v1.GroupTotal
+	23, // 15: sterling.ledger.v1.GetTotalsResponse.position:type_name -> sterling.ledger.v1.Position
+	13, // 16: sterling.ledger.v1.GetPendingAgeingResponse.groups:type_name -> sterling.ledger.v1.AgeingGroup
+	15, // 17: sterling.ledger.v1.GetPendingAgeingResponse.oldest:type_name -> sterling.ledger.v1.OpenPending
+	23, // 18: sterling.ledger.v1.GetPendingAgeingResponse.position:type_name -> sterling.ledger.v1.Position
+	14, // 19: sterling.ledger.v1.AgeingGroup.buckets:type_name -> sterling.ledger.v1.AgeingBucket
+	23, // 20: sterling.ledger.v1.ListAccountsByAddressRequest.min_position:type_name -> sterling.ledger.v1.Position
+	26, // 21: sterling.ledger.v1.ListAccountsByAddressResponse.accounts:type_name -> sterling.ledger.v1.Account
+	23, // 22: sterling.ledger.v1.ListAccountsByAddressResponse.position:type_name -> sterling.ledger.v1.Position
+	27, // 23: sterling.ledger.v1.MetadataCondition.value:type_name -> sterling.ledger.v1.MetadataValue
+	0,  // 24: sterling.ledger.v1.QueryByMetadataRequest.target:type_name -> sterling.ledger.v1.MetadataTarget
+	18, // 25: sterling.ledger.v1.QueryByMetadataRequest.conditions:type_name -> sterling.ledger.v1.MetadataCondition
+	23, // 26: sterling.ledger.v1.QueryByMetadataRequest.min_position:type_name -> sterling.ledger.v1.Position
+	26, // 27: sterling.ledger.v1.QueryByMetadataResponse.accounts:type_name -> sterling.ledger.v1.Account
+	24, // 28: sterling.ledger.v1.QueryByMetadataResponse.transfers:type_name -> sterling.ledger.v1.Transfer
+	23, // 29: sterling.ledger.v1.QueryByMetadataResponse.position:type_name -> sterling.ledger.v1.Position
+	2,  // 30: sterling.ledger.v1.HistoryService.GetBalanceAsOf:input_type -> sterling.ledger.v1.GetBalanceAsOfRequest
+	4,  // 31: sterling.ledger.v1.HistoryService.GetStatement:input_type -> sterling.ledger.v1.GetStatementRequest
+	8,  // 32: sterling.ledger.v1.HistoryService.GetTotals:input_type -> sterling.ledger.v1.GetTotalsRequest
+	11, // 33: sterling.ledger.v1.HistoryService.GetPendingAgeing:input_type -> sterling.ledger.v1.GetPendingAgeingRequest
+	16, // 34: sterling.ledger.v1.HistoryService.ListAccountsByAddress:input_type -> sterling.ledger.v1.ListAccountsByAddressRequest
+	19, // 35: sterling.ledger.v1.HistoryService.QueryByMetadata:input_type -> sterling.ledger.v1.QueryByMetadataRequest
+	21, // 36: sterling.ledger.v1.HistoryService.RebuildIndex:input_type -> sterling.ledger.v1.RebuildIndexRequest
+	3,  // 37: sterling.ledger.v1.HistoryService.GetBalanceAsOf:output_type -> sterling.ledger.v1.GetBalanceAsOfResponse
+	5,  // 38: sterling.ledger.v1.HistoryService.GetStatement:output_type -> sterling.ledger.v1.GetStatementResponse
+	9,  // 39: sterling.ledger.v1.HistoryService.GetTotals:output_type -> sterling.ledger.v1.GetTotalsResponse
+	12, // 40: sterling.ledger.v1.HistoryService.GetPendingAgeing:output_type -> sterling.ledger.v1.GetPendingAgeingResponse
+	17, // 41: sterling.ledger.v1.HistoryService.ListAccountsByAddress:output_type -> sterling.ledger.v1.ListAccountsByAddressResponse
+	20, // 42: sterling.ledger.v1.HistoryService.QueryByMetadata:output_type -> sterling.ledger.v1.QueryByMetadataResponse
+	22, // 43: sterling.ledger.v1.HistoryService.RebuildIndex:output_type -> sterling.ledger.v1.RebuildIndexResponse
+	37, // [37:44] is the sub-list for method output_type
+	30, // [30:37] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_sterling_ledger_v1_history_proto_init() }
@@ -1877,7 +1953,7 @@ func file_sterling_ledger_v1_history_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sterling_ledger_v1_history_proto_rawDesc), len(file_sterling_ledger_v1_history_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -7,12 +7,16 @@ from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+EVENT_KIND_ACCOUNT_ARRIVED: EventKind
 EVENT_KIND_ACCOUNT_CREATED: EventKind
+EVENT_KIND_ACCOUNT_LEFT: EventKind
 EVENT_KIND_ASSET_REGISTERED: EventKind
 EVENT_KIND_FROZEN: EventKind
 EVENT_KIND_LIMIT_SET: EventKind
 EVENT_KIND_OTHER: EventKind
+EVENT_KIND_RESERVATION_ARRIVED: EventKind
 EVENT_KIND_RESERVATION_EXPIRED: EventKind
+EVENT_KIND_RESERVATION_LEFT: EventKind
 EVENT_KIND_TRANSFER_CREATED: EventKind
 EVENT_KIND_UNFROZEN: EventKind
 EVENT_KIND_UNSPECIFIED: EventKind
@@ -30,7 +34,7 @@ class EventFilter(_message.Message):
     def __init__(self, account_ids: _Optional[_Iterable[str]] = ..., assets: _Optional[_Iterable[str]] = ..., transfer_codes: _Optional[_Iterable[int]] = ..., kinds: _Optional[_Iterable[_Union[EventKind, str]]] = ...) -> None: ...
 
 class FeedEvent(_message.Message):
-    __slots__ = ["account", "actor", "asset", "attachment", "block_time", "expired", "freeze", "kind", "kind_name", "limit", "position", "record", "timestamp", "transfer", "unfreeze"]
+    __slots__ = ["account", "actor", "asset", "attachment", "block_time", "expired", "freeze", "handover", "kind", "kind_name", "limit", "position", "record", "timestamp", "transfer", "unfreeze"]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     ASSET_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +42,7 @@ class FeedEvent(_message.Message):
     BLOCK_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_FIELD_NUMBER: _ClassVar[int]
     FREEZE_FIELD_NUMBER: _ClassVar[int]
+    HANDOVER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     KIND_NAME_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +58,7 @@ class FeedEvent(_message.Message):
     block_time: int
     expired: ReservationExpired
     freeze: _ledger_pb2.FrozenState
+    handover: Handover
     kind: EventKind
     kind_name: str
     limit: _ledger_pb2.VelocityLimit
@@ -61,7 +67,7 @@ class FeedEvent(_message.Message):
     timestamp: int
     transfer: _ledger_pb2.Transfer
     unfreeze: Unfrozen
-    def __init__(self, position: _Optional[_Union[FeedPosition, _Mapping]] = ..., block_time: _Optional[int] = ..., timestamp: _Optional[int] = ..., actor: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., kind_name: _Optional[str] = ..., account: _Optional[_Union[_ledger_pb2.Account, _Mapping]] = ..., transfer: _Optional[_Union[_ledger_pb2.Transfer, _Mapping]] = ..., expired: _Optional[_Union[ReservationExpired, _Mapping]] = ..., freeze: _Optional[_Union[_ledger_pb2.FrozenState, _Mapping]] = ..., unfreeze: _Optional[_Union[Unfrozen, _Mapping]] = ..., limit: _Optional[_Union[_ledger_pb2.VelocityLimit, _Mapping]] = ..., asset: _Optional[_Union[_ledger_pb2.Asset, _Mapping]] = ..., record: _Optional[bytes] = ..., attachment: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, position: _Optional[_Union[FeedPosition, _Mapping]] = ..., block_time: _Optional[int] = ..., timestamp: _Optional[int] = ..., actor: _Optional[str] = ..., kind: _Optional[_Union[EventKind, str]] = ..., kind_name: _Optional[str] = ..., account: _Optional[_Union[_ledger_pb2.Account, _Mapping]] = ..., transfer: _Optional[_Union[_ledger_pb2.Transfer, _Mapping]] = ..., expired: _Optional[_Union[ReservationExpired, _Mapping]] = ..., freeze: _Optional[_Union[_ledger_pb2.FrozenState, _Mapping]] = ..., unfreeze: _Optional[_Union[Unfrozen, _Mapping]] = ..., limit: _Optional[_Union[_ledger_pb2.VelocityLimit, _Mapping]] = ..., asset: _Optional[_Union[_ledger_pb2.Asset, _Mapping]] = ..., record: _Optional[bytes] = ..., attachment: _Optional[bytes] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ...) -> None: ...
 
 class FeedPosition(_message.Message):
     __slots__ = ["cell", "index", "seq"]
@@ -72,6 +78,14 @@ class FeedPosition(_message.Message):
     index: int
     seq: int
     def __init__(self, cell: _Optional[int] = ..., seq: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
+
+class Handover(_message.Message):
+    __slots__ = ["clearing_account_id", "move_id"]
+    CLEARING_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    MOVE_ID_FIELD_NUMBER: _ClassVar[int]
+    clearing_account_id: str
+    move_id: str
+    def __init__(self, move_id: _Optional[str] = ..., clearing_account_id: _Optional[str] = ...) -> None: ...
 
 class ReservationExpired(_message.Message):
     __slots__ = ["amount", "asset", "code", "credit_account_id", "debit_account_id", "pending_id", "transit"]

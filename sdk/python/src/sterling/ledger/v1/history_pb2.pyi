@@ -198,6 +198,14 @@ class MetadataCondition(_message.Message):
     value: _ledger_pb2.MetadataValue
     def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_ledger_pb2.MetadataValue, _Mapping]] = ...) -> None: ...
 
+class MovedBalances(_message.Message):
+    __slots__ = ["balances", "left"]
+    BALANCES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    balances: Balances
+    left: bool
+    def __init__(self, left: bool = ..., balances: _Optional[_Union[Balances, _Mapping]] = ...) -> None: ...
+
 class OpenPending(_message.Message):
     __slots__ = ["amount", "asset", "code", "credit_account_id", "debit_account_id", "expires", "id", "remaining", "timestamp"]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
@@ -255,10 +263,11 @@ class RebuildIndexResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class StatementRow(_message.Message):
-    __slots__ = ["balances", "booking_date", "expired", "posted", "released", "reserved", "side", "timestamp", "transfer"]
+    __slots__ = ["balances", "booking_date", "expired", "moved", "posted", "released", "reserved", "side", "timestamp", "transfer"]
     BALANCES_FIELD_NUMBER: _ClassVar[int]
     BOOKING_DATE_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
     POSTED_FIELD_NUMBER: _ClassVar[int]
     RELEASED_FIELD_NUMBER: _ClassVar[int]
     RESERVED_FIELD_NUMBER: _ClassVar[int]
@@ -268,13 +277,14 @@ class StatementRow(_message.Message):
     balances: Balances
     booking_date: str
     expired: bool
+    moved: MovedBalances
     posted: str
     released: str
     reserved: str
     side: _ledger_pb2.TransferSide
     timestamp: int
     transfer: _ledger_pb2.Transfer
-    def __init__(self, transfer: _Optional[_Union[_ledger_pb2.Transfer, _Mapping]] = ..., expired: bool = ..., timestamp: _Optional[int] = ..., booking_date: _Optional[str] = ..., side: _Optional[_Union[_ledger_pb2.TransferSide, str]] = ..., posted: _Optional[str] = ..., reserved: _Optional[str] = ..., released: _Optional[str] = ..., balances: _Optional[_Union[Balances, _Mapping]] = ...) -> None: ...
+    def __init__(self, transfer: _Optional[_Union[_ledger_pb2.Transfer, _Mapping]] = ..., expired: bool = ..., timestamp: _Optional[int] = ..., booking_date: _Optional[str] = ..., side: _Optional[_Union[_ledger_pb2.TransferSide, str]] = ..., posted: _Optional[str] = ..., reserved: _Optional[str] = ..., released: _Optional[str] = ..., balances: _Optional[_Union[Balances, _Mapping]] = ..., moved: _Optional[_Union[MovedBalances, _Mapping]] = ...) -> None: ...
 
 class MetadataTarget(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sterling/ledger/v1/feed.proto.
  */
 export const file_sterling_ledger_v1_feed: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zdGVybGluZy9sZWRnZXIvdjEvZmVlZC5wcm90bxISc3RlcmxpbmcubGVkZ2VyLnYxIjgKDEZlZWRQb3NpdGlvbhIMCgRjZWxsGAEgASgEEgsKA3NlcRgCIAEoBBINCgVpbmRleBgDIAEoDSLFBAoJRmVlZEV2ZW50EjIKCHBvc2l0aW9uGAEgASgLMiAuc3RlcmxpbmcubGVkZ2VyLnYxLkZlZWRQb3NpdGlvbhISCgpibG9ja190aW1lGAIgASgEEhEKCXRpbWVzdGFtcBgDIAEoBBINCgVhY3RvchgEIAEoCRIrCgRraW5kGAUgASgOMh0uc3RlcmxpbmcubGVkZ2VyLnYxLkV2ZW50S2luZBIRCglraW5kX25hbWUYBiABKAkSLgoHYWNjb3VudBgHIAEoCzIbLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NvdW50SAASMAoIdHJhbnNmZXIYCCABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuVHJhbnNmZXJIABI5CgdleHBpcmVkGAkgASgLMiYuc3RlcmxpbmcubGVkZ2VyLnYxLlJlc2VydmF0aW9uRXhwaXJlZEgAEjEKBmZyZWV6ZRgKIAEoCzIfLnN0ZXJsaW5nLmxlZGdlci52MS5Gcm96ZW5TdGF0ZUgAEjAKCHVuZnJlZXplGAsgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlVuZnJvemVuSAASMgoFbGltaXQYDCABKAsyIS5zdGVybGluZy5sZWRnZXIudjEuVmVsb2NpdHlMaW1pdEgAEioKBWFzc2V0GA0gASgLMhkuc3RlcmxpbmcubGVkZ2VyLnYxLkFzc2V0SAASEAoGcmVjb3JkGA4gASgMSAASEgoKYXR0YWNobWVudBgPIAEoDEIGCgRib2R5IrgBChJSZXNlcnZhdGlvbkV4cGlyZWQSEgoKcGVuZGluZ19pZBgBIAEoCRIOCgZhbW91bnQYAiABKAkSGAoQZGViaXRfYWNjb3VudF9pZBgDIAEoCRIZChFjcmVkaXRfYWNjb3VudF9pZBgEIAEoCRINCgVhc3NldBgFIAEoCRIMCgRjb2RlGAYgASgNEiwKB3RyYW5zaXQYByABKAsyGy5zdGVybGluZy5sZWRnZXIudjEuVHJhbnNpdCI5CghVbmZyb3plbhIKCgJpZBgBIAEoCRIRCglmcmVlemVfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJIngKC0V2ZW50RmlsdGVyEhMKC2FjY291bnRfaWRzGAEgAygJEg4KBmFzc2V0cxgCIAMoCRIWCg50cmFuc2Zlcl9jb2RlcxgDIAMoDRIsCgVraW5kcxgEIAMoDjIdLnN0ZXJsaW5nLmxlZGdlci52MS5FdmVudEtpbmQi1wEKEFN1YnNjcmliZVJlcXVlc3QSMQoFYWZ0ZXIYASABKAsyIC5zdGVybGluZy5sZWRnZXIudjEuRmVlZFBvc2l0aW9uSAASGAoOZnJvbV9iZWdpbm5pbmcYAiABKAhIABIYCg5mcm9tX3RpbWVzdGFtcBgDIAEoBEgAEhIKCGZyb21fbm93GAQgASgISAASLwoGZmlsdGVyGAUgASgLMh8uc3RlcmxpbmcubGVkZ2VyLnYxLkV2ZW50RmlsdGVyEg4KBnBhY2tlZBgGIAEoCEIHCgVzdGFydCKKAQoLVHJhbnNmZXJSdW4SCwoDc2VxGAEgASgEEhIKCmJsb2NrX3RpbWUYAiABKAQSDQoFYWN0b3IYAyABKAwSDwoHaW5kZXhlcxgEIAEoDBIPCgdyZWNvcmRzGAUgASgMEikKBmFzc2V0cxgGIAMoCzIZLnN0ZXJsaW5nLmxlZGdlci52MS5Bc3NldCLLAQoRU3Vic2NyaWJlUmVzcG9uc2USLQoGZXZlbnRzGAEgAygLMh0uc3RlcmxpbmcubGVkZ2VyLnYxLkZlZWRFdmVudBI2CgxyZXN1bWVfYWZ0ZXIYAiABKAsyIC5zdGVybGluZy5sZWRnZXIudjEuRmVlZFBvc2l0aW9uEhIKCmJsb2NrX3RpbWUYAyABKAQSDAoEaGVhZBgEIAEoBBItCgRydW5zGAUgAygLMh8uc3RlcmxpbmcubGVkZ2VyLnYxLlRyYW5zZmVyUnVuKo0CCglFdmVudEtpbmQSGgoWRVZFTlRfS0lORF9VTlNQRUNJRklFRBAAEh4KGkVWRU5UX0tJTkRfQUNDT1VOVF9DUkVBVEVEEAESHwobRVZFTlRfS0lORF9UUkFOU0ZFUl9DUkVBVEVEEAISIgoeRVZFTlRfS0lORF9SRVNFUlZBVElPTl9FWFBJUkVEEAMSFQoRRVZFTlRfS0lORF9GUk9aRU4QBBIXChNFVkVOVF9LSU5EX1VORlJPWkVOEAUSGAoURVZFTlRfS0lORF9MSU1JVF9TRVQQBhIfChtFVkVOVF9LSU5EX0FTU0VUX1JFR0lTVEVSRUQQBxIUChBFVkVOVF9LSU5EX09USEVSEGQyaQoLRmVlZFNlcnZpY2USWgoJU3Vic2NyaWJlEiQuc3RlcmxpbmcubGVkZ2VyLnYxLlN1YnNjcmliZVJlcXVlc3QaJS5zdGVybGluZy5sZWRnZXIudjEuU3Vic2NyaWJlUmVzcG9uc2UwAUJHWkVnaXRodWIuY29tL3N0ZXJsaW5ncnVuL3N0ZXJsaW5nL3Byb3RvL2dlbi9zdGVybGluZy9sZWRnZXIvdjE7bGVkZ2VydjFiBnByb3RvMw", [file_sterling_ledger_v1_ledger, file_sterling_ledger_v1_transit]);
+  fileDesc("Ch1zdGVybGluZy9sZWRnZXIvdjEvZmVlZC5wcm90bxISc3RlcmxpbmcubGVkZ2VyLnYxIjgKDEZlZWRQb3NpdGlvbhIMCgRjZWxsGAEgASgEEgsKA3NlcRgCIAEoBBINCgVpbmRleBgDIAEoDSL1BAoJRmVlZEV2ZW50EjIKCHBvc2l0aW9uGAEgASgLMiAuc3RlcmxpbmcubGVkZ2VyLnYxLkZlZWRQb3NpdGlvbhISCgpibG9ja190aW1lGAIgASgEEhEKCXRpbWVzdGFtcBgDIAEoBBINCgVhY3RvchgEIAEoCRIrCgRraW5kGAUgASgOMh0uc3RlcmxpbmcubGVkZ2VyLnYxLkV2ZW50S2luZBIRCglraW5kX25hbWUYBiABKAkSLgoHYWNjb3VudBgHIAEoCzIbLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NvdW50SAASMAoIdHJhbnNmZXIYCCABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuVHJhbnNmZXJIABI5CgdleHBpcmVkGAkgASgLMiYuc3RlcmxpbmcubGVkZ2VyLnYxLlJlc2VydmF0aW9uRXhwaXJlZEgAEjEKBmZyZWV6ZRgKIAEoCzIfLnN0ZXJsaW5nLmxlZGdlci52MS5Gcm96ZW5TdGF0ZUgAEjAKCHVuZnJlZXplGAsgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlVuZnJvemVuSAASMgoFbGltaXQYDCABKAsyIS5zdGVybGluZy5sZWRnZXIudjEuVmVsb2NpdHlMaW1pdEgAEioKBWFzc2V0GA0gASgLMhkuc3RlcmxpbmcubGVkZ2VyLnYxLkFzc2V0SAASEAoGcmVjb3JkGA4gASgMSAASEgoKYXR0YWNobWVudBgPIAEoDBIuCghoYW5kb3ZlchgQIAEoCzIcLnN0ZXJsaW5nLmxlZGdlci52MS5IYW5kb3ZlckIGCgRib2R5IjgKCEhhbmRvdmVyEg8KB21vdmVfaWQYASABKAkSGwoTY2xlYXJpbmdfYWNjb3VudF9pZBgCIAEoCSK4AQoSUmVzZXJ2YXRpb25FeHBpcmVkEhIKCnBlbmRpbmdfaWQYASABKAkSDgoGYW1vdW50GAIgASgJEhgKEGRlYml0X2FjY291bnRfaWQYAyABKAkSGQoRY3JlZGl0X2FjY291bnRfaWQYBCABKAkSDQoFYXNzZXQYBSABKAkSDAoEY29kZRgGIAEoDRIsCgd0cmFuc2l0GAcgASgLMhsuc3RlcmxpbmcubGVkZ2VyLnYxLlRyYW5zaXQiOQoIVW5mcm96ZW4SCgoCaWQYASABKAkSEQoJZnJlZXplX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSJ4CgtFdmVudEZpbHRlchITCgthY2NvdW50X2lkcxgBIAMoCRIOCgZhc3NldHMYAiADKAkSFgoOdHJhbnNmZXJfY29kZXMYAyADKA0SLAoFa2luZHMYBCADKA4yHS5zdGVybGluZy5sZWRnZXIudjEuRXZlbnRLaW5kItcBChBTdWJzY3JpYmVSZXF1ZXN0EjEKBWFmdGVyGAEgASgLMiAuc3RlcmxpbmcubGVkZ2VyLnYxLkZlZWRQb3NpdGlvbkgAEhgKDmZyb21fYmVnaW5uaW5nGAIgASgISAASGAoOZnJvbV90aW1lc3RhbXAYAyABKARIABISCghmcm9tX25vdxgEIAEoCEgAEi8KBmZpbHRlchgFIAEoCzIfLnN0ZXJsaW5nLmxlZGdlci52MS5FdmVudEZpbHRlchIOCgZwYWNrZWQYBiABKAhCBwoFc3RhcnQiigEKC1RyYW5zZmVyUnVuEgsKA3NlcRgBIAEoBBISCgpibG9ja190aW1lGAIgASgEEg0KBWFjdG9yGAMgASgMEg8KB2luZGV4ZXMYBCABKAwSDwoHcmVjb3JkcxgFIAEoDBIpCgZhc3NldHMYBiADKAsyGS5zdGVybGluZy5sZWRnZXIudjEuQXNzZXQiywEKEVN1YnNjcmliZVJlc3BvbnNlEi0KBmV2ZW50cxgBIAMoCzIdLnN0ZXJsaW5nLmxlZGdlci52MS5GZWVkRXZlbnQSNgoMcmVzdW1lX2FmdGVyGAIgASgLMiAuc3RlcmxpbmcubGVkZ2VyLnYxLkZlZWRQb3NpdGlvbhISCgpibG9ja190aW1lGAMgASgEEgwKBGhlYWQYBCABKAQSLQoEcnVucxgFIAMoCzIfLnN0ZXJsaW5nLmxlZGdlci52MS5UcmFuc2ZlclJ1biqPAwoJRXZlbnRLaW5kEhoKFkVWRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIeChpFVkVOVF9LSU5EX0FDQ09VTlRfQ1JFQVRFRBABEh8KG0VWRU5UX0tJTkRfVFJBTlNGRVJfQ1JFQVRFRBACEiIKHkVWRU5UX0tJTkRfUkVTRVJWQVRJT05fRVhQSVJFRBADEhUKEUVWRU5UX0tJTkRfRlJPWkVOEAQSFwoTRVZFTlRfS0lORF9VTkZST1pFThAFEhgKFEVWRU5UX0tJTkRfTElNSVRfU0VUEAYSHwobRVZFTlRfS0lORF9BU1NFVF9SRUdJU1RFUkVEEAcSGwoXRVZFTlRfS0lORF9BQ0NPVU5UX0xFRlQQCBIeChpFVkVOVF9LSU5EX0FDQ09VTlRfQVJSSVZFRBAJEh8KG0VWRU5UX0tJTkRfUkVTRVJWQVRJT05fTEVGVBAKEiIKHkVWRU5UX0tJTkRfUkVTRVJWQVRJT05fQVJSSVZFRBALEhQKEEVWRU5UX0tJTkRfT1RIRVIQZDJpCgtGZWVkU2VydmljZRJaCglTdWJzY3JpYmUSJC5zdGVybGluZy5sZWRnZXIudjEuU3Vic2NyaWJlUmVxdWVzdBolLnN0ZXJsaW5nLmxlZGdlci52MS5TdWJzY3JpYmVSZXNwb25zZTABQkdaRWdpdGh1Yi5jb20vc3RlcmxpbmdydW4vc3RlcmxpbmcvcHJvdG8vZ2VuL3N0ZXJsaW5nL2xlZGdlci92MTtsZWRnZXJ2MWIGcHJvdG8z", [file_sterling_ledger_v1_ledger, file_sterling_ledger_v1_transit]);
 
 /**
  * FeedPosition names one event of the feed for ever. Positions of a cell order
@@ -103,7 +103,7 @@ export type FeedEvent = Message<"sterling.ledger.v1.FeedEvent"> & {
    */
   body: {
     /**
-     * As opened: its balances are zero.
+     * As opened: its balances are zero; or as handed over.
      *
      * @generated from field: sterling.ledger.v1.Account account = 7;
      */
@@ -166,6 +166,13 @@ export type FeedEvent = Message<"sterling.ledger.v1.FeedEvent"> & {
    * @generated from field: bytes attachment = 15;
    */
   attachment: Uint8Array;
+
+  /**
+   * Of an account that left or arrived.
+   *
+   * @generated from field: sterling.ledger.v1.Handover handover = 16;
+   */
+  handover?: Handover;
 };
 
 /**
@@ -174,6 +181,36 @@ export type FeedEvent = Message<"sterling.ledger.v1.FeedEvent"> & {
  */
 export const FeedEventSchema: GenMessage<FeedEvent> = /*@__PURE__*/
   messageDesc(file_sterling_ledger_v1_feed, 1);
+
+/**
+ * Handover tells against what an account left a cell, or arrived in one.
+ *
+ * @generated from message sterling.ledger.v1.Handover
+ */
+export type Handover = Message<"sterling.ledger.v1.Handover"> & {
+  /**
+   * u128.
+   *
+   * @generated from field: string move_id = 1;
+   */
+  moveId: string;
+
+  /**
+   * u128, the cell's own account for clearing with the other cell. Where the
+   * account left, it has the account's posted debits and credits from here on;
+   * where it arrived, their mirror.
+   *
+   * @generated from field: string clearing_account_id = 2;
+   */
+  clearingAccountId: string;
+};
+
+/**
+ * Describes the message sterling.ledger.v1.Handover.
+ * Use `create(HandoverSchema)` to create a new message.
+ */
+export const HandoverSchema: GenMessage<Handover> = /*@__PURE__*/
+  messageDesc(file_sterling_ledger_v1_feed, 2);
 
 /**
  * ReservationExpired tells that a pending transfer ended by its timeout.
@@ -236,7 +273,7 @@ export type ReservationExpired = Message<"sterling.ledger.v1.ReservationExpired"
  * Use `create(ReservationExpiredSchema)` to create a new message.
  */
 export const ReservationExpiredSchema: GenMessage<ReservationExpired> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_feed, 2);
+  messageDesc(file_sterling_ledger_v1_feed, 3);
 
 /**
  * Unfrozen tells that a freeze was lifted.
@@ -269,7 +306,7 @@ export type Unfrozen = Message<"sterling.ledger.v1.Unfrozen"> & {
  * Use `create(UnfrozenSchema)` to create a new message.
  */
 export const UnfrozenSchema: GenMessage<Unfrozen> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_feed, 3);
+  messageDesc(file_sterling_ledger_v1_feed, 4);
 
 /**
  * EventFilter selects events. An event passes if it matches every given list;
@@ -311,7 +348,7 @@ export type EventFilter = Message<"sterling.ledger.v1.EventFilter"> & {
  * Use `create(EventFilterSchema)` to create a new message.
  */
 export const EventFilterSchema: GenMessage<EventFilter> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_feed, 4);
+  messageDesc(file_sterling_ledger_v1_feed, 5);
 
 /**
  * @generated from message sterling.ledger.v1.SubscribeRequest
@@ -376,7 +413,7 @@ export type SubscribeRequest = Message<"sterling.ledger.v1.SubscribeRequest"> & 
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_feed, 5);
+  messageDesc(file_sterling_ledger_v1_feed, 6);
 
 /**
  * TransferRun is consecutive EVENT_KIND_TRANSFER_CREATED events of one journal
@@ -435,7 +472,7 @@ export type TransferRun = Message<"sterling.ledger.v1.TransferRun"> & {
  * Use `create(TransferRunSchema)` to create a new message.
  */
 export const TransferRunSchema: GenMessage<TransferRun> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_feed, 6);
+  messageDesc(file_sterling_ledger_v1_feed, 7);
 
 /**
  * SubscribeResponse is a run of events, about 256 KiB at most. Where nothing
@@ -490,7 +527,7 @@ export type SubscribeResponse = Message<"sterling.ledger.v1.SubscribeResponse"> 
  * Use `create(SubscribeResponseSchema)` to create a new message.
  */
 export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_feed, 7);
+  messageDesc(file_sterling_ledger_v1_feed, 8);
 
 /**
  * EventKind says what happened.
@@ -552,6 +589,33 @@ export enum EventKind {
    * @generated from enum value: EVENT_KIND_ASSET_REGISTERED = 7;
    */
   ASSET_REGISTERED = 7,
+
+  /**
+   * With its bucket an account went to another cell, or came from there:
+   * FeedEvent.account with the balances that it had, and FeedEvent.handover.
+   * From here on its events are in the feed of the other cell; or in this one.
+   *
+   * @generated from enum value: EVENT_KIND_ACCOUNT_LEFT = 8;
+   */
+  ACCOUNT_LEFT = 8,
+
+  /**
+   * @generated from enum value: EVENT_KIND_ACCOUNT_ARRIVED = 9;
+   */
+  ACCOUNT_ARRIVED = 9,
+
+  /**
+   * An open reservation went to another cell, or came from there:
+   * FeedEvent.transfer with what is still reserved.
+   *
+   * @generated from enum value: EVENT_KIND_RESERVATION_LEFT = 10;
+   */
+  RESERVATION_LEFT = 10,
+
+  /**
+   * @generated from enum value: EVENT_KIND_RESERVATION_ARRIVED = 11;
+   */
+  RESERVATION_ARRIVED = 11,
 
   /**
    * A record that has no message of its own here, of books and decisions for

@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sterling/ledger/v1/history.proto.
  */
 export const file_sterling_ledger_v1_history: GenFile = /*@__PURE__*/
-  fileDesc("CiBzdGVybGluZy9sZWRnZXIvdjEvaGlzdG9yeS5wcm90bxISc3RlcmxpbmcubGVkZ2VyLnYxImoKCEJhbGFuY2VzEhUKDWRlYml0c19wb3N0ZWQYASABKAkSFgoOY3JlZGl0c19wb3N0ZWQYAiABKAkSFgoOZGViaXRzX3BlbmRpbmcYAyABKAkSFwoPY3JlZGl0c19wZW5kaW5nGAQgASgJIpkBChVHZXRCYWxhbmNlQXNPZlJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhEKCXRpbWVzdGFtcBgDIAEoBBIUCgxib29raW5nX2RhdGUYBCABKAkSMgoMbWluX3Bvc2l0aW9uGAUgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlBvc2l0aW9uIpsBChZHZXRCYWxhbmNlQXNPZlJlc3BvbnNlEhIKCmFjY291bnRfaWQYASABKAkSDQoFYXNzZXQYAiABKAkSLgoIYmFsYW5jZXMYAyABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuQmFsYW5jZXMSLgoIcG9zaXRpb24YBCABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuUG9zaXRpb24i/AEKE0dldFN0YXRlbWVudFJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhUKDXRpbWVzdGFtcF9taW4YAyABKAQSFQoNdGltZXN0YW1wX21heBgEIAEoBBIXCg9ieV9ib29raW5nX2RhdGUYBSABKAgSEQoJZnJvbV9kYXRlGAYgASgJEg8KB3RvX2RhdGUYByABKAkSDQoFbGltaXQYCCABKA0SEgoKcGFnZV90b2tlbhgJIAEoCRIyCgxtaW5fcG9zaXRpb24YCiABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuUG9zaXRpb24ikAIKFEdldFN0YXRlbWVudFJlc3BvbnNlEhIKCmFjY291bnRfaWQYASABKAkSDQoFYXNzZXQYAiABKAkSLQoHb3BlbmluZxgDIAEoCzIcLnN0ZXJsaW5nLmxlZGdlci52MS5CYWxhbmNlcxItCgdjbG9zaW5nGAQgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLkJhbGFuY2VzEi4KBHJvd3MYBSADKAsyIC5zdGVybGluZy5sZWRnZXIudjEuU3RhdGVtZW50Um93EhcKD25leHRfcGFnZV90b2tlbhgGIAEoCRIuCghwb3NpdGlvbhgHIAEoCzIcLnN0ZXJsaW5nLmxlZGdlci52MS5Qb3NpdGlvbiKMAgoMU3RhdGVtZW50Um93Ei4KCHRyYW5zZmVyGAEgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlRyYW5zZmVyEg8KB2V4cGlyZWQYAiABKAgSEQoJdGltZXN0YW1wGAMgASgEEhQKDGJvb2tpbmdfZGF0ZRgEIAEoCRIuCgRzaWRlGAUgASgOMiAuc3RlcmxpbmcubGVkZ2VyLnYxLlRyYW5zZmVyU2lkZRIOCgZwb3N0ZWQYBiABKAkSEAoIcmVzZXJ2ZWQYByABKAkSEAoIcmVsZWFzZWQYCCABKAkSLgoIYmFsYW5jZXMYCSABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuQmFsYW5jZXMiEgoQR2V0VG90YWxzUmVxdWVzdCKjAQoRR2V0VG90YWxzUmVzcG9uc2USLgoGZ3JvdXBzGAEgAygLMh4uc3RlcmxpbmcubGVkZ2VyLnYxLkdyb3VwVG90YWwSLgoGYXNzZXRzGAIgAygLMh4uc3RlcmxpbmcubGVkZ2VyLnYxLkdyb3VwVG90YWwSLgoIcG9zaXRpb24YAyABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuUG9zaXRpb24imwEKCkdyb3VwVG90YWwSDQoFYXNzZXQYASABKAkSDAoEY29kZRgCIAEoDRIQCghhY2NvdW50cxgDIAEoBBIVCg1kZWJpdHNfcG9zdGVkGAQgASgJEhYKDmNyZWRpdHNfcG9zdGVkGAUgASgJEhYKDmRlYml0c19wZW5kaW5nGAYgASgJEhcKD2NyZWRpdHNfcGVuZGluZxgHIAEoCSJpChdHZXRQZW5kaW5nQWdlaW5nUmVxdWVzdBINCgVhc3NldBgBIAEoCRIMCgRjb2RlGAIgASgNEg4KBmJvdW5kcxgDIAMoBBINCgVsaW1pdBgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJItUBChhHZXRQZW5kaW5nQWdlaW5nUmVzcG9uc2USDgoGYm91bmRzGAEgAygEEi8KBmdyb3VwcxgCIAMoCzIfLnN0ZXJsaW5nLmxlZGdlci52MS5BZ2VpbmdHcm91cBIvCgZvbGRlc3QYAyADKAsyHy5zdGVybGluZy5sZWRnZXIudjEuT3BlblBlbmRpbmcSFwoPbmV4dF9wYWdlX3Rva2VuGAQgASgJEi4KCHBvc2l0aW9uGAUgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlBvc2l0aW9uIl0KC0FnZWluZ0dyb3VwEg0KBWFzc2V0GAEgASgJEgwKBGNvZGUYAiABKA0SMQoHYnVja2V0cxgDIAMoCzIgLnN0ZXJsaW5nLmxlZGdlci52MS5BZ2VpbmdCdWNrZXQiLQoMQWdlaW5nQnVja2V0Eg0KBWNvdW50GAEgASgEEg4KBmFtb3VudBgCIAEoCSKyAQoLT3BlblBlbmRpbmcSCgoCaWQYASABKAkSGAoQZGViaXRfYWNjb3VudF9pZBgCIAEoCRIZChFjcmVkaXRfYWNjb3VudF9pZBgDIAEoCRINCgVhc3NldBgEIAEoCRIMCgRjb2RlGAUgASgNEg4KBmFtb3VudBgGIAEoCRIRCglyZW1haW5pbmcYByABKAkSEQoJdGltZXN0YW1wGAggASgEEg8KB2V4cGlyZXMYCSABKAQihQEKHExpc3RBY2NvdW50c0J5QWRkcmVzc1JlcXVlc3QSDgoGcHJlZml4GAEgASgJEg0KBWxpbWl0GAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSMgoMbWluX3Bvc2l0aW9uGAQgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlBvc2l0aW9uIpcBCh1MaXN0QWNjb3VudHNCeUFkZHJlc3NSZXNwb25zZRItCghhY2NvdW50cxgBIAMoCzIbLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NvdW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIuCghwb3NpdGlvbhgDIAEoCzIcLnN0ZXJsaW5nLmxlZGdlci52MS5Qb3NpdGlvbiJSChFNZXRhZGF0YUNvbmRpdGlvbhILCgNrZXkYASABKAkSMAoFdmFsdWUYAiABKAsyIS5zdGVybGluZy5sZWRnZXIudjEuTWV0YWRhdGFWYWx1ZSLeAQoWUXVlcnlCeU1ldGFkYXRhUmVxdWVzdBIyCgZ0YXJnZXQYASABKA4yIi5zdGVybGluZy5sZWRnZXIudjEuTWV0YWRhdGFUYXJnZXQSOQoKY29uZGl0aW9ucxgCIAMoCzIlLnN0ZXJsaW5nLmxlZGdlci52MS5NZXRhZGF0YUNvbmRpdGlvbhINCgVsaW1pdBgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJEjIKDG1pbl9wb3NpdGlvbhgFIAEoCzIcLnN0ZXJsaW5nLmxlZGdlci52MS5Qb3NpdGlvbiLCAQoXUXVlcnlCeU1ldGFkYXRhUmVzcG9uc2USLQoIYWNjb3VudHMYASADKAsyGy5zdGVybGluZy5sZWRnZXIudjEuQWNjb3VudBIvCgl0cmFuc2ZlcnMYAiADKAsyHC5zdGVybGluZy5sZWRnZXIudjEuVHJhbnNmZXISFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEi4KCHBvc2l0aW9uGAQgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlBvc2l0aW9uIhUKE1JlYnVpbGRJbmRleFJlcXVlc3QiFgoUUmVidWlsZEluZGV4UmVzcG9uc2UqbgoOTWV0YWRhdGFUYXJnZXQSHwobTUVUQURBVEFfVEFSR0VUX1VOU1BFQ0lGSUVEEAASHAoYTUVUQURBVEFfVEFSR0VUX0FDQ09VTlRTEAESHQoZTUVUQURBVEFfVEFSR0VUX1RSQU5TRkVSUxACMvIFCg5IaXN0b3J5U2VydmljZRJnCg5HZXRCYWxhbmNlQXNPZhIpLnN0ZXJsaW5nLmxlZGdlci52MS5HZXRCYWxhbmNlQXNPZlJlcXVlc3QaKi5zdGVybGluZy5sZWRnZXIudjEuR2V0QmFsYW5jZUFzT2ZSZXNwb25zZRJhCgxHZXRTdGF0ZW1lbnQSJy5zdGVybGluZy5sZWRnZXIudjEuR2V0U3RhdGVtZW50UmVxdWVzdBooLnN0ZXJsaW5nLmxlZGdlci52MS5HZXRTdGF0ZW1lbnRSZXNwb25zZRJYCglHZXRUb3RhbHMSJC5zdGVybGluZy5sZWRnZXIudjEuR2V0VG90YWxzUmVxdWVzdBolLnN0ZXJsaW5nLmxlZGdlci52MS5HZXRUb3RhbHNSZXNwb25zZRJtChBHZXRQZW5kaW5nQWdlaW5nEisuc3RlcmxpbmcubGVkZ2VyLnYxLkdldFBlbmRpbmdBZ2VpbmdSZXF1ZXN0Giwuc3RlcmxpbmcubGVkZ2VyLnYxLkdldFBlbmRpbmdBZ2VpbmdSZXNwb25zZRJ8ChVMaXN0QWNjb3VudHNCeUFkZHJlc3MSMC5zdGVybGluZy5sZWRnZXIudjEuTGlzdEFjY291bnRzQnlBZGRyZXNzUmVxdWVzdBoxLnN0ZXJsaW5nLmxlZGdlci52MS5MaXN0QWNjb3VudHNCeUFkZHJlc3NSZXNwb25zZRJqCg9RdWVyeUJ5TWV0YWRhdGESKi5zdGVybGluZy5sZWRnZXIudjEuUXVlcnlCeU1ldGFkYXRhUmVxdWVzdBorLnN0ZXJsaW5nLmxlZGdlci52MS5RdWVyeUJ5TWV0YWRhdGFSZXNwb25zZRJhCgxSZWJ1aWxkSW5kZXgSJy5zdGVybGluZy5sZWRnZXIudjEuUmVidWlsZEluZGV4UmVxdWVzdBooLnN0ZXJsaW5nLmxlZGdlci52MS5SZWJ1aWxkSW5kZXhSZXNwb25zZUJHWkVnaXRodWIuY29tL3N0ZXJsaW5ncnVuL3N0ZXJsaW5nL3Byb3RvL2dlbi9zdGVybGluZy9sZWRnZXIvdjE7bGVkZ2VydjFiBnByb3RvMw", [file_sterling_ledger_v1_ledger]);
+  fileDesc("CiBzdGVybGluZy9sZWRnZXIvdjEvaGlzdG9yeS5wcm90bxISc3RlcmxpbmcubGVkZ2VyLnYxImoKCEJhbGFuY2VzEhUKDWRlYml0c19wb3N0ZWQYASABKAkSFgoOY3JlZGl0c19wb3N0ZWQYAiABKAkSFgoOZGViaXRzX3BlbmRpbmcYAyABKAkSFwoPY3JlZGl0c19wZW5kaW5nGAQgASgJIpkBChVHZXRCYWxhbmNlQXNPZlJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhEKCXRpbWVzdGFtcBgDIAEoBBIUCgxib29raW5nX2RhdGUYBCABKAkSMgoMbWluX3Bvc2l0aW9uGAUgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlBvc2l0aW9uIpsBChZHZXRCYWxhbmNlQXNPZlJlc3BvbnNlEhIKCmFjY291bnRfaWQYASABKAkSDQoFYXNzZXQYAiABKAkSLgoIYmFsYW5jZXMYAyABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuQmFsYW5jZXMSLgoIcG9zaXRpb24YBCABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuUG9zaXRpb24i/AEKE0dldFN0YXRlbWVudFJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhUKDXRpbWVzdGFtcF9taW4YAyABKAQSFQoNdGltZXN0YW1wX21heBgEIAEoBBIXCg9ieV9ib29raW5nX2RhdGUYBSABKAgSEQoJZnJvbV9kYXRlGAYgASgJEg8KB3RvX2RhdGUYByABKAkSDQoFbGltaXQYCCABKA0SEgoKcGFnZV90b2tlbhgJIAEoCRIyCgxtaW5fcG9zaXRpb24YCiABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuUG9zaXRpb24ikAIKFEdldFN0YXRlbWVudFJlc3BvbnNlEhIKCmFjY291bnRfaWQYASABKAkSDQoFYXNzZXQYAiABKAkSLQoHb3BlbmluZxgDIAEoCzIcLnN0ZXJsaW5nLmxlZGdlci52MS5CYWxhbmNlcxItCgdjbG9zaW5nGAQgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLkJhbGFuY2VzEi4KBHJvd3MYBSADKAsyIC5zdGVybGluZy5sZWRnZXIudjEuU3RhdGVtZW50Um93EhcKD25leHRfcGFnZV90b2tlbhgGIAEoCRIuCghwb3NpdGlvbhgHIAEoCzIcLnN0ZXJsaW5nLmxlZGdlci52MS5Qb3NpdGlvbiK+AgoMU3RhdGVtZW50Um93Ei4KCHRyYW5zZmVyGAEgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlRyYW5zZmVyEg8KB2V4cGlyZWQYAiABKAgSEQoJdGltZXN0YW1wGAMgASgEEhQKDGJvb2tpbmdfZGF0ZRgEIAEoCRIuCgRzaWRlGAUgASgOMiAuc3RlcmxpbmcubGVkZ2VyLnYxLlRyYW5zZmVyU2lkZRIOCgZwb3N0ZWQYBiABKAkSEAoIcmVzZXJ2ZWQYByABKAkSEAoIcmVsZWFzZWQYCCABKAkSLgoIYmFsYW5jZXMYCSABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuQmFsYW5jZXMSMAoFbW92ZWQYCiABKAsyIS5zdGVybGluZy5sZWRnZXIudjEuTW92ZWRCYWxhbmNlcyJNCg1Nb3ZlZEJhbGFuY2VzEgwKBGxlZnQYASABKAgSLgoIYmFsYW5jZXMYAiABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuQmFsYW5jZXMiEgoQR2V0VG90YWxzUmVxdWVzdCKjAQoRR2V0VG90YWxzUmVzcG9uc2USLgoGZ3JvdXBzGAEgAygLMh4uc3RlcmxpbmcubGVkZ2VyLnYxLkdyb3VwVG90YWwSLgoGYXNzZXRzGAIgAygLMh4uc3RlcmxpbmcubGVkZ2VyLnYxLkdyb3VwVG90YWwSLgoIcG9zaXRpb24YAyABKAsyHC5zdGVybGluZy5sZWRnZXIudjEuUG9zaXRpb24imwEKCkdyb3VwVG90YWwSDQoFYXNzZXQYASABKAkSDAoEY29kZRgCIAEoDRIQCghhY2NvdW50cxgDIAEoBBIVCg1kZWJpdHNfcG9zdGVkGAQgASgJEhYKDmNyZWRpdHNfcG9zdGVkGAUgASgJEhYKDmRlYml0c19wZW5kaW5nGAYgASgJEhcKD2NyZWRpdHNfcGVuZGluZxgHIAEoCSJpChdHZXRQZW5kaW5nQWdlaW5nUmVxdWVzdBINCgVhc3NldBgBIAEoCRIMCgRjb2RlGAIgASgNEg4KBmJvdW5kcxgDIAMoBBINCgVsaW1pdBgEIAEoDRISCgpwYWdlX3Rva2VuGAUgASgJItUBChhHZXRQZW5kaW5nQWdlaW5nUmVzcG9uc2USDgoGYm91bmRzGAEgAygEEi8KBmdyb3VwcxgCIAMoCzIfLnN0ZXJsaW5nLmxlZGdlci52MS5BZ2VpbmdHcm91cBIvCgZvbGRlc3QYAyADKAsyHy5zdGVybGluZy5sZWRnZXIudjEuT3BlblBlbmRpbmcSFwoPbmV4dF9wYWdlX3Rva2VuGAQgASgJEi4KCHBvc2l0aW9uGAUgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlBvc2l0aW9uIl0KC0FnZWluZ0dyb3VwEg0KBWFzc2V0GAEgASgJEgwKBGNvZGUYAiABKA0SMQoHYnVja2V0cxgDIAMoCzIgLnN0ZXJsaW5nLmxlZGdlci52MS5BZ2VpbmdCdWNrZXQiLQoMQWdlaW5nQnVja2V0Eg0KBWNvdW50GAEgASgEEg4KBmFtb3VudBgCIAEoCSKyAQoLT3BlblBlbmRpbmcSCgoCaWQYASABKAkSGAoQZGViaXRfYWNjb3VudF9pZBgCIAEoCRIZChFjcmVkaXRfYWNjb3VudF9pZBgDIAEoCRINCgVhc3NldBgEIAEoCRIMCgRjb2RlGAUgASgNEg4KBmFtb3VudBgGIAEoCRIRCglyZW1haW5pbmcYByABKAkSEQoJdGltZXN0YW1wGAggASgEEg8KB2V4cGlyZXMYCSABKAQihQEKHExpc3RBY2NvdW50c0J5QWRkcmVzc1JlcXVlc3QSDgoGcHJlZml4GAEgASgJEg0KBWxpbWl0GAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkSMgoMbWluX3Bvc2l0aW9uGAQgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlBvc2l0aW9uIpcBCh1MaXN0QWNjb3VudHNCeUFkZHJlc3NSZXNwb25zZRItCghhY2NvdW50cxgBIAMoCzIbLnN0ZXJsaW5nLmxlZGdlci52MS5BY2NvdW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIuCghwb3NpdGlvbhgDIAEoCzIcLnN0ZXJsaW5nLmxlZGdlci52MS5Qb3NpdGlvbiJSChFNZXRhZGF0YUNvbmRpdGlvbhILCgNrZXkYASABKAkSMAoFdmFsdWUYAiABKAsyIS5zdGVybGluZy5sZWRnZXIudjEuTWV0YWRhdGFWYWx1ZSLeAQoWUXVlcnlCeU1ldGFkYXRhUmVxdWVzdBIyCgZ0YXJnZXQYASABKA4yIi5zdGVybGluZy5sZWRnZXIudjEuTWV0YWRhdGFUYXJnZXQSOQoKY29uZGl0aW9ucxgCIAMoCzIlLnN0ZXJsaW5nLmxlZGdlci52MS5NZXRhZGF0YUNvbmRpdGlvbhINCgVsaW1pdBgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJEjIKDG1pbl9wb3NpdGlvbhgFIAEoCzIcLnN0ZXJsaW5nLmxlZGdlci52MS5Qb3NpdGlvbiLCAQoXUXVlcnlCeU1ldGFkYXRhUmVzcG9uc2USLQoIYWNjb3VudHMYASADKAsyGy5zdGVybGluZy5sZWRnZXIudjEuQWNjb3VudBIvCgl0cmFuc2ZlcnMYAiADKAsyHC5zdGVybGluZy5sZWRnZXIudjEuVHJhbnNmZXISFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEi4KCHBvc2l0aW9uGAQgASgLMhwuc3RlcmxpbmcubGVkZ2VyLnYxLlBvc2l0aW9uIhUKE1JlYnVpbGRJbmRleFJlcXVlc3QiFgoUUmVidWlsZEluZGV4UmVzcG9uc2UqbgoOTWV0YWRhdGFUYXJnZXQSHwobTUVUQURBVEFfVEFSR0VUX1VOU1BFQ0lGSUVEEAASHAoYTUVUQURBVEFfVEFSR0VUX0FDQ09VTlRTEAESHQoZTUVUQURBVEFfVEFSR0VUX1RSQU5TRkVSUxACMvIFCg5IaXN0b3J5U2VydmljZRJnCg5HZXRCYWxhbmNlQXNPZhIpLnN0ZXJsaW5nLmxlZGdlci52MS5HZXRCYWxhbmNlQXNPZlJlcXVlc3QaKi5zdGVybGluZy5sZWRnZXIudjEuR2V0QmFsYW5jZUFzT2ZSZXNwb25zZRJhCgxHZXRTdGF0ZW1lbnQSJy5zdGVybGluZy5sZWRnZXIudjEuR2V0U3RhdGVtZW50UmVxdWVzdBooLnN0ZXJsaW5nLmxlZGdlci52MS5HZXRTdGF0ZW1lbnRSZXNwb25zZRJYCglHZXRUb3RhbHMSJC5zdGVybGluZy5sZWRnZXIudjEuR2V0VG90YWxzUmVxdWVzdBolLnN0ZXJsaW5nLmxlZGdlci52MS5HZXRUb3RhbHNSZXNwb25zZRJtChBHZXRQZW5kaW5nQWdlaW5nEisuc3RlcmxpbmcubGVkZ2VyLnYxLkdldFBlbmRpbmdBZ2VpbmdSZXF1ZXN0Giwuc3RlcmxpbmcubGVkZ2VyLnYxLkdldFBlbmRpbmdBZ2VpbmdSZXNwb25zZRJ8ChVMaXN0QWNjb3VudHNCeUFkZHJlc3MSMC5zdGVybGluZy5sZWRnZXIudjEuTGlzdEFjY291bnRzQnlBZGRyZXNzUmVxdWVzdBoxLnN0ZXJsaW5nLmxlZGdlci52MS5MaXN0QWNjb3VudHNCeUFkZHJlc3NSZXNwb25zZRJqCg9RdWVyeUJ5TWV0YWRhdGESKi5zdGVybGluZy5sZWRnZXIudjEuUXVlcnlCeU1ldGFkYXRhUmVxdWVzdBorLnN0ZXJsaW5nLmxlZGdlci52MS5RdWVyeUJ5TWV0YWRhdGFSZXNwb25zZRJhCgxSZWJ1aWxkSW5kZXgSJy5zdGVybGluZy5sZWRnZXIudjEuUmVidWlsZEluZGV4UmVxdWVzdBooLnN0ZXJsaW5nLmxlZGdlci52MS5SZWJ1aWxkSW5kZXhSZXNwb25zZUJHWkVnaXRodWIuY29tL3N0ZXJsaW5ncnVuL3N0ZXJsaW5nL3Byb3RvL2dlbi9zdGVybGluZy9sZWRnZXIvdjE7bGVkZ2VydjFiBnByb3RvMw", [file_sterling_ledger_v1_ledger]);
 
 /**
  * Balances are the sums of an account, u128 minor units.
@@ -270,13 +270,15 @@ export const GetStatementResponseSchema: GenMessage<GetStatementResponse> = /*@_
   messageDesc(file_sterling_ledger_v1_history, 4);
 
 /**
- * StatementRow is one transfer, or the end of a reservation that expired.
+ * StatementRow is one transfer, or the end of a reservation that expired, or
+ * what was handed over between cells.
  *
  * @generated from message sterling.ledger.v1.StatementRow
  */
 export type StatementRow = Message<"sterling.ledger.v1.StatementRow"> & {
   /**
-   * As recorded; of an expiry, the transfer that had reserved.
+   * As recorded; of an expiry, the transfer that had reserved. Of an account that
+   * was handed over: the move's id, the account and that for clearing, no amount.
    *
    * @generated from field: sterling.ledger.v1.Transfer transfer = 1;
    */
@@ -335,6 +337,13 @@ export type StatementRow = Message<"sterling.ledger.v1.StatementRow"> & {
    * @generated from field: sterling.ledger.v1.Balances balances = 9;
    */
   balances?: Balances;
+
+  /**
+   * Set where the row is no transfer: posted, reserved and released are 0.
+   *
+   * @generated from field: sterling.ledger.v1.MovedBalances moved = 10;
+   */
+  moved?: MovedBalances;
 };
 
 /**
@@ -343,6 +352,36 @@ export type StatementRow = Message<"sterling.ledger.v1.StatementRow"> & {
  */
 export const StatementRowSchema: GenMessage<StatementRow> = /*@__PURE__*/
   messageDesc(file_sterling_ledger_v1_history, 5);
+
+/**
+ * MovedBalances is what an account, or a reservation, took along from one cell to
+ * another.
+ *
+ * @generated from message sterling.ledger.v1.MovedBalances
+ */
+export type MovedBalances = Message<"sterling.ledger.v1.MovedBalances"> & {
+  /**
+   * The account of the statement has so much less from here on; otherwise more.
+   *
+   * @generated from field: bool left = 1;
+   */
+  left: boolean;
+
+  /**
+   * u128 minor units. By booking date an account that left is shown as the books
+   * have it: debited by its credits, and credited by its debits.
+   *
+   * @generated from field: sterling.ledger.v1.Balances balances = 2;
+   */
+  balances?: Balances;
+};
+
+/**
+ * Describes the message sterling.ledger.v1.MovedBalances.
+ * Use `create(MovedBalancesSchema)` to create a new message.
+ */
+export const MovedBalancesSchema: GenMessage<MovedBalances> = /*@__PURE__*/
+  messageDesc(file_sterling_ledger_v1_history, 6);
 
 /**
  * @generated from message sterling.ledger.v1.GetTotalsRequest
@@ -355,7 +394,7 @@ export type GetTotalsRequest = Message<"sterling.ledger.v1.GetTotalsRequest"> & 
  * Use `create(GetTotalsRequestSchema)` to create a new message.
  */
 export const GetTotalsRequestSchema: GenMessage<GetTotalsRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 6);
+  messageDesc(file_sterling_ledger_v1_history, 7);
 
 /**
  * @generated from message sterling.ledger.v1.GetTotalsResponse
@@ -386,7 +425,7 @@ export type GetTotalsResponse = Message<"sterling.ledger.v1.GetTotalsResponse"> 
  * Use `create(GetTotalsResponseSchema)` to create a new message.
  */
 export const GetTotalsResponseSchema: GenMessage<GetTotalsResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 7);
+  messageDesc(file_sterling_ledger_v1_history, 8);
 
 /**
  * GroupTotal are the sums over all accounts of an asset and code; decimal digits
@@ -440,7 +479,7 @@ export type GroupTotal = Message<"sterling.ledger.v1.GroupTotal"> & {
  * Use `create(GroupTotalSchema)` to create a new message.
  */
 export const GroupTotalSchema: GenMessage<GroupTotal> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 8);
+  messageDesc(file_sterling_ledger_v1_history, 9);
 
 /**
  * @generated from message sterling.ledger.v1.GetPendingAgeingRequest
@@ -488,7 +527,7 @@ export type GetPendingAgeingRequest = Message<"sterling.ledger.v1.GetPendingAgei
  * Use `create(GetPendingAgeingRequestSchema)` to create a new message.
  */
 export const GetPendingAgeingRequestSchema: GenMessage<GetPendingAgeingRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 9);
+  messageDesc(file_sterling_ledger_v1_history, 10);
 
 /**
  * @generated from message sterling.ledger.v1.GetPendingAgeingResponse
@@ -531,7 +570,7 @@ export type GetPendingAgeingResponse = Message<"sterling.ledger.v1.GetPendingAge
  * Use `create(GetPendingAgeingResponseSchema)` to create a new message.
  */
 export const GetPendingAgeingResponseSchema: GenMessage<GetPendingAgeingResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 10);
+  messageDesc(file_sterling_ledger_v1_history, 11);
 
 /**
  * AgeingGroup are the open reservations of one asset and code.
@@ -564,7 +603,7 @@ export type AgeingGroup = Message<"sterling.ledger.v1.AgeingGroup"> & {
  * Use `create(AgeingGroupSchema)` to create a new message.
  */
 export const AgeingGroupSchema: GenMessage<AgeingGroup> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 11);
+  messageDesc(file_sterling_ledger_v1_history, 12);
 
 /**
  * @generated from message sterling.ledger.v1.AgeingBucket
@@ -588,7 +627,7 @@ export type AgeingBucket = Message<"sterling.ledger.v1.AgeingBucket"> & {
  * Use `create(AgeingBucketSchema)` to create a new message.
  */
 export const AgeingBucketSchema: GenMessage<AgeingBucket> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 12);
+  messageDesc(file_sterling_ledger_v1_history, 13);
 
 /**
  * OpenPending is a reservation that nothing has ended yet.
@@ -663,7 +702,7 @@ export type OpenPending = Message<"sterling.ledger.v1.OpenPending"> & {
  * Use `create(OpenPendingSchema)` to create a new message.
  */
 export const OpenPendingSchema: GenMessage<OpenPending> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 13);
+  messageDesc(file_sterling_ledger_v1_history, 14);
 
 /**
  * @generated from message sterling.ledger.v1.ListAccountsByAddressRequest
@@ -701,7 +740,7 @@ export type ListAccountsByAddressRequest = Message<"sterling.ledger.v1.ListAccou
  * Use `create(ListAccountsByAddressRequestSchema)` to create a new message.
  */
 export const ListAccountsByAddressRequestSchema: GenMessage<ListAccountsByAddressRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 14);
+  messageDesc(file_sterling_ledger_v1_history, 15);
 
 /**
  * @generated from message sterling.ledger.v1.ListAccountsByAddressResponse
@@ -728,7 +767,7 @@ export type ListAccountsByAddressResponse = Message<"sterling.ledger.v1.ListAcco
  * Use `create(ListAccountsByAddressResponseSchema)` to create a new message.
  */
 export const ListAccountsByAddressResponseSchema: GenMessage<ListAccountsByAddressResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 15);
+  messageDesc(file_sterling_ledger_v1_history, 16);
 
 /**
  * MetadataCondition is an entry that has to be there.
@@ -754,7 +793,7 @@ export type MetadataCondition = Message<"sterling.ledger.v1.MetadataCondition"> 
  * Use `create(MetadataConditionSchema)` to create a new message.
  */
 export const MetadataConditionSchema: GenMessage<MetadataCondition> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 16);
+  messageDesc(file_sterling_ledger_v1_history, 17);
 
 /**
  * @generated from message sterling.ledger.v1.QueryByMetadataRequest
@@ -797,7 +836,7 @@ export type QueryByMetadataRequest = Message<"sterling.ledger.v1.QueryByMetadata
  * Use `create(QueryByMetadataRequestSchema)` to create a new message.
  */
 export const QueryByMetadataRequestSchema: GenMessage<QueryByMetadataRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 17);
+  messageDesc(file_sterling_ledger_v1_history, 18);
 
 /**
  * @generated from message sterling.ledger.v1.QueryByMetadataResponse
@@ -832,7 +871,7 @@ export type QueryByMetadataResponse = Message<"sterling.ledger.v1.QueryByMetadat
  * Use `create(QueryByMetadataResponseSchema)` to create a new message.
  */
 export const QueryByMetadataResponseSchema: GenMessage<QueryByMetadataResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 18);
+  messageDesc(file_sterling_ledger_v1_history, 19);
 
 /**
  * @generated from message sterling.ledger.v1.RebuildIndexRequest
@@ -845,7 +884,7 @@ export type RebuildIndexRequest = Message<"sterling.ledger.v1.RebuildIndexReques
  * Use `create(RebuildIndexRequestSchema)` to create a new message.
  */
 export const RebuildIndexRequestSchema: GenMessage<RebuildIndexRequest> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 19);
+  messageDesc(file_sterling_ledger_v1_history, 20);
 
 /**
  * @generated from message sterling.ledger.v1.RebuildIndexResponse
@@ -858,7 +897,7 @@ export type RebuildIndexResponse = Message<"sterling.ledger.v1.RebuildIndexRespo
  * Use `create(RebuildIndexResponseSchema)` to create a new message.
  */
 export const RebuildIndexResponseSchema: GenMessage<RebuildIndexResponse> = /*@__PURE__*/
-  messageDesc(file_sterling_ledger_v1_history, 20);
+  messageDesc(file_sterling_ledger_v1_history, 21);
 
 /**
  * MetadataTarget says what a query by metadata looks for.

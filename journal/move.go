@@ -12,7 +12,7 @@ type BucketStep uint8
 // The steps, in the order they are made: the ids of the bucket are carried before, and between closing and given.
 const (
 	BucketClose  BucketStep = 1 // giver: nothing new happens in the bucket from here on
-	BucketCancel BucketStep = 2 // giver: the move is called off, as long as nothing was given
+	BucketCancel BucketStep = 2 // giver: the move is called off, as long as nothing was given; then the taker, likewise
 	BucketGiven  BucketStep = 3 // giver: all was given; the bucket is the taker's
 	BucketArrive BucketStep = 4 // taker: what is given will be taken
 	BucketTaken  BucketStep = 5 // taker: all was taken; the bucket is open again

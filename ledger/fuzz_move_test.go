@@ -2,11 +2,14 @@ package ledger_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"testing"
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/transit"
 )
 
 // FuzzTake alters what is attached to an account that arrives. What CheckRequest lets through must not break the ledger:
@@ -89,4 +92,123 @@ func givenAccounts() (list [][]byte) {
 		}
 	}
 	return list
+}
+
+// FuzzHandOver alters the records of reservations that leave, stay or arrive. What CheckRequest lets through must not
+// break the ledger: what is pending is what is reserved, the journal replays, and a snapshot reads back.
+func FuzzHandOver(f *testing.F) {
+	for _, list := range handedOver(f) {
+		for _, arrives := range []bool{false, true} {
+			var records, attached []byte
+			for _, e := range list {
+				records = append(records, journal.Bytes([]journal.Transfer{e.Transfer})...)
+				attached = append(binary.LittleEndian.AppendUint16(attached, uint16(len(e.Attached))), e.Attached...)
+			}
+			f.Add(records, attached, arrives)
+		}
+	}
+	f.Fuzz(func(t *testing.T, records, attached []byte, arrives bool) {
+		n := min(len(records)/journal.RecordSize, 4)
+		copied := make([]journal.Transfer, n) // aligned
+		copy(journal.Bytes(copied), records)
+		events := journal.Bytes(copied)
+		var list []journal.Attachment
+		for i := 0; i < n && len(attached) >= 2; i++ {
+			size := min(int(binary.LittleEndian.Uint16(attached)), len(attached)-2)
+			list = append(list, journal.Attachment{Event: i, Data: attached[2 : 2+size]})
+			attached = attached[2+size:]
+		}
+		if n == 0 || ledger.CheckRequest(journal.KindCarry, events, list) != nil {
+			return
+		}
+		r := handingRig(arrives)
+		for range 2 {
+			r.applyAttached(journal.KindCarry, journal.Actor{}, events, list)
+		}
+		r.clock += 100_000_000_000
+		r.seal()
+		r.begin() // what has a timeout expires
+		if err := r.checkReplay(); err != nil {
+			t.Fatal(err)
+		}
+		if err := conserved(r.state); err != nil {
+			t.Fatal(err)
+		}
+		r.endBlock()
+		restored, _, err := ledger.Restore(r.ids.config([2]uint64{}, 4), bytes.NewReader(takeSnapshot(r.state, uint64(len(r.log)))))
+		if err != nil {
+			t.Fatalf("restore what was just handed over: %v", err)
+		}
+		if err := errors.Join(equalStates(r.state, restored), equalMoves(r.state, restored)); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// handedOver returns groups of each kind: of the reservations of handingRig, split, and what arrives of them.
+func handedOver(t testing.TB) (list [][]transit.Event) {
+	r := handingRig(false)
+	r.seal()
+	for id, debitLeaves := range map[uint64]bool{10: true, 11: false} {
+		p, ok := r.state.OpenPending(money.From(id))
+		f, err := r.fact(p.Position)
+		if !ok || err != nil {
+			t.Fatalf("reservation %d: %v, %v", id, ok, err)
+		}
+		open := transit.Reservation{Record: f.Asked, Attached: f.Attachment, Timestamp: f.Timestamp, Amount: f.Amount, Remaining: p.Remaining}
+		s := transit.Split{Reservation: open, Asset: townAsset, Move: money.From(900), Giver: 7, Taker: 9, DebitLeaves: debitLeaves}
+		var arriving []transit.Event
+		for _, e := range s.Events() {
+			if e, ok := transit.Arrives(e); ok {
+				arriving = append(arriving, e)
+			}
+		}
+		list = append(list, s.Events(), arriving, []transit.Event{open.Leaves()})
+	}
+	return list
+}
+
+// TestHandedOverIsAccepted keeps the seeds of FuzzHandOver what they are meant to be.
+func TestHandedOverIsAccepted(t *testing.T) {
+	created := 0
+	for _, list := range handedOver(t) {
+		for _, arrives := range []bool{false, true} {
+			events, attached := requestOf(list)
+			if handingRig(arrives).applyAttached(journal.KindCarry, journal.Actor{}, events, attached)[0].Status == journal.ControlCreated {
+				created++
+			}
+		}
+	}
+	if created != 4 {
+		t.Errorf("%d groups were made, want two that split and two that arrive", created)
+	}
+}
+
+// handingRig is a cell whose bucket of account 1 closes, with reservations 10 from it and 11 to it, or arrives with that
+// account.
+func handingRig(arrives bool) *rig {
+	r := newRigOf([2]uint64{1, 2}, 4)
+	r.witness, r.deriver = nil, nil
+	r.clock = 1_000_000_000
+	r.apply(journal.KindAssets, journal.Actor{}, journal.Bytes([]journal.Asset{ledger.AssetRecord(townAsset)}))
+	var own []journal.Account
+	for _, peer := range []uint64{7, 9} {
+		own = append(own, transit.Accounts(townAsset, 1, peer)...)
+	}
+	r.apply(journal.KindAccounts, journal.Actor{}, journal.Bytes(append(own, journal.Account{ID: money.From(2), Asset: 1, Code: 1})))
+	m := journal.BucketMove{ID: money.From(900), Peer: 9, Version: 1, Bucket: journal.Bucket(money.From(1)), Step: journal.BucketArrive}
+	if arrives {
+		r.apply(journal.KindBuckets, journal.Actor{}, journal.Bytes([]journal.BucketMove{m}))
+		h := journal.Handover{Move: m.ID, Account: money.From(1), Clearing: transit.Clearing(townAsset, 9), Flags: journal.TransferAttached}
+		r.applyAttached(journal.KindTake, journal.Actor{}, journal.Bytes([]journal.Handover{h}), []journal.Attachment{{Data: givenAccounts()[0]}})
+		return r
+	}
+	r.apply(journal.KindAccounts, journal.Actor{}, journal.Bytes([]journal.Account{{ID: money.From(1), Asset: 1, Code: 1}}))
+	r.apply(journal.KindTransfers, journal.Actor{}, journal.Bytes([]journal.Transfer{
+		{ID: money.From(10), Debit: money.From(1), Credit: money.From(2), Amount: money.From(7), Asset: 1, Code: 1, Flags: journal.TransferPending},
+		{ID: money.From(11), Debit: money.From(2), Credit: money.From(1), Amount: money.From(7), Asset: 1, Code: 1, Flags: journal.TransferPending},
+	}))
+	m.Step = journal.BucketClose
+	r.apply(journal.KindBuckets, journal.Actor{}, journal.Bytes([]journal.BucketMove{m}))
+	return r
 }

@@ -155,7 +155,7 @@ func TestStateFormat(t *testing.T) {
 	// 160 fixed bytes, the generations and one of them, an asset, two freezes, a limit in force, a limit record, the books
 	// with three rows of a day, how one transfer ended and a bucket, four accounts, the end of their details, two reservations, four
 	// ids and the end: as in the specification.
-	if size := 160 + 16 + 64 + 128 + 2*257 + 189 + 152 + (184 + 3*60 + 4 + 24 + 8 + 67) + 4*128 + 4 + 2*120 + 4*16 + 16 + 8; len(got) != size {
+	if size := 160 + 16 + 64 + 128 + 2*257 + 189 + 152 + (184 + 3*60 + 4 + 24 + 8 + 75) + 4*128 + 4 + 2*120 + 4*16 + 16 + 8; len(got) != size {
 		t.Fatalf("%d bytes, the specification adds up to %d", len(got), size)
 	}
 	back, seq, err := ledger.Restore(ids.config([2]uint64{}, 5), bytes.NewReader(want))

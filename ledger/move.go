@@ -220,6 +220,9 @@ func (s *State) nextPhase(b *BucketState, m *journal.BucketMove) (Phase, journal
 		from, to = Settled, Closing
 	case journal.BucketCancel:
 		from, to, ok = Closing, Settled, b.Accounts == 0 && b.Reservations == 0
+		if b.Phase == Arriving { // it stays where it is
+			from, to = Arriving, Gone
+		}
 	case journal.BucketGiven:
 		from, to, ok = Closing, Given, empty
 	case journal.BucketArrive:

@@ -55,7 +55,7 @@ type town struct {
 	nextID  uint64
 	sent    []journal.Transfer
 	home    map[money.U128]uint16 // id of a transfer → bucket
-	moving  *mover
+	moving  []*mover              // at most two
 	version uint64
 	limits  uint64
 	asked   map[money.U128]journal.Transfer // by id
@@ -155,7 +155,7 @@ func (w *town) account(b uint16, id money.U128, k int) {
 func (w *town) pick(from, to int) int { return rapid.IntRange(from, to).Draw(w.T, "n") }
 
 func (w *town) live() {
-	for range w.pick(20, 120) {
+	for range w.pick(30, 150) {
 		w.drive()
 		switch w.pick(0, 19) {
 		case 0:
@@ -177,7 +177,7 @@ func (w *town) live() {
 		}
 		w.check()
 	}
-	for w.moving != nil {
+	for len(w.moving) > 0 {
 		w.step()
 	}
 	w.check()
@@ -225,8 +225,8 @@ func (w *town) transfer() {
 	if !fenced {
 		b = w.known[w.pick(0, townBuckets-1)]
 	}
-	if kind := w.pick(0, 9); kind < 4 && len(w.sent) > 0 && !fenced {
-		b = w.resolve(&pay, kind, b)
+	if kind := w.pick(0, 9); kind < 3 && len(w.sent) > 0 && !fenced {
+		b = w.resolve(&pay, w.pick(0, 3), b)
 	} else {
 		other := b
 		switch w.pick(0, 3) {
@@ -239,8 +239,8 @@ func (w *town) transfer() {
 		if pay.Debit == pay.Credit {
 			return
 		}
-		if kind < 7 {
-			pay.Flags, pay.Timeout = journal.TransferPending, uint32(w.pick(0, 1)*w.pick(0, 3))
+		if kind < 8 {
+			pay.Flags, pay.Timeout = journal.TransferPending, uint32(w.pick(0, 3)/3*w.pick(0, 3))
 			if w.owner[other] == w.owner[b] && w.pick(0, 9) == 0 {
 				pay.Flags |= journal.TransferClosingDebit << w.pick(0, 1)
 			}
@@ -463,7 +463,7 @@ func (w *town) check() {
 	w.drive() // what is due has expired
 	waits := w.waiting()
 	for b, ids := range w.ids {
-		if w.moving != nil && w.moving.bucket == b {
+		if w.moves(b) {
 			continue // it is on its way
 		}
 		for _, id := range ids {
@@ -485,7 +485,7 @@ func (w *town) check() {
 			}
 		}
 	}
-	if w.moving != nil {
+	if len(w.moving) > 0 {
 		return
 	}
 	var debits, credits, pending uint64

@@ -101,6 +101,11 @@ func (w *town) across(cell int, t journal.Transfer) bool {
 				w.Fatalf("%+v across cells: created, alone it is %s", t, want[0].Status.Name(journal.KindTransfers))
 			}
 			w.seen["across"]++
+			if w.pick(0, 5) == 0 {
+				for range w.pick(0, 40) {
+					w.step()
+				}
+			}
 			return true
 		}
 		status = s
@@ -149,6 +154,9 @@ func (w *town) endAcross(c *cellRig, t *journal.Transfer, x *journal.Transit) bo
 		if f.Account == x.Credit && t.Flags.Has(journal.TransferPost) {
 			return false
 		}
+	}
+	if a, _ := w.one.state.Account(x.Credit); t.Flags.Has(journal.TransferPost) && a.Flags.Has(journal.AccountClosed) && !w.asked[x.Transfer].Flags.Has(journal.TransferClosingCredit) {
+		return false
 	}
 	plain := transit.Event{Transfer: *t}
 	if _, open := c.state.OpenPending(x.Transfer); open && len(c.state.Buckets()) > 0 {
@@ -218,11 +226,11 @@ func (w *town) waiting() map[money.U128]bool {
 	list := map[money.U128]bool{}
 	for _, c := range w.cells {
 		for _, p := range openOf(c.state) {
-			if w.moving == nil || !p.Flags.Has(journal.TransferHold) {
+			if len(w.moving) == 0 || !p.Flags.Has(journal.TransferHold) {
 				continue
 			}
 			f := c.factOf(p.Position)
-			if x, _ := journal.TransitOf(f.Attachment); journal.Bucket(x.Debit) == w.moving.bucket {
+			if x, _ := journal.TransitOf(f.Attachment); w.moves(journal.Bucket(x.Debit)) {
 				list[x.Credit] = true
 			}
 		}

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
@@ -22,22 +23,27 @@ type mover struct {
 	steps    []func() (done bool)
 }
 
-// step begins a move, or does the next step of the one that is under way, some of them twice.
+// moves reports whether a bucket is on its way.
+func (w *town) moves(bucket uint16) bool {
+	return slices.ContainsFunc(w.moving, func(m *mover) bool { return m.bucket == bucket })
+}
+
+// step begins a move, or does the next step of one that is under way, some of them twice.
 func (w *town) step() {
-	if w.moving == nil {
+	if len(w.moving) == 0 || len(w.moving) == 1 && w.pick(0, 4) == 0 {
 		b := w.known[w.pick(0, townBuckets-1)]
 		to := w.pick(0, townCells-1)
-		if to == w.owner[b] {
+		if to == w.owner[b] || w.moves(b) {
 			return
 		}
 		w.version++
 		m := &mover{town: w, id: money.U128{Hi: 9, Lo: w.version}, bucket: b, from: w.owner[b], to: to, version: w.version}
-		m.steps = []func() bool{m.carry, m.close, m.drain, m.carry, m.arrive, m.giveReservations, m.giveAccounts, m.carry, m.given, m.takeAccounts, m.takeReservations, m.taken, m.gone}
-		w.moving = m
+		m.steps = []func() bool{m.carry, m.close, m.arrive, m.drain, m.carry, m.giveReservations, m.giveAccounts, m.carry, m.given, m.takeAccounts, m.takeReservations, m.taken, m.gone}
+		w.moving = append(w.moving, m)
 	}
-	m := w.moving
+	m := w.moving[w.pick(0, len(w.moving)-1)]
 	for range w.pick(1, 2) {
-		if w.moving == nil {
+		if !w.moves(m.bucket) {
 			return
 		}
 		done := m.steps[m.at]()
@@ -48,6 +54,11 @@ func (w *town) step() {
 			return
 		}
 	}
+}
+
+// over ends the move.
+func (m *mover) over() {
+	m.moving = slices.DeleteFunc(m.moving, func(other *mover) bool { return other == m })
 }
 
 func (m *mover) giver() *cellRig { return m.cells[m.from] }
@@ -199,7 +210,8 @@ func (m *mover) drain() bool {
 	if m.pick(0, 3) == 0 {
 		m.ok(m.tell(a, journal.BucketCancel, m.to))
 		m.ok(m.tell(a, journal.BucketCancel, m.to))
-		m.moving = nil
+		m.ok(m.tell(m.taker(), journal.BucketCancel, m.from))
+		m.over()
 		m.seen["called off"]++
 	}
 	return false
@@ -281,16 +293,31 @@ func (m *mover) leaving(p *ledger.OpenPending) []transit.Event {
 	return s.Events()
 }
 
-// giveAccounts gives all accounts, in requests of one, two or all of them.
+// giveAccounts gives some of the accounts that are left, and is done when there are none.
 func (m *mover) giveAccounts() bool {
+	a := m.giver()
+	var set ledger.BucketSet
+	set.Add(m.bucket)
+	var here []ledger.AccountIn
+	for from := uint32(0); uint64(from) <= a.state.Counts().Accounts; {
+		here, from = a.state.AccountsIn(&set, from, m.pick(1, 20), here)
+	}
+	if n, _ := a.state.InBucket(m.bucket); n != uint64(len(here)) {
+		m.Fatalf("%d accounts in bucket %d, found %+v", n, m.bucket, here)
+	}
+	if len(here) == 0 {
+		return true
+	}
 	var list []journal.Handover
-	for _, id := range m.ids[m.bucket][:m.pick(1, perBucket)] {
-		list = append(list, journal.Handover{Move: m.id, Account: id, Clearing: clearing(m.to)})
+	for _, x := range here[:m.pick(1, len(here))] {
+		list = append(list, journal.Handover{Move: m.id, Account: x.ID, Clearing: clearing(m.to)})
 	}
-	for _, r := range m.giver().apply(journal.KindGive, journal.Actor{}, journal.Bytes(list)) {
-		m.ok(r.Status)
+	for range m.pick(1, 2) {
+		for _, r := range a.apply(journal.KindGive, journal.Actor{}, journal.Bytes(list)) {
+			m.ok(r.Status)
+		}
 	}
-	return len(list) == perBucket
+	return false
 }
 
 // handed calls visit with the accounts that the giver's journal has handed over in this move.
@@ -360,7 +387,7 @@ func (m *mover) gone() bool {
 	m.owner[m.bucket] = m.to
 	m.ok(m.tell(m.giver(), journal.BucketGone, m.to))
 	m.ok(m.tell(m.giver(), journal.BucketGone, m.to))
-	m.moving = nil
+	m.over()
 	m.seen["moved"]++
 	return false
 }

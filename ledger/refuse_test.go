@@ -31,7 +31,7 @@ func TestWhatIsInTransitEndsWhileABucketCloses(t *testing.T) {
 	}
 	home.send(first.Commit()...)
 	peer.send(first.Confirm(money.From(5), true))
-	peer.send(second.Confirm(money.U128{}, true)) // fences a hold that never came
+	peer.refuse(second.Confirm(money.U128{}, true)) // it would fence a hold that never came: the other cell does
 	home.send(first.Settle(money.From(5)))
 	for _, c := range []*movingSide{home, peer} {
 		if s := c.give(); s != journal.Created {

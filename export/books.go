@@ -137,12 +137,12 @@ func (b *books) add(t *ledgerv1.Transfer) (movement, error) {
 		return m, b.reserve(h)
 	case has(ledgerv1.TransferFlag_TRANSFER_FLAG_POST_PENDING_TRANSFER):
 		m.posted = true
-		if err := b.resolve(t.GetPendingId(), m.amount, has(ledgerv1.TransferFlag_TRANSFER_FLAG_KEEP_REMAINDER)); err != nil {
+		if err := b.resolve(t, m.amount, has(ledgerv1.TransferFlag_TRANSFER_FLAG_KEEP_REMAINDER)); err != nil {
 			return m, err
 		}
 		return m, b.post(&m)
 	case has(ledgerv1.TransferFlag_TRANSFER_FLAG_VOID_PENDING_TRANSFER):
-		return m, b.resolve(t.GetPendingId(), money.U128{}, false)
+		return m, b.resolve(t, money.U128{}, false)
 	default:
 		m.posted = true
 		return m, b.post(&m)
@@ -162,12 +162,16 @@ func (b *books) release(h hold, amount money.U128) error {
 }
 
 // resolve ends a reservation; with keep, only as far as it was posted.
-func (b *books) resolve(pending string, posted money.U128, keep bool) error {
+func (b *books) resolve(t *ledgerv1.Transfer, posted money.U128, keep bool) error {
+	pending := t.GetPendingId()
 	id, err := money.Parse(pending)
 	if err != nil {
 		return fmt.Errorf("pending id: %w", err)
 	}
 	h, ok := b.holds[id]
+	if !ok && ofSplit(t) {
+		return nil // the whole of it ends where the transfer does
+	}
 	if !ok {
 		return fmt.Errorf("%w: transfer %s is not pending", errContradiction, pending)
 	}

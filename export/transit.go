@@ -46,3 +46,10 @@ func stepName(t *ledgerv1.Transfer) string {
 	}
 	return strings.ToLower(strings.TrimPrefix(t.GetTransit().GetStep().String(), "TRANSIT_STEP_"))
 }
+
+// ofSplit reports whether a transfer may end a reservation that is not listed: one that was split when a bucket moved to
+// another cell, and is listed as the whole that it was.
+func ofSplit(t *ledgerv1.Transfer) bool {
+	step := t.GetTransit().GetStep()
+	return step == ledgerv1.TransitStep_TRANSIT_STEP_CONFIRM || step == ledgerv1.TransitStep_TRANSIT_STEP_SETTLE
+}

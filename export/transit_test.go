@@ -152,6 +152,48 @@ func TestAcrossCells(t *testing.T) {
 	}
 }
 
+// split is a reservation in one cell, of which one account moves to the other before it is posted in part.
+func split(t *testing.T) *cells {
+	c := newCells(t)
+	whole := journal.Transfer{ID: money.From(70), Debit: money.From(1), Credit: money.From(2), Amount: money.From(50), Asset: 1, Code: 7, Flags: journal.TransferPending}
+	c.send(transit.Event{Transfer: whole})
+	s := transit.Split{
+		Reservation: transit.Reservation{Record: whole, Timestamp: 1, Amount: whole.Amount, Remaining: whole.Amount},
+		Asset:       yuan, Move: money.From(9), Giver: 1, Taker: 2,
+	}
+	var about journal.Transit
+	for _, e := range s.Events() { // they are carried, and so not listed
+		c.pending[e.Transfer.ID] = e.Transfer
+		if x, _ := journal.TransitOf(e.Attached); x.Step == journal.TransitTransfer {
+			about = x
+		}
+	}
+	a := &transit.Attempt{Asked: whole, Asset: yuan, Home: 1, Peer: 2, Reserve: transit.SplitReserve(money.From(9), whole.ID)}
+	c.send(transit.End(&journal.Transfer{ID: money.From(71), PendingID: whole.ID, Amount: money.From(40), Flags: journal.TransferPost}, journal.Details{}, about, yuan))
+	c.send(a.Confirm(money.From(40), false), a.Settle(money.From(40)))
+	return c
+}
+
+// TestSplitAcrossCells: a reservation that was split by a move counts as the whole that it was listed as.
+func TestSplitAcrossCells(t *testing.T) {
+	t.Parallel()
+	var table strings.Builder
+	if _, err := export.Run(t.Context(), split(t), &table, export.Options{What: export.Balances, Format: export.CSV}); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[money.U128]string{
+		money.From(1): "40 0 0 0", money.From(2): "0 40 0 0", transit.InTransit(yuan): "40 40 0 0", transit.Clearing(yuan, 2): "0 40 0 0", transit.Clearing(yuan, 1): "40 0 0 0",
+	} {
+		for line := range strings.SplitSeq(table.String(), "\r\n") {
+			if f := strings.Split(line, ","); f[0] == id.String() {
+				if got := strings.Join([]string{f[3], f[5], f[7], f[9]}, " "); got != want {
+					t.Errorf("account %v has %s, want %s", id, got, want)
+				}
+			}
+		}
+	}
+}
+
 // TestToolsAgreeAcrossCells: both tools take the journal with its assertions.
 func TestToolsAgreeAcrossCells(t *testing.T) {
 	t.Parallel()

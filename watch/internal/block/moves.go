@@ -25,7 +25,7 @@ type MoveStep uint8
 // The steps, by their numbers in the format.
 const (
 	MoveClose  MoveStep = 1 // giver
-	MoveCancel MoveStep = 2 // giver
+	MoveCancel MoveStep = 2 // giver; then the taker
 	MoveGiven  MoveStep = 3 // giver
 	MoveArrive MoveStep = 4 // taker
 	MoveTaken  MoveStep = 5 // taker

@@ -114,6 +114,9 @@ func (m *Model) moveBucket(x block.Move) {
 		m.fault(lostUpdate, fmt.Sprintf("step %d of the move of bucket %d %s", x.Step, x.Bucket, fmt.Sprintf(what, args...)), nil)
 	}
 	from, to, known := phasesOf(x.Step)
+	if x.Step == block.MoveCancel && b.Phase == Arriving { // the giver has called it off, and keeps it
+		from, to = Arriving, Gone
+	}
 	begins := x.Step == block.MoveClose || x.Step == block.MoveArrive
 	present := m.buckets.present[x.Bucket]
 	switch {

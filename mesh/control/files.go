@@ -23,6 +23,7 @@ const (
 	KeyFile         = "svid.key"
 	RootsFile       = "roots.pem"    // of the mesh's own trust domain
 	BundlesFile     = "bundles.json" // of every trusted domain, SPIFFE's bundle map
+	IdentityFile    = "identity.pem" // certificate and key in one, which always belong together
 )
 
 // KeepFiles keeps the certificate of id, which must be an identity of the calling process, in files of folder (mode
@@ -91,6 +92,7 @@ func (k *keeper) write(x *workloadapi.X509Context) error {
 		durable.WriteFile(filepath.Join(k.folder, BundlesFile), bundles),
 		durable.WriteFile(filepath.Join(k.folder, KeyFile), key),
 		durable.WriteFile(filepath.Join(k.folder, CertificateFile), chain),
+		durable.WriteFile(filepath.Join(k.folder, IdentityFile), slices.Concat(chain, key)),
 	)
 }
 

@@ -98,7 +98,7 @@ func (x *exchange) run(started time.Time) (keep bool) {
 	x.route, x.cluster, x.endpoint, x.shadow, x.failed = nil, nil, nil, false, nil
 	x.body, x.whole, x.tried, x.attempts = x.body[:0], false, x.tried[:0], 0
 	x.in, x.sent, x.answered, x.begun, x.unread, x.status = 0, 0, false, false, false, 0
-	x.keep = !c.req.Close && !c.p.stopping.Load()
+	x.keep = !c.req.Close && !c.p.stopping.Load() && !c.p.draining.Load()
 	x.halt.Store(false)
 	x.trace, x.fresh = trace(&x.traceBuf, &c.req)
 	if f := x.admit(); f != nil {
@@ -132,6 +132,9 @@ func (x *exchange) admit() *failure {
 		return errNoRoute
 	}
 	r := x.route
+	if r.Refuse != "" {
+		return &failure{403, r.Refuse, notSent}
+	}
 	if len(r.allow) > 0 && !r.allow.has(c.peer) {
 		return errCaller
 	}
@@ -337,6 +340,7 @@ func (x *exchange) try() {
 		}
 		x.tried = append(x.tried, e)
 		x.route.stats.retries.Add(1)
+		x.backOff()
 	}
 }
 
@@ -358,6 +362,9 @@ func (x *exchange) mayRetry(o outcome) bool {
 // repeatable tells whether receiving the request twice is the same as once.
 func (x *exchange) repeatable() bool {
 	req := &x.c.req
+	if x.route.Money && x.route.Key != "" {
+		return x.hasOwnKey()
+	}
 	if req.Has(h1.IdempotencyKey) {
 		return true
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -49,8 +48,8 @@ func (s *sidecar) followConfig(ctx context.Context) {
 
 // dialControl connects as the kernel or the workload's certificate says who we are.
 func (s *sidecar) dialControl() (*grpc.ClientConn, error) {
-	if path, ok := strings.CutPrefix(s.node.config.Control, "unix:"); ok {
-		return grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if s.node.socket != "" {
+		return grpc.NewClient("unix:"+s.node.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}
 	return grpc.NewClient("passthrough:///"+s.node.config.Control, grpc.WithTransportCredentials(credentials.NewTLS(control.ClientTLS(s.folder))))
 }

@@ -132,6 +132,16 @@ func readState(file string) ([]byte, error) {
 	return text, nil
 }
 
+// Check tells what is wrong with the section, where there is a control plane.
+func (m *Mesh) Check() error {
+	var faults []error
+	m.check(func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) })
+	if len(faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrConfig, errors.Join(faults...))
+}
+
 // StartMeshControl starts a control plane with its root and its sockets in folder. A desired state that can't be used is
 // told and not in use; the last good one is, if there was any.
 func StartMeshControl(ctx context.Context, folder string, config Mesh, clk clock.Clock, logger *slog.Logger) (*MeshControl, error) {
@@ -273,6 +283,14 @@ func (m *MeshControl) Address() net.Addr { return m.address }
 
 // Socket is where programs of this machine find the control plane.
 func (m *MeshControl) Socket() string { return m.config.Socket }
+
+// startMesh runs the control plane that the configuration asks for.
+func (n *Node) startMesh(ctx context.Context) (err error) {
+	if n.config.Mesh.State != "" {
+		n.mesh, err = StartMeshControl(ctx, filepath.Join(n.config.Data, meshDir), n.config.Mesh, n.clock, n.logger)
+	}
+	return err
+}
 
 // begin applies the desired state, or the last good one, and follows the file.
 func (m *MeshControl) begin(ctx context.Context) {

@@ -23,6 +23,11 @@ const (
 	sidecarConfigFile = "config.yaml" // the last good configuration
 	// listenAgain is how often an address that could not be had is tried again.
 	listenAgain = time.Second
+	// drainTime is how long connections may go on that another proxy takes over from: longer than an idle one may live.
+	drainTime = 75 * time.Second
+	// stopDrain is the same where nobody takes over, and requestsTime for requests under way after it.
+	stopDrain    = time.Second
+	requestsTime = 10 * time.Second
 )
 
 // sidecar is the data plane of one workload: its identity, its configuration, and the proxy that obeys it.
@@ -135,6 +140,7 @@ func (s *sidecar) use(text []byte, version string) error {
 	if err := s.serve(config); err != nil {
 		return err
 	}
+	s.forget(&config)
 	s.text, s.config = text, config
 	s.status.Version, s.status.Applied, s.status.Refusal = version, time.Now().UTC(), ""
 	s.once.Do(func() { close(s.ready) })
@@ -143,10 +149,8 @@ func (s *sidecar) use(text []byte, version string) error {
 
 // listen has a socket for every listener. One whose address can't be had is left out, with its routes, until it can.
 func (s *sidecar) listen(config *proxy.Config) {
-	wanted := map[string]bool{}
 	clear(s.faults)
 	for _, l := range config.Listeners {
-		wanted[l.Address] = true
 		if s.sockets[l.Address] != nil {
 			continue
 		}
@@ -158,13 +162,17 @@ func (s *sidecar) listen(config *proxy.Config) {
 		}
 		s.sockets[l.Address] = socket.(*net.TCPListener) //nolint:forcetypeassert // what "tcp" listens with
 	}
+	config.Only(func(l proxy.Listener) bool { return s.sockets[l.Address] != nil })
+}
+
+// forget closes the sockets that config has no use for.
+func (s *sidecar) forget(config *proxy.Config) {
 	for address, socket := range s.sockets {
-		if !wanted[address] {
+		if !slices.ContainsFunc(config.Listeners, func(l proxy.Listener) bool { return l.Address == address }) {
 			_ = socket.Close() // nobody is to come here any more
 			delete(s.sockets, address)
 		}
 	}
-	config.Only(func(l proxy.Listener) bool { return s.sockets[l.Address] != nil })
 }
 
 // copyOf is a listener on the same socket.
@@ -200,14 +208,14 @@ func (s *sidecar) serve(config proxy.Config) error {
 	return nil
 }
 
-// end lets a proxy finish.
-func (s *sidecar) end(p *proxy.Proxy, patience time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// end lets a proxy finish: connections for as long as drain, then requests.
+func (s *sidecar) end(p *proxy.Proxy, drain time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	if err := p.Drain(ctx); err != nil {
-		s.log.Warn("connections that did not end are closed", "error", err)
+		s.log.Info("idle connections are closed", "error", err)
 	}
-	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel = context.WithTimeout(context.Background(), requestsTime)
 	defer cancel()
 	if err := p.Shutdown(ctx); err != nil {
 		s.log.Warn("shut down a proxy", "error", err)

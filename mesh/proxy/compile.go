@@ -340,7 +340,7 @@ func (c *compiler) guard(plan *mesh.Plan, listener, app string) {
 	})
 	for _, p := range slices.Compact(paths) {
 		r := Route{
-			Name: listener + cmp.Or(p.Text, "/*"), Listeners: []string{listener}, Allow: allowed(plan, p), Backends: []Backend{{app, 1}},
+			Name: listener + cmp.Or(p.Text, "*"), Listeners: []string{listener}, Allow: allowed(plan, p), Backends: []Backend{{app, 1}},
 			Timeout: maxTimeout, Retry: Retry{Attempts: 1}, // the caller's time counts; to a connection that was just closed, once more
 			Money: slices.ContainsFunc(plan.Money.Methods, func(m mesh.Path) bool { return covers(m, p) }), Priority: priority(plan.Shedding, p),
 		}

@@ -246,6 +246,7 @@ func TestTheDesiredStateIsFollowed(t *testing.T) {
 
 // TestTheControlPlaneIsAwayForLongerThanARotation: what is running goes on, what is started goes on with what was kept.
 func TestTheControlPlaneIsAwayForLongerThanARotation(t *testing.T) {
+	t.Parallel()
 	const lifetime = 12 * time.Second // a rotation after 6 s; certificates are over after 9
 	r := newMeshRig(t, lifetime)
 	orders := r.startNode("orders")

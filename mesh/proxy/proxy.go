@@ -41,7 +41,8 @@ type Proxy struct {
 	severed   atomic.Bool   // requests under way are cut off
 	stop      chan struct{} // closed when stopping
 	running   sync.WaitGroup
-	mirrors   chan struct{} // a place for each copy under way
+	linking   sync.WaitGroup // of connections to endpoints by HTTP/2, which outlive requests
+	mirrors   chan struct{}  // a place for each copy under way
 
 	mu    sync.Mutex
 	conns map[net.Conn]*conn // accepted connections; nil where tcp
@@ -220,10 +221,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 			_ = l.ln.Close() // no more connections
 		}
 	}
-	for raw, c := range p.conns {
-		if c.idle.Load() {
-			_ = raw.Close() // it waits for a request
-		}
+	for _, c := range p.conns {
+		c.drain()
 	}
 	p.mu.Unlock()
 	done := make(chan struct{})
@@ -238,11 +237,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		err = fmt.Errorf("wait for requests under way: %w", ctx.Err())
 		p.severed.Store(true)
 		p.mu.Lock()
-		for raw, c := range p.conns {
-			_ = raw.Close() // its time is over
-			if u := c.up.Load(); u != nil {
-				_ = u.Close() // the same
-			}
+		for _, c := range p.conns {
+			c.sever()
 		}
 		p.mu.Unlock()
 		<-done
@@ -251,8 +247,10 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		for _, k := range p.snap.Load().clusters {
 			for _, e := range k.endpoints {
 				e.pool.sweep(p.clock.Mono(), true)
+				e.links.sweep(true)
 			}
 		}
+		p.linking.Wait()
 		if p.access != nil {
 			err = errors.Join(err, p.access.close())
 		}
@@ -286,6 +284,7 @@ func (p *Proxy) sweep(s *snapshot) {
 	for _, k := range s.clusters {
 		for _, e := range k.endpoints {
 			e.pool.sweep(p.clock.Mono(), !current[e])
+			e.links.sweep(!current[e])
 		}
 	}
 }

@@ -15,7 +15,7 @@ type cluster struct {
 	Cluster
 	endpoints []*endpoint
 	zone      string
-	tls       *tls.Config // for HTTP/1.1; nil: plain
+	tls       *tls.Config // for requests; nil: plain
 	tunnelTLS *tls.Config // for whatever is passed through; nil: plain
 	shadow    *cluster
 	isShadow  bool // of another cluster: takes nothing else
@@ -38,6 +38,7 @@ type clusterLoad struct {
 type endpoint struct {
 	Endpoint
 	pool      pool
+	links     links
 	active    atomic.Int64 // requests in flight
 	failures  atomic.Int32 // in a row
 	ejections atomic.Int32 // in a row

@@ -21,8 +21,8 @@ const loopback = "127.0.0.1"
 const inboundRequests = 10_000
 
 // Compile is what the proxy beside the workload id does under a snapshot: it takes calls of the workload's service for
-// the programs behind it, and offers on loopback the services that id may call. Services that speak gRPC are left to
-// programs that speak to the mesh themselves. The error wraps [ErrConfig] and names the object that can't be obeyed.
+// the programs behind it, and offers on loopback the services that id may call. The error wraps [ErrConfig] and names the
+// object that can't be obeyed.
 func Compile(s *mesh.Snapshot, id mesh.ID) (Config, error) {
 	c := &compiler{snapshot: s, id: id, clusters: map[string]bool{}}
 	if own := s.Plan(id.Service); own != nil {
@@ -35,7 +35,7 @@ func Compile(s *mesh.Snapshot, id mesh.ID) (Config, error) {
 		if i == 0 {
 			c.out.ShadowCallers = patternsOf(plan.Inbound.Shadowed) // the same in every plan
 		}
-		if plan.Port == 0 || plan.Protocol == mesh.GRPC || !c.mayCall(plan) {
+		if plan.Port == 0 || !c.mayCall(plan) {
 			continue
 		}
 		if err := c.outbound(plan); err != nil {
@@ -96,7 +96,14 @@ func (c *compiler) route(plan *mesh.Plan, r mesh.Route) (Route, error) {
 	if err := out.Match.from(r.Match); err != nil {
 		return out, fmt.Errorf("%w: %s: %w", ErrConfig, r.Name, err)
 	}
-	out.Retry = Retry{Attempts: int(r.Retry.Attempts), Each: r.Try, Statuses: r.Retry.Codes, Backoff: r.Retry.Backoff}
+	out.Retry = Retry{Attempts: int(r.Retry.Attempts), Each: r.Try, Statuses: slices.Clone(r.Retry.Codes), Backoff: r.Retry.Backoff}
+	for _, s := range r.Retry.Statuses {
+		code, ok := map[string]int{"UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504, "RESOURCE_EXHAUSTED": 429}[s]
+		if !ok {
+			return out, fmt.Errorf("%w: %s: node proxies don't retry %s", ErrConfig, r.Name, s)
+		}
+		out.Retry.Statuses = append(out.Retry.Statuses, code)
+	}
 	var money []mesh.Path
 	for _, t := range append([]mesh.Target{{Service: plan.Name}}, r.Targets...) {
 		service := c.snapshot.Plan(t.Service)
@@ -210,6 +217,13 @@ func clusterName(t mesh.Target) string {
 	return t.Service + "@" + t.Cell
 }
 
+func protocolOf(plan *mesh.Plan) string {
+	if plan.Protocol == mesh.GRPC {
+		return ProtocolGRPC
+	}
+	return ProtocolHTTP
+}
+
 func kindOf(h mesh.Holds) string {
 	return cmp.Or(string(h), KindService)
 }
@@ -223,7 +237,7 @@ func (c *compiler) target(t mesh.Target) error {
 	c.clusters[name] = true
 	plan := c.snapshot.Plan(t.Service)
 	k := Cluster{
-		Name: name, Kind: kindOf(plan.Holds), ShadowOnly: plan.Inbound.Shadow == mesh.ShadowOnly,
+		Name: name, Protocol: protocolOf(plan), Kind: kindOf(plan.Holds), ShadowOnly: plan.Inbound.Shadow == mesh.ShadowOnly,
 		ConnectTimeout: plan.Limits.Connect, MaxRequests: int(plan.Limits.Requests), MaxConnections: int(plan.Limits.Requests),
 		Ejection: Ejection{Failures: -1},
 	}
@@ -283,9 +297,6 @@ func (c *compiler) distance(cell string) int {
 // inbound takes calls of the workload's own service: a listener for every backend in its cell that has a program
 // behind it. Which of them is on its machine, the node knows; see [Config.Place].
 func (c *compiler) inbound(plan *mesh.Plan) error {
-	if plan.Protocol == mesh.GRPC {
-		return nil
-	}
 	if s := plan.Shedding; s != nil {
 		if s.QueueWait != shed.QueueWait {
 			return fmt.Errorf("%w: Shedding of %s: queueWait: node proxies shed from %s on", ErrConfig, plan.Name, shed.QueueWait)
@@ -298,7 +309,7 @@ func (c *compiler) inbound(plan *mesh.Plan) error {
 		}
 		l := Listener{Name: inboundPrefix + b.Address.String(), Address: b.Address.String(), MTLS: true}
 		app := Cluster{
-			Name: "app/" + b.App.String(), Kind: kindOf(plan.Holds), ShadowOnly: plan.Inbound.Shadow == mesh.ShadowOnly,
+			Name: "app/" + b.App.String(), Protocol: protocolOf(plan), Kind: kindOf(plan.Holds), ShadowOnly: plan.Inbound.Shadow == mesh.ShadowOnly,
 			Endpoints: []Endpoint{{Address: b.App.String()}}, Adaptive: plan.Shedding != nil,
 			MaxRequests: inboundRequests, MaxConnections: inboundRequests, Ejection: Ejection{Failures: -1},
 		}

@@ -89,7 +89,7 @@ func only(req *h1.Request, name string) (value string, ok bool) {
 
 // hasOwnKey tells whether the request has the key that the receiver knows operations by.
 func (x *exchange) hasOwnKey() bool {
-	value, ok := only(&x.c.req, x.route.Key)
+	value, ok := only(x.req, x.route.Key)
 	return ok && value != "" && len(value) <= 255
 }
 

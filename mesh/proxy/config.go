@@ -30,7 +30,7 @@ type Config struct {
 type Listener struct {
 	Name     string `yaml:"name"`
 	Address  string `yaml:"address"`  // host:port
-	Protocol string `yaml:"protocol"` // http (the default) or tcp
+	Protocol string `yaml:"protocol"` // http (the default; HTTP/1.1 and HTTP/2, whichever a client speaks) or tcp
 	// MTLS wants TLS 1.3 with a certificate from the caller. Without it, Caller says who calls.
 	MTLS bool `yaml:"mtls"`
 	// Caller is the identity of whoever can reach a listener without TLS: the workload that this proxy stands beside.
@@ -55,10 +55,18 @@ const (
 	KindLedger   = "ledger"   // keeps money: the same
 )
 
+// What a cluster's endpoints speak.
+const (
+	ProtocolHTTP = "http" // HTTP/1.1
+	ProtocolGRPC = "grpc" // HTTP/2: gRPC, and any other request
+)
+
 // Cluster is a set of endpoints that serve the same.
 type Cluster struct {
 	Name string `yaml:"name"`
-	Kind string `yaml:"kind"` // service (the default), database or ledger
+	// Protocol is http (the default) or grpc. What callers speak plays no part: the proxy translates.
+	Protocol string `yaml:"protocol"`
+	Kind     string `yaml:"kind"` // service (the default), database or ledger
 	// Shadow is the cluster that shadow traffic goes to. A database or ledger without one refuses shadow traffic;
 	// the shadow cluster refuses all other.
 	Shadow string `yaml:"shadow"`
@@ -71,7 +79,7 @@ type Cluster struct {
 	Peers []string `yaml:"peers"`
 	// ConnectTimeout bounds one attempt to connect, TLS included. Default 1s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-	// MaxConnections to one endpoint, and MaxRequests in flight to the whole cluster: the circuit breaker. Requests
+	// MaxConnections to one endpoint (by HTTP/2, each carries up to 100 requests at a time), and MaxRequests in flight to the whole cluster: the circuit breaker. Requests
 	// beyond are refused at once. Default 1,024 each.
 	MaxConnections int `yaml:"max_connections"`
 	MaxRequests    int `yaml:"max_requests"`
@@ -127,7 +135,7 @@ type Route struct {
 	// Refuse answers 403 with this text instead.
 	Refuse string `yaml:"refuse"`
 	// Timeout bounds a request from its head to the end of its answer, retries included. Default 15s. A caller's
-	// X-Sterling-Timeout-Ms shortens it.
+	// X-Sterling-Timeout-Ms or grpc-timeout shortens it.
 	Timeout time.Duration `yaml:"timeout"`
 	// MaxBody is the largest request body in bytes. Default 64 MiB.
 	MaxBody int64 `yaml:"max_body"`
@@ -186,7 +194,8 @@ type Retry struct {
 	// Each bounds how long an attempt may wait for its answer to begin, where another attempt may follow. 0: as long
 	// as the whole request may take.
 	Each time.Duration `yaml:"each"`
-	// Statuses are answers that are tried again as well: 502, 503, 504 or 429. Not where Money is set.
+	// Statuses are answers that are tried again as well: 502, 503, 504 or 429; of gRPC, those that mean the same, such as
+	// UNAVAILABLE for 503, where no message came before. Not where Money is set.
 	Statuses []int `yaml:"statuses"`
 	// Backoff is the longest wait before the first further attempt, doubled before each one after. The wait is random.
 	Backoff time.Duration `yaml:"backoff"`
@@ -255,6 +264,7 @@ func (c *Config) setDefaults() {
 	}
 	for i := range c.Clusters {
 		k := &c.Clusters[i]
+		orDefault(&k.Protocol, ProtocolHTTP)
 		orDefault(&k.Kind, KindService)
 		orDefault(&k.ConnectTimeout, time.Second)
 		orDefault(&k.MaxConnections, 1024)

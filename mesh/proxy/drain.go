@@ -22,6 +22,13 @@ func (p *Proxy) Drain(ctx context.Context) error {
 		}
 	}
 	p.accepting.Wait() // what they accepted is in conns
+	p.mu.Lock()
+	for _, c := range p.conns {
+		if h := c.h2.Load(); h != nil {
+			h.Drain() // which HTTP/2 has words for
+		}
+	}
+	p.mu.Unlock()
 	for {
 		p.mu.Lock()
 		left := len(p.conns)

@@ -47,7 +47,8 @@ type Proxy struct {
 	stop      chan struct{} // closed when stopping
 	running   sync.WaitGroup
 	accepting sync.WaitGroup
-	mirrors   chan struct{} // a place for each copy under way
+	linking   sync.WaitGroup // of connections to endpoints by HTTP/2, which outlive requests
+	mirrors   chan struct{}  // a place for each copy under way
 
 	mu    sync.Mutex
 	conns map[net.Conn]*conn // accepted connections; nil where tcp
@@ -233,10 +234,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 			_ = l.ln.Close() // no more connections
 		}
 	}
-	for raw, c := range p.conns {
-		if c.idle.Load() {
-			_ = raw.Close() // it waits for a request
-		}
+	for _, c := range p.conns {
+		c.drain()
 	}
 	p.mu.Unlock()
 	done := make(chan struct{})
@@ -251,11 +250,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		err = fmt.Errorf("wait for requests under way: %w", ctx.Err())
 		p.severed.Store(true)
 		p.mu.Lock()
-		for raw, c := range p.conns {
-			_ = raw.Close() // its time is over
-			if u := c.up.Load(); u != nil {
-				_ = u.Close() // the same
-			}
+		for _, c := range p.conns {
+			c.sever()
 		}
 		p.mu.Unlock()
 		<-done
@@ -264,8 +260,10 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		for _, k := range p.snap.Load().clusters {
 			for _, e := range k.endpoints {
 				e.pool.sweep(p.clock.Mono(), true)
+				e.links.sweep(true)
 			}
 		}
+		p.linking.Wait()
 		if p.access != nil {
 			err = errors.Join(err, p.access.close())
 		}
@@ -299,6 +297,7 @@ func (p *Proxy) sweep(s *snapshot) {
 	for _, k := range s.clusters {
 		for _, e := range k.endpoints {
 			e.pool.sweep(p.clock.Mono(), !current[e])
+			e.links.sweep(!current[e])
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (r *route) pick() *cluster {
 // rules are changes to header fields, ready to apply.
 type rules struct {
 	drop []string // names in lower case
-	add  []byte   // whole lines
+	add  []h1.Field
 }
 
 func compileRules(f Fields) rules {
@@ -59,10 +59,10 @@ func compileRules(f Fields) rules {
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Set)) {
 		r.drop = append(r.drop, strings.ToLower(n))
-		r.add = append(r.add, n+": "+f.Set[n]+"\r\n"...)
+		r.add = append(r.add, h1.Field{Name: []byte(n), Value: []byte(f.Set[n])})
 	}
 	for _, n := range slices.Sorted(maps.Keys(f.Add)) {
-		r.add = append(r.add, n+": "+f.Add[n]+"\r\n"...)
+		r.add = append(r.add, h1.Field{Name: []byte(n), Value: []byte(f.Add[n])})
 	}
 	return r
 }
@@ -246,6 +246,9 @@ func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 	if k.MTLS {
 		peers := compilePatterns(k.Peers)
 		c.tls = clientTLS(id, peers, []string{"http/1.1"})
+		if k.Protocol == ProtocolGRPC {
+			c.tls = clientTLS(id, peers, []string{"h2"})
+		}
 		// gRPC drops a connection that did not agree on h2.
 		c.tunnelTLS = clientTLS(id, peers, []string{"h2", "http/1.1"})
 	}
@@ -253,7 +256,7 @@ func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 	if was != nil {
 		c.load = was.load
 		// Connections whose peer was checked by other rules are not used under the new ones.
-		if was.MTLS == k.MTLS && slices.Equal(was.Peers, k.Peers) {
+		if was.MTLS == k.MTLS && was.Protocol == k.Protocol && slices.Equal(was.Peers, k.Peers) {
 			for _, e := range was.endpoints {
 				kept[e.Address] = e
 			}

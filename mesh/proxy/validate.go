@@ -158,6 +158,7 @@ func (c *Config) checkShadows(f *faults, clusters map[string]int) {
 }
 
 func (k *Cluster) check(f *faults, key string, c *Config, clusters map[string]int) {
+	f.oneOf(key+".protocol", k.Protocol, ProtocolHTTP, ProtocolGRPC)
 	f.oneOf(key+".kind", k.Kind, KindService, KindDatabase, KindLedger)
 	if k.Shadow != "" {
 		// A target that sends shadow traffic on would hide where it ends up, and could send it in circles.

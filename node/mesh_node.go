@@ -126,7 +126,7 @@ func StartMeshNode(ctx context.Context, config MeshNodeConfig, clk clock.Clock, 
 	var life context.Context
 	life, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(ctx, life); err != nil {
-		n.Close()
+		n.Close(ctx)
 		return nil, err
 	}
 	return n, nil
@@ -142,7 +142,7 @@ func (n *MeshNode) start(ctx, life context.Context) error {
 		return err
 	}
 	for _, id := range n.workloads {
-		s, err := newSidecar(n, id, before.of(id.String()))
+		s, err := newSidecar(life, n, id, before.of(id.String()))
 		if err != nil {
 			return err
 		}
@@ -262,13 +262,14 @@ func (s *sidecar) start(ctx, life context.Context) error {
 func (n *MeshNode) TakenOver() <-chan struct{} { return n.taken }
 
 // Close ends the data plane. Requests under way are answered; where another process has taken over, connections end with
-// the answer to their next request.
-func (n *MeshNode) Close() {
-	drain := stopDrain
+// the answer to their next request, as long as ctx allows.
+func (n *MeshNode) Close(ctx context.Context) {
+	patience := drainTime
 	select {
 	case <-n.taken:
-		drain = drainTime
 	default:
+		ctx, patience = context.WithoutCancel(ctx), stopDrain
+		n.stop()
 		if n.handover != nil {
 			for _, name := range []string{handoverSocket, MeshAdminSocket} {
 				_ = os.Remove(filepath.Join(n.config.Data, name)) // nobody answers there any more
@@ -281,12 +282,12 @@ func (n *MeshNode) Close() {
 	if n.admin != nil {
 		_ = n.admin.Close() // who watches sees the end
 	}
-	n.stop()
-	n.keepers.Wait()
 	var ending sync.WaitGroup
 	for _, s := range n.sidecars {
-		ending.Go(func() { s.finish(drain) })
+		ending.Go(func() { s.finish(ctx, patience) })
 	}
 	ending.Wait()
+	n.stop()
+	n.keepers.Wait()
 	n.running.Wait()
 }

@@ -33,6 +33,7 @@ const (
 // sidecar is the data plane of one workload: its identity, its configuration, and the proxy that obeys it.
 type sidecar struct {
 	node     *MeshNode
+	life     context.Context //nolint:containedctx // of the node: what the sidecar does in the background ends with it
 	id       mesh.ID
 	folder   string
 	log      *slog.Logger
@@ -66,9 +67,9 @@ type SidecarStatus struct {
 	Expires   time.Time         `json:"expires"` // the certificate
 }
 
-func newSidecar(n *MeshNode, id mesh.ID, inherited map[string]*net.TCPListener) (*sidecar, error) {
+func newSidecar(life context.Context, n *MeshNode, id mesh.ID, inherited map[string]*net.TCPListener) (*sidecar, error) {
 	s := &sidecar{
-		node: n, id: id, folder: filepath.Join(n.config.Data, id.Service+"@"+id.Cell), log: n.log.With("workload", id.String()),
+		node: n, life: life, id: id, folder: filepath.Join(n.config.Data, id.Service+"@"+id.Cell), log: n.log.With("workload", id.String()),
 		ready: make(chan struct{}), changed: make(chan struct{}), sockets: inherited, faults: map[string]string{},
 	}
 	s.identity = &meshIdentity{folder: s.folder}
@@ -200,7 +201,7 @@ func (s *sidecar) serve(config proxy.Config) error {
 		return err
 	}
 	if old := s.proxy; old != nil {
-		s.drains.Go(func() { s.end(old, drainTime) })
+		s.drains.Go(func() { s.end(s.life, old, drainTime) })
 	}
 	s.proxy = next
 	close(s.changed)
@@ -209,8 +210,8 @@ func (s *sidecar) serve(config proxy.Config) error {
 }
 
 // end lets a proxy finish: connections for as long as drain, then requests.
-func (s *sidecar) end(p *proxy.Proxy, drain time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), drain)
+func (s *sidecar) end(ctx context.Context, p *proxy.Proxy, drain time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, drain)
 	defer cancel()
 	if err := p.Drain(ctx); err != nil {
 		s.log.Info("idle connections are closed", "error", err)
@@ -235,8 +236,8 @@ func (s *sidecar) retryFaults(ctx context.Context) {
 	}
 }
 
-// finish ends the proxy: drained where another process goes on with its sockets, at once otherwise.
-func (s *sidecar) finish(patience time.Duration) {
+// finish ends the proxy.
+func (s *sidecar) finish(ctx context.Context, patience time.Duration) {
 	s.mu.Lock()
 	s.finished = true
 	p := s.proxy
@@ -245,7 +246,7 @@ func (s *sidecar) finish(patience time.Duration) {
 	}
 	s.mu.Unlock()
 	if p != nil {
-		s.end(p, patience)
+		s.end(ctx, p, patience)
 	}
 	s.drains.Wait()
 }

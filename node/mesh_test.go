@@ -142,7 +142,7 @@ func (r *meshRig) startNode(service string, change ...func(*node.MeshNodeConfig)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(n.Close)
+	r.t.Cleanup(func() { n.Close(context.Background()) })
 	return n
 }
 
@@ -259,7 +259,7 @@ func TestTheControlPlaneIsAwayForLongerThanARotation(t *testing.T) {
 	}
 	before, away := serial(), time.Now()
 	r.control.Close()
-	orders.Close()
+	orders.Close(t.Context())
 	r.startNode("orders")
 	r.wantCall("/orders/1", 200)
 	r.until("a rotation passes", func() bool { return time.Since(away) > lifetime/2+time.Second })
@@ -399,7 +399,7 @@ func TestNodesThatCannotStart(t *testing.T) {
 		n, err := node.StartMeshNode(ctx, config, clock.NewSystem(), slog.New(slog.DiscardHandler))
 		cancel()
 		if err == nil {
-			n.Close()
+			n.Close(t.Context())
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)

@@ -136,7 +136,7 @@ them, which ends once its connections have: an upgrade without a failed request.
 			if err != nil {
 				return err
 			}
-			defer n.Close()
+			defer n.Close(c.Context())
 			printf(c, "Sterling is ready: a node of the mesh; look at it with: %s mesh status --data %s\n", program(), config.Data)
 			select {
 			case <-c.Context().Done():

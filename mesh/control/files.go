@@ -12,6 +12,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/sterlingrun/sterling/durable"
 	"github.com/sterlingrun/sterling/mesh"
@@ -56,6 +58,9 @@ func (k *keeper) OnX509ContextUpdate(x *workloadapi.X509Context) {
 
 // OnX509ContextWatchError implements workloadapi.X509ContextWatcher.
 func (k *keeper) OnX509ContextWatchError(err error) {
+	if status.Code(err) == codes.Canceled {
+		return // it is us who end
+	}
 	k.log.Warn("the control plane does not answer: certificates stay as they are", "error", err)
 }
 

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"gopkg.in/yaml.v3"
 
@@ -34,6 +35,9 @@ const (
 	meshLastGood      = "state.yaml"   // the last desired state that was applied
 	meshDir           = "mesh"         // in a node's data folder
 )
+
+// maxRemote is how many connections other machines may have: one for each workload, and those that join.
+const maxRemote = 1 << 14
 
 // stateLook is how often a control plane looks at the file of the desired state.
 const stateLook = 50 * time.Millisecond
@@ -124,7 +128,7 @@ func readState(file string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the desired state: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	text, err := io.ReadAll(io.LimitReader(f, mesh.MaxText+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the desired state: %w", err)
@@ -209,7 +213,7 @@ func (m *MeshControl) serveRemote() error {
 		ErrorLog: log.New(io.Discard, "", 0), // of handshakes: whoever scans ports must not fill the log
 	}
 	m.running.Go(func() {
-		if err := m.remote.ServeTLS(l, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		if err := m.remote.ServeTLS(netutil.LimitListener(l, maxRemote), "", ""); !errors.Is(err, http.ErrServerClosed) {
 			m.log.Error("the mesh's control plane serves other machines no more", "error", err)
 		}
 	})

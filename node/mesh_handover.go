@@ -115,7 +115,7 @@ func filesOf(rights []byte) ([]*os.File, error) {
 		}
 		for _, fd := range fds {
 			unix.CloseOnExec(fd)
-			files = append(files, os.NewFile(uintptr(fd), "listener")) //nolint:gosec // descriptors are small
+			files = append(files, os.NewFile(uintptr(fd), "listener"))
 		}
 	}
 	return files, nil
@@ -209,7 +209,7 @@ func (n *MeshNode) handOver(conn *net.UnixConn) (bool, error) {
 	}
 	fds := make([]int, len(files))
 	for i, f := range files {
-		fds[i] = int(f.Fd()) //nolint:gosec // descriptors are small
+		fds[i] = int(f.Fd())
 	}
 	if len(text) > maxHandover || len(fds) > maxSockets {
 		return false, fmt.Errorf("%d sockets: at most %d can be handed over", len(fds), maxSockets)

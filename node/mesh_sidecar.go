@@ -182,7 +182,7 @@ func (s *sidecar) copyOf(l proxy.Listener) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // the listener has a copy
 	return net.FileListener(f)
 }
 

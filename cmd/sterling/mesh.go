@@ -251,7 +251,7 @@ func (l *meshLook) ask(c *cobra.Command, path string, v any) (printed bool, err 
 	if err != nil {
 		return false, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // all was read, or nobody reads on
 	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
 	if err == nil {
 		err = json.Unmarshal(text, v)

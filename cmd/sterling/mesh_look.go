@@ -206,7 +206,7 @@ func newMeshTap() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer response.Body.Close()
+			defer func() { _ = response.Body.Close() }() // all was read, or nobody reads on
 			lines := bufio.NewScanner(response.Body)
 			lines.Buffer(nil, 64<<10)
 			for n := 0; (count == 0 || n < count) && lines.Scan(); n++ {

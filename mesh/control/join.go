@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sterlingrun/sterling/durable"
 	"github.com/sterlingrun/sterling/mesh"
@@ -129,6 +130,10 @@ var errUnknownNode = errors.New("refused")
 
 func answer(w http.ResponseWriter, r *http.Request, do func(*http.Request, certRequest) (*certAnswer, error)) {
 	var request certRequest
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(callTime)); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCertRequest)).Decode(&request); err != nil {
 		http.Error(w, "want a request in JSON", http.StatusBadRequest)
 		return
@@ -200,10 +205,10 @@ func (j *Joins) save() error {
 func (j *Joins) certify(r *http.Request, request certRequest) (*certAnswer, error) {
 	cert := r.TLS.PeerCertificates[0]
 	name, ok := "", len(cert.URIs) == 1
-	if ok {
+	if ok && cert.URIs[0].Host == j.plane.Authority.domain {
 		name, ok = strings.CutPrefix(cert.URIs[0].Path, nodePath)
 	}
-	if !ok || request.Token != "" {
+	if !ok || name == "" || request.Token != "" {
 		return nil, fmt.Errorf("%w: want a node's certificate, and no token", errUnknownNode)
 	}
 	serial := cert.SerialNumber.String()

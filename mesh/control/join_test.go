@@ -297,7 +297,7 @@ func TestACopiedCertificateShows(t *testing.T) {
 
 func TestStrangersGetNothing(t *testing.T) {
 	g := newGate(t)
-	strange := &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{"h2"}} //nolint:gosec // it is the client that must be found out
+	strange := &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{"h2"}}
 	conn, err := grpc.NewClient("passthrough:///"+g.address, grpc.WithTransportCredentials(credentials.NewTLS(strange)))
 	if err != nil {
 		t.Fatal(err)

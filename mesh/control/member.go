@@ -217,7 +217,7 @@ func (m *Member) call(ctx context.Context, config *tls.Config, request certReque
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", m.Server, err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // all was read, or nobody reads on
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	switch {
 	case err != nil:

@@ -103,7 +103,7 @@ func TestAServicesOwnKey(t *testing.T) {
 }
 
 func TestAddedFieldsStandBesideOthers(t *testing.T) {
-	app := backend(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["X-Tag"]) })
+	app := backend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.Header["X-Tag"]) })
 	p := start(t, proxy.Options{}, simple, app, "", `, request: {add: {X-Tag: mine}}`)
 	if _, body := dialProxy(t, p).send(get("/", "X-Tag: theirs")).answer("GET"); body != "[theirs mine]" {
 		t.Error(body)

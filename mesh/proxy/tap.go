@@ -18,7 +18,7 @@ type tap struct {
 // queries and no bodies. A writer that is too slow loses lines; requests don't wait. The caller ends it with stop, whose
 // error is the last one of writing.
 func (p *Proxy) Tap(to io.Writer, every int) (stop func() error) {
-	t := &tap{log: newAccessLog(to), every: uint64(max(every, 1))} //nolint:gosec // positive
+	t := &tap{log: newAccessLog(to), every: uint64(max(every, 1))}
 	p.changeTaps(func(all []*tap) []*tap { return append(all, t) })
 	return func() error {
 		p.changeTaps(func(all []*tap) []*tap { return slices.DeleteFunc(all, func(o *tap) bool { return o == t }) })

@@ -28,6 +28,8 @@ type Plan struct {
 	// Routes are tried in order; what none fits is refused.
 	Routes  []Route
 	Inbound Inbound
+	// Shadow is the service that gets its marked requests; empty: none.
+	Shadow string
 	// Shedding is nil where the service sheds nothing.
 	Shedding *Shedding
 }
@@ -151,6 +153,7 @@ func (c *compiler) plan(s *Service) (Plan, error) {
 			plan.Inbound.Allow = append(plan.Inbound.Allow, Grant{c.peers(g.From), g.To})
 		}
 	}
+	plan.Shadow = c.state.Shadow.Targets[s.Name]
 	switch {
 	case c.isShadow(s.Name):
 		plan.Inbound.Shadow = ShadowOnly

@@ -45,6 +45,8 @@ type Config struct {
 	ReadModel ReadModel `yaml:"read_model"`
 	// Watch proves beside the ledger that no money is lost.
 	Watch Watch `yaml:"watch"`
+	// Mesh runs the service mesh's control plane beside the ledger.
+	Mesh Mesh `yaml:"mesh"`
 
 	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
 	Auth      *Auth         `yaml:"auth"`
@@ -71,7 +73,7 @@ func DefaultConfig() Config {
 	return Config{
 		Data: "sterling-data", Listen: "127.0.0.1:7600", Cell: 1, Log: Log{Level: "info", Format: "text"},
 		SnapshotEvents: 6_000_000, QueueEvents: 1 << 20, AccessLog: defaultAccessLog(), SegmentBytes: local.DefaultSegmentSize, Watch: defaultWatch(),
-		Store: Store{Lease: defaultLease},
+		Store: Store{Lease: defaultLease}, Mesh: DefaultMesh(),
 	}
 }
 
@@ -139,6 +141,7 @@ func (c *Config) Check() error {
 	c.checkStore(fault)
 	c.checkCells(fault)
 	c.ReadModel.check(fault)
+	c.Mesh.check(fault)
 	if c.Debug.Listen != "" {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)

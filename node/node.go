@@ -80,6 +80,7 @@ type Node struct {
 	debug       *debugServer // nil: none
 	jobs        *jobs        // nil: not yet
 	audit       *auditor     // nil: not yet
+	mesh        *MeshControl // nil: none
 
 	fatal chan error // a fault after which the process must end
 	once  sync.Once
@@ -100,6 +101,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 		n.startWatch,
 		n.startAudit,
 		n.startReadModel,
+		n.startMesh,
 		n.serve,
 	} {
 		if err := step(ctx); err != nil {
@@ -304,6 +306,7 @@ func (n *Node) settle(ctx context.Context) error {
 
 // release closes what was opened, last first.
 func (n *Node) release() error {
+	n.mesh.Close()
 	errs := []error{n.access.close(), n.stopAudit(context.Background())}
 	if n.debug != nil {
 		errs = append(errs, n.debug.close())

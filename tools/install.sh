@@ -10,6 +10,7 @@ package_of() {
 	golangci-lint) echo github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
 	gofumpt) echo mvdan.cc/gofumpt ;;
 	govulncheck) echo golang.org/x/vuln/cmd/govulncheck ;;
+	h2spec) echo github.com/summerwind/h2spec/cmd/h2spec ;;
 	benchstat) echo golang.org/x/perf/cmd/benchstat ;;
 	buf) echo github.com/bufbuild/buf/cmd/buf ;;
 	protoc-gen-go) echo google.golang.org/protobuf/cmd/protoc-gen-go ;;

@@ -6,6 +6,7 @@ source "$(dirname "$0")/env.sh"
 tools/setup.sh test
 tools/engines.sh install
 tools/lint.sh code
+tools/install.sh h2spec # which the mesh's proxy is judged by
 say "architecture and style"
 go test -count=1 ./architecture
 say "tests"

@@ -137,6 +137,9 @@ func (s *stream) renewal() (<-chan time.Time, func()) {
 	return s.plane.Clock.After(s.svid.Renew.Sub(wall(s.plane.Clock)))
 }
 
+// SidecarAgent is what a node proxy calls itself (user_agent_name).
+const SidecarAgent = "sterling"
+
 var instances = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // enter makes sure that the node is who it says.
@@ -147,8 +150,11 @@ func (s *stream) enter(ctx context.Context, node *core.Node) error {
 		return status.Errorf(codes.InvalidArgument, "node id %.200q: want spiffe://DOMAIN/cell/CELL/svc/NAME#INSTANCE", node.GetId())
 	}
 	s.id, s.kind = id, Proxyless
-	if node.GetUserAgentName() == "envoy" {
+	switch node.GetUserAgentName() {
+	case "envoy":
 		s.kind = Envoy
+	case SidecarAgent:
+		s.kind = Sidecar
 	}
 	g, err := s.plane.view(node.GetId())
 	if err != nil {

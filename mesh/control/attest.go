@@ -126,11 +126,16 @@ func certified(state tls.ConnectionState) (mesh.ID, error) {
 // both sides. id is who the server is, hosts where its clients look for it (see Authority.Issue). Its certificate is
 // renewed at half its life, by the first connection after it.
 func (a *Authority) ServerTLS(id mesh.ID, hosts ...string) *tls.Config {
+	return a.serverTLS(tls.RequireAndVerifyClientCert, func(ctx context.Context) (*SVID, error) { return a.Issue(ctx, id, hosts...) })
+}
+
+func (a *Authority) serverTLS(callers tls.ClientAuthType, issue func(ctx context.Context) (*SVID, error)) *tls.Config {
 	var held holder
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
+		NextProtos: []string{"h2"}, // net/http looks here, too
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			cert, err := held.get(hello.Context(), a, id, hosts)
+			cert, err := held.get(hello.Context(), a, issue)
 			if err != nil {
 				return nil, err
 			}
@@ -140,7 +145,7 @@ func (a *Authority) ServerTLS(id mesh.ID, hosts ...string) *tls.Config {
 			}
 			return &tls.Config{
 				MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*cert},
-				ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, NextProtos: []string{"h2"},
+				ClientAuth: callers, ClientCAs: pool, NextProtos: []string{"h2"},
 				// A resumed session would carry an identity past the life of its certificate.
 				SessionTicketsDisabled: true,
 			}, nil

@@ -24,6 +24,8 @@ import (
 const (
 	// MaxLifetime is the longest that a workload's certificate may be valid.
 	MaxLifetime = time.Hour
+	// MinLifetime is the shortest: what is much shorter than a second is over before it arrives.
+	MinLifetime = 4 * time.Second
 	// intermediateLifetime: its key is only in memory, and half of it is left when the next one takes over.
 	intermediateLifetime = 7 * 24 * time.Hour
 )
@@ -58,8 +60,8 @@ type SVID struct {
 // NewAuthority returns the authority of a trust domain; workloads' certificates are valid for lifetime, at most
 // MaxLifetime.
 func NewAuthority(ctx context.Context, domain string, lifetime time.Duration, upstream Upstream, clk clock.Clock) (*Authority, error) {
-	if !mesh.ValidDomain(domain) || lifetime < 2*clockSkew || lifetime > MaxLifetime {
-		return nil, fmt.Errorf("open the authority of %.100q: want a trust domain, and certificates of %s to %s", domain, 2*clockSkew, MaxLifetime)
+	if !mesh.ValidDomain(domain) || lifetime < MinLifetime || lifetime > MaxLifetime {
+		return nil, fmt.Errorf("open the authority of %.100q: want a trust domain, and certificates of %s to %s", domain, MinLifetime, MaxLifetime)
 	}
 	a := &Authority{domain: domain, lifetime: lifetime, clock: clk, upstream: upstream}
 	_, err := a.current(ctx)
@@ -129,24 +131,46 @@ func (a *Authority) Issue(ctx context.Context, id mesh.ID, hosts ...string) (*SV
 	if id.Domain != a.domain {
 		return nil, fmt.Errorf("issue a certificate for %s: the authority is %s's", id, a.domain)
 	}
-	by, err := a.current(ctx)
+	svid, err := a.issue(ctx, pathOf(id), hosts...)
 	if err != nil {
 		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
 	}
+	svid.ID = id
+	return svid, nil
+}
+
+// issue makes a key and certifies that it is that of a path of the trust domain.
+func (a *Authority) issue(ctx context.Context, path string, hosts ...string) (*SVID, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
+		return nil, err
+	}
+	chain, err := a.certify(ctx, path, key.Public(), hosts...)
+	if err != nil {
+		return nil, err
+	}
+	return &SVID{Chain: chain, Key: key, Renew: wall(a.clock).Add(a.lifetime / 2)}, nil
+}
+
+func pathOf(id mesh.ID) string { return "/cell/" + id.Cell + "/svc/" + id.Service }
+
+// certify signs that a key belongs to the path of the trust domain; the chain is the new certificate's first.
+func (a *Authority) certify(ctx context.Context, path string, key crypto.PublicKey, hosts ...string) ([]*x509.Certificate, error) {
+	by, err := a.current(ctx)
+	if err != nil {
+		return nil, err
 	}
 	serial, err := newSerial()
 	if err != nil {
-		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
+		return nil, err
 	}
 	now := wall(a.clock)
+	skew := min(clockSkew, a.lifetime/4)
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{Organization: []string{"Sterling"}},
-		URIs:         []*url.URL{{Scheme: "spiffe", Host: id.Domain, Path: "/cell/" + id.Cell + "/svc/" + id.Service}},
-		NotBefore:    now.Add(-clockSkew), NotAfter: now.Add(a.lifetime - clockSkew),
+		URIs:         []*url.URL{{Scheme: "spiffe", Host: a.domain, Path: path}},
+		NotBefore:    now.Add(-clockSkew), NotAfter: now.Add(a.lifetime - skew),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
@@ -158,16 +182,15 @@ func (a *Authority) Issue(ctx context.Context, id mesh.ID, hosts ...string) (*SV
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, by.chain[0], key.Public(), by.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, by.chain[0], key, by.key)
 	if err != nil {
-		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
+		return nil, err
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("issue a certificate for %s: %w", id, err)
+		return nil, err
 	}
-	chain := append([]*x509.Certificate{cert}, by.chain...)
-	return &SVID{ID: id, Chain: chain, Key: key, Renew: now.Add(a.lifetime / 2)}, nil
+	return append([]*x509.Certificate{cert}, by.chain...), nil
 }
 
 // TLS returns the SVID as crypto/tls wants it.

@@ -12,6 +12,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/sterlingrun/sterling/durable"
 	"github.com/sterlingrun/sterling/mesh"
@@ -23,6 +25,7 @@ const (
 	KeyFile         = "svid.key"
 	RootsFile       = "roots.pem"    // of the mesh's own trust domain
 	BundlesFile     = "bundles.json" // of every trusted domain, SPIFFE's bundle map
+	IdentityFile    = "identity.pem" // certificate and key in one, which always belong together
 )
 
 // KeepFiles keeps the certificate of id, which must be an identity of the calling process, in files of folder (mode
@@ -55,6 +58,9 @@ func (k *keeper) OnX509ContextUpdate(x *workloadapi.X509Context) {
 
 // OnX509ContextWatchError implements workloadapi.X509ContextWatcher.
 func (k *keeper) OnX509ContextWatchError(err error) {
+	if status.Code(err) == codes.Canceled {
+		return // it is us who end
+	}
 	k.log.Warn("the control plane does not answer: certificates stay as they are", "error", err)
 }
 
@@ -91,6 +97,7 @@ func (k *keeper) write(x *workloadapi.X509Context) error {
 		durable.WriteFile(filepath.Join(k.folder, BundlesFile), bundles),
 		durable.WriteFile(filepath.Join(k.folder, KeyFile), key),
 		durable.WriteFile(filepath.Join(k.folder, CertificateFile), chain),
+		durable.WriteFile(filepath.Join(k.folder, IdentityFile), slices.Concat(chain, key)),
 	)
 }
 

@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/mesh"
@@ -37,6 +40,9 @@ type Options struct {
 	// the others get it. Without Health only the node's own word (ACK or NACK) counts.
 	Health Health
 	Watch  time.Duration
+	// Sidecar compiles what the node proxy beside a workload does; nil: there are none. What it refuses is in no
+	// configuration.
+	Sidecar func(snapshot *mesh.Snapshot, id mesh.ID) ([]byte, error)
 }
 
 // Plane is a control plane. Its methods are safe for concurrent use.
@@ -78,6 +84,7 @@ type generation struct {
 	snapshot *mesh.Snapshot
 	foreign  map[string]*spiffebundle.Bundle
 	before   *generation // whose clusters stay, for requests that are on their way; nil for the first
+	sidecar  func(snapshot *mesh.Snapshot, id mesh.ID) ([]byte, error)
 
 	mu    sync.Mutex
 	built map[view]resources
@@ -127,7 +134,33 @@ func (g *generation) check() error {
 			}
 		}
 	}
+	if g.sidecar == nil {
+		return nil
+	}
+	for _, i := range g.snapshot.Identities {
+		id := mesh.ID{Domain: g.snapshot.Domain, Cell: i.Cell, Service: i.Service}
+		if _, err := g.sidecar(g.snapshot, id); err != nil {
+			return fmt.Errorf("%w: %s: %w", mesh.ErrConfig, id, err)
+		}
+	}
 	return nil
+}
+
+// sidecarResources are the configuration of a node proxy. It needs no clusters of the generation before: requests on
+// their way keep what they began with.
+func (g *generation) sidecarResources(id mesh.ID) (resources, error) {
+	if g.sidecar == nil {
+		return resources{}, nil
+	}
+	config, err := g.sidecar(g.snapshot, id)
+	if err != nil {
+		return nil, err
+	}
+	body, err := anypb.New(wrapperspb.Bytes(config))
+	if err != nil {
+		return nil, fmt.Errorf("encode the configuration of %s: %w", id, err)
+	}
+	return resources{SidecarType: {id.String(): {body, sha256.Sum256(body.GetValue())}}}, nil
 }
 
 // outbound returns what all nodes of a kind in a cell have in common. The caller holds g.mu.
@@ -151,6 +184,13 @@ func (g *generation) resources(id mesh.ID, kind Kind) (resources, error) {
 	defer g.mu.Unlock()
 	if out, ok := g.built[view{id, kind}]; ok {
 		return out, nil
+	}
+	if kind == Sidecar {
+		out, err := g.sidecarResources(id)
+		if err == nil {
+			g.built[view{id, kind}] = out
+		}
+		return out, err
 	}
 	common, err := g.outbound(id.Cell, kind)
 	if err != nil {

@@ -31,8 +31,11 @@ const (
 	routeType    = typePrefix + "envoy.config.route.v3.RouteConfiguration"
 )
 
+// SidecarType is what a node proxy asks for by ADS: one resource, its whole configuration (google.protobuf.BytesValue).
+const SidecarType = typePrefix + "google.protobuf.BytesValue"
+
 // pushOrder makes before it breaks: what is referred to comes before what refers to it.
-var pushOrder = [...]string{secretType, clusterType, endpointType, listenerType, routeType}
+var pushOrder = [...]string{secretType, clusterType, endpointType, listenerType, routeType, SidecarType}
 
 // Kind is what a data plane understands.
 type Kind uint8
@@ -41,6 +44,7 @@ type Kind uint8
 const (
 	Proxyless Kind = iota // grpc-go: certificates from its bootstrap's provider
 	Envoy                 // listeners and SDS
+	Sidecar               // our node proxy: SidecarType; certificates from the Workload API, or by its node's join
 )
 
 // resource is an encoded resource and the hash of its bytes.

@@ -61,6 +61,24 @@ func (p *Plane) Apply(ctx context.Context, file string, text []byte) error {
 	return nil // those that did not answer are slow, not unwilling: they get it when they come, and Nodes names them
 }
 
+// Check tells what Apply would find wrong with desired state of a trust domain before any data plane has it.
+func Check(domain, file string, text []byte, sidecar func(snapshot *mesh.Snapshot, id mesh.ID) ([]byte, error)) (*mesh.Snapshot, error) {
+	state, err := mesh.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := mesh.Compile(domain, state)
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGeneration(1, snapshot, nil)
+	if err != nil {
+		return nil, err
+	}
+	g.sidecar = sidecar
+	return snapshot, g.check()
+}
+
 // propose makes the next generation.
 func (p *Plane) propose(snapshot *mesh.Snapshot) (*generation, error) {
 	p.mu.Lock()
@@ -71,6 +89,7 @@ func (p *Plane) propose(snapshot *mesh.Snapshot) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
+	next.sidecar = p.Sidecar
 	return next, next.check()
 }
 
@@ -210,6 +229,7 @@ func (p *Plane) back(before *generation) error {
 	if err != nil {
 		return err
 	}
+	again.sidecar = p.Sidecar
 	p.mu.Lock()
 	p.current = again
 	p.mu.Unlock()

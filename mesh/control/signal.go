@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"sync"
-
-	"github.com/sterlingrun/sterling/mesh"
 )
 
 // signal wakes everybody who waits. Take the channel before looking at what may have changed. The zero value is ready.
@@ -39,11 +37,11 @@ type holder struct {
 	cert tls.Certificate
 }
 
-func (h *holder) get(ctx context.Context, a *Authority, id mesh.ID, hosts []string) (*tls.Certificate, error) {
+func (h *holder) get(ctx context.Context, a *Authority, issue func(ctx context.Context) (*SVID, error)) (*tls.Certificate, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.svid == nil || !wall(a.clock).Before(h.svid.Renew) {
-		svid, err := a.Issue(ctx, id, hosts...)
+		svid, err := issue(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -77,7 +77,7 @@ func (l *accessLog) close() error {
 
 // request adds a line. It has the path without the query and no header fields: those may have secrets.
 func (l *accessLog) request(x *exchange, status int, took time.Duration) {
-	req := &x.c.req
+	req := x.req
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.lines) > maxLogBytes {
@@ -105,6 +105,10 @@ func (l *accessLog) request(x *exchange, status int, took time.Duration) {
 	b = appendJSON(b, "trace", string(x.trace))
 	b = append(b, `,"status":`...)
 	b = strconv.AppendInt(b, int64(status), 10)
+	if x.code >= 0 {
+		b = append(b, `,"grpc":`...)
+		b = strconv.AppendInt(b, int64(x.code), 10)
+	}
 	if x.failed != nil {
 		b = appendJSON(b, "failure", x.failed.reason)
 		b = appendJSON(b, "outcome", string(x.failed.outcome))

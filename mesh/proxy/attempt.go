@@ -2,40 +2,63 @@ package proxy
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
+	"github.com/sterlingrun/sterling/mesh/proxy/internal/h2"
 )
 
 // maxInterim bounds the 1xx answers before the final one.
 const maxInterim = 8
+
+// server is an attempt's side of the endpoint: a connection of HTTP/1.1, or a stream of HTTP/2. One goroutine calls
+// upload, another one the rest.
+type server interface {
+	// send sends the head of the request and what is held of its body; sent: the endpoint may have got some of it.
+	send(x *exchange) (sent bool, err error)
+	// upload sends more of the body; done: that was all. Without data, it sends what it has collected. stopUpload makes
+	// it return.
+	upload(x *exchange, data []byte, done bool) error
+	stopUpload()
+	// next waits until x.tryBy for the head of an answer, fill for more of its body.
+	next(x *exchange) (*h1.Response, error)
+	fill(x *exchange) error
+	// begun tells whether anything of an answer has come.
+	begun() bool
+	// release ends the attempt; clean: both sides have said all.
+	release(x *exchange, clean bool)
+	// cut makes all of these return. Any goroutine may call it.
+	cut()
+}
 
 // result is how an attempt ended: with an answer that the client has (failed is nil), with one that is worth another
 // attempt, or without one.
 type result struct {
 	status int
 	failed *failure
-	again  bool
-	client bool // it was the client who broke off
+	again  bool    // mayRetry has said so
+	redo   outcome // what mayRetry is to judge; "": it is over
+	client bool    // it was the client who broke off
 }
 
 // attempt sends the request to e and the answer to the client.
 func (x *exchange) attempt(e *endpoint) result {
 	e.active.Add(1)
 	defer e.active.Add(-1)
-	k := x.cluster
-	u, err := e.pool.get(x.c.p.clock.Mono(), k.MaxConnections, func() (net.Conn, error) { return dial(k, e, k.tls, x.deadline) })
+	if string(x.req.Method) == "CONNECT" {
+		return x.connect(e)
+	}
+	up, err := x.open(e)
 	if err != nil {
 		return x.noConnection(err)
 	}
-	x.c.up.Store(u)
-	defer x.c.up.Store(nil)
+	x.onto(up)
 	if x.c.p.severed.Load() {
-		_ = u.Close() // the shutdown's time was over while this attempt began
+		up.cut() // the shutdown's time was over while this attempt began
 	}
 	x.tryBy = x.deadline
 	if each := x.route.Retry.Each; each > 0 && x.attempts <= x.route.Retry.Attempts && x.whole && x.repeatable() {
@@ -43,34 +66,43 @@ func (x *exchange) attempt(e *endpoint) result {
 			x.tryBy = by
 		}
 	}
-	if string(x.c.req.Method) == "CONNECT" {
-		defer u.discard()
-		return x.connect(u)
-	}
-	x.renderFirst()
-	if n, err := x.write(u, x.first); err != nil {
-		u.discard()
-		_, encrypted := u.Conn.(*tls.Conn)
-		f := *errNoAnswer
-		if n == 0 && !encrypted {
-			f = *errNoConnect
-		}
-		return result{failed: &f, again: x.mayRetry(f.outcome)}
-	}
-	var up *upload
-	if !x.whole {
-		up = x.startUpload(u)
-	}
-	r, clean := x.receive(u)
-	if up != nil {
-		clean = x.endUpload(up, &r) && clean
-	}
-	if clean {
-		e.pool.put(u, x.c.p.clock.Mono())
-	} else {
-		u.discard()
+	r, clean := x.exchangeWith(up)
+	x.onto(nil)
+	up.release(x, clean)
+	if x.left() {
+		r.failed, r.client, r.redo, r.again = errClientGone, true, "", false
 	}
 	return r
+}
+
+// open reaches an endpoint in the cluster's protocol.
+func (x *exchange) open(e *endpoint) (server, error) {
+	if x.cluster.Protocol == ProtocolGRPC {
+		return x.openStream(e)
+	}
+	return x.openConnection(e)
+}
+
+func (x *exchange) openConnection(e *endpoint) (*upstream, error) {
+	k := x.cluster
+	return e.pool.get(x.c.p.clock.Mono(), k.MaxConnections, func() (net.Conn, error) { return dial(k, e, k.tls, x.deadline) })
+}
+
+// exchangeWith sends the request and passes on the answer. clean: both sides have said all.
+func (x *exchange) exchangeWith(up server) (r result, clean bool) {
+	if sent, err := up.send(x); err != nil {
+		f := *errNoAnswer
+		if !sent {
+			f = *errNoConnect
+		}
+		return result{failed: &f, redo: f.outcome}, false
+	}
+	if x.whole {
+		return x.receive(up, nil)
+	}
+	load := x.startUpload(up)
+	r, clean = x.receive(up, load)
+	return r, x.endUpload(load, &r) && clean
 }
 
 func (x *exchange) noConnection(err error) result {
@@ -78,84 +110,69 @@ func (x *exchange) noConnection(err error) result {
 	switch {
 	case errors.Is(err, errFull):
 		f.reason = errFull.Error()
-		return result{failed: errFull503, again: x.mayRetry(notSent)}
+		return result{failed: errFull503, redo: notSent}
 	case time.Until(x.deadline) <= 0:
 		f.status = 504
 	}
 	x.c.p.log.Debug("no connection", "route", x.route.Name, "cluster", x.cluster.Name, "error", err)
-	return result{failed: &f, again: x.mayRetry(notSent)}
-}
-
-func (x *exchange) write(u *upstream, b []byte) (int, error) {
-	if err := u.writes.move(u.SetWriteDeadline, x.deadline, x.deadline.Sub(x.started)); err != nil {
-		return 0, err
-	}
-	return u.Write(b)
-}
-
-func (x *exchange) fill(u *upstream) error {
-	if err := u.reads.move(u.SetReadDeadline, x.tryBy, x.tryBy.Sub(x.started)); err != nil {
-		return err
-	}
-	return u.rd.Fill()
+	return result{failed: &f, redo: notSent}
 }
 
 // receive reads the answer and passes it on. clean: the connection can take another request.
-func (x *exchange) receive(u *upstream) (r result, clean bool) {
-	resp := &u.resp
+func (x *exchange) receive(up server, load *upload) (r result, clean bool) {
+	var resp *h1.Response
 	for interim := 0; ; {
-		ok, err := u.rd.Response(resp, x.c.req.Method)
-		if err != nil || interim > maxInterim {
-			return result{failed: errBadAnswer}, false
-		}
-		if !ok {
-			if err := x.fill(u); err != nil {
-				return x.noAnswer(u, err, interim > 0), false
-			}
-			continue
+		var err error
+		if resp, err = up.next(x); err != nil || interim > maxInterim {
+			return x.noAnswer(up, err, interim > 0), false
 		}
 		if !resp.Interim() {
 			break
 		}
 		interim++
-		if x.c.req.Minor == 1 {
-			x.c.out = appendInterim(x.c.out, resp)
-			if x.c.flush() != nil {
+		if x.req.Minor == 1 {
+			x.from.interim(resp)
+			if x.from.flush() != nil {
 				return result{failed: errClientGone, client: true}, false
 			}
 		}
 	}
 	if resp.Status == 101 {
-		return x.switchProtocols(u), false
+		return x.switchProtocols(up, resp), false
 	}
-	for _, s := range x.route.Retry.Statuses {
-		if s == resp.Status && x.mayRetry(unknown) {
-			return result{status: s, again: true}, false
-		}
+	status := resp.Status
+	if code, ok := grpcStatus(resp.Fields); ok {
+		status = httpStatus(code) // an answer without messages has its status at once
 	}
-	x.renderAnswer(resp)
-	return x.pass(u)
+	if slices.Contains(x.route.Retry.Statuses, status) && x.settle(load) && x.mayRetry(unknown) {
+		return result{status: status, again: true}, false
+	}
+	x.status, x.answered = resp.Status, true
+	x.from.head(x, resp)
+	return x.pass(up, resp)
 }
 
 // errClientGone has nobody left to be sent to; it is for the log.
 var errClientGone = &failure{499, "the client closed the connection", unknown}
 
 // noAnswer is for an endpoint that did not answer. Once a byte of an answer has come, nothing is sent again.
-func (x *exchange) noAnswer(u *upstream, err error, begun bool) result {
+func (x *exchange) noAnswer(up server, err error, begun bool) result {
+	var bad *h1.Error
 	switch {
-	case begun || len(u.rd.Buffered()) > 0:
+	case begun || up.begun() || errors.As(err, &bad):
 		return result{failed: errBadAnswer}
+	case errors.Is(err, h2.ErrRefused):
+		return result{failed: errNoConnect, redo: notSent} // RFC 9113, 8.7: no part of it was acted on
 	case isTimeout(err):
-		return result{failed: errTimeout, again: x.mayRetry(unknown)}
+		return result{failed: errTimeout, redo: unknown}
 	}
-	return result{failed: errNoAnswer, again: x.mayRetry(unknown)}
+	return result{failed: errNoAnswer, redo: unknown}
 }
 
 // pass sends the body of the answer to the client as it arrives.
-func (x *exchange) pass(u *upstream) (r result, clean bool) {
-	c, resp := x.c, &u.resp
+func (x *exchange) pass(up server, resp *h1.Response) (r result, clean bool) {
 	r.status, x.tryBy = resp.Status, x.deadline
-	chunked := (resp.Body.Kind == h1.Chunked || resp.Body.Kind == h1.UntilClose) && c.req.Minor == 1
+	gone := result{status: r.status, failed: errClientGone, client: true}
 	for {
 		data, done, err := resp.Body.Step()
 		if err != nil {
@@ -163,33 +180,31 @@ func (x *exchange) pass(u *upstream) (r result, clean bool) {
 			return r, false
 		}
 		x.sent += int64(len(data))
-		if chunked {
-			c.out = appendChunk(c.out, data)
-		} else {
-			c.out = append(c.out, data...)
+		if len(data) > 0 && x.from.data(x, data) != nil {
+			return gone, false
 		}
 		if done {
 			break
 		}
-		if len(c.out) >= flushAt || len(data) == 0 {
-			if c.flush() != nil {
-				r.failed, r.client = errClientGone, true
-				return r, false
-			}
-		}
 		if len(data) > 0 {
 			continue
 		}
-		if err := x.fill(u); err != nil {
+		if x.from.flush() != nil {
+			return gone, false
+		}
+		if err := up.fill(x); err != nil {
 			if !errors.Is(err, io.EOF) || resp.Body.End() != nil {
-				r.failed = errBadAnswer
+				if r.failed = errBadAnswer; isTimeout(err) {
+					r.failed = errTimeout
+				}
 				return r, false
 			}
 			break
 		}
 	}
-	if chunked {
-		c.out = appendLastChunk(c.out, resp.Body.Trailers)
+	x.judgeGRPC(resp, &r)
+	if x.from.finish(x, resp.Body.Trailers) != nil {
+		return gone, false
 	}
 	return r, !resp.Close
 }
@@ -197,80 +212,86 @@ func (x *exchange) pass(u *upstream) (r result, clean bool) {
 // upload passes the rest of a request's body on while the answer is awaited: either may come first.
 type upload struct {
 	x      *exchange
-	u      *upstream
+	up     server
 	failed *failure // the client's fault; nil: done, stopped, or the endpoint no longer takes it
 	whole  bool
 	done   chan struct{}
 }
 
-func (x *exchange) startUpload(u *upstream) *upload {
-	up := &upload{x: x, u: u, done: make(chan struct{})}
-	go up.run()
-	return up
+func (x *exchange) startUpload(up server) *upload {
+	l := &upload{x: x, up: up, done: make(chan struct{})}
+	go l.run()
+	return l
 }
 
 // endUpload waits for the upload's end, and makes it end where the answer did not wait for it. It tells whether both
-// connections are in step: all of the request was passed on.
-func (x *exchange) endUpload(up *upload, r *result) bool {
+// sides are in step: all of the request was passed on.
+func (x *exchange) endUpload(l *upload, r *result) bool {
 	inStep := true
 	select {
-	case <-up.done:
+	case <-l.done:
 	default:
 		inStep = false
-		x.halt.Store(true)
-		past := time.Unix(1, 0)
-		_ = x.c.nc.SetReadDeadline(past) // of a connection that is closed soon
-		_ = up.u.SetWriteDeadline(past)  // the same
-		<-up.done
+		x.from.stopReading()
+		l.up.stopUpload()
 	}
-	x.c.idleBy.at = time.Time{}
-	x.whole = up.whole
-	if up.failed != nil && r.failed != nil && !x.begun {
-		r.failed, r.client, r.again = up.failed, true, false
+	x.joinUpload(l)
+	if l.failed != nil && r.failed != nil && !x.begun {
+		r.failed, r.client, r.redo = l.failed, true, ""
 	}
-	return up.whole && inStep
+	return l.whole && inStep
 }
 
-func (up *upload) run() {
-	defer close(up.done)
-	x, u := up.x, up.u
-	b := &x.c.req.Body
-	var out []byte
+// settle tells whether the request is held whole, or was by the end of its upload; nil: there was none.
+func (x *exchange) settle(l *upload) bool {
+	if l != nil {
+		select {
+		case <-l.done:
+			x.joinUpload(l)
+		default:
+			return false
+		}
+	}
+	return x.whole
+}
+
+func (x *exchange) joinUpload(l *upload) {
+	<-l.done
+	x.read = l.whole
+	x.whole = l.whole && !x.passed
+}
+
+func (l *upload) run() {
+	defer close(l.done)
+	x := l.x
+	b := &x.req.Body
 	for {
 		data, done, err := b.Step()
 		if err == nil && x.in+int64(len(data)) > x.route.MaxBody {
-			up.abort(errTooLarge)
+			l.abort(errTooLarge)
 			return
 		}
 		if err != nil {
-			up.abort(x.uploadFailure(err))
+			l.abort(x.uploadFailure(err))
 			return
 		}
 		x.in += int64(len(data))
-		if b.Kind == h1.Chunked {
-			out = appendChunk(out, data)
-			if done {
-				out = appendLastChunk(out, b.Trailers)
-			}
-		} else {
-			out = append(out, data...)
+		if x.passed = x.passed || len(x.body)+len(data) > maxHeld; !x.passed {
+			x.body = append(x.body, data...)
 		}
-		if len(out) >= flushAt || done || len(data) == 0 && len(out) > 0 {
-			if _, err := x.write(u, out); err != nil {
-				return // the endpoint may have answered before it stopped reading
-			}
-			out = out[:0]
+		if err := l.up.upload(x, data, done); err != nil {
+			return // the endpoint may have answered before it stopped reading
 		}
 		if done {
-			up.whole = true
+			l.whole = true
 			return
 		}
 		if len(data) > 0 {
 			continue
 		}
-		if err := x.c.fillBody(x); err != nil {
-			if !x.halt.Load() {
-				up.abort(x.uploadFailure(err))
+		if err := x.fillBody(); err != nil {
+			if !errors.Is(err, errStopping) {
+				l.abort(x.uploadFailure(err))
 			}
 			return
 		}
@@ -278,9 +299,9 @@ func (up *upload) run() {
 }
 
 // abort ends the attempt: a request whose body is not whole must not look as if it were.
-func (up *upload) abort(f *failure) {
-	up.failed = f
-	_ = up.u.Close() // so that the endpoint sees the end, and the reader of the answer wakes up
+func (l *upload) abort(f *failure) {
+	l.failed = f
+	l.up.cut() // so that the endpoint sees the end, and the reader of the answer wakes up
 }
 
 func (x *exchange) uploadFailure(err error) *failure {
@@ -290,7 +311,16 @@ func (x *exchange) uploadFailure(err error) *failure {
 }
 
 // connect opens a tunnel for a CONNECT that the route takes. The tunnel goes to the cluster, whatever the target says.
-func (x *exchange) connect(u *upstream) result {
+func (x *exchange) connect(e *endpoint) result {
+	u, err := x.openConnection(e)
+	if err != nil {
+		return x.noConnection(err)
+	}
+	x.onto(u)
+	defer func() {
+		x.onto(nil)
+		u.discard()
+	}()
 	x.keep = false
 	x.status, x.answered = 200, true
 	x.c.out = append(x.c.out, "HTTP/1.1 200 OK\r\n\r\n"...)
@@ -298,16 +328,18 @@ func (x *exchange) connect(u *upstream) result {
 }
 
 // switchProtocols goes on with another protocol where the client asked for it and the route has it.
-func (x *exchange) switchProtocols(u *upstream) result {
-	if x.c.req.UpgradeTo == nil || !bytes.EqualFold(u.resp.UpgradeTo, x.c.req.UpgradeTo) || !x.whole {
+func (x *exchange) switchProtocols(up server, resp *h1.Response) result {
+	u, ok := up.(*upstream)
+	if !ok || x.req.UpgradeTo == nil || !bytes.EqualFold(resp.UpgradeTo, x.req.UpgradeTo) || !x.whole {
 		return result{failed: errBadAnswer}
 	}
-	x.renderAnswer(&u.resp)
 	x.keep = false
+	x.status, x.answered = 101, true
+	x.from.head(x, resp)
 	return x.tunnel(u)
 }
 
-// tunnel passes bytes both ways until both sides have ended.
+// tunnel passes bytes both ways until both sides have ended. Only HTTP/1.1 opens one.
 func (x *exchange) tunnel(u *upstream) result {
 	c := x.c
 	r := result{status: x.status}
@@ -317,7 +349,7 @@ func (x *exchange) tunnel(u *upstream) result {
 		return r
 	}
 	if ahead := c.rd.Take(); len(ahead) > 0 {
-		if _, err := x.write(u, ahead); err != nil {
+		if _, err := u.write(x, ahead); err != nil {
 			return r
 		}
 	}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"crypto/tls"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,16 +15,16 @@ type cluster struct {
 	Cluster
 	endpoints []*endpoint
 	zone      string
-	tls       *tls.Config // for HTTP/1.1; nil: plain
+	tls       *tls.Config // for requests; nil: plain
 	tunnelTLS *tls.Config // for whatever is passed through; nil: plain
 	shadow    *cluster
 	isShadow  bool // of another cluster: takes nothing else
 	load      *clusterLoad
 	limiter   *shed.Limiter // nil: not adaptive
 
-	mu         sync.Mutex                  // guards the making of candidates, and ejections
-	candidates atomic.Pointer[[]*endpoint] // to choose from
-	remake     atomic.Uint64               // when candidates are out of date, in the clock's monotonic nanoseconds
+	mu         sync.Mutex                 // guards the making of candidates, and ejections
+	candidates atomic.Pointer[candidates] // to choose from
+	remake     atomic.Uint64              // when candidates are out of date, in the clock's monotonic nanoseconds
 }
 
 // clusterLoad is what a cluster carries now.
@@ -39,10 +38,12 @@ type clusterLoad struct {
 type endpoint struct {
 	Endpoint
 	pool      pool
+	links     links
 	active    atomic.Int64 // requests in flight
 	failures  atomic.Int32 // in a row
 	ejections atomic.Int32 // in a row
 	until     atomic.Uint64
+	window    window
 }
 
 const never = ^uint64(0)
@@ -52,19 +53,16 @@ func (c *cluster) choose(now uint64, tried []*endpoint) *endpoint {
 	if now >= c.remake.Load() {
 		c.makeCandidates(now)
 	}
-	list := *c.candidates.Load()
+	from := c.candidates.Load()
+	list := from.list
 	switch len(list) {
 	case 0:
 		return nil
 	case 1:
 		return list[0]
 	}
-	i := rand.IntN(len(list))     //nolint:gosec // balance, not secrecy
-	j := rand.IntN(len(list) - 1) //nolint:gosec // the same
-	if j >= i {
-		j++
-	}
-	if list[j].active.Load() < list[i].active.Load() {
+	i, j := from.pair()
+	if list[j].active.Load()*list[i].share() < list[i].active.Load()*list[j].share() {
 		i = j
 	}
 	for range list {
@@ -76,36 +74,43 @@ func (c *cluster) choose(now uint64, tried []*endpoint) *endpoint {
 	return list[i]
 }
 
-// makeCandidates prefers healthy endpoints of our own zone, as long as half of the zone is healthy: fewer would be
-// overrun by what all of them carried. Then any healthy one, and if none is, all: better a bad chance than none.
+// makeCandidates prefers the nearest healthy endpoints, as long as half of those at their distance are healthy: fewer
+// would be overrun by what all of them carried. Then any healthy one, and if none is, all: better a bad chance than none.
 func (c *cluster) makeCandidates(now uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := never
-	var local, healthy []*endpoint
-	locals := 0
+	var healthy []*endpoint
+	var at [2 * (maxDistance + 1)]struct {
+		healthy []*endpoint
+		all     int
+	}
 	for _, e := range c.endpoints {
-		inZone := c.zone != "" && e.Zone == c.zone
-		if inZone {
-			locals++
+		group := &at[2*e.Distance]
+		if c.zone != "" && e.Zone != c.zone {
+			group = &at[2*e.Distance+1]
 		}
+		group.all++
 		if until := e.until.Load(); until > now {
 			next = min(next, until)
 			continue
 		}
 		healthy = append(healthy, e)
-		if inZone {
-			local = append(local, e)
-		}
+		group.healthy = append(group.healthy, e)
 	}
 	list := healthy
-	switch {
-	case len(local) > 0 && len(local)*2 >= locals:
-		list = local
-	case len(healthy) == 0:
+	if len(healthy) == 0 {
 		list = c.endpoints
 	}
-	c.candidates.Store(&list)
+	var near []*endpoint
+	for _, group := range at {
+		near = append(near, group.healthy...)
+		if len(group.healthy) > 0 && len(group.healthy)*2 >= group.all {
+			list = near
+			break
+		}
+	}
+	c.candidates.Store(newCandidates(list))
 	c.remake.Store(next)
 }
 
@@ -117,11 +122,15 @@ func (c *cluster) succeeded(e *endpoint) {
 	if e.ejections.Load() != 0 {
 		e.ejections.Store(0)
 	}
+	if c.Ejection.Percent > 0 {
+		e.window.ok.Add(1)
+	}
 }
 
 func (c *cluster) failed(e *endpoint, now uint64) {
 	limit := c.Ejection.Failures
-	if n := e.failures.Add(1); limit < 0 || int(n) < limit {
+	judged := e.window.failed(&c.Ejection, now)
+	if n := e.failures.Add(1); !judged && (limit < 0 || int(n) < limit) {
 		return
 	}
 	c.mu.Lock()
@@ -135,7 +144,7 @@ func (c *cluster) failed(e *endpoint, now uint64) {
 	if eject {
 		times := min(e.ejections.Add(1), 10)
 		e.until.Store(now + uint64(c.Ejection.For)*uint64(times)) //nolint:gosec // both positive
-		e.failures.Store(int32(limit - 1))                        //nolint:gosec // at most 1,000. Back on probation: one more failure ejects again
+		e.failures.Store(int32(max(limit, 1) - 1))                //nolint:gosec // at most 1,000. Back on probation: one more failure ejects again
 	}
 	c.mu.Unlock()
 	if eject {

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -135,5 +137,63 @@ func TestARetryGoesElsewhere(t *testing.T) {
 func TestNobodyToChoose(t *testing.T) {
 	if e := testCluster("", ejecting).choose(1, nil); e != nil {
 		t.Errorf("chose %v", e)
+	}
+}
+
+func TestNearerEndpointsComeFirst(t *testing.T) {
+	k := Cluster{Name: "app", Ejection: ejecting}
+	for i, distance := range []int{0, 0, 1, 3} {
+		k.Endpoints = append(k.Endpoints, Endpoint{Address: fmt.Sprint(i), Distance: distance, Weight: 1})
+	}
+	k.Ejection.MaxPercent = 100
+	c := newCluster(k, "", nil, nil)
+	for _, step := range []struct {
+		fails string
+		want  string // who is chosen
+	}{{"", "[0 1]"}, {"0", "[1]"}, {"1", "[2]"}, {"2", "[3]"}} {
+		fail(c, step.fails, 3, 1)
+		got := slices.Sorted(maps.Keys(spread(c, 1)))
+		if fmt.Sprint(got) != step.want {
+			t.Errorf("after %q failed: %v, want %s", step.fails, got, step.want)
+		}
+	}
+	if got := spread(c, uint64(time.Minute)); got["0"] == 0 || got["2"] > 0 {
+		t.Errorf("back again: %v", got)
+	}
+}
+
+func TestWeightsShareOut(t *testing.T) {
+	k := Cluster{Name: "app", Ejection: ejecting, Endpoints: []Endpoint{{Address: "a", Weight: 1}, {Address: "b", Weight: 3}}}
+	if got := spread(newCluster(k, "", nil, nil), 1); got["a"] < 600 || got["a"] > 900 {
+		t.Errorf("want a quarter of 3000 for a: %v", got)
+	}
+}
+
+func TestAShareOfFailuresEjects(t *testing.T) {
+	ejection := Ejection{Failures: -1, Percent: 50, Requests: 10, Interval: time.Second, For: time.Second, MaxPercent: 50}
+	c := testCluster("", ejection, "a0", "a1")
+	e := c.endpoints[0]
+	now := uint64(5 * time.Second)
+	for range 5 { // a failure, then as many answers
+		c.failed(e, now)
+		c.succeeded(e)
+	}
+	if c.ejected(now) != 0 {
+		t.Error("ejected before there were enough requests")
+	}
+	c.failed(e, now) // 6 of 11
+	if c.ejected(now) != 1 {
+		t.Error("half of the requests failed, and it is not ejected")
+	}
+	e = c.endpoints[1]
+	now += uint64(3 * time.Second)
+	for i := range 40 { // one in four
+		c.succeeded(e)
+		c.succeeded(e)
+		c.succeeded(e)
+		c.failed(e, now+uint64(i))
+	}
+	if c.ejected(now+40) != 0 {
+		t.Error("ejected for a quarter of failures")
 	}
 }

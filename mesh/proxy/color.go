@@ -8,16 +8,21 @@ import (
 
 // Shadow traffic is marked twice: by a field of our own, whatever its value, and in the trace context, which instrumented services carry on
 // from a request they get to the requests they make. Either mark is enough: in doubt, traffic is shadow.
-const (
-	shadowMember    = "sterling=shadow"
-	shadowLine      = "X-Sterling-Shadow: 1\r\n"
-	shadowStateLine = "tracestate: " + shadowMember + "\r\n"
-)
+const shadowMember = "sterling=shadow"
+
+// appendShadow marks a request; state: the trace context is not marked yet.
+func appendShadow(fields []h1.Field, state bool) []h1.Field {
+	fields = append(fields, h1.Field{Name: []byte("X-Sterling-Shadow"), Value: []byte("1"), Known: h1.Shadow})
+	if state {
+		fields = append(fields, h1.Field{Name: []byte("tracestate"), Value: []byte(shadowMember), Known: h1.TraceState})
+	}
+	return fields
+}
 
 // judgeColor finds the colour of the request. Only callers that are known and allowed may send shadow traffic: anyone
 // else could make a payment disappear into the shadow.
 func (x *exchange) judgeColor() *failure {
-	req := &x.c.req
+	req := x.req
 	x.shadow = req.Has(h1.Shadow) || req.Has(h1.TraceState) && shadowState(req)
 	if x.c.l.Shadow {
 		x.shadow = true

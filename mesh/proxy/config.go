@@ -15,9 +15,9 @@ import (
 type Config struct {
 	// Zone is where this proxy runs: endpoints of the same zone are preferred.
 	Zone string `yaml:"zone"`
-	// ShadowCallers may mark their requests as shadow traffic: SPIFFE ids, or id patterns that end in /*.
+	// ShadowCallers may mark their requests as shadow traffic: SPIFFE ids, or patterns: /* at the end, or one /*/ for any segment.
 	ShadowCallers []string `yaml:"shadow_callers"`
-	// CriticalCallers are shed last within their priority: SPIFFE ids, or id patterns that end in /*.
+	// CriticalCallers are shed last within their priority: SPIFFE ids, or patterns: /* at the end, or one /*/ for any segment.
 	CriticalCallers []string `yaml:"critical_callers"`
 
 	Listeners []Listener `yaml:"listeners"`
@@ -30,7 +30,7 @@ type Config struct {
 type Listener struct {
 	Name     string `yaml:"name"`
 	Address  string `yaml:"address"`  // host:port
-	Protocol string `yaml:"protocol"` // http (the default) or tcp
+	Protocol string `yaml:"protocol"` // http (the default; HTTP/1.1 and HTTP/2, whichever a client speaks) or tcp
 	// MTLS wants TLS 1.3 with a certificate from the caller. Without it, Caller says who calls.
 	MTLS bool `yaml:"mtls"`
 	// Caller is the identity of whoever can reach a listener without TLS: the workload that this proxy stands beside.
@@ -38,7 +38,7 @@ type Listener struct {
 	Caller string `yaml:"caller"`
 	// Shadow: all that comes in here is shadow traffic, whoever sends it. The one way to mark what is not HTTP.
 	Shadow bool `yaml:"shadow"`
-	// Allow are the callers that may connect: SPIFFE ids, or patterns that end in /*. Empty: any that is trusted.
+	// Allow are the callers that may connect: SPIFFE ids, or patterns. Empty: any that is trusted.
 	Allow []string `yaml:"allow"`
 	// Cluster gets the connections of a tcp listener.
 	Cluster string `yaml:"cluster"`
@@ -55,21 +55,31 @@ const (
 	KindLedger   = "ledger"   // keeps money: the same
 )
 
+// What a cluster's endpoints speak.
+const (
+	ProtocolHTTP = "http" // HTTP/1.1
+	ProtocolGRPC = "grpc" // HTTP/2: gRPC, and any other request
+)
+
 // Cluster is a set of endpoints that serve the same.
 type Cluster struct {
 	Name string `yaml:"name"`
-	Kind string `yaml:"kind"` // service (the default), database or ledger
+	// Protocol is http (the default) or grpc. What callers speak plays no part: the proxy translates.
+	Protocol string `yaml:"protocol"`
+	Kind     string `yaml:"kind"` // service (the default), database or ledger
 	// Shadow is the cluster that shadow traffic goes to. A database or ledger without one refuses shadow traffic;
 	// the shadow cluster refuses all other.
-	Shadow    string     `yaml:"shadow"`
-	Endpoints []Endpoint `yaml:"endpoints"`
+	Shadow string `yaml:"shadow"`
+	// ShadowOnly refuses all other traffic, as the shadow of another cluster does.
+	ShadowOnly bool       `yaml:"shadow_only"`
+	Endpoints  []Endpoint `yaml:"endpoints"`
 	// MTLS connects by TLS 1.3 with our certificate and wants one of Peers on the other side.
 	MTLS bool `yaml:"mtls"`
-	// Peers are the identities that endpoints may have: SPIFFE ids, or patterns that end in /*. Required with MTLS.
+	// Peers are the identities that endpoints may have: SPIFFE ids, or patterns. Required with MTLS.
 	Peers []string `yaml:"peers"`
 	// ConnectTimeout bounds one attempt to connect, TLS included. Default 1s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-	// MaxConnections to one endpoint, and MaxRequests in flight to the whole cluster: the circuit breaker. Requests
+	// MaxConnections to one endpoint (by HTTP/2, each carries up to 100 requests at a time), and MaxRequests in flight to the whole cluster: the circuit breaker. Requests
 	// beyond are refused at once. Default 1,024 each.
 	MaxConnections int `yaml:"max_connections"`
 	MaxRequests    int `yaml:"max_requests"`
@@ -84,12 +94,21 @@ type Cluster struct {
 type Endpoint struct {
 	Address string `yaml:"address"` // host:port
 	Zone    string `yaml:"zone"`
+	// Distance is how far away it is, 0 the nearest. Farther ones get requests only while fewer than half of each
+	// nearer distance are healthy.
+	Distance int `yaml:"distance"`
+	Weight   int `yaml:"weight"` // its share among those of the same distance; default 1
 }
 
 // Ejection takes endpoints that fail out of the choice for a while.
 type Ejection struct {
 	// Failures in a row that eject: no connection, no answer, or 5xx. Default 5; -1: never eject.
 	Failures int `yaml:"failures"`
+	// Percent of the requests that fail within an Interval eject as well, once there were Requests of them; 0: not
+	// judged. An interval begins with a failure.
+	Percent  int           `yaml:"percent"`
+	Requests int           `yaml:"requests"` // default 20
+	Interval time.Duration `yaml:"interval"` // default 1s
 	// For is how long the first time; each further time in a row as much longer, ten times at most. Default 30s.
 	For time.Duration `yaml:"for"`
 	// MaxPercent of the endpoints may be ejected; never the last one. Default 50.
@@ -109,17 +128,21 @@ type Route struct {
 	// Listeners that have the route; empty: every http listener.
 	Listeners []string `yaml:"listeners"`
 	Match     Match    `yaml:"match"`
-	// Allow are the callers that may use the route: SPIFFE ids, or patterns that end in /*. Empty: any.
+	// Allow are the callers that may use the route: SPIFFE ids, or patterns. Empty: any.
 	Allow []string `yaml:"allow"`
 	// Backends share the requests by weight.
 	Backends []Backend `yaml:"backends"`
+	// Refuse answers 403 with this text instead.
+	Refuse string `yaml:"refuse"`
 	// Timeout bounds a request from its head to the end of its answer, retries included. Default 15s. A caller's
-	// X-Sterling-Timeout-Ms shortens it.
+	// X-Sterling-Timeout-Ms or grpc-timeout shortens it.
 	Timeout time.Duration `yaml:"timeout"`
 	// MaxBody is the largest request body in bytes. Default 64 MiB.
 	MaxBody int64 `yaml:"max_body"`
 	// Money: the requests move money. One is sent again only where none of it was sent, or with an Idempotency-Key.
-	Money    bool   `yaml:"money"`
+	Money bool `yaml:"money"`
+	// Key is the field that names the operation on a money route, where it is not Idempotency-Key.
+	Key      string `yaml:"key"`
 	Priority string `yaml:"priority"` // settle, pay or query (the default)
 	Retry    Retry  `yaml:"retry"`
 	// Request and Response change header fields on the way.
@@ -138,16 +161,25 @@ type Route struct {
 type Match struct {
 	Hosts   []string     `yaml:"hosts"`  // names without port; *.example.com: any name below
 	Path    string       `yaml:"path"`   // the whole path
-	Prefix  string       `yaml:"prefix"` // whole segments: /v1 matches /v1 and /v1/x, not /v10
+	Prefix  string       `yaml:"prefix"` // whole segments: /v1 matches /v1 and /v1/x, not /v10; /v1/ only what is below
+	Regex   string       `yaml:"regex"`  // of the whole path (RE2)
 	Methods []string     `yaml:"methods"`
 	Headers []FieldMatch `yaml:"headers"` // all of them
 }
 
-// FieldMatch matches a header field; without Is and Prefix its presence.
+// FieldMatch matches a header field; without anything else its presence.
 type FieldMatch struct {
-	Name   string `yaml:"name"`
-	Is     string `yaml:"is"`
-	Prefix string `yaml:"prefix"`
+	Name   string  `yaml:"name"`
+	Is     string  `yaml:"is"`
+	Prefix string  `yaml:"prefix"`
+	Regex  string  `yaml:"regex"` // of the whole value (RE2)
+	Number *Number `yaml:"number"`
+}
+
+// Number matches a field that is there once, with a decimal number From to To, both included.
+type Number struct {
+	From uint32 `yaml:"from"`
+	To   uint32 `yaml:"to"`
 }
 
 // Backend is a cluster and its share of the requests.
@@ -162,14 +194,18 @@ type Retry struct {
 	// Each bounds how long an attempt may wait for its answer to begin, where another attempt may follow. 0: as long
 	// as the whole request may take.
 	Each time.Duration `yaml:"each"`
-	// Statuses are answers that are tried again as well: 502, 503, 504 or 429. Not where Money is set.
+	// Statuses are answers that are tried again as well: 502, 503, 504 or 429; of gRPC, those that mean the same, such as
+	// UNAVAILABLE for 503, where no message came before. Not where Money is set.
 	Statuses []int `yaml:"statuses"`
+	// Backoff is the longest wait before the first further attempt, doubled before each one after. The wait is random.
+	Backoff time.Duration `yaml:"backoff"`
 }
 
 // Fields are changes to header fields, removals first.
 type Fields struct {
 	Remove []string          `yaml:"remove"`
 	Set    map[string]string `yaml:"set"` // replaces what is there
+	Add    map[string]string `yaml:"add"` // beside what is there
 }
 
 // Fault makes a part of the requests fail on purpose.
@@ -228,6 +264,7 @@ func (c *Config) setDefaults() {
 	}
 	for i := range c.Clusters {
 		k := &c.Clusters[i]
+		orDefault(&k.Protocol, ProtocolHTTP)
 		orDefault(&k.Kind, KindService)
 		orDefault(&k.ConnectTimeout, time.Second)
 		orDefault(&k.MaxConnections, 1024)
@@ -236,6 +273,11 @@ func (c *Config) setDefaults() {
 		orDefault(&k.Ejection.Failures, 5)
 		orDefault(&k.Ejection.For, 30*time.Second)
 		orDefault(&k.Ejection.MaxPercent, 50)
+		orDefault(&k.Ejection.Requests, 20)
+		orDefault(&k.Ejection.Interval, time.Second)
+		for j := range k.Endpoints {
+			orDefault(&k.Endpoints[j].Weight, 1)
+		}
 	}
 	for i := range c.Routes {
 		r := &c.Routes[i]

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
+	"github.com/sterlingrun/sterling/mesh/proxy/internal/h2"
 )
 
 // Bounds of a client's connection.
@@ -33,10 +34,13 @@ type conn struct {
 	peer string // the caller's identity, "" if unknown
 	out  []byte // of the answer, not yet written
 
+	peerBytes       []byte // peer, as fields have it
 	idleBy, writeBy timer
 	idle            atomic.Bool // waits for a request: may be closed at any time
+	chunked         bool        // the answer's body goes in chunks
+	halt            atomic.Bool // the body is to be read no more
 	x               exchange
-	up              atomic.Pointer[upstream] // that the request under way is on
+	h2              atomic.Pointer[h2.Conn] // nil: it speaks HTTP/1.1
 }
 
 // serve answers requests until the connection ends.
@@ -46,13 +50,21 @@ func (c *conn) serve() {
 		return
 	}
 	c.rd = h1.NewReader(c.nc)
-	c.x.c = c
+	c.peerBytes = []byte(c.peer)
+	if both, err := c.speaksHTTP2(); err != nil || both {
+		if both {
+			c.serveStreams()
+		}
+		return
+	}
+	c.x.c, c.x.from, c.x.req = c, c, &c.req
 	for {
 		started, err := c.readHead()
 		if err != nil {
 			c.refuse(err)
 			return
 		}
+		c.halt.Store(false)
 		keep := c.x.run(started)
 		if err := c.flush(); err != nil || !keep {
 			if err == nil && c.x.unread {
@@ -93,22 +105,68 @@ func (c *conn) identify() bool {
 	return true
 }
 
+// await waits for the first byte of a request.
+func (c *conn) await() error {
+	if len(c.rd.Buffered()) > 0 {
+		return nil
+	}
+	c.idle.Store(true)
+	defer c.idle.Store(false)
+	if c.p.stopping.Load() {
+		return errStopping
+	}
+	if err := c.idleBy.move(c.nc.SetReadDeadline, time.Now().Add(c.l.Idle), c.l.Idle); err != nil {
+		return err
+	}
+	return c.rd.Fill()
+}
+
+// speaksHTTP2 tells whether the client does: as agreed on by TLS, or else because it begins so (RFC 9113, 3.3). No
+// method of HTTP/1.1 is called PRI.
+func (c *conn) speaksHTTP2() (bool, error) {
+	if t, ok := c.nc.(*tls.Conn); ok {
+		return t.ConnectionState().NegotiatedProtocol == "h2", nil
+	}
+	const preface = "PRI "
+	err := c.await()
+	for by := time.Now().Add(headTime); err == nil; {
+		have := c.rd.Buffered()
+		n := min(len(have), len(preface))
+		if string(have[:n]) != preface[:n] || n == len(preface) {
+			return n == len(preface) && string(have[:n]) == preface, nil
+		}
+		if err = c.setRead(by); err == nil {
+			err = c.rd.Fill()
+		}
+	}
+	return false, err
+}
+
+// fill waits for more of a request's body.
+func (c *conn) fill(by time.Time) error {
+	if err := c.setRead(by); err != nil {
+		return err
+	}
+	if c.halt.Load() {
+		return errStopping
+	}
+	err := c.rd.Fill()
+	if err != nil && c.halt.Load() {
+		return errStopping
+	}
+	return err
+}
+
+// stopReading makes the connection useless: it is closed soon.
+func (c *conn) stopReading() {
+	c.halt.Store(true)
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
 // readHead waits for a request. The time begins with the first byte of its head.
 func (c *conn) readHead() (started time.Time, err error) {
-	waiting := len(c.rd.Buffered()) == 0
-	if waiting {
-		c.idle.Store(true)
-		if c.p.stopping.Load() {
-			return started, errStopping
-		}
-		if err := c.idleBy.move(c.nc.SetReadDeadline, time.Now().Add(c.l.Idle), c.l.Idle); err != nil {
-			return started, err
-		}
-		err = c.rd.Fill()
-		c.idle.Store(false)
-		if err != nil {
-			return started, err
-		}
+	if err := c.await(); err != nil {
+		return started, err
 	}
 	started = time.Now()
 	for slow := false; ; slow = true {
@@ -153,7 +211,7 @@ func (c *conn) refuse(err error) {
 	}
 	c.l.stats.malformed.Add(1)
 	c.p.log.Debug("malformed request", "listener", c.l.Name, "from", c.raw.RemoteAddr().String(), "caller", c.peer, "reason", bad.Reason)
-	c.x.refused(bad)
+	c.out = appendFailure(c.out, &failure{bad.Status, bad.Reason, notSent}, false, false)
 	if c.flush() == nil {
 		c.linger()
 	}
@@ -190,7 +248,7 @@ func (c *conn) linger() {
 }
 
 // abort ends the connection so that nobody takes a cut answer for a whole one.
-func (c *conn) abort() {
+func (c *conn) abort(*exchange, *failure) {
 	if t, ok := c.raw.(*net.TCPConn); ok {
 		_ = t.SetLinger(0) // a reset instead of an orderly end; without it, the framing still tells
 	}
@@ -202,6 +260,24 @@ func (c *conn) close() {
 		c.rd.Close()
 	}
 	c.end()
+}
+
+// drain ends the connection when the requests under way have ended.
+func (c *conn) drain() {
+	if h := c.h2.Load(); h != nil {
+		h.Drain()
+	} else if c.idle.Load() {
+		_ = c.raw.Close() // it waits for a request
+	}
+}
+
+// sever ends the connection and what it has under way.
+func (c *conn) sever() {
+	if h := c.h2.Load(); h != nil {
+		h.Close()
+	}
+	_ = c.raw.Close() // its time is over
+	c.x.cut()
 }
 
 // end closes the connection and forgets it.

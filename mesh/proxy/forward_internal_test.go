@@ -43,7 +43,7 @@ routes: [{name: all, request: {remove: [X-Gone], set: {X-Set: "1"}}, backends: [
 	defer nc.Close()
 	defer other.Close()
 	f.Fuzz(func(t *testing.T, in []byte) {
-		of := &conn{p: p, l: p.listeners[0], nc: nc, peer: "spiffe://bank/svc", rd: h1.NewReader(bytes.NewReader(in))}
+		of := &conn{p: p, l: p.listeners[0], nc: nc, peer: "spiffe://bank/svc", peerBytes: []byte("spiffe://bank/svc"), rd: h1.NewReader(bytes.NewReader(in))}
 		for {
 			ok, err := of.rd.Request(&of.req)
 			if err != nil {
@@ -57,11 +57,12 @@ routes: [{name: all, request: {remove: [X-Gone], set: {X-Set: "1"}}, backends: [
 			}
 		}
 		x := &of.x
-		x.c, x.snap, x.started = of, p.snap.Load(), time.Now()
+		x.c, x.from, x.req, x.snap, x.started = of, of, &of.req, p.snap.Load(), time.Now()
 		x.trace, x.fresh = trace(&x.traceBuf, &of.req)
 		if x.admit() != nil || x.hold() != nil || !x.whole {
 			return
 		}
+		x.collectFields()
 		x.renderHead()
 		x.renderFirst()
 		std := bufio.NewReader(bytes.NewReader(x.first))

@@ -167,3 +167,14 @@ func request(method, path, body string, fields ...string) string {
 	}
 	return b.String() + "\r\n" + body
 }
+
+// freePort is an address that was free a moment ago.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

@@ -66,6 +66,7 @@ func (x *exchange) record() {
 	if x.c.p.access != nil {
 		x.c.p.access.request(x, status, took)
 	}
+	x.c.p.tapped(x, status, took)
 }
 
 var (

@@ -2,9 +2,7 @@ package proxy
 
 import (
 	"math/rand/v2"
-	"net"
 	"slices"
-	"time"
 
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
 )
@@ -16,7 +14,7 @@ const maxMirrors = 64
 // always marked as shadow traffic, so that it can't move money that the request has moved already.
 func (x *exchange) sendMirror() {
 	r := x.route
-	if r.mirror == nil || x.c.req.UpgradeTo != nil || string(x.c.req.Method) == "CONNECT" || rand.IntN(100) >= r.Mirror.Percent { //nolint:gosec // chance, not secrecy
+	if r.mirror == nil || x.req.UpgradeTo != nil || string(x.req.Method) == "CONNECT" || rand.IntN(100) >= r.Mirror.Percent { //nolint:gosec // chance, not secrecy
 		return
 	}
 	k := r.mirror.forColor(true)
@@ -30,17 +28,18 @@ func (x *exchange) sendMirror() {
 		r.stats.dropped.Add(1)
 		return
 	}
-	x.renderFirst()
-	method := string(x.c.req.Method)
-	copied := slices.Clone(x.first)
-	if !x.shadow {
-		copied = slices.Insert(copied, len(x.head), []byte(shadowLine+shadowStateLine)...)
-	}
-	deadline := x.deadline
+	send := x.copyFor(k)
 	p := x.c.p
 	p.running.Go(func() {
 		defer func() { <-p.mirrors }()
-		if p.mirrorTo(k, method, copied, deadline) {
+		now := p.clock.Mono()
+		e := k.choose(now, nil)
+		sent := e != nil && k.enter()
+		if sent {
+			sent = send(e)
+			k.leave()
+		}
+		if sent {
 			r.stats.mirrors.Add(1)
 		} else {
 			r.stats.dropped.Add(1)
@@ -48,56 +47,55 @@ func (x *exchange) sendMirror() {
 	})
 }
 
-// mirrorTo sends one copy and reads its answer to the end.
-func (p *Proxy) mirrorTo(k *cluster, method string, message []byte, deadline time.Time) bool {
-	now := p.clock.Mono()
-	e := k.choose(now, nil)
-	if e == nil || !k.enter() {
-		return false
+// copyFor makes a copy of the request, and returns what sends it to an endpoint of k and reads the answer to its end.
+func (x *exchange) copyFor(k *cluster) func(e *endpoint) bool {
+	own := &exchange{c: x.c, req: &h1.Request{}, cluster: k, started: x.started, deadline: x.deadline, tryBy: x.deadline, whole: true, grpc: x.grpc, attempts: 1}
+	*own.req = *x.req // its slices are copied below: the request's own end with it
+	req := own.req
+	req.Method, req.Target, req.Host = slices.Clone(req.Method), slices.Clone(req.Target), slices.Clone(req.Host)
+	req.Fields, own.body = nil, slices.Clone(x.body)
+	req.Body.Trailers = cloneFields(req.Body.Trailers)
+	list := x.fields
+	if !x.shadow {
+		list = appendShadow(slices.Clip(list), true)
 	}
-	defer k.leave()
-	u, err := e.pool.get(now, k.MaxConnections, func() (net.Conn, error) { return dial(k, e, k.tls, deadline) })
-	if err != nil {
-		return false
-	}
-	u.reads, u.writes = timer{}, timer{}
-	if u.SetDeadline(deadline) != nil {
-		u.discard()
-		return false
-	}
-	if _, err := u.Write(message); err != nil || !readAnswer(u, method) {
-		u.discard()
-		return err == nil
-	}
-	e.pool.put(u, p.clock.Mono())
-	return true
-}
-
-// readAnswer reads past an answer and tells whether the connection can take another request.
-func readAnswer(u *upstream, method string) bool {
-	for {
-		ok, err := u.rd.Response(&u.resp, []byte(method))
-		switch {
-		case err != nil || ok && u.resp.Status == 101:
-			return false
-		case ok && !u.resp.Interim():
-			return skipBody(u)
-		case !ok && u.rd.Fill() != nil:
+	own.fields = cloneFields(list)
+	return func(e *endpoint) bool {
+		up, err := own.open(e)
+		if err != nil {
 			return false
 		}
+		sent, err := up.send(own)
+		up.release(own, err == nil && readAnswer(own, up))
+		return sent && err == nil
 	}
 }
 
-func skipBody(u *upstream) bool {
+func cloneFields(list []h1.Field) []h1.Field {
+	out := make([]h1.Field, len(list))
+	for i, f := range list {
+		f.Name, f.Value = slices.Clone(f.Name), slices.Clone(f.Value)
+		out[i] = f
+	}
+	return out
+}
+
+// readAnswer reads past an answer and tells whether both sides have said all.
+func readAnswer(x *exchange, up server) bool {
 	for {
-		data, done, err := u.resp.Body.Step()
-		switch {
-		case err != nil || u.resp.Body.Kind == h1.UntilClose:
+		resp, err := up.next(x)
+		if err != nil || resp.Status == 101 || resp.Body.Kind == h1.UntilClose {
 			return false
-		case done:
-			return !u.resp.Close
-		case len(data) == 0 && u.rd.Fill() != nil:
-			return false
+		}
+		for done := resp.Interim(); !done; {
+			var data []byte
+			data, done, err = resp.Body.Step()
+			if err != nil || !done && len(data) == 0 && up.fill(x) != nil {
+				return false
+			}
+		}
+		if !resp.Interim() {
+			return !resp.Close
 		}
 	}
 }

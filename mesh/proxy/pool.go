@@ -45,6 +45,7 @@ type upstream struct {
 	reads timer
 	// writes are set anew where a body is streamed.
 	writes timer
+	out    []byte // of an upload, not yet written
 
 	raw    syscall.RawConn
 	polled []unix.PollFd

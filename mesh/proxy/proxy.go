@@ -23,6 +23,8 @@ type Options struct {
 	Log      *slog.Logger
 	// AccessLog gets a line of JSON for each request; nil: none. Writes are batched and made by one goroutine.
 	AccessLog io.Writer
+	// Listen makes the listener of each Listener, which the proxy closes; nil: on its address.
+	Listen func(Listener) (net.Listener, error)
 }
 
 // Proxy is a node proxy. Make it with New, start it with Start, and end it with Shutdown.
@@ -31,6 +33,8 @@ type Proxy struct {
 	log    *slog.Logger
 	id     Identity
 	access *accessLog // nil: none
+	taps   atomic.Pointer[[]*tap]
+	listen func(Listener) (net.Listener, error)
 
 	snap     atomic.Pointer[snapshot]
 	applying sync.Mutex
@@ -38,10 +42,13 @@ type Proxy struct {
 
 	listeners []*listener
 	stopping  atomic.Bool
+	draining  atomic.Bool   // connections end with the answer to their next request
 	severed   atomic.Bool   // requests under way are cut off
 	stop      chan struct{} // closed when stopping
 	running   sync.WaitGroup
-	mirrors   chan struct{} // a place for each copy under way
+	accepting sync.WaitGroup
+	linking   sync.WaitGroup // of connections to endpoints by HTTP/2, which outlive requests
+	mirrors   chan struct{}  // a place for each copy under way
 
 	mu    sync.Mutex
 	conns map[net.Conn]*conn // accepted connections; nil where tcp
@@ -62,7 +69,7 @@ const sweepEvery = 10 * time.Second
 // New checks the configuration and makes a proxy that does not listen yet. An error wraps [ErrConfig].
 func New(c Config, o Options) (*Proxy, error) {
 	p := &Proxy{
-		clock: o.Clock, log: o.Log, id: o.Identity, config: c.Listeners, stop: make(chan struct{}),
+		clock: o.Clock, log: o.Log, id: o.Identity, listen: o.Listen, config: c.Listeners, stop: make(chan struct{}),
 		mirrors: make(chan struct{}, maxMirrors), conns: map[net.Conn]*conn{},
 	}
 	if err := p.check(&c); err != nil {
@@ -70,6 +77,9 @@ func New(c Config, o Options) (*Proxy, error) {
 	}
 	if o.AccessLog != nil {
 		p.access = newAccessLog(o.AccessLog)
+	}
+	if p.listen == nil {
+		p.listen = func(l Listener) (net.Listener, error) { return net.Listen("tcp", l.Address) }
 	}
 	p.snap.Store(compile(&c, o.Identity, &snapshot{}))
 	for _, l := range c.Listeners {
@@ -97,8 +107,11 @@ func (p *Proxy) check(c *Config) error {
 	return nil
 }
 
+// ErrListeners is a configuration for Apply that only a new proxy can use.
+var ErrListeners = fmt.Errorf("%w: listeners can't change while the proxy runs", ErrConfig)
+
 // Apply changes clusters, routes and callers, for the requests that begin from now on; a configuration that can't be
-// used changes nothing. Listeners change only with a new proxy. An error wraps [ErrConfig].
+// used changes nothing. Listeners change only with a new proxy: [ErrListeners]. An error wraps [ErrConfig].
 func (p *Proxy) Apply(c Config) error {
 	p.applying.Lock()
 	defer p.applying.Unlock()
@@ -106,7 +119,7 @@ func (p *Proxy) Apply(c Config) error {
 		return err
 	}
 	if !slices.EqualFunc(c.Listeners, p.config, sameListener) {
-		return fmt.Errorf("%w: listeners can't change while the proxy runs", ErrConfig)
+		return ErrListeners
 	}
 	was := p.snap.Load()
 	p.snap.Store(compile(&c, p.id, was))
@@ -123,7 +136,7 @@ func sameListener(a, b Listener) bool {
 // Start listens. Where one address can't be had, none is kept.
 func (p *Proxy) Start() error {
 	for _, l := range p.listeners {
-		ln, err := net.Listen("tcp", l.Address)
+		ln, err := p.listen(l.Listener)
 		if err != nil {
 			for _, other := range p.listeners {
 				if other.ln != nil {
@@ -135,7 +148,8 @@ func (p *Proxy) Start() error {
 		l.ln = ln
 	}
 	for _, l := range p.listeners {
-		p.running.Go(func() { p.accept(l) })
+		p.accepting.Add(1)
+		p.running.Go(func() { defer p.accepting.Done(); p.accept(l) })
 	}
 	p.running.Go(p.sweepLoop)
 	return nil
@@ -220,10 +234,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 			_ = l.ln.Close() // no more connections
 		}
 	}
-	for raw, c := range p.conns {
-		if c.idle.Load() {
-			_ = raw.Close() // it waits for a request
-		}
+	for _, c := range p.conns {
+		c.drain()
 	}
 	p.mu.Unlock()
 	done := make(chan struct{})
@@ -238,11 +250,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		err = fmt.Errorf("wait for requests under way: %w", ctx.Err())
 		p.severed.Store(true)
 		p.mu.Lock()
-		for raw, c := range p.conns {
-			_ = raw.Close() // its time is over
-			if u := c.up.Load(); u != nil {
-				_ = u.Close() // the same
-			}
+		for _, c := range p.conns {
+			c.sever()
 		}
 		p.mu.Unlock()
 		<-done
@@ -251,8 +260,10 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		for _, k := range p.snap.Load().clusters {
 			for _, e := range k.endpoints {
 				e.pool.sweep(p.clock.Mono(), true)
+				e.links.sweep(true)
 			}
 		}
+		p.linking.Wait()
 		if p.access != nil {
 			err = errors.Join(err, p.access.close())
 		}
@@ -286,6 +297,7 @@ func (p *Proxy) sweep(s *snapshot) {
 	for _, k := range s.clusters {
 		for _, e := range k.endpoints {
 			e.pool.sweep(p.clock.Mono(), !current[e])
+			e.links.sweep(!current[e])
 		}
 	}
 }

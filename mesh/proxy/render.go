@@ -8,20 +8,11 @@ import (
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
 )
 
-// renderHead writes the request as endpoints get it, up to what each attempt adds. Framing and all that belongs to one
-// connection is made anew; what callers must not say of themselves is replaced by what the proxy knows.
-func (x *exchange) renderHead() {
-	req, r := &x.c.req, x.route
-	b := append(x.head[:0], req.Method...)
-	b = append(b, ' ')
-	b = append(b, req.Target...)
-	b = append(b, " HTTP/1.1\r\nHost: "...)
-	if len(req.Host) > 0 {
-		b = append(b, req.Host...)
-	} else {
-		b = append(b, x.cluster.Name...)
-	}
-	b = append(b, "\r\n"...)
+// collectFields takes the fields that endpoints get, up to what each attempt adds. Framing and all that belongs to one
+// connection is left out; what callers must not say of themselves is replaced by what the proxy knows.
+func (x *exchange) collectFields() {
+	req, r := x.req, x.route
+	list := x.fields[:0]
 	for i := range req.Fields {
 		f := &req.Fields[i]
 		if !f.Forwarded() {
@@ -34,6 +25,10 @@ func (x *exchange) renderHead() {
 			}
 		case h1.Host, h1.Expect, h1.Peer, h1.TimeoutMs, h1.Shadow:
 			continue
+		case h1.GRPCTimeout:
+			if x.grpc {
+				continue
+			}
 		case h1.TraceParent, h1.TraceState:
 			if x.fresh {
 				continue
@@ -43,22 +38,31 @@ func (x *exchange) renderHead() {
 				continue
 			}
 		}
-		b = appendField(b, f.Name, f.Value)
+		list = append(list, *f)
 	}
-	b = append(b, r.request.add...)
+	list = append(list, r.request.add...)
 	if x.fresh {
-		b = append(b, "traceparent: "...)
-		b = append(append(b, x.trace...), "\r\n"...)
+		list = append(list, h1.Field{Name: nameTrace, Value: x.trace, Known: h1.TraceParent})
 	}
 	if x.shadow {
-		b = append(b, shadowLine...)
-		if x.fresh || !shadowState(req) {
-			b = append(b, shadowStateLine...)
-		}
+		list = appendShadow(list, x.fresh || !shadowState(req))
 	}
 	if x.c.peer != "" {
-		b = append(b, "X-Sterling-Peer: "...)
-		b = append(append(b, x.c.peer...), "\r\n"...)
+		list = append(list, h1.Field{Name: namePeer, Value: x.c.peerBytes, Known: h1.Peer})
+	}
+	x.fields = list
+}
+
+// renderHead writes the request as HTTP/1.1, up to what each attempt adds.
+func (x *exchange) renderHead() {
+	req := x.req
+	b := append(x.head[:0], req.Method...)
+	b = append(b, ' ')
+	b = append(b, req.Target...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(append(b, x.authority()...), "\r\n"...)
+	for i := range x.fields {
+		b = appendField(b, x.fields[i].Name, x.fields[i].Value)
 	}
 	if req.AcceptsTrailers && req.UpgradeTo == nil {
 		b = append(b, "Connection: TE\r\nTE: trailers\r\n"...)
@@ -70,9 +74,17 @@ func (x *exchange) renderHead() {
 	x.head = x.renderFraming(b)
 }
 
+// authority is the host that the endpoint is asked for. HTTP/1.0 may leave it out.
+func (x *exchange) authority() []byte {
+	if len(x.req.Host) > 0 {
+		return x.req.Host
+	}
+	return []byte(x.cluster.Name)
+}
+
 // renderFraming says how the body ends. One that is held whole has a length, even if it came in chunks.
 func (x *exchange) renderFraming(b []byte) []byte {
-	body := &x.c.req.Body
+	body := &x.req.Body
 	switch {
 	case body.Kind == h1.None:
 	case x.whole && len(body.Trailers) == 0:
@@ -82,7 +94,7 @@ func (x *exchange) renderFraming(b []byte) []byte {
 	default:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
-	if x.c.req.Expects && !x.whole {
+	if x.req.Expects && !x.whole {
 		b = append(b, "Expect: 100-continue\r\n"...)
 	}
 	return b
@@ -93,8 +105,12 @@ func (x *exchange) renderFirst() {
 	b := append(x.first[:0], x.head...)
 	b = append(b, "X-Sterling-Timeout-Ms: "...)
 	b = strconv.AppendInt(b, max(time.Until(x.deadline).Milliseconds(), 1), 10)
+	if x.grpc {
+		b = append(b, "\r\nGrpc-Timeout: "...)
+		b = appendGRPCTimeout(b, time.Until(x.deadline))
+	}
 	b = append(b, "\r\n\r\n"...)
-	body := &x.c.req.Body
+	body := &x.req.Body
 	switch {
 	case body.Kind != h1.Chunked || x.whole && len(body.Trailers) == 0:
 		b = append(b, x.body...)
@@ -107,10 +123,10 @@ func (x *exchange) renderFirst() {
 	x.first = b
 }
 
-// renderAnswer writes the head of an endpoint's answer to the client.
-func (x *exchange) renderAnswer(resp *h1.Response) {
+// head writes the head of an endpoint's answer as HTTP/1.1.
+func (c *conn) head(x *exchange, resp *h1.Response) {
 	r := x.route
-	b := append(x.c.out, "HTTP/1.1 "...)
+	b := append(c.out, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(resp.Status), 10)
 	b = append(append(append(b, ' '), resp.Reason...), "\r\n"...)
 	for i := range resp.Fields {
@@ -120,13 +136,17 @@ func (x *exchange) renderAnswer(resp *h1.Response) {
 		}
 		b = appendField(b, f.Name, f.Value)
 	}
-	b = append(b, r.response.add...)
+	for i := range r.response.add {
+		b = appendField(b, r.response.add[i].Name, r.response.add[i].Value)
+	}
+	c.chunked = false
 	switch {
 	case resp.Body.Kind == h1.Length:
 		b = appendLength(b, resp.Body.Left())
-	case resp.Body.Kind != h1.None && x.c.req.Minor == 1:
+	case resp.Body.Kind != h1.None && x.req.Minor == 1:
+		c.chunked = true
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-	case resp.Body.Kind == h1.None && resp.Has(h1.ContentLength) && (string(x.c.req.Method) == "HEAD" || resp.Status == 304):
+	case resp.Body.Kind == h1.None && resp.Has(h1.ContentLength) && (string(x.req.Method) == "HEAD" || resp.Status == 304):
 		b = appendField(b, []byte("Content-Length"), resp.Get(h1.ContentLength)) // of the body that is left out
 	}
 	if resp.UpgradeTo != nil {
@@ -135,13 +155,38 @@ func (x *exchange) renderAnswer(resp *h1.Response) {
 	} else if !x.keep {
 		b = append(b, "Connection: close\r\n"...)
 	}
-	x.c.out = append(b, "\r\n"...)
-	x.status, x.answered = resp.Status, true
+	c.out = append(b, "\r\n"...)
 }
 
-// appendInterim writes a 1xx answer, which another one follows.
-func appendInterim(b []byte, resp *h1.Response) []byte {
-	b = append(b, "HTTP/1.1 "...)
+// data writes a part of an answer's body.
+func (c *conn) data(_ *exchange, b []byte) error {
+	if c.chunked {
+		c.out = appendChunk(c.out, b)
+	} else {
+		c.out = append(c.out, b...)
+	}
+	if len(c.out) < flushAt {
+		return nil
+	}
+	return c.flush()
+}
+
+// finish writes what says that an answer is whole.
+func (c *conn) finish(_ *exchange, trailers []h1.Field) error {
+	if c.chunked {
+		c.out = appendLastChunk(c.out, trailers)
+	}
+	return nil
+}
+
+// decline writes an answer of the proxy's own, instead of one that has not begun.
+func (c *conn) decline(x *exchange, f *failure) {
+	c.out = appendFailure(c.out[:0], f, x.keep, string(x.req.Method) == "HEAD")
+}
+
+// interim writes a 1xx answer, which another one follows.
+func (c *conn) interim(resp *h1.Response) {
+	b := append(c.out, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(resp.Status), 10)
 	b = append(append(append(b, ' '), resp.Reason...), "\r\n"...)
 	for i := range resp.Fields {
@@ -149,7 +194,7 @@ func appendInterim(b []byte, resp *h1.Response) []byte {
 			b = appendField(b, f.Name, f.Value)
 		}
 	}
-	return append(b, "\r\n"...)
+	c.out = append(b, "\r\n"...)
 }
 
 // appendFailure writes an answer of the proxy's own.

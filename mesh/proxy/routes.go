@@ -2,9 +2,9 @@ package proxy
 
 import (
 	"bytes"
+	"maps"
 	"math/rand/v2"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
@@ -24,6 +24,7 @@ type route struct {
 	request  rules
 	response rules
 	stats    *routeStats
+	more     conditions
 }
 
 type backend struct {
@@ -48,7 +49,7 @@ func (r *route) pick() *cluster {
 // rules are changes to header fields, ready to apply.
 type rules struct {
 	drop []string // names in lower case
-	add  []byte   // whole lines
+	add  []h1.Field
 }
 
 func compileRules(f Fields) rules {
@@ -56,14 +57,12 @@ func compileRules(f Fields) rules {
 	for _, n := range f.Remove {
 		r.drop = append(r.drop, strings.ToLower(n))
 	}
-	names := make([]string, 0, len(f.Set))
-	for n := range f.Set {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(f.Set)) {
 		r.drop = append(r.drop, strings.ToLower(n))
-		r.add = append(r.add, n+": "+f.Set[n]+"\r\n"...)
+		r.add = append(r.add, h1.Field{Name: []byte(n), Value: []byte(f.Set[n])})
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Add)) {
+		r.add = append(r.add, h1.Field{Name: []byte(n), Value: []byte(f.Add[n])})
 	}
 	return r
 }
@@ -114,7 +113,7 @@ func (t *table) find(host []byte, req *h1.Request) *route {
 		} else {
 			r, rest = rest[0], rest[1:]
 		}
-		if hostMatches(r.Match.Hosts, host) && r.Match.matches(req) {
+		if hostMatches(r.Match.Hosts, host) && r.Match.matches(req) && r.more.match(req) {
 			return r
 		}
 	}
@@ -146,10 +145,12 @@ func (m *Match) matches(req *h1.Request) bool {
 	return true
 }
 
-// below tells whether path is prefix or has it as its first segments.
+// below tells whether path is prefix or has it as its first segments; a prefix with a final slash is no path itself.
 func below(path []byte, prefix string) bool {
-	prefix = strings.TrimSuffix(prefix, "/")
-	return len(path) >= len(prefix) && string(path[:len(prefix)]) == prefix && (len(path) == len(prefix) || path[len(prefix)] == '/')
+	if len(path) < len(prefix) || string(path[:len(prefix)]) != prefix {
+		return false
+	}
+	return len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/'
 }
 
 func (m *FieldMatch) matches(req *h1.Request) bool {
@@ -199,6 +200,7 @@ func compile(c *Config, id Identity, was *snapshot) *snapshot {
 		s.clusters[k.Name] = newCluster(k, c.Zone, id, was.clusters[k.Name])
 	}
 	for _, k := range s.clusters {
+		k.isShadow = k.isShadow || k.ShadowOnly
 		if k.shadow = s.clusters[k.Shadow]; k.shadow != nil {
 			k.shadow.isShadow = true
 		}
@@ -211,7 +213,7 @@ func compile(c *Config, id Identity, was *snapshot) *snapshot {
 		r := &route{
 			Route: c.Routes[i], order: i, allow: compilePatterns(c.Routes[i].Allow), limit: newRate(c.Routes[i].Rate), stats: stats[c.Routes[i].Name],
 			request: compileRules(c.Routes[i].Request), response: compileRules(c.Routes[i].Response), class: classOf(c.Routes[i].Priority),
-			mirror: s.clusters[c.Routes[i].Mirror.Cluster],
+			mirror: s.clusters[c.Routes[i].Mirror.Cluster], more: compileConditions(&c.Routes[i].Match),
 		}
 		if r.stats == nil {
 			r.stats = &routeStats{}
@@ -244,6 +246,9 @@ func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 	if k.MTLS {
 		peers := compilePatterns(k.Peers)
 		c.tls = clientTLS(id, peers, []string{"http/1.1"})
+		if k.Protocol == ProtocolGRPC {
+			c.tls = clientTLS(id, peers, []string{"h2"})
+		}
 		// gRPC drops a connection that did not agree on h2.
 		c.tunnelTLS = clientTLS(id, peers, []string{"h2", "http/1.1"})
 	}
@@ -251,7 +256,7 @@ func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 	if was != nil {
 		c.load = was.load
 		// Connections whose peer was checked by other rules are not used under the new ones.
-		if was.MTLS == k.MTLS && slices.Equal(was.Peers, k.Peers) {
+		if was.MTLS == k.MTLS && was.Protocol == k.Protocol && slices.Equal(was.Peers, k.Peers) {
 			for _, e := range was.endpoints {
 				kept[e.Address] = e
 			}
@@ -259,7 +264,7 @@ func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 	}
 	for _, e := range k.Endpoints {
 		at := kept[e.Address]
-		if at == nil || at.Zone != e.Zone {
+		if at == nil || at.Endpoint != e {
 			at = &endpoint{Endpoint: e}
 		}
 		c.endpoints = append(c.endpoints, at)

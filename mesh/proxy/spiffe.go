@@ -35,20 +35,27 @@ func trustDomain(id string) string {
 	return domain
 }
 
-// pattern is one id, or all below a path.
+// pattern is one id, all below a path, or all that differ in one segment only.
 type pattern struct {
-	id    string // with a final slash where below is set
+	id    string // with a final slash where below is set; up to the segment where rest is set
 	below bool
+	rest  string // what follows the segment that may be any
 }
 
 func parsePattern(text string) (pattern, error) {
+	if id, rest, any := strings.Cut(text, "/*/"); any {
+		if err := checkID(id + "/any/" + rest); err != nil {
+			return pattern{}, err
+		}
+		return pattern{id: id + "/", rest: "/" + rest}, nil
+	}
 	id, below := strings.CutSuffix(text, "/*")
 	if below && strings.Count(id, "/") == 2 {
 		id += "/any" // a whole trust domain: the id alone has no path
 		if err := checkID(id); err != nil {
 			return pattern{}, err
 		}
-		return pattern{strings.TrimSuffix(id, "any"), true}, nil
+		return pattern{id: strings.TrimSuffix(id, "any"), below: true}, nil
 	}
 	if err := checkID(id); err != nil {
 		return pattern{}, err
@@ -56,7 +63,7 @@ func parsePattern(text string) (pattern, error) {
 	if below {
 		id += "/"
 	}
-	return pattern{id, below}, nil
+	return pattern{id: id, below: below}, nil
 }
 
 // patterns are callers that may do something.
@@ -76,11 +83,20 @@ func compilePatterns(texts []string) patterns {
 // has tells whether id is one of them. The empty id, nobody, never is.
 func (l patterns) has(id string) bool {
 	for i := range l {
-		if p := &l[i]; id != "" && (id == p.id || p.below && strings.HasPrefix(id, p.id)) {
+		if p := &l[i]; id != "" && p.has(id) {
 			return true
 		}
 	}
 	return false
+}
+
+func (p *pattern) has(id string) bool {
+	if p.rest == "" {
+		return id == p.id || p.below && strings.HasPrefix(id, p.id)
+	}
+	id, starts := strings.CutPrefix(id, p.id)
+	segment, ends := strings.CutSuffix(id, p.rest)
+	return starts && ends && segment != "" && !strings.Contains(segment, "/")
 }
 
 // certificateID is the SPIFFE id of an X.509-SVID: its only URI name.

@@ -52,7 +52,7 @@ func serverTLS(id Identity, allow patterns) *tls.Config {
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: id.GetCertificate,
 		ClientAuth:     tls.RequireAnyClientCert, // VerifyConnection judges it, by its trust domain
-		NextProtos:     []string{"http/1.1"},
+		NextProtos:     []string{"h2", "http/1.1"},
 		// A resumed session would save a handshake and outlive the certificate that it began with.
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {

@@ -17,6 +17,7 @@ const (
 	maxClusters  = 10_000
 	maxEndpoints = 10_000 // of one cluster
 	maxRoutes    = 10_000
+	maxDistance  = 7
 	maxTimeout   = time.Hour
 )
 
@@ -157,6 +158,7 @@ func (c *Config) checkShadows(f *faults, clusters map[string]int) {
 }
 
 func (k *Cluster) check(f *faults, key string, c *Config, clusters map[string]int) {
+	f.oneOf(key+".protocol", k.Protocol, ProtocolHTTP, ProtocolGRPC)
 	f.oneOf(key+".kind", k.Kind, KindService, KindDatabase, KindLedger)
 	if k.Shadow != "" {
 		// A target that sends shadow traffic on would hide where it ends up, and could send it in circles.
@@ -174,6 +176,8 @@ func (k *Cluster) check(f *faults, key string, c *Config, clusters map[string]in
 			f.add("%s.endpoints[%d].address: %q is there twice", key, i, e.Address)
 		}
 		seen[e.Address] = true
+		f.within(fmt.Sprintf("%s.endpoints[%d].distance", key, i), int64(e.Distance), 0, maxDistance)
+		f.within(fmt.Sprintf("%s.endpoints[%d].weight", key, i), int64(e.Weight), 1, 1<<16)
 	}
 	f.patterns(key+".peers", k.Peers)
 	if k.MTLS != (len(k.Peers) > 0) {
@@ -186,6 +190,9 @@ func (k *Cluster) check(f *faults, key string, c *Config, clusters map[string]in
 	f.within(key+".ejection.failures", int64(k.Ejection.Failures), -1, 1000)
 	f.duration(key+".ejection.for", k.Ejection.For, time.Millisecond, time.Hour)
 	f.within(key+".ejection.max_percent", int64(k.Ejection.MaxPercent), 1, 100)
+	f.within(key+".ejection.percent", int64(k.Ejection.Percent), 0, 100)
+	f.within(key+".ejection.requests", int64(k.Ejection.Requests), 1, 1<<20)
+	f.duration(key+".ejection.interval", k.Ejection.Interval, time.Millisecond, time.Hour)
 }
 
 func (r *Route) check(f *faults, key string, clusters map[string]int) {
@@ -199,7 +206,7 @@ func (r *Route) check(f *faults, key string, clusters map[string]int) {
 		f.within(fmt.Sprintf("%s.backends[%d].weight", key, i), int64(b.Weight), 0, 1_000_000)
 		total += b.Weight
 	}
-	if total == 0 {
+	if total == 0 && r.Refuse == "" {
 		f.add("%s.backends: want at least one with a weight", key)
 	}
 	f.duration(key+".timeout", r.Timeout, time.Millisecond, maxTimeout)
@@ -208,13 +215,15 @@ func (r *Route) check(f *faults, key string, clusters map[string]int) {
 	f.within(key+".retry.attempts", int64(r.Retry.Attempts), 0, 5)
 	f.duration(key+".retry.each", r.Retry.Each, 0, maxTimeout)
 	for i, s := range r.Retry.Statuses {
-		if !slices.Contains([]int{429, 502, 503, 504}, s) {
-			f.add("%s.retry.statuses[%d]: want 429, 502, 503 or 504, not %d", key, i, s)
+		if s != 429 && (s < 500 || s > 599) {
+			f.add("%s.retry.statuses[%d]: want 429, or 500 to 599, not %d", key, i, s)
 		}
 	}
 	if r.Money && len(r.Retry.Statuses) > 0 {
 		f.add("%s.retry.statuses: a request that moves money is never sent again after an answer", key)
 	}
+	f.duration(key+".retry.backoff", r.Retry.Backoff, 0, time.Minute)
+	r.checkKey(f, key)
 	r.Request.check(f, key+".request")
 	r.Response.check(f, key+".response")
 	r.Fault.check(f, key+".fault")
@@ -246,6 +255,7 @@ func (m *Match) check(f *faults, key string) {
 	if m.Path != "" && m.Prefix != "" {
 		f.add("%s.prefix: not beside path", key)
 	}
+	f.regex(key+".regex", m.Regex)
 	for i, name := range m.Methods {
 		if !isToken(name) {
 			f.add("%s.methods[%d]: want a method such as POST, not %q", key, i, name)
@@ -255,6 +265,7 @@ func (m *Match) check(f *faults, key string) {
 		if !isToken(h.Name) || h.Is != "" && h.Prefix != "" {
 			f.add("%s.headers[%d]: want a name, and at most one of is and prefix", key, i)
 		}
+		f.regex(fmt.Sprintf("%s.headers[%d].regex", key, i), h.Regex)
 	}
 }
 
@@ -270,10 +281,12 @@ func (c *Fields) check(f *faults, key string) {
 	for i, n := range c.Remove {
 		name(fmt.Sprintf("%s.remove[%d]", key, i), n)
 	}
-	for n, v := range c.Set {
-		name(key+".set", n)
-		if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) || v != strings.TrimSpace(v) {
-			f.add("%s.set: %s: control characters or outer spaces in the value", key, n)
+	for at, values := range map[string]map[string]string{key + ".set": c.Set, key + ".add": c.Add} {
+		for n, v := range values {
+			name(at, n)
+			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) || v != strings.TrimSpace(v) {
+				f.add("%s: %s: control characters or outer spaces in the value", at, n)
+			}
 		}
 	}
 }

@@ -12,7 +12,7 @@ type Kind uint8
 const (
 	None       Kind = iota // no body
 	Length                 // as many bytes as Content-Length says
-	Chunked                // chunks, then trailers
+	Chunked                // chunks, then trailers; or whatever frames a body of unknown length elsewhere
 	UntilClose             // until the sender closes: responses only
 )
 
@@ -22,6 +22,7 @@ type Body struct {
 	// Trailers are there once the body is done, valid until the reader's Done.
 	Trailers []Field
 
+	from  Source // nil: r
 	r     *Reader
 	left  int64 // bytes of the body, or of the current chunk
 	state chunkState
@@ -54,13 +55,28 @@ func (b *Body) Left() int64 {
 	return -1
 }
 
+// Over tells whether nothing of the body is to come, not even trailers.
+func (b *Body) Over() bool {
+	return b.Kind == None || b.Kind == Length && b.left == 0 && b.from == nil
+}
+
 // Step returns what is buffered of the body, without its framing; the bytes stay valid until the next Fill. Where data
 // is empty and done is false, more must be read; where Fill then says io.EOF, ask End.
 func (b *Body) Step() (data []byte, done bool, err error) {
+	if b.from != nil {
+		data, done, err = b.from.Step(b)
+		if b.Kind == Length {
+			b.left -= int64(len(data))
+		}
+		return data, done, err
+	}
 	switch b.Kind {
 	case None:
 		return nil, true, nil
 	case Length:
+		if b.left == 0 {
+			return nil, true, nil
+		}
 		data = b.take()
 		return data, b.left == 0, nil
 	case UntilClose:

@@ -28,9 +28,10 @@ const (
 	IdempotencyKey // names the operation that a request asks for
 	TraceParent    // W3C trace context
 	TraceState
-	Shadow    // X-Sterling-Shadow: the request is shadow traffic, whatever the value
-	TimeoutMs // X-Sterling-Timeout-Ms: what is left of the caller's time, in milliseconds
-	Peer      // X-Sterling-Peer: the caller's identity as the last proxy saw it
+	Shadow      // X-Sterling-Shadow: the request is shadow traffic, whatever the value
+	TimeoutMs   // X-Sterling-Timeout-Ms: what is left of the caller's time, in milliseconds
+	Peer        // X-Sterling-Peer: the caller's identity as the last proxy saw it
+	GRPCTimeout // Grpc-Timeout: the same for gRPC
 	knownCount
 )
 
@@ -51,6 +52,7 @@ var knownNames = [22][]struct {
 	7:  {{"upgrade", Upgrade}, {"trailer", Trailer}},
 	10: {{"connection", Connection}, {"keep-alive", KeepAlive}, {"tracestate", TraceState}},
 	11: {{"traceparent", TraceParent}},
+	12: {{"grpc-timeout", GRPCTimeout}},
 	13: {{"authorization", Authorization}},
 	14: {{"content-length", ContentLength}, {"http2-settings", HTTP2Settings}},
 	15: {{"idempotency-key", IdempotencyKey}, {"x-sterling-peer", Peer}},

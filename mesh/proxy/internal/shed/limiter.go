@@ -33,7 +33,7 @@ func (l Level) class() Class { return Class(l / Users) } //nolint:gosec // below
 
 // How the limiter behaves. Times are nanoseconds.
 const (
-	queueWait    = 20 * time.Millisecond  // average wait that counts as overload
+	QueueWait    = 20 * time.Millisecond  // average wait that counts as overload
 	maxWait      = 250 * time.Millisecond // of one request
 	windowTime   = uint64(250 * time.Millisecond)
 	windowMost   = 2000 // requests after which a window ends early
@@ -271,7 +271,7 @@ func (l *Limiter) follow(answered, took, waited int64) {
 // a sixteenth more, or one level.
 func (l *Limiter) moveThreshold(asked, answered, waited int64) {
 	was := l.threshold.Load()
-	overloaded := asked > 0 && waited/asked > int64(queueWait)
+	overloaded := asked > 0 && waited/asked > int64(QueueWait)
 	if !overloaded && was >= int64(levels) {
 		for i := range l.arrived {
 			l.arrived[i].Store(0)

@@ -1,0 +1,144 @@
+package h2
+
+import (
+	"strconv"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// sink is where the framer writes to: memory. mu is held.
+type sink Conn
+
+func (s *sink) Write(b []byte) (int, error) {
+	s.out = append(s.out, b...)
+	return len(b), nil
+}
+
+const flushAt = 32 << 10 // bytes that are not left waiting for more
+
+// flush writes what is waiting. Where another goroutine is writing already, that one writes this, too: under load, many
+// streams' frames go out in one write. mu is held, and released while writing.
+func (c *Conn) flush() {
+	if c.writing {
+		return
+	}
+	c.writing = true
+	for len(c.out) > 0 && !c.broken {
+		b := c.out
+		c.out = c.spare[:0]
+		dying := c.err != nil
+		c.mu.Unlock()
+		var err error
+		if !dying {
+			err = c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+		}
+		if err == nil {
+			_, err = c.nc.Write(b)
+		}
+		c.mu.Lock()
+		if c.spare = b[:0]; cap(b) > maxPending {
+			c.spare = nil
+		}
+		if err != nil {
+			c.broken = true
+			c.die(err)
+		}
+		c.wake()
+	}
+	c.writing = false
+}
+
+// wake lets blocked streams see whether they can write. mu is held.
+func (c *Conn) wake() {
+	if c.blocked == 0 {
+		return
+	}
+	for _, s := range c.streams {
+		signal(s.sendable)
+	}
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// writeHead writes a header block. mu is held: blocks must go out in the order in which they were compressed.
+func (c *Conn) writeHead(stream uint32, h *Head, end bool) {
+	c.encoded.Reset()
+	if h.Status != 0 {
+		c.encode(hpack.HeaderField{Name: ":status", Value: strconv.Itoa(h.Status)})
+	}
+	if h.Method != nil {
+		c.encode(hpack.HeaderField{Name: ":method", Value: string(h.Method)})
+		c.encode(hpack.HeaderField{Name: ":scheme", Value: string(h.Scheme)})
+		c.encode(hpack.HeaderField{Name: ":path", Value: string(h.Path), Sensitive: len(h.Path) > 128})
+		c.encode(hpack.HeaderField{Name: ":authority", Value: string(h.Authority)})
+	}
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		c.encode(hpack.HeaderField{Name: c.intern(f.Name), Value: string(f.Value), Sensitive: f.Once})
+	}
+	b := c.encoded.Bytes()
+	for first := true; first || len(b) > 0; first = false {
+		piece := b[:min(len(b), maxFrame)]
+		b = b[len(piece):]
+		if first {
+			_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: piece, EndStream: end, EndHeaders: len(b) == 0}) // into memory
+		} else {
+			_ = c.fr.WriteContinuation(stream, len(b) == 0, piece) // the same
+		}
+	}
+}
+
+func (c *Conn) encode(f hpack.HeaderField) {
+	_ = c.enc.WriteField(f) // into memory
+}
+
+// maxNames bounds what is remembered of a connection's names.
+const maxNames = 256
+
+func (c *Conn) intern(name []byte) string {
+	if s, ok := c.names[string(name)]; ok {
+		return s
+	}
+	s := string(name)
+	if len(c.names) < maxNames {
+		c.names[s] = s
+	}
+	return s
+}
+
+// grant gives the peer back n bytes of the connection's window, when enough have come together. mu is held.
+func (c *Conn) grant(n int64) {
+	if c.ungranted += n; c.ungranted >= serverWindow/4 && c.err == nil {
+		_ = c.fr.WriteWindowUpdate(0, uint32(c.ungranted)) //nolint:gosec // at most a window. Into memory
+		c.window += c.ungranted
+		c.ungranted = 0
+		c.flush()
+	}
+}
+
+// reset ends a stream for a reason of ours.
+func (c *Conn) reset(id uint32, code http2.ErrCode) {
+	c.mu.Lock()
+	defer c.unlock()
+	c.resetLocked(id, code)
+}
+
+func (c *Conn) resetLocked(id uint32, code http2.ErrCode) {
+	if c.err != nil {
+		return
+	}
+	_ = c.fr.WriteRSTStream(id, code) // into memory
+	if s := c.streams[id]; s != nil {
+		c.finish(s, &ResetError{code, true})
+	} else {
+		c.recent.add(id, true)
+	}
+	c.flush()
+}

@@ -1,0 +1,89 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"time"
+
+	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
+)
+
+// An upstream is the server of an attempt by HTTP/1.1.
+
+func (u *upstream) send(x *exchange) (sent bool, err error) {
+	x.renderHead()
+	x.renderFirst()
+	n, err := u.write(x, x.first)
+	_, encrypted := u.Conn.(*tls.Conn)
+	return n > 0 || encrypted, err
+}
+
+func (u *upstream) write(x *exchange, b []byte) (int, error) {
+	if err := u.writes.move(u.SetWriteDeadline, x.deadline, x.deadline.Sub(x.started)); err != nil {
+		return 0, err
+	}
+	return u.Write(b)
+}
+
+func (u *upstream) upload(x *exchange, data []byte, done bool) error {
+	b := &x.req.Body
+	if b.Kind == h1.Chunked {
+		u.out = appendChunk(u.out, data)
+		if done {
+			u.out = appendLastChunk(u.out, b.Trailers)
+		}
+	} else {
+		u.out = append(u.out, data...)
+	}
+	if len(u.out) < flushAt && !done && len(data) > 0 || len(u.out) == 0 {
+		return nil
+	}
+	_, err := u.write(x, u.out)
+	if u.out = u.out[:0]; cap(u.out) > maxKept && done {
+		u.out = nil
+	}
+	return err
+}
+
+// stopUpload makes the connection useless: it is out of step.
+func (u *upstream) stopUpload() { _ = u.SetWriteDeadline(time.Unix(1, 0)) }
+
+func (u *upstream) next(x *exchange) (*h1.Response, error) {
+	for {
+		ok, err := u.rd.Response(&u.resp, x.req.Method)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			return &u.resp, nil
+		}
+		if err := u.fill(x); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (u *upstream) fill(x *exchange) error {
+	if err := u.reads.move(u.SetReadDeadline, x.tryBy, x.tryBy.Sub(x.started)); err != nil {
+		return err
+	}
+	return u.rd.Fill()
+}
+
+func (u *upstream) begun() bool { return len(u.rd.Buffered()) > 0 }
+
+func (u *upstream) release(x *exchange, clean bool) {
+	if clean {
+		u.pool.put(u, x.c.p.clock.Mono())
+	} else {
+		u.discard()
+	}
+}
+
+// cut closes the socket itself: closing TLS could wait for the endpoint.
+func (u *upstream) cut() {
+	inner := u.Conn
+	if t, ok := inner.(*tls.Conn); ok {
+		inner = t.NetConn()
+	}
+	_ = inner.Close() // nothing is owed to anyone on it
+}

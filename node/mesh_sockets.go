@@ -1,0 +1,54 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// listenUnix listens on a Unix socket with these rights. What a process that ended has left there is replaced; where
+// one still answers, it is an error.
+func listenUnix(network, path string, mode os.FileMode) (*net.UnixListener, error) {
+	if c, err := net.Dial(network, path); err == nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s: another process does", path), c.Close())
+	}
+	return replaceUnix(network, path, mode)
+}
+
+// replaceUnix listens on a Unix socket in the place of whoever did so far, who keeps the connections that it has.
+func replaceUnix(network, path string, mode os.FileMode) (*net.UnixListener, error) {
+	next := path + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	l, err := net.ListenUnix(network, &net.UnixAddr{Name: next, Net: network})
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	l.SetUnlinkOnClose(false) // the name may be somebody else's by then
+	if err := errors.Join(os.Chmod(next, mode), os.Rename(next, path)); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", path, err), l.Close(), os.Remove(next))
+	}
+	return l, nil
+}
+
+// sameUser wants whoever is at the other end of a Unix socket to be of this process's user, or root.
+func sameUser(c *net.UnixConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("ask who is at the other end: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err := errors.Join(err, credErr); err != nil {
+		return fmt.Errorf("ask who is at the other end: %w", err)
+	}
+	if cred.Uid != 0 && int(cred.Uid) != os.Getuid() {
+		return fmt.Errorf("the user %d may not do this", cred.Uid)
+	}
+	return nil
+}

@@ -158,7 +158,9 @@ func (c *Conn) wait(now time.Time) error {
 		by = c.began.Add(headTime)
 	case c.draining && !c.drained:
 		if by = c.drainBy; !now.Before(by) {
-			c.drain()
+			if c.drain(); c.err != nil {
+				return c.err
+			}
 			by = now.Add(c.o.Idle)
 		}
 	case c.o.Serve == nil:

@@ -220,13 +220,10 @@ func (c *Conn) data(f *http2.DataFrame) error {
 	if s.window -= n; s.window < 0 {
 		return http2.ConnectionError(http2.ErrCodeFlowControl) // its sum can't be trusted any more
 	}
-	if padding := n - int64(len(f.Data())); padding > 0 {
-		s.release(padding)
-	}
 	s.got += int64(len(f.Data()))
 	c.earned += n / bytesEarn
 	if s.want >= 0 && (s.got > s.want || f.StreamEnded() && s.got != s.want) || c.o.Serve == nil && !s.answered {
-		c.grant(int64(len(f.Data())))
+		c.grant(n)
 		return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeProtocol}
 	}
 	s.in = append(s.in, f.Data()...)
@@ -234,6 +231,9 @@ func (c *Conn) data(f *http2.DataFrame) error {
 		c.peerEnd(s)
 	} else {
 		signal(s.readable)
+	}
+	if padding := n - int64(len(f.Data())); padding > 0 {
+		s.release(padding)
 	}
 	return nil
 }

@@ -113,7 +113,8 @@ func (c *Conn) intern(name []byte) string {
 	return s
 }
 
-// grant gives the peer back n bytes of the connection's window, when enough have come together. mu is held.
+// grant gives the peer back n bytes of the connection's window, when enough have come together. mu is held, and may
+// be released meanwhile.
 func (c *Conn) grant(n int64) {
 	if c.ungranted += n; c.ungranted >= serverWindow/4 && c.err == nil {
 		_ = c.fr.WriteWindowUpdate(0, uint32(c.ungranted)) //nolint:gosec // at most a window. Into memory

@@ -316,7 +316,9 @@ func TestAPeerThatNeverReads(t *testing.T) {
 		if err := <-failed; time.Since(began) > time.Minute {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
-		<-served
+		if err := <-served; err == nil {
+			t.Error("ended without a reason")
+		}
 		c.Close()
 		mine.Close()
 	})

@@ -55,7 +55,10 @@ func (c *Conn) charge(price int64) error {
 // headers begins a header block.
 func (c *Conn) headers(f *http2.HeadersFrame) error {
 	now := time.Now()
-	if f.StreamID%2 == 0 || c.o.Serve == nil && f.StreamID >= c.nextOut {
+	c.mu.Lock()
+	foreign := f.StreamID%2 == 0 || c.o.Serve == nil && c.idle(f.StreamID)
+	c.mu.Unlock()
+	if foreign {
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
 	c.block.begin(f.StreamID, f.StreamEnded(), now)
@@ -185,7 +188,7 @@ func (c *Conn) peerEnd(s *Stream) {
 	}
 }
 
-// idle tells whether a stream has never been opened.
+// idle tells whether a stream has never been opened. mu is held.
 func (c *Conn) idle(id uint32) bool {
 	if c.o.Serve != nil {
 		return id > c.lastIn || id%2 == 0

@@ -278,8 +278,7 @@ func (c *Conn) settings(f *http2.SettingsFrame) error {
 	if err != nil {
 		return err
 	}
-	_ = c.fr.WriteSettingsAck() // into memory
-	c.flush()
+	_ = c.fr.WriteSettingsAck() // into memory; it leaves before the next read
 	return nil
 }
 
@@ -341,8 +340,7 @@ func (c *Conn) ping(f *http2.PingFrame) error {
 	defer c.unlock()
 	switch {
 	case !f.IsAck():
-		_ = c.fr.WritePing(true, f.Data) // into memory
-		c.flush()
+		_ = c.fr.WritePing(true, f.Data) // into memory; it leaves before the next read
 	case f.Data == drainPing && c.draining && !c.drained:
 		c.drain()
 	}

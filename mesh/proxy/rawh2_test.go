@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -175,4 +176,33 @@ func (r *raw) request() (stream uint32, all event, err error) {
 		all.end = e.end
 	}
 	return stream, all, nil
+}
+
+// pairs compresses names and values as they are.
+func (r *raw) pairs(fields ...string) []byte {
+	r.buf.Reset()
+	for i := 0; i < len(fields); i += 2 {
+		if err := r.enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return bytes.Clone(r.buf.Bytes())
+}
+
+// safeBuffer may be written and read at the same time.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

@@ -225,19 +225,16 @@ func (s *Stream) Take() (data []byte, done bool, err error) {
 	c.mu.Lock()
 	defer c.unlock()
 	data, s.in, s.spare = s.in, s.spare[:0], s.in
+	if done = s.ended; !done && len(data) == 0 {
+		err = s.err
+	}
 	if n := int64(len(data)); n > 0 {
-		s.release(n)
+		s.release(n) // the last thing: mu may be released
 	}
-	switch {
-	case s.ended:
-		return data, true, nil
-	case len(data) == 0:
-		return nil, false, s.err
-	}
-	return data, false, nil
+	return data, done, err
 }
 
-// release lets the peer send as many bytes as were taken. mu is held.
+// release lets the peer send as many bytes as were taken. mu is held, and may be released meanwhile.
 func (s *Stream) release(n int64) {
 	c := s.c
 	if !s.ended && !s.closed {

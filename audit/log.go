@@ -32,12 +32,14 @@ var (
 )
 
 const (
-	// publishEvery is the least time between two signed checkpoints: one a second must never wait for it.
-	publishEvery = 200 * time.Millisecond
-	pollEvery    = 5 * time.Millisecond
-	publishWait  = 10 * time.Second
-	batchAge     = 10 * time.Millisecond // never reached: a batch is full with one entry
-	tidyEvery    = time.Minute           // files of part of a tile are removed once the tile is full
+	// publishEvery is the least time between two signed checkpoints: one a second must never wait for it. Of a log of
+	// records it is the driver's least, since the end of a sandbox waits for it.
+	publishEvery        = 200 * time.Millisecond
+	publishRecordsEvery = 100 * time.Millisecond
+	pollEvery           = 5 * time.Millisecond
+	publishWait         = 10 * time.Second
+	batchAge            = 10 * time.Millisecond // never reached: a batch is full with one entry
+	tidyEvery           = time.Minute           // files of part of a tile are removed once the tile is full
 )
 
 // RecordsOnly is the cell of a log that is no ledger's: it has heads of records only.
@@ -86,9 +88,13 @@ func OpenLog(ctx context.Context, key *Key, o LogOptions) (_ *Log, err error) {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
+	interval := publishEvery
+	if o.Cell == RecordsOnly {
+		interval = publishRecordsEvery
+	}
 	options := tessera.NewAppendOptions().
 		WithCheckpointSigner(signer{origin(o.Cell), key}).
-		WithCheckpointInterval(publishEvery).WithCheckpointRepublishInterval(0).
+		WithCheckpointInterval(interval).WithCheckpointRepublishInterval(0).
 		WithBatching(1, batchAge).WithGarbageCollectionInterval(tidyEvery)
 	appender, shutdown, reader, err := tessera.NewAppender(background, driver, options)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 
 func (c *command) runCommand() *cobra.Command {
 	var id string
+	var heads headFlags
 	cmd := &cobra.Command{
 		Use:   "run POLICY",
 		Short: "Run a workload to its end; the exit status is its own",
@@ -46,6 +47,9 @@ func (c *command) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if r.Heads, err = c.keeper(&heads); err != nil {
+				return err
+			}
 			s, err := r.Run(cmd.Context(), gvisor.Options{
 				ID: id, Policy: document, Folder: filepath.Dir(path), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 			})
@@ -55,9 +59,13 @@ func (c *command) runCommand() *cobra.Command {
 			if s.Reason != "exited" {
 				cmd.PrintErrf("sterling-sandbox: %s: %s\n", id, s.Reason)
 			}
+			if l := s.Audit.Logged; l != nil && l.Fault != "" {
+				cmd.PrintErrf("sterling-sandbox: %s: the record's head is not in the log where it should be: %s\n", id, l.Fault)
+			}
 			return exited(*s.Exit)
 		},
 	}
+	heads.add(cmd)
 	cmd.Flags().StringVar(&id, "id", "", "name of the sandbox (default: the policy's)")
 	return cmd
 }

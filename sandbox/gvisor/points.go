@@ -42,6 +42,8 @@ const (
 	msgExit  = 5
 )
 
+const contextUser = 7
+
 var contextFields = fields{
 	1: {name: "at", kind: kindInt},
 	2: {name: "task", kind: kindInt},
@@ -49,7 +51,7 @@ var contextFields = fields{
 	4: {name: "process", kind: kindInt},
 	5: {name: "process_started", kind: kindInt},
 	6: {kind: kindLeftOut},
-	7: {name: "user", kind: kindMessage, of: &fields{
+	contextUser: {name: "user", kind: kindMessage, of: &fields{
 		1: {name: "uid", kind: kindUint}, 2: {name: "euid", kind: kindUint}, 3: {name: "suid", kind: kindUint},
 		4: {name: "gid", kind: kindUint}, 5: {name: "egid", kind: kindUint}, 6: {name: "sgid", kind: kindUint},
 	}},
@@ -61,6 +63,8 @@ var contextFields = fields{
 
 var timespecFields = fields{1: {name: "s", kind: kindInt}, 2: {name: "ns", kind: kindInt}}
 
+var exitFields = fields{1: {name: "result", kind: kindInt}, 2: {name: "errno", kind: kindInt}}
+
 // event is a message of the kernel itself, call one of a system call.
 func event(name string, more fields) point {
 	more[1] = field{name: "context", kind: kindMessage, of: &contextFields}
@@ -68,7 +72,7 @@ func event(name string, more fields) point {
 }
 
 func call(name string, more fields) point {
-	more[2] = field{name: "exit", kind: kindMessage, of: &fields{1: {name: "result", kind: kindInt}, 2: {name: "errno", kind: kindInt}}}
+	more[2] = field{name: "exit", kind: kindMessage, of: &exitFields}
 	more[3] = field{name: "sysno", kind: kindUint}
 	return event(name, more)
 }

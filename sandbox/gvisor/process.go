@@ -113,7 +113,7 @@ type recorderProcess struct {
 }
 
 // startRecorder returns once the record has a beginning and gVisor can connect.
-func startRecorder(ctx context.Context, program string, p place, begin trail.Begin) (*recorderProcess, error) {
+func startRecorder(ctx context.Context, program string, p place, policy []byte, begin trail.Begin) (*recorderProcess, error) {
 	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: p.path(fileSocket), Net: "unixpacket"})
 	if err != nil {
 		return nil, fmt.Errorf("listen for events: %w", err)
@@ -147,7 +147,7 @@ func startRecorder(ctx context.Context, program string, p place, begin trail.Beg
 		return nil, fmt.Errorf("start the recorder: %w", err)
 	}
 	go decodeReports(status, r.reports)
-	if err := r.begin(ctx, begin); err != nil {
+	if err := r.begin(ctx, order{Begin: &begin, Policy: policy}); err != nil {
 		r.kill()
 		return nil, fmt.Errorf("start the recorder: %w %s", err, r.said)
 	}
@@ -155,8 +155,8 @@ func startRecorder(ctx context.Context, program string, p place, begin trail.Beg
 }
 
 // begin waits for the report that the record has a beginning.
-func (r *recorderProcess) begin(ctx context.Context, begin trail.Begin) error {
-	if err := r.send(order{Begin: &begin}); err != nil {
+func (r *recorderProcess) begin(ctx context.Context, begin order) error {
+	if err := r.send(begin); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, lastWords)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/sandbox"
 	"github.com/sterlingrun/sterling/sandbox/trail"
 )
 
@@ -28,8 +29,9 @@ type Recording struct {
 // Orders and reports are lines of JSON.
 type (
 	order struct {
-		Begin *trail.Begin `json:"begin,omitempty"`
-		End   *finish      `json:"end,omitempty"`
+		Begin  *trail.Begin `json:"begin,omitempty"`
+		Policy []byte       `json:"policy,omitempty"` // with Begin: the document, for its rules
+		End    *finish      `json:"end,omitempty"`
 	}
 	finish struct {
 		Exit   int    `json:"exit"`
@@ -39,15 +41,21 @@ type (
 		Events uint64 `json:"events"`
 		Gaps   uint64 `json:"gaps"`
 		Lost   uint64 `json:"lost"`
-		Head   string `json:"head"`            // of what is in the file
-		Ended  bool   `json:"ended,omitempty"` // the last report
-		Error  string `json:"error,omitempty"` // so is this
+		Alerts uint64 `json:"alerts"`
+		Head   string `json:"head"` // of what is in the file
+		Kept   kept   `json:"kept"` // of what is on the disk
+		// Action is the strictest that rules ask for, and Rule the one; empty: none fired.
+		Action sandbox.Action `json:"action,omitempty"`
+		Rule   string         `json:"rule,omitempty"`
+		Ended  bool           `json:"ended,omitempty"` // the last report
+		Error  string         `json:"error,omitempty"` // so is this
 	}
 )
 
 const (
 	beat      = 100 * time.Millisecond // between reports
 	syncEvery = 10                     // beats between two syncs of the file
+	maxOrder  = 256 << 10              // bytes of an order
 	drainTime = 5 * time.Second        // for messages that are on their way when the sandbox has ended
 )
 
@@ -72,6 +80,8 @@ type recordServer struct {
 	mu     sync.Mutex // of out and rec
 	out    *bufio.Writer
 	rec    *recorder
+	kept   kept
+	saying sync.Mutex    // of reports: each is newer than the one before it
 	gone   chan struct{} // closed when the sandbox's kernel has closed its connection
 	failed chan error
 }
@@ -83,7 +93,7 @@ func (s *recordServer) run(ctx context.Context) error {
 	if !ok || begin.Begin == nil {
 		return errors.New("the runner gave no beginning")
 	}
-	if err := s.locked(func() error { return s.rec.begin(s.Clock.Wall(), *begin.Begin) }); err != nil {
+	if err := s.begin(&begin); err != nil {
 		return err
 	}
 	if err := s.flush(true); err != nil {
@@ -116,10 +126,11 @@ func (s *recordServer) run(ctx context.Context) error {
 // readOrders ends with the runner, or with the process.
 func (s *recordServer) readOrders(ctx context.Context, orders chan<- order) {
 	defer close(orders)
-	d := json.NewDecoder(io.LimitReader(s.Control, 1<<20))
-	for {
+	lines := bufio.NewScanner(s.Control)
+	lines.Buffer(nil, maxOrder)
+	for lines.Scan() {
 		var o order
-		if d.Decode(&o) != nil {
+		if json.Unmarshal(lines.Bytes(), &o) != nil {
 			return
 		}
 		select {
@@ -155,7 +166,7 @@ func (s *recordServer) receive() {
 		if err != nil || n == 0 {
 			return
 		}
-		if err := s.locked(func() error { return s.rec.message(s.Clock.Wall(), buffer[:n]) }); err != nil {
+		if err := s.message(buffer[:n]); err != nil {
 			s.failed <- err
 			return
 		}
@@ -169,12 +180,19 @@ func (s *recordServer) locked(f func() error) error {
 }
 
 func (s *recordServer) flush(sync bool) error {
-	err := s.locked(s.out.Flush)
+	var now kept
+	err := s.locked(func() error {
+		now = s.rec.kept()
+		return s.out.Flush()
+	})
 	if err == nil && sync {
 		err = s.File.Sync()
 	}
 	if err != nil {
 		return fmt.Errorf("write the record: %w", err)
+	}
+	if sync {
+		return s.locked(func() error { s.kept = now; return nil })
 	}
 	return nil
 }
@@ -210,9 +228,12 @@ func (s *recordServer) end(ctx context.Context, f finish, runnerLost bool) error
 
 // report tells the runner how far the record is. A runner that is gone is noticed elsewhere.
 func (s *recordServer) report(r report) {
+	s.saying.Lock()
+	defer s.saying.Unlock()
 	_ = s.locked(func() error {
 		head, _ := s.rec.chain.Head()
 		r.Events, r.Gaps, r.Lost, r.Head = s.rec.events, s.rec.gaps, s.rec.lost, head.String()
+		r.Alerts, r.Action, r.Rule, r.Kept = s.rec.alerts, s.rec.fired.Action, s.rec.fired.Rule, s.kept
 		return nil
 	})
 	line, err := json.Marshal(r)

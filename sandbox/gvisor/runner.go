@@ -25,6 +25,7 @@ type Runner struct {
 	Program string
 	State   string // absolute; a folder that is made if it is not there
 	Clock   clock.Clock
+	Heads   HeadLog // nil: heads of records are not logged
 }
 
 // RecordCommand makes Runner.Program call Record with its control on standard input, its status on standard output,

@@ -40,9 +40,13 @@ type session struct {
 	cgroup   group
 	runsc    *runsc
 	recorder *recorderProcess
-	started  bool // the first event came
+	heads    *headKeeper // nil: nobody logs them
+	last     kept        // of the record that has ended
+	started  bool        // the first event came
 	frozen   bool
 	lost     bool            // the recorder is gone: what is frozen stays frozen
+	held     bool            // a rule paused the workload: likewise
+	doomed   bool            // a rule kills the workload
 	ending   string          // why it is being stopped
 	stopping int             // steps of stop that were taken
 	helping  context.Context // of what stop started; ends with the sandbox
@@ -62,9 +66,15 @@ func (s *session) run(ctx context.Context) error {
 		return fmt.Errorf("make the log: %w", err)
 	}
 	defer output.Close() //nolint:errcheck // what the workload says is no record
-	if s.recorder, err = startRecorder(ctx, s.Program, s.place, s.beginning()); err != nil {
+	if s.recorder, err = startRecorder(ctx, s.Program, s.place, s.options.Policy, s.beginning()); err != nil {
 		return err
 	}
+	s.keepHeads(ctx)
+	defer func() {
+		if l := s.heads.end(ctx, s.last); l != nil {
+			s.status.Audit.Logged = l
+		}
+	}()
 	log := &cappedWriter{to: output, left: maxOutput}
 	s.runsc = &runsc{program: s.Program, folder: s.place.folder, state: s.State, id: s.options.ID, flags: plan.Flags}
 	exited, err := s.runsc.run(tee(log, s.options.Stdout), tee(log, s.options.Stderr))
@@ -129,6 +139,9 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 					limit, stopLimit = s.Clock.After(s.policy.Limit())
 				}
 			}
+			if s.doomed {
+				end("rule " + r.Rule)
+			}
 			if gap {
 				end("a gap in the record")
 			}
@@ -159,16 +172,28 @@ func (s *session) hear(r report) (started, stop bool) {
 		s.lose("its recorder can't go on: " + r.Error)
 		return false, false
 	}
-	if s.frozen && !s.lost {
+	s.heed(&r)
+	if s.frozen && !s.lost && !s.held && !s.doomed {
 		s.freeze(false, "")
 	}
 	gap := r.Gaps > s.status.Audit.Gaps
 	started = !s.started && r.Events > 0
-	s.status.Audit = Audited{Events: r.Events, Gaps: r.Gaps, Lost: r.Lost, Head: r.Head}
-	if started {
-		s.started, s.status.State = true, StateRunning
+	alert := r.Alerts > s.status.Audit.Alerts
+	logged := s.heads.news()
+	if s.heads.offer(r.Kept); logged == nil {
+		logged = s.status.Audit.Logged
+	} else {
+		alert = true
 	}
-	if started || gap {
+	s.status.Audit = audited(&r)
+	s.status.Audit.Logged = logged
+	if started {
+		s.started = true
+		if !s.frozen {
+			s.status.State = StateRunning
+		}
+	}
+	if started || gap || alert {
 		s.note()
 	}
 	return started, gap && s.policy.Audit.WhenBehind == sandbox.BehindStop
@@ -253,7 +278,7 @@ func (s *session) finish(ctx context.Context, exit int, reason string) error {
 	if err != nil {
 		return s.repair(exit, reason, err)
 	}
-	s.status.Audit = Audited{Events: last.Events, Gaps: last.Gaps, Lost: last.Lost, Head: last.Head}
+	s.status.Audit, s.last = audited(&last), last.Kept
 	return nil
 }
 

@@ -55,7 +55,14 @@ type Audited struct {
 	Events uint64 `json:"events"`
 	Gaps   uint64 `json:"gaps"`
 	Lost   uint64 `json:"lost"`
+	Alerts uint64 `json:"alerts"`
 	Head   string `json:"head"`
+	// Logged is how far a transparency log knows the record; nil: nobody has tried yet.
+	Logged *Logged `json:"logged,omitempty"`
+}
+
+func audited(r *report) Audited {
+	return Audited{Events: r.Events, Gaps: r.Gaps, Lost: r.Lost, Alerts: r.Alerts, Head: r.Head}
 }
 
 // A place is the folder of one sandbox.

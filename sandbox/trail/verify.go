@@ -25,6 +25,8 @@ type Report struct {
 	// End is nil where the record has no end: the sandbox runs, or lines are missing.
 	End  *End   `json:"end,omitempty"`
 	Head string `json:"head"`
+	// First is the hash of the first line, which names the record: no other has it.
+	First Hash `json:"first"`
 	// Torn is true where the text stops within a line, at byte Size.
 	Torn bool  `json:"torn"`
 	Size int64 `json:"size"` // bytes of whole lines
@@ -118,6 +120,9 @@ func (v *verifier) line(line []byte) (Record, error) {
 		return r, err
 	}
 	r.Hash = want
+	if r.Seq == 0 {
+		v.report.First = want
+	}
 	v.chain = Chain{head: want, next: r.Seq + 1, last: r.Time}
 	v.report.Records++
 	return r, nil

@@ -39,9 +39,11 @@ type (
 		Events uint64 `json:"events"`
 		Gaps   uint64 `json:"gaps"`
 		Lost   uint64 `json:"lost"`
-		Head   string `json:"head"`            // of what is in the file
-		Ended  bool   `json:"ended,omitempty"` // the last report
-		Error  string `json:"error,omitempty"` // so is this
+		Head   string `json:"head"` // of what is in the file
+		// Executed: a program took the place of the one that the sandbox was started with.
+		Executed bool   `json:"executed,omitempty"`
+		Ended    bool   `json:"ended,omitempty"` // the last report
+		Error    string `json:"error,omitempty"` // so is this
 	}
 )
 
@@ -55,8 +57,10 @@ const (
 // killed leaves a record that says so. An error means that events may be lost from now on: the caller ends the process,
 // and the runner then freezes the sandbox.
 func Record(ctx context.Context, r Recording) error {
-	s := &recordServer{Recording: r, out: bufio.NewWriterSize(r.File, 1<<16), gone: make(chan struct{}), failed: make(chan error, 2)}
+	s := &recordServer{Recording: r, out: bufio.NewWriterSize(r.File, 1<<16), gone: make(chan struct{}), failed: make(chan error, 2), begun: make(chan struct{})}
 	s.rec = newRecorder(s.out)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	err := s.run(ctx)
 	if err != nil {
 		s.report(report{Error: err.Error()})
@@ -72,6 +76,7 @@ type recordServer struct {
 	mu     sync.Mutex // of out and rec
 	out    *bufio.Writer
 	rec    *recorder
+	begun  chan struct{} // closed when the record has a beginning
 	gone   chan struct{} // closed when the sandbox's kernel has closed its connection
 	failed chan error
 }
@@ -79,6 +84,7 @@ type recordServer struct {
 func (s *recordServer) run(ctx context.Context) error {
 	orders := make(chan order)
 	go s.readOrders(ctx, orders)
+	go s.receive(ctx)
 	begin, ok := <-orders
 	if !ok || begin.Begin == nil {
 		return errors.New("the runner gave no beginning")
@@ -89,7 +95,7 @@ func (s *recordServer) run(ctx context.Context) error {
 	if err := s.flush(true); err != nil {
 		return err
 	}
-	go s.receive()
+	close(s.begun)
 	for beats := 0; ; beats++ {
 		if err := s.flush(beats%syncEvery == 0); err != nil {
 			return err
@@ -131,7 +137,7 @@ func (s *recordServer) readOrders(ctx context.Context, orders chan<- order) {
 }
 
 // receive takes messages from the first connection, which gVisor makes before the workload starts. There is no other.
-func (s *recordServer) receive() {
+func (s *recordServer) receive(ctx context.Context) {
 	defer close(s.gone)
 	conn, err := s.Listener.AcceptUnix()
 	_ = s.Listener.Close() // Record closes it, too
@@ -147,6 +153,12 @@ func (s *recordServer) receive() {
 	// Handshake{version: 1}; https://github.com/google/gvisor/blob/master/pkg/sentry/seccheck/points/common.proto
 	if _, err := conn.Write([]byte{1 << 3, 1}); err != nil {
 		s.failed <- fmt.Errorf("answer the handshake: %w", err)
+		return
+	}
+	// A sandbox of a pool is there before its record is: the messages of its start wait in the socket.
+	select {
+	case <-s.begun:
+	case <-ctx.Done():
 		return
 	}
 	for {
@@ -213,6 +225,7 @@ func (s *recordServer) report(r report) {
 	_ = s.locked(func() error {
 		head, _ := s.rec.chain.Head()
 		r.Events, r.Gaps, r.Lost, r.Head = s.rec.events, s.rec.gaps, s.rec.lost, head.String()
+		r.Executed = s.rec.executed
 		return nil
 	})
 	line, err := json.Marshal(r)

@@ -22,10 +22,10 @@ import (
 
 func (c *command) runCommand() *cobra.Command {
 	var id string
-	var heads headFlags
+	var detach, cold bool
 	cmd := &cobra.Command{
 		Use:   "run POLICY",
-		Short: "Run a workload to its end; the exit status is its own",
+		Short: "Run a workload to its end, in a sandbox of the pool if one idles for its policy; the exit status is its own",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			document, err := readPolicy(args[0])
@@ -47,12 +47,16 @@ func (c *command) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if r.Heads, err = c.keeper(&heads); err != nil {
+			o := gvisor.Options{ID: id, Policy: document, Folder: filepath.Dir(path), Cold: cold}
+			if detach {
+				if _, err := r.Start(cmd.Context(), o); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), id)
 				return err
 			}
-			s, err := r.Run(cmd.Context(), gvisor.Options{
-				ID: id, Policy: document, Folder: filepath.Dir(path), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
-			})
+			o.Stdout, o.Stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			s, err := r.Run(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -65,8 +69,10 @@ func (c *command) runCommand() *cobra.Command {
 			return exited(*s.Exit)
 		},
 	}
-	heads.add(cmd)
+
 	cmd.Flags().StringVar(&id, "id", "", "name of the sandbox (default: the policy's)")
+	cmd.Flags().BoolVar(&detach, "detach", false, "print the name and return when the workload runs; it goes on, with its output in the log")
+	cmd.Flags().BoolVar(&cold, "cold", false, "start a sandbox of its own, even if one idles")
 	return cmd
 }
 

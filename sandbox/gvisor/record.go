@@ -47,24 +47,28 @@ type (
 		// Action is the strictest that rules ask for, and Rule the one; empty: none fired.
 		Action sandbox.Action `json:"action,omitempty"`
 		Rule   string         `json:"rule,omitempty"`
-		Ended  bool           `json:"ended,omitempty"` // the last report
-		Error  string         `json:"error,omitempty"` // so is this
+		// Executed: a program took the place of the one that the sandbox was started with.
+		Executed bool   `json:"executed,omitempty"`
+		Ended    bool   `json:"ended,omitempty"` // the last report
+		Error    string `json:"error,omitempty"` // so is this
 	}
 )
 
 const (
-	beat      = 100 * time.Millisecond // between reports
-	syncEvery = 10                     // beats between two syncs of the file
-	maxOrder  = 256 << 10              // bytes of an order
-	drainTime = 5 * time.Second        // for messages that are on their way when the sandbox has ended
+	beat             = 100 * time.Millisecond // between reports
+	syncEvery        = 10                     // beats between two syncs of the file
+	maxRecorderOrder = 256 << 10              // bytes of an order
+	drainTime        = 5 * time.Second        // for messages that are on their way when the sandbox has ended
 )
 
 // Record writes the record of one sandbox until it has ended. It is a process of its own, so that a runner that is
 // killed leaves a record that says so. An error means that events may be lost from now on: the caller ends the process,
 // and the runner then freezes the sandbox.
 func Record(ctx context.Context, r Recording) error {
-	s := &recordServer{Recording: r, out: bufio.NewWriterSize(r.File, 1<<16), gone: make(chan struct{}), failed: make(chan error, 2)}
+	s := &recordServer{Recording: r, out: bufio.NewWriterSize(r.File, 1<<16), gone: make(chan struct{}), failed: make(chan error, 2), begun: make(chan struct{})}
 	s.rec = newRecorder(s.out)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	err := s.run(ctx)
 	if err != nil {
 		s.report(report{Error: err.Error()})
@@ -82,6 +86,7 @@ type recordServer struct {
 	rec    *recorder
 	kept   kept
 	saying sync.Mutex    // of reports: each is newer than the one before it
+	begun  chan struct{} // closed when the record has a beginning
 	gone   chan struct{} // closed when the sandbox's kernel has closed its connection
 	failed chan error
 }
@@ -89,6 +94,7 @@ type recordServer struct {
 func (s *recordServer) run(ctx context.Context) error {
 	orders := make(chan order)
 	go s.readOrders(ctx, orders)
+	go s.receive(ctx)
 	begin, ok := <-orders
 	if !ok || begin.Begin == nil {
 		return errors.New("the runner gave no beginning")
@@ -99,7 +105,7 @@ func (s *recordServer) run(ctx context.Context) error {
 	if err := s.flush(true); err != nil {
 		return err
 	}
-	go s.receive()
+	close(s.begun)
 	for beats := 0; ; beats++ {
 		if err := s.flush(beats%syncEvery == 0); err != nil {
 			return err
@@ -127,7 +133,7 @@ func (s *recordServer) run(ctx context.Context) error {
 func (s *recordServer) readOrders(ctx context.Context, orders chan<- order) {
 	defer close(orders)
 	lines := bufio.NewScanner(s.Control)
-	lines.Buffer(nil, maxOrder)
+	lines.Buffer(nil, maxRecorderOrder)
 	for lines.Scan() {
 		var o order
 		if json.Unmarshal(lines.Bytes(), &o) != nil {
@@ -142,7 +148,7 @@ func (s *recordServer) readOrders(ctx context.Context, orders chan<- order) {
 }
 
 // receive takes messages from the first connection, which gVisor makes before the workload starts. There is no other.
-func (s *recordServer) receive() {
+func (s *recordServer) receive(ctx context.Context) {
 	defer close(s.gone)
 	conn, err := s.Listener.AcceptUnix()
 	_ = s.Listener.Close() // Record closes it, too
@@ -158,6 +164,12 @@ func (s *recordServer) receive() {
 	// Handshake{version: 1}; https://github.com/google/gvisor/blob/master/pkg/sentry/seccheck/points/common.proto
 	if _, err := conn.Write([]byte{1 << 3, 1}); err != nil {
 		s.failed <- fmt.Errorf("answer the handshake: %w", err)
+		return
+	}
+	// A sandbox of a pool is there before its record is: the messages of its start wait in the socket.
+	select {
+	case <-s.begun:
+	case <-ctx.Done():
 		return
 	}
 	for {
@@ -234,6 +246,7 @@ func (s *recordServer) report(r report) {
 		head, _ := s.rec.chain.Head()
 		r.Events, r.Gaps, r.Lost, r.Head = s.rec.events, s.rec.gaps, s.rec.lost, head.String()
 		r.Alerts, r.Action, r.Rule, r.Kept = s.rec.alerts, s.rec.fired.Action, s.rec.fired.Rule, s.kept
+		r.Executed = s.rec.executed
 		return nil
 	})
 	line, err := json.Marshal(r)

@@ -34,6 +34,7 @@ type recorder struct {
 	tasks    map[int64]int64
 	first    claims // of the workload's first task
 	started  bool
+	executed bool // the first task's process executed a program
 	finished bool // the first task's process said how it ended
 	status   int64
 }
@@ -115,6 +116,7 @@ func (r *recorder) follow(kind uint16, c claims) {
 			}
 		}
 		c.task = c.process
+		r.executed = r.executed || c.process == r.first.process
 	case msgClone:
 		r.add(c.newTask, c.newProcess)
 	}

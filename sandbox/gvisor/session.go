@@ -1,7 +1,6 @@
 package gvisor
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -42,7 +40,9 @@ type session struct {
 	recorder *recorderProcess
 	heads    *headKeeper // nil: nobody logs them
 	last     kept        // of the record that has ended
-	started  bool        // the first event came
+	log      *outputLog
+	warm     bool // started before there was a workload for it
+	started  bool // the workload's first event came
 	frozen   bool
 	lost     bool            // the recorder is gone: what is frozen stays frozen
 	held     bool            // a rule paused the workload: likewise
@@ -57,54 +57,89 @@ func (s *session) run(ctx context.Context) error {
 	if err := s.place.save(&s.status); err != nil {
 		return err
 	}
-	plan, err := s.prepare()
+	exited, err := s.start(ctx, nil)
 	if err != nil {
 		return err
 	}
-	output, err := os.OpenFile(s.place.path(fileOutput), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	return s.follow(ctx, exited)
+}
+
+// start starts the recorder, and then the sandbox: with the workload in it and a record of it, or with the init in it,
+// where the record has no beginning yet.
+func (s *session) start(ctx context.Context, idle *initFiles) (<-chan int, error) {
+	plan, err := s.prepare(idle != nil)
 	if err != nil {
-		return fmt.Errorf("make the log: %w", err)
+		return nil, err
 	}
-	defer output.Close() //nolint:errcheck // what the workload says is no record
-	if s.recorder, err = startRecorder(ctx, s.Program, s.place, s.options.Policy, s.beginning()); err != nil {
-		return err
+	log, err := openLog(s.place.path(fileOutput), maxOutput)
+	if err != nil {
+		return nil, err
 	}
+	s.log = log
+	if s.recorder, err = startRecorder(s.Program, s.place); err != nil {
+		return nil, err
+	}
+	if idle == nil {
+		if err := s.recorder.begin(ctx, s.beginning(), s.options.Policy); err != nil {
+			return nil, err
+		}
+	}
+	s.runsc = &runsc{program: s.Program, folder: s.place.folder, state: s.State, id: s.name(), flags: plan.Flags, init: idle}
+	exited, err := s.runsc.run(tee(log, s.options.Stdout), tee(log, s.options.Stderr))
+	if err != nil && idle == nil {
+		err = errors.Join(err, s.finish(ctx, -1, "not started"))
+	}
+	return exited, err
+}
+
+// name is what gVisor and the host's control groups call the sandbox.
+func (s *session) name() string { return s.status.name() }
+
+// follow runs the loop, and ends what is left.
+func (s *session) follow(ctx context.Context, exited <-chan int) error {
+	helping, cancelHelp := context.WithCancel(context.WithoutCancel(ctx))
+	s.helping = helping
 	s.keepHeads(ctx)
 	defer func() {
 		if l := s.heads.end(ctx, s.last); l != nil {
 			s.status.Audit.Logged = l
 		}
 	}()
-	log := &cappedWriter{to: output, left: maxOutput}
-	s.runsc = &runsc{program: s.Program, folder: s.place.folder, state: s.State, id: s.options.ID, flags: plan.Flags}
-	exited, err := s.runsc.run(tee(log, s.options.Stdout), tee(log, s.options.Stderr))
-	if err != nil {
-		return errors.Join(err, s.finish(ctx, -1, "not started"))
-	}
-	helping, cancelHelp := context.WithCancel(context.WithoutCancel(ctx))
-	s.helping = helping
 	exit := s.watch(ctx, exited)
 	cancelHelp()
 	s.helpers.Wait()
 	// Whatever gVisor did, nothing of the sandbox is left when this returns.
-	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-	defer cancel()
-	err = s.cgroup.kill(kill)
-	if exit == 128+int(syscall.SIGKILL) {
-		err = errors.Join(err, s.runsc.forget(kill))
-	}
+	err := s.end(ctx, exit)
 	reason := "exited"
 	if exit == 128+int(syscall.SIGKILL) {
 		reason = "killed: by itself, by the host for lack of memory, or by someone there"
 	}
 	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reason)
 	err = errors.Join(err, s.finish(ctx, exit, s.status.Reason))
-	if s.status.Audit.Events == 0 && !s.lost {
+	if !s.started && !s.lost && (s.warm || s.status.Audit.Events == 0) {
 		s.status.Reason = "not started"
-		return errors.Join(fmt.Errorf("%w: %s", ErrNotStarted, s.runsc.said()), err)
+		return errors.Join(s.notStarted(), err)
 	}
 	s.status.Exit = &exit
 	return err
+}
+
+// end ends what gVisor left of the sandbox when it ended with a status.
+func (s *session) end(ctx context.Context, exit int) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	err := s.cgroup.kill(ctx)
+	if exit == 128+int(syscall.SIGKILL) {
+		err = errors.Join(err, s.runsc.forget(ctx))
+	}
+	return err
+}
+
+func (s *session) notStarted() error {
+	if s.warm {
+		return fmt.Errorf("%w: %q can't be executed in the sandbox", ErrNotStarted, s.policy.Command[0])
+	}
+	return fmt.Errorf("%w: %s", ErrNotStarted, s.runsc.said())
 }
 
 // watch is the loop: until gVisor has ended, it freezes what is not recorded, and stops what is to stop.
@@ -177,7 +212,7 @@ func (s *session) hear(r report) (started, stop bool) {
 		s.freeze(false, "")
 	}
 	gap := r.Gaps > s.status.Audit.Gaps
-	started = !s.started && r.Events > 0
+	started = !s.started && s.begun(r)
 	alert := r.Alerts > s.status.Audit.Alerts
 	logged := s.heads.news()
 	if s.heads.offer(r.Kept); logged == nil {
@@ -196,8 +231,15 @@ func (s *session) hear(r report) (started, stop bool) {
 	if started || gap || alert {
 		s.note()
 	}
+	if started && s.options.Started != nil {
+		s.options.Started()
+	}
 	return started, gap && s.policy.Audit.WhenBehind == sandbox.BehindStop
 }
+
+// begun tells whether a report is of a workload that runs: its first event, or, where the sandbox was started before it,
+// that it was executed.
+func (s *session) begun(r report) bool { return r.Executed || !s.warm && r.Events > 0 }
 
 // lose freezes a workload for good: nobody records what it does. It can be stopped.
 func (s *session) lose(why string) {
@@ -260,7 +302,7 @@ func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
 	s.helpers.Go(func() {
 		ctx, cancel := context.WithTimeout(s.helping, wait)
 		defer cancel()
-		for s.runsc.command(ctx, "kill", s.options.ID, name).Run() != nil {
+		for s.runsc.command(ctx, "kill", s.name(), name).Run() != nil {
 			if clock.Sleep(ctx, s.Clock, beat) != nil {
 				return // the next step is harder
 			}
@@ -278,34 +320,9 @@ func (s *session) finish(ctx context.Context, exit int, reason string) error {
 	if err != nil {
 		return s.repair(exit, reason, err)
 	}
+	s.started = s.started || s.begun(last)
 	s.status.Audit, s.last = audited(&last), last.Kept
 	return nil
-}
-
-// maxOutput bounds the log of a workload's output, in bytes.
-const maxOutput = 64 << 20
-
-// A cappedWriter keeps the beginning of an output. It is used by two pipes at once.
-type cappedWriter struct {
-	mu   sync.Mutex
-	to   io.Writer
-	left int
-}
-
-// Write implements io.Writer. It never fails: a full log is no reason to end a workload.
-func (w *cappedWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.left == 0 {
-		return len(p), nil
-	}
-	keep := p[:min(len(p), w.left)]
-	w.left -= len(keep)
-	if w.left == 0 {
-		keep = append(bytes.Clone(keep), "\n[the log is full]\n"...)
-	}
-	_, _ = w.to.Write(keep)
-	return len(p), nil
 }
 
 func tee(log, to io.Writer) io.Writer {

@@ -62,7 +62,7 @@ func verified(t *testing.T, o *heads.Own, lines [][]byte) (*heads.Result, error)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return heads.Verify(t.Context(), bytes.NewReader(bytes.Join(lines, nil)), o.Log(), by)
+	return heads.Verify(t.Context(), bytes.NewReader(bytes.Join(lines, nil)), heads.Log{Files: o.Log(), Trusted: by})
 }
 
 // TestVerify: a record whose heads were logged is proven as long as it is what it was, also while it grows.
@@ -157,7 +157,7 @@ func TestOwnByMany(t *testing.T) {
 	group.Wait()
 	for i := range many {
 		lines, _ := written(fmt.Sprint(i), 1, true)
-		if r, err := verified(t, o, lines); err != nil || r.Log.Size != many {
+		if r, err := verified(t, o, lines); err != nil || r.Logs[0].Size != many {
 			t.Errorf("%+v, %v", r, err)
 		}
 	}

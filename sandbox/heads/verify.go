@@ -12,6 +12,7 @@ import (
 
 // Stated is what a log says of a record at one time.
 type Stated struct {
+	Log   int        `json:"log"` // which of those that were asked, from 0
 	Entry uint64     `json:"entry"`
 	Made  uint64     `json:"made"` // ns since 1970 UTC, by the log's keeper
 	Lines uint64     `json:"lines"`
@@ -23,9 +24,9 @@ var ErrUnknown = errors.New("the log has no head of this record: it was replaced
 
 // Result is what was proven of a record.
 type Result struct {
-	Record *trail.Report `json:"record"`
-	Stated []Stated      `json:"stated"`        // oldest first
-	Log    *audit.Report `json:"log,omitempty"` // nil: no log was asked
+	Record *trail.Report   `json:"record"`
+	Stated []Stated        `json:"stated"` // by log, oldest first
+	Logs   []*audit.Report `json:"logs"`   // of those that were asked
 }
 
 // Logged is through which line the log holds the record.
@@ -37,27 +38,36 @@ func (r *Result) Logged() uint64 {
 	return most
 }
 
-// Verify proves a record, and where files is not nil, the log, and that the record is what the log says of it: no line
-// that was logged is another one, or gone. Errors are those of trail.Verify and audit.VerifyLog, which wrap
-// trail.ErrTampered and audit.ErrUnproven, and ErrUnknown.
-func Verify(ctx context.Context, record io.ReadSeeker, files audit.Files, by audit.Trusted) (*Result, error) {
-	r := &Result{Stated: []Stated{}}
+// Log is a log to ask, and whose word it has to be.
+type Log struct {
+	Files   audit.Files
+	Trusted audit.Trusted
+}
+
+// Verify proves a record, the logs, and that the record is what they say of it: no line that was logged is another one,
+// or gone. Errors are those of trail.Verify and audit.VerifyLog, which wrap trail.ErrTampered and audit.ErrUnproven, and
+// ErrUnknown where there are logs and none knows the record.
+func Verify(ctx context.Context, record io.ReadSeeker, logs ...Log) (*Result, error) {
+	r := &Result{Stated: []Stated{}, Logs: []*audit.Report{}}
 	var err error
-	if r.Record, _, err = trail.Verify(record, nil); err != nil || files == nil {
+	if r.Record, _, err = trail.Verify(record, nil); err != nil || len(logs) == 0 {
 		return r, err
 	}
-	r.Log, err = audit.VerifyLog(ctx, audit.VerifyOptions{Files: files, Trusted: by, Heads: func(index uint64, h *audit.Heads) error {
-		for _, one := range h.Heads {
-			if one.Record == r.Record.First {
-				r.Stated = append(r.Stated, Stated{index, h.Made, one.Lines, one.Hash})
+	for i, log := range logs {
+		proven, err := audit.VerifyLog(ctx, audit.VerifyOptions{Files: log.Files, Trusted: log.Trusted, Heads: func(index uint64, h *audit.Heads) error {
+			for _, one := range h.Heads {
+				if one.Record == r.Record.First {
+					r.Stated = append(r.Stated, Stated{i, index, h.Made, one.Lines, one.Hash})
+				}
 			}
+			return nil
+		}})
+		if err != nil {
+			return r, err
 		}
-		return nil
-	}})
-	switch {
-	case err != nil:
-		return r, err
-	case len(r.Stated) == 0:
+		r.Logs = append(r.Logs, proven)
+	}
+	if len(r.Stated) == 0 {
 		return r, ErrUnknown
 	}
 	if _, err := record.Seek(0, io.SeekStart); err != nil {

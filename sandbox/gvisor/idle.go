@@ -176,6 +176,7 @@ func (i *idler) discard(ctx context.Context) error {
 	if i.log != nil {
 		i.log.close()
 	}
+	i.relays.close()
 	return errors.Join(append(errs, os.RemoveAll(i.place.folder), i.lock.Close())...)
 }
 

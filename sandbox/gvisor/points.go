@@ -40,6 +40,8 @@ const (
 	msgClone = 2
 	msgExec  = 3
 	msgExit  = 5
+
+	msgConnect = 10
 )
 
 const contextUser = 7
@@ -104,9 +106,9 @@ var points = map[uint16]point{
 		12: {kind: kindLeftOut}, 13: {kind: kindLeftOut}, 14: {kind: kindLeftOut}, 16: {kind: kindLeftOut},
 		21: {kind: kindLeftOut}, 22: {kind: kindLeftOut},
 	}),
-	msgExit: event("exit", fields{2: {name: "status", kind: kindInt}}),
-	7:       onFile("open", fields{6: {name: "path", kind: kindText}, 7: {name: "flags", kind: kindUint}, 8: {name: "mode", kind: kindUint}}),
-	10:      onFile("connect", fields{6: {name: "address", kind: kindAddress}}),
+	msgExit:    event("exit", fields{2: {name: "status", kind: kindInt}}),
+	7:          onFile("open", fields{6: {name: "path", kind: kindText}, 7: {name: "flags", kind: kindUint}, 8: {name: "mode", kind: kindUint}}),
+	msgConnect: onFile("connect", fields{6: {name: "address", kind: kindAddress}}),
 	12: call("socket", fields{
 		4: {name: "domain", kind: kindInt}, 5: {name: "type", kind: kindInt}, 6: {name: "protocol", kind: kindInt},
 	}),

@@ -31,11 +31,14 @@ type (
 	order struct {
 		Begin  *trail.Begin `json:"begin,omitempty"`
 		Policy []byte       `json:"policy,omitempty"` // with Begin: the document, for its rules
+		Host   *trail.Host  `json:"host,omitempty"`
 		End    *finish      `json:"end,omitempty"`
 	}
 	finish struct {
 		Exit   int    `json:"exit"`
 		Reason string `json:"reason"`
+		// Host is the last account; nil: none.
+		Host *trail.Host `json:"host,omitempty"`
 	}
 	report struct {
 		Events uint64 `json:"events"`
@@ -124,6 +127,11 @@ func (s *recordServer) run(ctx context.Context) error {
 			}
 			if o.End != nil {
 				return s.end(ctx, *o.End, false)
+			}
+			if o.Host != nil {
+				if err := s.locked(func() error { return s.rec.host(s.Clock.Wall(), o.Host, false) }); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -224,6 +232,11 @@ func (s *recordServer) end(ctx context.Context, f finish, runnerLost bool) error
 		now := s.Clock.Wall()
 		if runnerLost {
 			if err := s.rec.gap(now, trail.Gap{Reason: trail.GapRunner}); err != nil {
+				return err
+			}
+		}
+		if f.Host != nil {
+			if err := s.rec.host(now, f.Host, true); err != nil {
 				return err
 			}
 		}

@@ -27,6 +27,8 @@ type recorder struct {
 	fields eventFields
 	fired  sandbox.Fired // the strictest so far
 
+	witness witness
+
 	dropped uint32 // the kernel's count, as of the last message
 	// tasks are those that have begun and not ended, with the process of each. While it is empty, and has not always
 	// been, no event can be missing without a count that says so: each comes from a task that is yet to say that it
@@ -117,6 +119,10 @@ func (r *recorder) follow(kind uint16, c claims) {
 		}
 		c.task = c.process
 		r.executed = r.executed || c.process == r.first.process
+	case msgConnect:
+		if c.connected {
+			r.witness.connected(c.address)
+		}
 	case msgClone:
 		r.add(c.newTask, c.newProcess)
 	}

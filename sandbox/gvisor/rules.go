@@ -73,6 +73,7 @@ func (s *recordServer) begin(o *order) error {
 	if o.Policy != nil {
 		p, err := sandbox.Parse(o.Policy)
 		if err == nil {
+			s.rec.witness.watchSockets(p)
 			s.rec.rules, err = p.Rules()
 		}
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/sterlingrun/sterling/clock"
@@ -157,9 +158,15 @@ func (s *session) prepare(idle bool) (*sandbox.Plan, error) {
 	}
 	var cgroup string
 	s.cgroup, cgroup = s.group(s.name())
-	plan, err := sandbox.Compile(s.policy, sandbox.Site{
-		ID: s.name(), Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup, Idle: idle,
-	})
+	site := sandbox.Site{ID: s.name(), Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup, Idle: idle}
+	if _, err := sandbox.Compile(s.policy, site); err != nil { // before anything listens for it
+		return nil, err
+	}
+	relayed, err := s.startRelays()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := sandbox.Compile(relayed, site)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +186,11 @@ func (s *session) beginning() trail.Begin {
 
 // clean removes what an ended sandbox needs no more. Policy, status, output and record stay.
 func (s *session) clean() error {
+	s.relays.close() // of a sandbox that was not started
 	var errs []error
+	for i := range s.relays {
+		errs = append(errs, os.RemoveAll(s.place.path("s"+strconv.Itoa(i))))
+	}
 	for _, name := range []string{"root", "layout", "config.json", "trace.json", fileSocket, fileTake} {
 		errs = append(errs, os.RemoveAll(s.place.path(name)))
 	}

@@ -41,6 +41,7 @@ type session struct {
 	heads    *headKeeper // nil: nobody logs them
 	last     kept        // of the record that has ended
 	log      *outputLog
+	relays   relays
 	warm     bool // started before there was a workload for it
 	started  bool // the workload's first event came
 	frozen   bool
@@ -147,6 +148,8 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 	limit, stopLimit := s.Clock.After(startLimit)
 	defer func() { stopLimit() }()
 	tooLong := "it did not start"
+	account, stopAccount := s.Clock.After(firstAccount)
+	defer func() { stopAccount() }()
 	done, reports, next := ctx.Done(), s.recorder.reports, never()
 	end := func(why string) { // the first reason counts
 		if s.stopping == 0 {
@@ -192,8 +195,19 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 			end(tooLong)
 		case <-next:
 			next = s.stop()
+		case <-account:
+			account, stopAccount = s.Clock.After(accountEvery)
+			s.tell()
 		}
 		stop()
+	}
+}
+
+// tell gives the recorder the host's account. Of a workload that stands still there is nothing to tell, and its recorder
+// may be one that does not listen.
+func (s *session) tell() {
+	if !s.frozen && !s.lost {
+		_ = s.recorder.send(order{Host: s.account()}) // a recorder that is gone is noticed by its reports
 	}
 }
 
@@ -316,7 +330,8 @@ func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
 func (s *session) finish(ctx context.Context, exit int, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	last, err := s.recorder.end(ctx, finish{Exit: exit, Reason: reason})
+	s.relays.close()
+	last, err := s.recorder.end(ctx, finish{Exit: exit, Reason: reason, Host: s.account()})
 	if err != nil {
 		return s.repair(exit, reason, err)
 	}

@@ -92,8 +92,7 @@ type Host struct {
 	MemoryPeak  *uint64  `json:"memory_peak,omitempty"`   // bytes
 	Tasks       *uint64  `json:"tasks,omitempty"`         // threads of the host now
 	OutOfMemory *uint64  `json:"out_of_memory,omitempty"` // times that the host killed for lack of memory
-	Frozen      bool     `json:"frozen,omitempty"`
-	Egress      []Egress `json:"egress,omitempty"` // by socket of the policy, in its order
+	Egress      []Egress `json:"egress,omitempty"`        // by socket of the policy, in its order
 	// Network is the bytes that went through interfaces of the sandbox's own network, which has none but loopback.
 	Network *uint64 `json:"network,omitempty"`
 	// Leaked says that a process of the sandbox is in the host's own network namespace.

@@ -15,7 +15,7 @@ import (
 
 func (c *command) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Read and verify records"}
-	cmd.AddCommand(c.auditVerifyCommand(), c.auditShowCommand(), c.auditLedgerCommand())
+	cmd.AddCommand(c.auditVerifyCommand(), c.auditShowCommand(), c.auditLedgerCommand(), c.auditExportCommand())
 	return cmd
 }
 

@@ -39,6 +39,7 @@ type Blocks interface {
 type Audit struct {
 	Log    AuditLog
 	Blocks Blocks
+	Heads  HeadLog // nil: no heads of records are taken
 	// Public serves the log's files and its key without a token.
 	Public bool
 }

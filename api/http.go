@@ -36,6 +36,9 @@ func (s *Server) newHTTP() *http.Server {
 	if s.config.Audit.Log != nil {
 		mux.Handle(auditPath, s.auditFiles())
 	}
+	if s.config.Audit.Heads != nil {
+		mux.Handle(auditHeadsPath, s.auditHeads())
+	}
 	limits := s.config.Limits
 	return &http.Server{
 		ConnContext:       withOrigin,

@@ -45,6 +45,8 @@ var table = []tree{
 	{path: "readmodel", rank: 4, branches: true},
 	{path: "router", rank: 4},
 	{path: "sandbox/gvisor", rank: 4},
+	{path: "sandbox/heads", rank: 4}, // heads of records, in the ledger's log or one of the host
+	{path: "sandbox/otlp", rank: 4}, // log records of sandboxes, to a collector
 	{path: "sandbox/ownkernel", rank: 4},
 	{path: "store", rank: 4, branches: true},
 	{path: "supervisor", rank: 4},
@@ -113,7 +115,7 @@ var pureAnyway = map[string]bool{"net/netip": true, "net/url": true}
 
 // pureModules are the foreign modules that pure packages may use, with what for.
 var pureModules = map[string]string{
-	"cel.dev/cel-go":   "watch: rules of flows, compiled once",
+	"cel.dev/cel-go":   "watch: rules of flows, compiled once; sandbox: rules over events",
 	"gopkg.in/yaml.v3": "watch: flow files, read from their nodes so that an error has line and column; sandbox: policies",
 }
 

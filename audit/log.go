@@ -32,18 +32,23 @@ var (
 )
 
 const (
-	// publishEvery is the least time between two signed checkpoints: one a second must never wait for it.
-	publishEvery = 200 * time.Millisecond
-	pollEvery    = 5 * time.Millisecond
-	publishWait  = 10 * time.Second
-	batchAge     = 10 * time.Millisecond // never reached: a batch is full with one entry
-	tidyEvery    = time.Minute           // files of part of a tile are removed once the tile is full
+	// publishEvery is the least time between two signed checkpoints: one a second must never wait for it. Of a log of
+	// records it is the driver's least, since the end of a sandbox waits for it.
+	publishEvery        = 200 * time.Millisecond
+	publishRecordsEvery = 100 * time.Millisecond
+	pollEvery           = 5 * time.Millisecond
+	publishWait         = 10 * time.Second
+	batchAge            = 10 * time.Millisecond // never reached: a batch is full with one entry
+	tidyEvery           = time.Minute           // files of part of a tile are removed once the tile is full
 )
+
+// RecordsOnly is the cell of a log that is no ledger's: it has heads of records only.
+const RecordsOnly = 0
 
 // LogOptions say where a log is.
 type LogOptions struct {
 	Dir   string // made where it is not there
-	Cell  uint64
+	Cell  uint64 // or RecordsOnly
 	Clock clock.Clock
 }
 
@@ -83,9 +88,13 @@ func OpenLog(ctx context.Context, key *Key, o LogOptions) (_ *Log, err error) {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
+	interval := publishEvery
+	if o.Cell == RecordsOnly {
+		interval = publishRecordsEvery
+	}
 	options := tessera.NewAppendOptions().
 		WithCheckpointSigner(signer{origin(o.Cell), key}).
-		WithCheckpointInterval(publishEvery).WithCheckpointRepublishInterval(0).
+		WithCheckpointInterval(interval).WithCheckpointRepublishInterval(0).
 		WithBatching(1, batchAge).WithGarbageCollectionInterval(tidyEvery)
 	appender, shutdown, reader, err := tessera.NewAppender(background, driver, options)
 	if err != nil {
@@ -143,11 +152,33 @@ func (l *Log) resume(ctx context.Context) error {
 	if [sha256.Size]byte(leaf) != [sha256.Size]byte(rfc6962.DefaultHasher.HashLeaf(e.seal())) {
 		return fmt.Errorf("%w: entry %d is not the one that the tree holds", ErrDamaged, size-1)
 	}
-	s, err := e.Open(l.key.Public())
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	if !Verify(l.key.Public(), e.Statement, e.Signature) {
+		return fmt.Errorf("%w: entry %d is not signed by this key", ErrDamaged, size-1)
 	}
-	return l.lineage.take(&s)
+	return l.resumeStatement(ctx, r)
+}
+
+// resumeStatement reads the last statement about the ledger: heads of records may stand after it. A log of records
+// alone has none.
+func (l *Log) resumeStatement(ctx context.Context, r *reader) error {
+	if l.trusted.Cell == RecordsOnly {
+		return nil
+	}
+	for i := l.Published().Size; i > 0; i-- {
+		e, err := r.entry(ctx, i-1)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		if e.OfRecords() {
+			continue
+		}
+		s, err := e.Open(l.key.Public())
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		return l.lineage.take(&s)
+	}
+	return nil
 }
 
 // checkRoot compares what was signed with our own count of the entries.
@@ -180,6 +211,26 @@ func (l *Log) Append(ctx context.Context, s Statement) (index uint64, err error)
 	if err := next.take(&s); err != nil {
 		return 0, err
 	}
+	return l.add(ctx, text, func() { l.lineage = next })
+}
+
+// AppendHeads signs heads of records, writes them, and returns their place once a signed checkpoint covers it. Errors are
+// those of Append, without ErrContradiction: what the heads are of is known to whoever verifies a record.
+func (l *Log) AppendHeads(ctx context.Context, h Heads) (index uint64, err error) {
+	l.appending.Lock()
+	defer l.appending.Unlock()
+	if h.Cell != l.trusted.Cell {
+		return 0, fmt.Errorf("%w: it is of cell %d, the log of cell %d", ErrStatement, h.Cell, l.trusted.Cell)
+	}
+	text, err := h.Encode()
+	if err != nil {
+		return 0, err
+	}
+	return l.add(ctx, text, func() {})
+}
+
+// add writes an entry. Written is called once the log has it, covered or not.
+func (l *Log) add(ctx context.Context, text []byte, written func()) (index uint64, err error) {
 	if err := l.reachable(); err != nil {
 		return 0, err
 	}
@@ -188,7 +239,7 @@ func (l *Log) Append(ctx context.Context, s Statement) (index uint64, err error)
 	if err != nil {
 		return 0, fmt.Errorf("%w: append: %w", ErrLog, err)
 	}
-	l.lineage = next
+	written()
 	if err := l.grown.Append(rfc6962.DefaultHasher.HashLeaf(sealed), nil); err != nil {
 		return at.Index, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -276,8 +327,12 @@ func (l *Log) Last() (s Statement, ok bool) {
 // maxEntries bounds a call of Entries.
 const maxEntries = 500
 
-// Entries returns up to limit (at most 500) published entries before index before, newest first; before 0: from the
-// newest. Errors: ErrLog.
+// maxScan bounds how many entries Entries looks at. The ledger states something at least once a minute and heads come at
+// most once a second, so there is always a statement among them.
+const maxScan = 1 << 14
+
+// Entries returns up to limit (at most 500) published statements about the ledger before index before, newest first;
+// before 0: from the newest. Heads of records are passed over. Errors: ErrLog.
 func (l *Log) Entries(ctx context.Context, before uint64, limit int) ([]Entry, error) {
 	size := l.Published().Size
 	if before == 0 || before > size {
@@ -285,10 +340,13 @@ func (l *Log) Entries(ctx context.Context, before uint64, limit int) ([]Entry, e
 	}
 	r := newReader(l.dir, size)
 	var list []Entry
-	for i := before; i > 0 && len(list) < min(limit, maxEntries); i-- {
+	for i := before; i > 0 && before-i < maxScan && len(list) < min(limit, maxEntries); i-- {
 		e, err := r.entry(ctx, i-1)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrLog, err)
+		}
+		if e.OfRecords() {
+			continue
 		}
 		list = append(list, e)
 	}

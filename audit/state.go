@@ -69,8 +69,8 @@ func ReadState(b []byte, t Trusted) (*State, error) {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	s := &State{checkpoint: c}
-	if (c.Size > 0) != (f.Last != "") {
-		return nil, fmt.Errorf("%w: its checkpoint has %d entries, and its last statement %d bytes", ErrState, c.Size, len(f.Last))
+	if c.Size == 0 && f.Last != "" {
+		return nil, fmt.Errorf("%w: its checkpoint has no entries, and its last statement %d bytes", ErrState, len(f.Last))
 	}
 	if f.Last == "" {
 		return s, nil

@@ -39,6 +39,8 @@ type VerifyOptions struct {
 	// Entry is told of every entry that is new since then, in order, once its signature and its place in the chain are
 	// checked. Its error ends the verification. nil: nobody is.
 	Entry func(index uint64, s *Statement) error
+	// Heads is told of every new entry that states heads of records, likewise.
+	Heads func(index uint64, h *Heads) error
 	// Progress is told how many of the entries are checked. nil: nobody is.
 	Progress func(done, total uint64)
 }
@@ -207,6 +209,9 @@ func (v *verification) statement(index uint64, raw []byte) error {
 	if err != nil {
 		return &ProofError{"signature", where, err}
 	}
+	if e.OfRecords() {
+		return v.heads(&e, where)
+	}
 	s, err := e.Open(v.Trusted.Key)
 	if err != nil {
 		return &ProofError{"signature", where, err}
@@ -231,6 +236,21 @@ func (v *verification) statement(index uint64, raw []byte) error {
 		return nil
 	}
 	return v.Entry(index, &s)
+}
+
+// heads proves an entry that is not about the ledger.
+func (v *verification) heads(e *Entry, where string) error {
+	h, err := e.OpenHeads(v.Trusted.Key)
+	if err != nil {
+		return &ProofError{"signature", where, err}
+	}
+	if h.Cell != v.checkpoint.Cell {
+		return &ProofError{"chain", where, fmt.Errorf("it is of cell %d, the log is of cell %d", h.Cell, v.checkpoint.Cell)}
+	}
+	if v.Heads == nil {
+		return nil
+	}
+	return v.Heads(e.Index, &h)
 }
 
 // missing turns what a checkpoint promised and is not there, or is no such file, into a failed proof. What could not be

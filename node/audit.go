@@ -49,6 +49,8 @@ type auditor struct {
 	stop    context.CancelFunc
 	stopped chan struct{}
 
+	heads chan headOrder
+
 	mu       sync.RWMutex
 	log      *audit.Log // nil: not open
 	failure  string
@@ -64,7 +66,7 @@ func (n *Node) startAudit(context.Context) error {
 	}
 	a := &auditor{
 		dir: auditDir(n.config.Data), cell: uint64(n.config.Cell), key: key, clock: n.clock, logger: n.logger,
-		statement: n.statement, header: n.cell.Header, stopped: make(chan struct{}), failure: "it is being opened",
+		statement: n.statement, header: n.cell.Header, heads: make(chan headOrder), stopped: make(chan struct{}), failure: "it is being opened",
 	}
 	n.audit = a
 	n.registry.MustRegister(a.collectors()...)
@@ -74,7 +76,7 @@ func (n *Node) startAudit(context.Context) error {
 		defer close(a.stopped)
 		for ctx.Err() == nil {
 			a.step(ctx)
-			_ = clock.Sleep(ctx, a.clock, stateEvery) // the loop ends with the context
+			a.takeHeads(ctx, stateEvery) // the loop ends with the context
 		}
 	}()
 	return nil
@@ -121,6 +123,11 @@ func (a *auditor) step(ctx context.Context) {
 		return // stopping
 	}
 	a.tell(err)
+	a.afterFault(ctx, err)
+}
+
+// afterFault closes a log that failed, to be opened anew.
+func (a *auditor) afterFault(ctx context.Context, err error) {
 	if errors.Is(err, audit.ErrLog) || errors.Is(err, audit.ErrDamaged) || errors.Is(err, audit.ErrUnpublished) {
 		closing, cancel := context.WithTimeout(ctx, closeWithin)
 		defer cancel()

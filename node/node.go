@@ -225,7 +225,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.jobs = newJobs(n)
 	config := api.Config{
 		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: n.audit.key,
-		Audit: api.Audit{Log: n.audit, Blocks: n.journal, Public: n.config.Audit.Public},
+		Audit: api.Audit{Log: n.audit, Blocks: n.journal, Heads: n.audit, Public: n.config.Audit.Public},
 		Feed:  n.feed, Sinks: n.sinks,
 		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
 		Handlers: map[string]http.Handler{

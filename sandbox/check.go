@@ -55,6 +55,14 @@ func Check(p *Policy) []Finding {
 			add(SeverityNote, "audit.events", "%s events are not recorded", set)
 		}
 	}
+	if p.Audit.WhenBehind == BehindRecord && len(p.Audit.Rules) > 0 {
+		add(SeverityWarn, "audit.rules", "an event that is lost is one that no rule saw, so the strictest of them fires: say when_behind: slow")
+	}
+	for i, r := range p.Audit.Rules {
+		if r.Standard == RuleSecretOpened {
+			add(SeverityNote, fmt.Sprintf("audit.rules[%d]", i), "sees the path that is asked for, made absolute, and not where links lead: keep root.writable off and mounts without places to make links in")
+		}
+	}
 	for _, s := range p.Network.Sockets {
 		add(SeverityNote, "network.sockets", "%s: whoever listens there is all that stands between the workload and what lies behind", s.Name)
 	}

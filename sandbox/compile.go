@@ -19,6 +19,7 @@ type Site struct {
 	Root        string // the unpacked root file system
 	AuditSocket string // where the recorder of events listens
 	Cgroup      string // the sandbox's control group, below the mount of each controller: "/sterling-sandbox/…"
+	Idle        bool   // the first process is package gvisor's init, which the workload takes the place of
 }
 
 // Plan is a policy as gVisor enforces it.
@@ -43,6 +44,9 @@ func Compile(p *Policy, at Site) (*Plan, error) {
 		if !path.IsAbs(s) {
 			return nil, fmt.Errorf("%w: %q is relative", ErrPolicy, clip(s))
 		}
+	}
+	if at.Idle && !p.CanIdle() {
+		return nil, fmt.Errorf("%w: syscalls.deny: a sandbox that idles needs %s", ErrRefused, strings.Join(idleCalls, ", "))
 	}
 	spec, err := encode(p.spec(at))
 	if err != nil {
@@ -133,7 +137,7 @@ func (p *Policy) spec(at Site) ociSpec {
 		Root:     ociRoot{Path: at.Root, ReadOnly: !p.Root.Writable},
 		Process: ociProcess{
 			User:            ociUser{UID: p.User.UID, GID: p.User.GID},
-			Args:            p.Command,
+			Args:            p.arguments(at.Idle),
 			Env:             p.environment(),
 			Cwd:             p.WorkingDirectory,
 			NoNewPrivileges: true,
@@ -165,10 +169,13 @@ func (p *Policy) spec(at Site) ociSpec {
 	return s
 }
 
+// defaultPath is where commands are looked for unless the policy says.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 func (p *Policy) environment() []string {
 	env := []string{}
 	if _, ok := p.Environment["PATH"]; !ok {
-		env = append(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+		env = append(env, "PATH="+defaultPath)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Environment)) {
 		env = append(env, name+"="+p.Environment[name])

@@ -69,8 +69,12 @@ var (
 	variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 	syscallForm  = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 	digestForm   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	imageForm    = regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._:/-]{0,400}@sha256:[0-9a-f]{64}$`)
+	hashForm     = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	// A count of repetitions is compiled into as many copies; so the length is compared apart.
+	imageForm = regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
 )
+
+const maxReference = 473
 
 // ValidName tells whether a name is a DNS label, as policies and sandboxes are called.
 func ValidName(name string) bool { return labelForm.MatchString(name) }
@@ -118,7 +122,8 @@ func (v *validator) policy(p *Policy) {
 	const longest = Duration(30 * 24 * time.Hour)
 	v.want(p.TimeLimit == 0 || p.TimeLimit >= Duration(time.Second) && p.TimeLimit <= longest, "time_limit: 1s to 720h")
 	v.audit(p.Audit)
-	v.want(p.Kubernetes.Image == "" || imageForm.MatchString(p.Kubernetes.Image),
+	v.rules(p)
+	v.want(p.Kubernetes.Image == "" || len(p.Kubernetes.Image) <= maxReference && imageForm.MatchString(p.Kubernetes.Image),
 		"kubernetes.image: %q is no reference with a digest (name@sha256:…)", clip(p.Kubernetes.Image))
 	v.want(ValidName(p.Kubernetes.RuntimeClass), "kubernetes.runtime_class: %q is no DNS label", clip(p.Kubernetes.RuntimeClass))
 }

@@ -89,6 +89,9 @@ type Audit struct {
 	Events []EventSet `yaml:"events"`
 	// WhenBehind is what happens when events come faster than they are recorded.
 	WhenBehind WhenBehind `yaml:"when_behind"`
+	// Binaries are the SHA-256 of programs that may be executed, for rules: 64 lower-case hex digits each.
+	Binaries []string `yaml:"binaries"`
+	Rules    []Rule   `yaml:"rules"`
 }
 
 // EventSet names a group of events.

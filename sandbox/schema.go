@@ -118,7 +118,31 @@ const Schema = `{
           "description": "Beyond starts, new tasks, executed binaries and ends.",
           "items": {"enum": ["file", "network", "identity", "memory"]}
         },
-        "when_behind": {"enum": ["slow", "record", "stop"], "default": "slow"}
+        "when_behind": {"enum": ["slow", "record", "stop"], "default": "slow"},
+        "binaries": {
+          "type": "array",
+          "maxItems": 256,
+          "description": "SHA-256 of the programs that may be executed.",
+          "items": {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+        },
+        "rules": {
+          "type": "array",
+          "maxItems": 64,
+          "description": "What happens when an event is of some kind. A rule that can't be decided fires.",
+          "items": {
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["action"],
+            "oneOf": [{"required": ["standard"]}, {"required": ["name", "on", "when"]}],
+            "properties": {
+              "standard": {"enum": ["unknown-binary", "secret-opened", "connect-outside"]},
+              "name": {"$ref": "#/$defs/label"},
+              "on": {"type": "string", "description": "The point of the events, such as exec, open or connect."},
+              "when": {"type": "string", "maxLength": 1024, "description": "CEL over the fields of the point, and binaries, secrets and services."},
+              "action": {"enum": ["alert", "pause", "kill"]}
+            }
+          }
+        }
       }
     },
     "kubernetes": {

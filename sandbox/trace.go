@@ -79,6 +79,9 @@ func (p *Policy) trace(socket string) traceConfig {
 		}
 		seen[set] = true
 	}
+	if len(p.Network.Sockets) > 0 && !seen[EventsNetwork] {
+		points = append(points, onExit("connect", "fd_path")) // the host's own count is compared with them
+	}
 	retries := retriesSlow
 	if p.Audit.WhenBehind == BehindRecord {
 		retries = retriesRecord

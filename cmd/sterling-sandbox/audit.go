@@ -15,42 +15,7 @@ import (
 
 func (c *command) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Read and verify records"}
-	cmd.AddCommand(c.auditVerifyCommand(), c.auditShowCommand())
-	return cmd
-}
-
-func (c *command) auditVerifyCommand() *cobra.Command {
-	var head string
-	cmd := &cobra.Command{
-		Use:   "verify ID|FILE",
-		Short: "Verify a record: exit status 4 if it was tampered with, has gaps, or has no end",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := c.openRecord(args[0])
-			if err != nil {
-				return err
-			}
-			report, _, err := trail.Verify(f, nil)
-			if err = errors.Join(err, f.Close()); err != nil {
-				return err
-			}
-			if c.json {
-				err = printJSON(cmd.OutOrStdout(), report)
-			} else {
-				err = printReport(cmd.OutOrStdout(), report)
-			}
-			switch {
-			case err != nil:
-				return err
-			case head != "" && head != report.Head:
-				return &exitError{exitUnproven, fmt.Errorf("%w: its head is %s, not %s", trail.ErrTampered, report.Head, head)}
-			case !report.Complete():
-				return &exitError{exitUnproven, errors.New("the record is not complete: it has gaps, or no end")}
-			}
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&head, "head", "", "the head that it must have, as inspect printed it")
+	cmd.AddCommand(c.auditVerifyCommand(), c.auditShowCommand(), c.auditLedgerCommand(), c.auditExportCommand())
 	return cmd
 }
 
@@ -61,6 +26,7 @@ func printReport(w io.Writer, r *trail.Report) error {
 	for _, g := range r.Gaps {
 		fmt.Fprintf(&b, "           %s %d %s\n", g.Reason, g.Lost, g.Detail)
 	}
+	fmt.Fprintf(&b, "alerts     %d\n", r.Alerts)
 	end := "none: it runs, or lines are missing"
 	if r.End != nil {
 		end = fmt.Sprintf("%s, exit status %d", r.End.Reason, r.End.Exit)

@@ -22,9 +22,10 @@ import (
 
 func (c *command) runCommand() *cobra.Command {
 	var id string
+	var detach, cold bool
 	cmd := &cobra.Command{
 		Use:   "run POLICY",
-		Short: "Run a workload to its end; the exit status is its own",
+		Short: "Run a workload to its end, in a sandbox of the pool if one idles for its policy; the exit status is its own",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			document, err := readPolicy(args[0])
@@ -46,19 +47,32 @@ func (c *command) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := r.Run(cmd.Context(), gvisor.Options{
-				ID: id, Policy: document, Folder: filepath.Dir(path), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
-			})
+			o := gvisor.Options{ID: id, Policy: document, Folder: filepath.Dir(path), Cold: cold}
+			if detach {
+				if _, err := r.Start(cmd.Context(), o); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), id)
+				return err
+			}
+			o.Stdout, o.Stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			s, err := r.Run(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
 			if s.Reason != "exited" {
 				cmd.PrintErrf("sterling-sandbox: %s: %s\n", id, s.Reason)
 			}
+			if l := s.Audit.Logged; l != nil && l.Fault != "" {
+				cmd.PrintErrf("sterling-sandbox: %s: the record's head is not in the log where it should be: %s\n", id, l.Fault)
+			}
 			return exited(*s.Exit)
 		},
 	}
+
 	cmd.Flags().StringVar(&id, "id", "", "name of the sandbox (default: the policy's)")
+	cmd.Flags().BoolVar(&detach, "detach", false, "print the name and return when the workload runs; it goes on, with its output in the log")
+	cmd.Flags().BoolVar(&cold, "cold", false, "start a sandbox of its own, even if one idles")
 	return cmd
 }
 

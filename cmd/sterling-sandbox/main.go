@@ -109,7 +109,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
 	root.AddCommand(
 		c.runCommand(), c.execCommand(), c.psCommand(), c.inspectCommand(), c.logsCommand(), c.stopCommand(), c.removeCommand(),
-		c.auditCommand(), c.checkCommand(), c.compileCommand(), schemaCommand(), recordCommand(),
+		c.auditCommand(), c.checkCommand(), c.compileCommand(), schemaCommand(), recordCommand(), c.poolCommand(), c.keepCommand(),
 	)
 	return root
 }
@@ -124,5 +124,9 @@ func (c *command) runner() (*gvisor.Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the state folder: %w", err)
 	}
-	return &gvisor.Runner{Program: program, State: state, Clock: clock.NewSystem()}, nil
+	keeper, err := c.keeper()
+	if err != nil {
+		return nil, err
+	}
+	return &gvisor.Runner{Program: program, State: state, Clock: clock.NewSystem(), Heads: keeper}, nil
 }

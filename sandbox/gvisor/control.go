@@ -27,11 +27,11 @@ func (r *Runner) Stop(ctx context.Context, id string) error {
 	case StateEnded:
 		return nil
 	case StateLost:
-		group, _ := r.group(id)
+		group, _ := r.group(s.name())
 		if err := group.kill(ctx); err != nil {
 			return err
 		}
-		return r.runsc(p, id).forget(ctx)
+		return r.runsc(p, s.name()).forget(ctx)
 	}
 	// The runner holds the lock as long as it lives; so the process id is still its own.
 	if err := syscall.Kill(s.Runner, syscall.SIGTERM); err != nil {
@@ -74,8 +74,8 @@ func (r *Runner) Exec(ctx context.Context, id string, argv []string, stdin io.Re
 		return -1, err
 	}
 	user := fmt.Sprintf("--user=%d:%d", policy.User.UID, policy.User.GID)
-	args := append([]string{"exec", "--cwd=" + policy.WorkingDirectory, user, id}, argv...)
-	cmd := r.runsc(p, id).command(ctx, args...)
+	args := append([]string{"exec", "--cwd=" + policy.WorkingDirectory, user, s.name()}, argv...)
+	cmd := r.runsc(p, s.name()).command(ctx, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // gVisor passes it on
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {

@@ -38,6 +38,9 @@ type claims struct {
 	newTask, newProcess int64
 	// Of an exit, as wait(2) has it.
 	status int64
+	// Of a connect: whether it succeeded, and the sockaddr, which is the message's.
+	connected bool
+	address   []byte
 }
 
 func parseHeader(message []byte) (h header, payload []byte, err error) {
@@ -79,6 +82,10 @@ func appendEvent(dst []byte, kind uint16, payload []byte) ([]byte, claims, error
 		e.claims.newTask, e.claims.newProcess = s[3].int(), s[4].int()
 	case msgExit:
 		e.claims.status = s[2].int()
+	case msgConnect:
+		var exit slots
+		err = e.read(&exit, &exitFields, s[2].bytes) // as write has read it
+		e.claims.connected, e.claims.address = err == nil && exit[2].number == 0, s[6].bytes
 	}
 	return append(e.out, '}'), e.claims, nil
 }

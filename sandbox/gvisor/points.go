@@ -40,7 +40,11 @@ const (
 	msgClone = 2
 	msgExec  = 3
 	msgExit  = 5
+
+	msgConnect = 10
 )
+
+const contextUser = 7
 
 var contextFields = fields{
 	1: {name: "at", kind: kindInt},
@@ -49,7 +53,7 @@ var contextFields = fields{
 	4: {name: "process", kind: kindInt},
 	5: {name: "process_started", kind: kindInt},
 	6: {kind: kindLeftOut},
-	7: {name: "user", kind: kindMessage, of: &fields{
+	contextUser: {name: "user", kind: kindMessage, of: &fields{
 		1: {name: "uid", kind: kindUint}, 2: {name: "euid", kind: kindUint}, 3: {name: "suid", kind: kindUint},
 		4: {name: "gid", kind: kindUint}, 5: {name: "egid", kind: kindUint}, 6: {name: "sgid", kind: kindUint},
 	}},
@@ -61,6 +65,8 @@ var contextFields = fields{
 
 var timespecFields = fields{1: {name: "s", kind: kindInt}, 2: {name: "ns", kind: kindInt}}
 
+var exitFields = fields{1: {name: "result", kind: kindInt}, 2: {name: "errno", kind: kindInt}}
+
 // event is a message of the kernel itself, call one of a system call.
 func event(name string, more fields) point {
 	more[1] = field{name: "context", kind: kindMessage, of: &contextFields}
@@ -68,7 +74,7 @@ func event(name string, more fields) point {
 }
 
 func call(name string, more fields) point {
-	more[2] = field{name: "exit", kind: kindMessage, of: &fields{1: {name: "result", kind: kindInt}, 2: {name: "errno", kind: kindInt}}}
+	more[2] = field{name: "exit", kind: kindMessage, of: &exitFields}
 	more[3] = field{name: "sysno", kind: kindUint}
 	return event(name, more)
 }
@@ -100,9 +106,9 @@ var points = map[uint16]point{
 		12: {kind: kindLeftOut}, 13: {kind: kindLeftOut}, 14: {kind: kindLeftOut}, 16: {kind: kindLeftOut},
 		21: {kind: kindLeftOut}, 22: {kind: kindLeftOut},
 	}),
-	msgExit: event("exit", fields{2: {name: "status", kind: kindInt}}),
-	7:       onFile("open", fields{6: {name: "path", kind: kindText}, 7: {name: "flags", kind: kindUint}, 8: {name: "mode", kind: kindUint}}),
-	10:      onFile("connect", fields{6: {name: "address", kind: kindAddress}}),
+	msgExit:    event("exit", fields{2: {name: "status", kind: kindInt}}),
+	7:          onFile("open", fields{6: {name: "path", kind: kindText}, 7: {name: "flags", kind: kindUint}, 8: {name: "mode", kind: kindUint}}),
+	msgConnect: onFile("connect", fields{6: {name: "address", kind: kindAddress}}),
 	12: call("socket", fields{
 		4: {name: "domain", kind: kindInt}, 5: {name: "type", kind: kindInt}, 6: {name: "protocol", kind: kindInt},
 	}),

@@ -26,6 +26,7 @@ type runsc struct {
 	id      string
 	flags   []string
 	process *exec.Cmd
+	init    *initFiles // of a sandbox that idles; else nil
 }
 
 // command is a command of runsc, to be started by the caller.
@@ -42,9 +43,17 @@ func (r *runsc) command(ctx context.Context, args ...string) *exec.Cmd {
 // run starts the sandbox, and delivers the workload's exit once everything of it has ended. If this process is killed,
 // the sandbox is, too.
 func (r *runsc) run(stdout, stderr io.Writer) (<-chan int, error) {
-	r.process = r.command(context.Background(),
-		"--pod-init-config="+filepath.Join(r.folder, "trace.json"), "--log="+filepath.Join(r.folder, "runsc.log"), "--log-format=json",
-		"run", "--bundle="+r.folder, r.id)
+	args := []string{
+		"--pod-init-config=" + filepath.Join(r.folder, "trace.json"), "--log=" + filepath.Join(r.folder, "runsc.log"), "--log-format=json",
+		"run", "--bundle=" + r.folder,
+	}
+	if r.init != nil {
+		args = append(args, "--exec-fd=3")
+	}
+	r.process = r.command(context.Background(), append(args, r.id)...)
+	if r.init != nil {
+		r.process.Stdin, r.process.ExtraFiles = r.init.socket, []*os.File{r.init.program}
+	}
 	r.process.Stdout, r.process.Stderr = stdout, stderr
 	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started, exited := make(chan error, 1), make(chan int, 1)
@@ -112,8 +121,8 @@ type recorderProcess struct {
 	said    *tail // on standard error
 }
 
-// startRecorder returns once the record has a beginning and gVisor can connect.
-func startRecorder(ctx context.Context, program string, p place, begin trail.Begin) (*recorderProcess, error) {
+// startRecorder returns when gVisor can connect. The record has no beginning yet.
+func startRecorder(program string, p place) (*recorderProcess, error) {
 	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: p.path(fileSocket), Net: "unixpacket"})
 	if err != nil {
 		return nil, fmt.Errorf("listen for events: %w", err)
@@ -147,18 +156,24 @@ func startRecorder(ctx context.Context, program string, p place, begin trail.Beg
 		return nil, fmt.Errorf("start the recorder: %w", err)
 	}
 	go decodeReports(status, r.reports)
-	if err := r.begin(ctx, begin); err != nil {
-		r.kill()
-		return nil, fmt.Errorf("start the recorder: %w %s", err, r.said)
-	}
 	return r, nil
 }
 
-// begin waits for the report that the record has a beginning.
-func (r *recorderProcess) begin(ctx context.Context, begin trail.Begin) error {
-	if err := r.send(order{Begin: &begin}); err != nil {
-		return err
+// begin returns when the record has a beginning. If it can't have one, the recorder is ended.
+func (r *recorderProcess) begin(ctx context.Context, begin trail.Begin, policy []byte) error {
+	err := r.send(order{Begin: &begin, Policy: policy})
+	if err == nil {
+		err = r.begun(ctx)
 	}
+	if err != nil {
+		r.kill()
+		return fmt.Errorf("start the recorder: %w %s", err, r.said)
+	}
+	return nil
+}
+
+// begun waits for the first report.
+func (r *recorderProcess) begun(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
 	select {

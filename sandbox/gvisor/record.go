@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sterlingrun/sterling/clock"
+	"github.com/sterlingrun/sterling/sandbox"
 	"github.com/sterlingrun/sterling/sandbox/trail"
 )
 
@@ -28,35 +29,49 @@ type Recording struct {
 // Orders and reports are lines of JSON.
 type (
 	order struct {
-		Begin *trail.Begin `json:"begin,omitempty"`
-		End   *finish      `json:"end,omitempty"`
+		Begin  *trail.Begin `json:"begin,omitempty"`
+		Policy []byte       `json:"policy,omitempty"` // with Begin: the document, for its rules
+		Host   *trail.Host  `json:"host,omitempty"`
+		End    *finish      `json:"end,omitempty"`
 	}
 	finish struct {
 		Exit   int    `json:"exit"`
 		Reason string `json:"reason"`
+		// Host is the last account; nil: none.
+		Host *trail.Host `json:"host,omitempty"`
 	}
 	report struct {
 		Events uint64 `json:"events"`
 		Gaps   uint64 `json:"gaps"`
 		Lost   uint64 `json:"lost"`
-		Head   string `json:"head"`            // of what is in the file
-		Ended  bool   `json:"ended,omitempty"` // the last report
-		Error  string `json:"error,omitempty"` // so is this
+		Alerts uint64 `json:"alerts"`
+		Head   string `json:"head"` // of what is in the file
+		Kept   kept   `json:"kept"` // of what is on the disk
+		// Action is the strictest that rules ask for, and Rule the one; empty: none fired.
+		Action sandbox.Action `json:"action,omitempty"`
+		Rule   string         `json:"rule,omitempty"`
+		// Executed: a program took the place of the one that the sandbox was started with.
+		Executed bool   `json:"executed,omitempty"`
+		Ended    bool   `json:"ended,omitempty"` // the last report
+		Error    string `json:"error,omitempty"` // so is this
 	}
 )
 
 const (
-	beat      = 100 * time.Millisecond // between reports
-	syncEvery = 10                     // beats between two syncs of the file
-	drainTime = 5 * time.Second        // for messages that are on their way when the sandbox has ended
+	beat             = 100 * time.Millisecond // between reports
+	syncEvery        = 10                     // beats between two syncs of the file
+	maxRecorderOrder = 256 << 10              // bytes of an order
+	drainTime        = 5 * time.Second        // for messages that are on their way when the sandbox has ended
 )
 
 // Record writes the record of one sandbox until it has ended. It is a process of its own, so that a runner that is
 // killed leaves a record that says so. An error means that events may be lost from now on: the caller ends the process,
 // and the runner then freezes the sandbox.
 func Record(ctx context.Context, r Recording) error {
-	s := &recordServer{Recording: r, out: bufio.NewWriterSize(r.File, 1<<16), gone: make(chan struct{}), failed: make(chan error, 2)}
+	s := &recordServer{Recording: r, out: bufio.NewWriterSize(r.File, 1<<16), gone: make(chan struct{}), failed: make(chan error, 2), begun: make(chan struct{})}
 	s.rec = newRecorder(s.out)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	err := s.run(ctx)
 	if err != nil {
 		s.report(report{Error: err.Error()})
@@ -72,6 +87,9 @@ type recordServer struct {
 	mu     sync.Mutex // of out and rec
 	out    *bufio.Writer
 	rec    *recorder
+	kept   kept
+	saying sync.Mutex    // of reports: each is newer than the one before it
+	begun  chan struct{} // closed when the record has a beginning
 	gone   chan struct{} // closed when the sandbox's kernel has closed its connection
 	failed chan error
 }
@@ -79,17 +97,18 @@ type recordServer struct {
 func (s *recordServer) run(ctx context.Context) error {
 	orders := make(chan order)
 	go s.readOrders(ctx, orders)
+	go s.receive(ctx)
 	begin, ok := <-orders
 	if !ok || begin.Begin == nil {
 		return errors.New("the runner gave no beginning")
 	}
-	if err := s.locked(func() error { return s.rec.begin(s.Clock.Wall(), *begin.Begin) }); err != nil {
+	if err := s.begin(&begin); err != nil {
 		return err
 	}
 	if err := s.flush(true); err != nil {
 		return err
 	}
-	go s.receive()
+	close(s.begun)
 	for beats := 0; ; beats++ {
 		if err := s.flush(beats%syncEvery == 0); err != nil {
 			return err
@@ -109,6 +128,11 @@ func (s *recordServer) run(ctx context.Context) error {
 			if o.End != nil {
 				return s.end(ctx, *o.End, false)
 			}
+			if o.Host != nil {
+				if err := s.locked(func() error { return s.rec.host(s.Clock.Wall(), o.Host, false) }); err != nil {
+					return err
+				}
+			}
 		}
 	}
 }
@@ -116,10 +140,11 @@ func (s *recordServer) run(ctx context.Context) error {
 // readOrders ends with the runner, or with the process.
 func (s *recordServer) readOrders(ctx context.Context, orders chan<- order) {
 	defer close(orders)
-	d := json.NewDecoder(io.LimitReader(s.Control, 1<<20))
-	for {
+	lines := bufio.NewScanner(s.Control)
+	lines.Buffer(nil, maxRecorderOrder)
+	for lines.Scan() {
 		var o order
-		if d.Decode(&o) != nil {
+		if json.Unmarshal(lines.Bytes(), &o) != nil {
 			return
 		}
 		select {
@@ -131,7 +156,7 @@ func (s *recordServer) readOrders(ctx context.Context, orders chan<- order) {
 }
 
 // receive takes messages from the first connection, which gVisor makes before the workload starts. There is no other.
-func (s *recordServer) receive() {
+func (s *recordServer) receive(ctx context.Context) {
 	defer close(s.gone)
 	conn, err := s.Listener.AcceptUnix()
 	_ = s.Listener.Close() // Record closes it, too
@@ -149,13 +174,19 @@ func (s *recordServer) receive() {
 		s.failed <- fmt.Errorf("answer the handshake: %w", err)
 		return
 	}
+	// A sandbox of a pool is there before its record is: the messages of its start wait in the socket.
+	select {
+	case <-s.begun:
+	case <-ctx.Done():
+		return
+	}
 	for {
 		// A message beyond the buffer comes cut, with a length that parseHeader refuses.
 		n, _, _, _, err := conn.ReadMsgUnix(buffer, nil)
 		if err != nil || n == 0 {
 			return
 		}
-		if err := s.locked(func() error { return s.rec.message(s.Clock.Wall(), buffer[:n]) }); err != nil {
+		if err := s.message(buffer[:n]); err != nil {
 			s.failed <- err
 			return
 		}
@@ -169,12 +200,19 @@ func (s *recordServer) locked(f func() error) error {
 }
 
 func (s *recordServer) flush(sync bool) error {
-	err := s.locked(s.out.Flush)
+	var now kept
+	err := s.locked(func() error {
+		now = s.rec.kept()
+		return s.out.Flush()
+	})
 	if err == nil && sync {
 		err = s.File.Sync()
 	}
 	if err != nil {
 		return fmt.Errorf("write the record: %w", err)
+	}
+	if sync {
+		return s.locked(func() error { s.kept = now; return nil })
 	}
 	return nil
 }
@@ -197,6 +235,11 @@ func (s *recordServer) end(ctx context.Context, f finish, runnerLost bool) error
 				return err
 			}
 		}
+		if f.Host != nil {
+			if err := s.rec.host(now, f.Host, true); err != nil {
+				return err
+			}
+		}
 		return s.rec.end(now, f.Exit, f.Reason)
 	})
 	if err == nil {
@@ -210,9 +253,13 @@ func (s *recordServer) end(ctx context.Context, f finish, runnerLost bool) error
 
 // report tells the runner how far the record is. A runner that is gone is noticed elsewhere.
 func (s *recordServer) report(r report) {
+	s.saying.Lock()
+	defer s.saying.Unlock()
 	_ = s.locked(func() error {
 		head, _ := s.rec.chain.Head()
 		r.Events, r.Gaps, r.Lost, r.Head = s.rec.events, s.rec.gaps, s.rec.lost, head.String()
+		r.Alerts, r.Action, r.Rule, r.Kept = s.rec.alerts, s.rec.fired.Action, s.rec.fired.Rule, s.kept
+		r.Executed = s.rec.executed
 		return nil
 	})
 	line, err := json.Marshal(r)

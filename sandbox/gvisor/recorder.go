@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/sterlingrun/sterling/sandbox"
 	"github.com/sterlingrun/sterling/sandbox/trail"
 )
 
@@ -14,12 +15,19 @@ const maxTasks = 1 << 17
 // A recorder turns messages of a sandbox's kernel into a record, and knows what is missing. Not safe for concurrent
 // use. Its errors are those of the writer below it.
 type recorder struct {
-	out   io.Writer
-	chain trail.Chain
-	line  []byte
-	body  []byte
+	out       io.Writer
+	chain     trail.Chain
+	line      []byte
+	firstLine trail.Hash
+	body      []byte
 
-	events, gaps, lost uint64
+	events, gaps, lost, alerts uint64
+
+	rules  *sandbox.Rules // nil: none
+	fields eventFields
+	fired  sandbox.Fired // the strictest so far
+
+	witness witness
 
 	dropped uint32 // the kernel's count, as of the last message
 	// tasks are those that have begun and not ended, with the process of each. While it is empty, and has not always
@@ -28,6 +36,7 @@ type recorder struct {
 	tasks    map[int64]int64
 	first    claims // of the workload's first task
 	started  bool
+	executed bool // the first task's process executed a program
 	finished bool // the first task's process said how it ended
 	status   int64
 }
@@ -44,7 +53,9 @@ func (r *recorder) append(now uint64, kind trail.Kind, body []byte) error {
 
 func (r *recorder) begin(now uint64, b trail.Begin) error {
 	b.Format = trail.Format
-	return r.append(now, trail.KindBegin, trail.Body(b))
+	err := r.append(now, trail.KindBegin, trail.Body(b))
+	r.firstLine, _ = r.chain.Head()
+	return err
 }
 
 func (r *recorder) gap(now uint64, g trail.Gap) error {
@@ -67,17 +78,20 @@ func (r *recorder) message(now uint64, message []byte) error {
 	// The count is the kernel's own and wraps around.
 	if lost := h.dropped - r.dropped; lost > 0 {
 		r.dropped = h.dropped
-		if err := r.gap(now, trail.Gap{Reason: trail.GapDropped, Lost: uint64(lost)}); err != nil {
+		if err := r.missed(now, trail.Gap{Reason: trail.GapDropped, Lost: uint64(lost)}); err != nil {
 			return err
 		}
 	}
 	r.follow(h.kind, c)
 	r.events++
-	return r.append(now, trail.KindEvent, r.body)
+	if err := r.append(now, trail.KindEvent, r.body); err != nil || r.rules == nil {
+		return err
+	}
+	return r.judge(now, h.kind, payload)
 }
 
 func (r *recorder) malformed(now uint64, message []byte, err error) error {
-	return r.gap(now, trail.Gap{
+	return r.missed(now, trail.Gap{
 		Reason: trail.GapMalformed, Lost: 1,
 		Detail: fmt.Sprintf("%d bytes, SHA-256 %x: %v", len(message), sha256.Sum256(message), err),
 	})
@@ -104,6 +118,11 @@ func (r *recorder) follow(kind uint16, c claims) {
 			}
 		}
 		c.task = c.process
+		r.executed = r.executed || c.process == r.first.process
+	case msgConnect:
+		if c.connected {
+			r.witness.connected(c.address)
+		}
 	case msgClone:
 		r.add(c.newTask, c.newProcess)
 	}
@@ -135,7 +154,7 @@ func (r *recorder) end(now uint64, exit int, reason string) error {
 		}
 	}
 	return r.append(now, trail.KindEnd, trail.Body(trail.End{
-		Exit: exit, Reason: reason, Events: r.events, Gaps: r.gaps, Lost: r.lost,
+		Exit: exit, Reason: reason, Events: r.events, Gaps: r.gaps, Lost: r.lost, Alerts: r.alerts,
 	}))
 }
 

@@ -19,8 +19,9 @@ func (s *session) repair(exit int, reason string, cause error) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(cause, fmt.Errorf("end the record: %w", err))
 	}
-	head, _ := chain.Head()
-	s.status.Audit = Audited{Events: r.Events, Gaps: r.GapCount, Lost: r.Lost, Head: head.String()}
+	head, lines := chain.Head()
+	s.last = kept{r.First, head, lines}
+	s.status.Audit = Audited{Events: r.Events, Gaps: r.GapCount, Lost: r.Lost, Alerts: r.Alerts, Head: head.String()}
 	return nil
 }
 
@@ -50,7 +51,7 @@ func closeRecord(f recordFile, now uint64, exit int, reason string, cause error)
 	r.GapCount++
 	text := chain.Append(nil, now, trail.KindGap, trail.Body(trail.Gap{Reason: trail.GapCollector, Detail: cause.Error()}))
 	text = chain.Append(text, now, trail.KindEnd, trail.Body(trail.End{
-		Exit: exit, Reason: reason, Events: r.Events, Gaps: r.GapCount, Lost: r.Lost,
+		Exit: exit, Reason: reason, Events: r.Events, Gaps: r.GapCount, Lost: r.Lost, Alerts: r.Alerts,
 	}))
 	if _, err := f.Write(text); err != nil {
 		return r, chain, err

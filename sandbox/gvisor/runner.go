@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/sterlingrun/sterling/clock"
@@ -25,6 +26,7 @@ type Runner struct {
 	Program string
 	State   string // absolute; a folder that is made if it is not there
 	Clock   clock.Clock
+	Heads   HeadLog // nil: heads of records are not logged
 }
 
 // RecordCommand makes Runner.Program call Record with its control on standard input, its status on standard output,
@@ -41,6 +43,10 @@ type Options struct {
 	Folder string // absolute; what relative paths of the policy start from
 	// Stdout and Stderr get what the workload writes, besides the log. Nil: only the log.
 	Stdout, Stderr io.Writer
+	// Started is called when the workload runs, before Run returns. May be nil.
+	Started func()
+	// Cold: no sandbox of a pool is taken, even if there is one.
+	Cold bool
 }
 
 // Run runs one workload to its end and returns the final status, whose Exit is the workload's. When ctx ends, the
@@ -49,36 +55,61 @@ func (r *Runner) Run(ctx context.Context, o Options) (*Status, error) {
 	if err := Probe(); err != nil {
 		return nil, err
 	}
-	policy, err := sandbox.Parse(o.Policy)
+	policy, err := read(o.Policy, o.Folder)
 	if err != nil {
-		return nil, err
-	}
-	policy.Resolve(o.Folder)
-	if err := settle(policy); err != nil {
 		return nil, err
 	}
 	p, err := r.place(o.ID)
 	if err != nil {
 		return nil, err
 	}
+	if !o.Cold {
+		s, err := r.take(ctx, o, false)
+		if !errors.Is(err, errNoneIdle) {
+			return s, err
+		}
+	}
 	lock, err := r.claim(p, o.ID)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close() //nolint:errcheck // nothing is written there
+	s := r.session(p, policy, o)
+	s.status.Start = StartCold
+	return &s.status, s.close(s.run(ctx))
+}
+
+// read reads a policy as it is to be enforced here.
+func read(document []byte, folder string) (*sandbox.Policy, error) {
+	policy, err := sandbox.Parse(document)
+	if err != nil {
+		return nil, err
+	}
+	policy.Resolve(folder)
+	return policy, settle(policy)
+}
+
+func (r *Runner) session(p place, policy *sandbox.Policy, o Options) *session {
 	s := &session{Runner: r, place: p, options: o, policy: policy}
 	sum := sha256.Sum256(o.Policy)
 	s.status = Status{
 		ID: o.ID, State: StateStarting, Isolation: Isolation, Policy: hex.EncodeToString(sum[:]), Root: policy.Root.Directory,
 		Command: policy.Command, Runner: os.Getpid(), Created: r.Clock.Wall(),
 	}
-	err = s.run(ctx)
-	s.status.Ended, s.status.State = r.Clock.Wall(), StateEnded
+	return s
+}
+
+// close writes down how a run ended, and returns its error with those of doing so.
+func (s *session) close(err error) error {
+	s.status.Ended, s.status.State = s.Clock.Wall(), StateEnded
 	if err != nil && s.status.Reason == "" {
 		s.status.Reason = err.Error()
 	}
+	if s.log != nil {
+		s.log.close()
+	}
 	// First clean: where the disk is full, that makes room for the status.
-	return &s.status, errors.Join(err, s.clean(), p.save(&s.status))
+	return errors.Join(err, s.clean(), s.place.save(&s.status))
 }
 
 // claim makes the folder of a new sandbox and takes its lock.
@@ -101,7 +132,7 @@ func (r *Runner) claim(p place, id string) (*os.File, error) {
 }
 
 // prepare makes everything that gVisor and the recorder start from. The plan is for the bundle that it wrote.
-func (s *session) prepare() (*sandbox.Plan, error) {
+func (s *session) prepare(idle bool) (*sandbox.Plan, error) {
 	if err := os.WriteFile(s.place.path(filePolicy), s.options.Policy, 0o600); err != nil {
 		return nil, fmt.Errorf("keep the policy: %w", err)
 	}
@@ -126,10 +157,16 @@ func (s *session) prepare() (*sandbox.Plan, error) {
 		s.status.Root = digest
 	}
 	var cgroup string
-	s.cgroup, cgroup = s.group(s.options.ID)
-	plan, err := sandbox.Compile(s.policy, sandbox.Site{
-		ID: s.options.ID, Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup,
-	})
+	s.cgroup, cgroup = s.group(s.name())
+	site := sandbox.Site{ID: s.name(), Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup, Idle: idle}
+	if _, err := sandbox.Compile(s.policy, site); err != nil { // before anything listens for it
+		return nil, err
+	}
+	relayed, err := s.startRelays()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := sandbox.Compile(relayed, site)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +186,12 @@ func (s *session) beginning() trail.Begin {
 
 // clean removes what an ended sandbox needs no more. Policy, status, output and record stay.
 func (s *session) clean() error {
+	s.relays.close() // of a sandbox that was not started
 	var errs []error
-	for _, name := range []string{"root", "layout", "config.json", "trace.json", fileSocket} {
+	for i := range s.relays {
+		errs = append(errs, os.RemoveAll(s.place.path("s"+strconv.Itoa(i))))
+	}
+	for _, name := range []string{"root", "layout", "config.json", "trace.json", fileSocket, fileTake} {
 		errs = append(errs, os.RemoveAll(s.place.path(name)))
 	}
 	return errors.Join(errs...)

@@ -1,7 +1,6 @@
 package gvisor
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -40,9 +38,16 @@ type session struct {
 	cgroup   group
 	runsc    *runsc
 	recorder *recorderProcess
-	started  bool // the first event came
+	heads    *headKeeper // nil: nobody logs them
+	last     kept        // of the record that has ended
+	log      *outputLog
+	relays   relays
+	warm     bool // started before there was a workload for it
+	started  bool // the workload's first event came
 	frozen   bool
 	lost     bool            // the recorder is gone: what is frozen stays frozen
+	held     bool            // a rule paused the workload: likewise
+	doomed   bool            // a rule kills the workload
 	ending   string          // why it is being stopped
 	stopping int             // steps of stop that were taken
 	helping  context.Context // of what stop started; ends with the sandbox
@@ -53,48 +58,89 @@ func (s *session) run(ctx context.Context) error {
 	if err := s.place.save(&s.status); err != nil {
 		return err
 	}
-	plan, err := s.prepare()
+	exited, err := s.start(ctx, nil)
 	if err != nil {
 		return err
 	}
-	output, err := os.OpenFile(s.place.path(fileOutput), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	return s.follow(ctx, exited)
+}
+
+// start starts the recorder, and then the sandbox: with the workload in it and a record of it, or with the init in it,
+// where the record has no beginning yet.
+func (s *session) start(ctx context.Context, idle *initFiles) (<-chan int, error) {
+	plan, err := s.prepare(idle != nil)
 	if err != nil {
-		return fmt.Errorf("make the log: %w", err)
+		return nil, err
 	}
-	defer output.Close() //nolint:errcheck // what the workload says is no record
-	if s.recorder, err = startRecorder(ctx, s.Program, s.place, s.beginning()); err != nil {
-		return err
+	log, err := openLog(s.place.path(fileOutput), maxOutput)
+	if err != nil {
+		return nil, err
 	}
-	log := &cappedWriter{to: output, left: maxOutput}
-	s.runsc = &runsc{program: s.Program, folder: s.place.folder, state: s.State, id: s.options.ID, flags: plan.Flags}
+	s.log = log
+	if s.recorder, err = startRecorder(s.Program, s.place); err != nil {
+		return nil, err
+	}
+	if idle == nil {
+		if err := s.recorder.begin(ctx, s.beginning(), s.options.Policy); err != nil {
+			return nil, err
+		}
+	}
+	s.runsc = &runsc{program: s.Program, folder: s.place.folder, state: s.State, id: s.name(), flags: plan.Flags, init: idle}
 	exited, err := s.runsc.run(tee(log, s.options.Stdout), tee(log, s.options.Stderr))
-	if err != nil {
-		return errors.Join(err, s.finish(ctx, -1, "not started"))
+	if err != nil && idle == nil {
+		err = errors.Join(err, s.finish(ctx, -1, "not started"))
 	}
+	return exited, err
+}
+
+// name is what gVisor and the host's control groups call the sandbox.
+func (s *session) name() string { return s.status.name() }
+
+// follow runs the loop, and ends what is left.
+func (s *session) follow(ctx context.Context, exited <-chan int) error {
 	helping, cancelHelp := context.WithCancel(context.WithoutCancel(ctx))
 	s.helping = helping
+	s.keepHeads(ctx)
+	defer func() {
+		if l := s.heads.end(ctx, s.last); l != nil {
+			s.status.Audit.Logged = l
+		}
+	}()
 	exit := s.watch(ctx, exited)
 	cancelHelp()
 	s.helpers.Wait()
 	// Whatever gVisor did, nothing of the sandbox is left when this returns.
-	kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-	defer cancel()
-	err = s.cgroup.kill(kill)
-	if exit == 128+int(syscall.SIGKILL) {
-		err = errors.Join(err, s.runsc.forget(kill))
-	}
+	err := s.end(ctx, exit)
 	reason := "exited"
 	if exit == 128+int(syscall.SIGKILL) {
 		reason = "killed: by itself, by the host for lack of memory, or by someone there"
 	}
 	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reason)
 	err = errors.Join(err, s.finish(ctx, exit, s.status.Reason))
-	if s.status.Audit.Events == 0 && !s.lost {
+	if !s.started && !s.lost && (s.warm || s.status.Audit.Events == 0) {
 		s.status.Reason = "not started"
-		return errors.Join(fmt.Errorf("%w: %s", ErrNotStarted, s.runsc.said()), err)
+		return errors.Join(s.notStarted(), err)
 	}
 	s.status.Exit = &exit
 	return err
+}
+
+// end ends what gVisor left of the sandbox when it ended with a status.
+func (s *session) end(ctx context.Context, exit int) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	err := s.cgroup.kill(ctx)
+	if exit == 128+int(syscall.SIGKILL) {
+		err = errors.Join(err, s.runsc.forget(ctx))
+	}
+	return err
+}
+
+func (s *session) notStarted() error {
+	if s.warm {
+		return fmt.Errorf("%w: %q can't be executed in the sandbox", ErrNotStarted, s.policy.Command[0])
+	}
+	return fmt.Errorf("%w: %s", ErrNotStarted, s.runsc.said())
 }
 
 // watch is the loop: until gVisor has ended, it freezes what is not recorded, and stops what is to stop.
@@ -102,6 +148,8 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 	limit, stopLimit := s.Clock.After(startLimit)
 	defer func() { stopLimit() }()
 	tooLong := "it did not start"
+	account, stopAccount := s.Clock.After(firstAccount)
+	defer func() { stopAccount() }()
 	done, reports, next := ctx.Done(), s.recorder.reports, never()
 	end := func(why string) { // the first reason counts
 		if s.stopping == 0 {
@@ -129,6 +177,9 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 					limit, stopLimit = s.Clock.After(s.policy.Limit())
 				}
 			}
+			if s.doomed {
+				end("rule " + r.Rule)
+			}
 			if gap {
 				end("a gap in the record")
 			}
@@ -144,8 +195,19 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 			end(tooLong)
 		case <-next:
 			next = s.stop()
+		case <-account:
+			account, stopAccount = s.Clock.After(accountEvery)
+			s.tell()
 		}
 		stop()
+	}
+}
+
+// tell gives the recorder the host's account. Of a workload that stands still there is nothing to tell, and its recorder
+// may be one that does not listen.
+func (s *session) tell() {
+	if !s.frozen && !s.lost {
+		_ = s.recorder.send(order{Host: s.account()}) // a recorder that is gone is noticed by its reports
 	}
 }
 
@@ -159,20 +221,39 @@ func (s *session) hear(r report) (started, stop bool) {
 		s.lose("its recorder can't go on: " + r.Error)
 		return false, false
 	}
-	if s.frozen && !s.lost {
+	s.heed(&r)
+	if s.frozen && !s.lost && !s.held && !s.doomed {
 		s.freeze(false, "")
 	}
 	gap := r.Gaps > s.status.Audit.Gaps
-	started = !s.started && r.Events > 0
-	s.status.Audit = Audited{Events: r.Events, Gaps: r.Gaps, Lost: r.Lost, Head: r.Head}
-	if started {
-		s.started, s.status.State = true, StateRunning
+	started = !s.started && s.begun(r)
+	alert := r.Alerts > s.status.Audit.Alerts
+	logged := s.heads.news()
+	if s.heads.offer(r.Kept); logged == nil {
+		logged = s.status.Audit.Logged
+	} else {
+		alert = true
 	}
-	if started || gap {
+	s.status.Audit = audited(&r)
+	s.status.Audit.Logged = logged
+	if started {
+		s.started = true
+		if !s.frozen {
+			s.status.State = StateRunning
+		}
+	}
+	if started || gap || alert {
 		s.note()
+	}
+	if started && s.options.Started != nil {
+		s.options.Started()
 	}
 	return started, gap && s.policy.Audit.WhenBehind == sandbox.BehindStop
 }
+
+// begun tells whether a report is of a workload that runs: its first event, or, where the sandbox was started before it,
+// that it was executed.
+func (s *session) begun(r report) bool { return r.Executed || !s.warm && r.Events > 0 }
 
 // lose freezes a workload for good: nobody records what it does. It can be stopped.
 func (s *session) lose(why string) {
@@ -235,7 +316,7 @@ func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
 	s.helpers.Go(func() {
 		ctx, cancel := context.WithTimeout(s.helping, wait)
 		defer cancel()
-		for s.runsc.command(ctx, "kill", s.options.ID, name).Run() != nil {
+		for s.runsc.command(ctx, "kill", s.name(), name).Run() != nil {
 			if clock.Sleep(ctx, s.Clock, beat) != nil {
 				return // the next step is harder
 			}
@@ -249,38 +330,14 @@ func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
 func (s *session) finish(ctx context.Context, exit int, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	last, err := s.recorder.end(ctx, finish{Exit: exit, Reason: reason})
+	s.relays.close()
+	last, err := s.recorder.end(ctx, finish{Exit: exit, Reason: reason, Host: s.account()})
 	if err != nil {
 		return s.repair(exit, reason, err)
 	}
-	s.status.Audit = Audited{Events: last.Events, Gaps: last.Gaps, Lost: last.Lost, Head: last.Head}
+	s.started = s.started || s.begun(last)
+	s.status.Audit, s.last = audited(&last), last.Kept
 	return nil
-}
-
-// maxOutput bounds the log of a workload's output, in bytes.
-const maxOutput = 64 << 20
-
-// A cappedWriter keeps the beginning of an output. It is used by two pipes at once.
-type cappedWriter struct {
-	mu   sync.Mutex
-	to   io.Writer
-	left int
-}
-
-// Write implements io.Writer. It never fails: a full log is no reason to end a workload.
-func (w *cappedWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.left == 0 {
-		return len(p), nil
-	}
-	keep := p[:min(len(p), w.left)]
-	w.left -= len(keep)
-	if w.left == 0 {
-		keep = append(bytes.Clone(keep), "\n[the log is full]\n"...)
-	}
-	_, _ = w.to.Write(keep)
-	return len(p), nil
 }
 
 func tee(log, to io.Writer) io.Writer {

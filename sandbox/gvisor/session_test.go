@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,15 +120,40 @@ func TestCloseRecord(t *testing.T) {
 	}
 }
 
-func TestCappedWriter(t *testing.T) {
-	var b bytes.Buffer
-	w := &cappedWriter{to: &b, left: 5}
-	for _, s := range []string{"abc", "defg", "hij"} {
-		if n, err := w.Write([]byte(s)); n != len(s) || err != nil {
-			t.Errorf("%q: %d, %v", s, n, err)
+// TestOutputLog: what is kept is the end, and never more than the bound.
+func TestOutputLog(t *testing.T) {
+	r := &Runner{State: t.TempDir()}
+	p, err := r.place("box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(p.folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w, err := openLog(p.path(fileOutput), 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ write, kept string }{
+		{"", ""}, {"abc", "abc"}, {"defg", "abcdefg"}, {"hij", "efghij"}, {"0123456789AB", "6789AB"}, {"C", "6789ABC"},
+	} {
+		if n, err := w.Write([]byte(step.write)); n != len(step.write) || err != nil {
+			t.Errorf("%q: %d, %v", step.write, n, err)
+		}
+		f, err := r.OpenLogs("box")
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := io.ReadAll(f)
+		if err = errors.Join(err, f.Close()); err != nil || string(kept) != step.kept {
+			t.Errorf("after %q: %q, want %q, %v", step.write, kept, step.kept, err)
 		}
 	}
-	if b.String() != "abcde\n[the log is full]\n" {
-		t.Errorf("%q", b.String())
+	w.close()
+	if n, err := w.Write([]byte("x")); n != 1 || err != nil {
+		t.Errorf("after close: %d, %v", n, err)
+	}
+	if _, err := r.OpenLogs("nobody"); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
 	}
 }

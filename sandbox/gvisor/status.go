@@ -1,6 +1,7 @@
 package gvisor
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,15 @@ import (
 
 // Isolation is the level that this package gives.
 const Isolation = "gvisor-systrap"
+
+// Start is how a workload got its sandbox. Both give the same isolation, and the same record.
+type Start string
+
+// The starts.
+const (
+	StartCold Start = "cold" // made for it
+	StartPool Start = "pool" // waited for it, and was used by nobody before
+)
 
 // State is where a sandbox is in its life.
 type State string
@@ -44,18 +54,30 @@ type Status struct {
 	Root      string   `json:"root"` // digest of the image, or the folder
 	Command   []string `json:"command"`
 	Runner    int      `json:"runner"` // process id
+	Start     Start    `json:"start"`
+	Slot      string   `json:"slot,omitempty"` // of the pool that it started in: its name for gVisor and in control groups
 	Created   uint64   `json:"created"`
 	Ended     uint64   `json:"ended"`
 	Exit      *int     `json:"exit,omitempty"` // as shells give it
 	Audit     Audited  `json:"audit"`
 }
 
+// name is what gVisor and the host's control groups call the sandbox.
+func (s *Status) name() string { return cmp.Or(s.Slot, s.ID) }
+
 // Audited is how far a record is.
 type Audited struct {
 	Events uint64 `json:"events"`
 	Gaps   uint64 `json:"gaps"`
 	Lost   uint64 `json:"lost"`
+	Alerts uint64 `json:"alerts"`
 	Head   string `json:"head"`
+	// Logged is how far a transparency log knows the record; nil: nobody has tried yet.
+	Logged *Logged `json:"logged,omitempty"`
+}
+
+func audited(r *report) Audited {
+	return Audited{Events: r.Events, Gaps: r.Gaps, Lost: r.Lost, Alerts: r.Alerts, Head: r.Head}
 }
 
 // A place is the folder of one sandbox.
@@ -130,7 +152,7 @@ func (r *Runner) Inspect(id string) (*Status, error) {
 		}
 	}
 	// A runner whose disk is full can't say that it froze the sandbox.
-	if group, _ := r.group(id); (s.State == StateStarting || s.State == StateRunning) && group.isFrozen() {
+	if group, _ := r.group(s.name()); (s.State == StateStarting || s.State == StateRunning) && group.isFrozen() {
 		s.State, s.Reason = StatePaused, "frozen"
 	}
 	return s, nil
@@ -155,9 +177,6 @@ func (r *Runner) List() ([]*Status, error) {
 	}
 	return all, nil
 }
-
-// OpenLogs opens what a sandbox's workload wrote to its output, as it is now. The caller closes it.
-func (r *Runner) OpenLogs(id string) (*os.File, error) { return r.open(id, fileOutput) }
 
 // OpenRecord opens a sandbox's record, as it is now. The caller closes it.
 func (r *Runner) OpenRecord(id string) (*os.File, error) { return r.open(id, fileRecord) }

@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -24,6 +25,18 @@ type Hash [sha256.Size]byte
 // String is the hash in hexadecimal.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
+// MarshalText is String.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads what String wrote.
+func (h *Hash) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(h)) {
+		return errors.New("a hash has 64 hexadecimal digits")
+	}
+	_, err := hex.Decode(h[:], text)
+	return err
+}
+
 // Kind says what a line is about.
 type Kind string
 
@@ -32,12 +45,14 @@ const (
 	KindBegin Kind = "begin" // the first line: a Begin
 	KindEvent Kind = "event" // what the sandbox's kernel says that a task did
 	KindGap   Kind = "gap"   // a Gap: the record is not all that happened
+	KindHost  Kind = "host"  // a Host: what the host saw of the sandbox, without asking it
+	KindAlert Kind = "alert" // an Alert: a rule fired
 	KindEnd   Kind = "end"   // the last line: an End
 )
 
 // Begin is the body of the first line.
 type Begin struct {
-	Format    int    `json:"format"` // Format
+	Format    int    `json:"format"` // Format when it was written
 	Sandbox   string `json:"sandbox"`
 	Policy    string `json:"policy"`    // SHA-256 of the policy's document, hexadecimal
 	Root      string `json:"root"`      // digest of the image, or the folder
@@ -45,8 +60,8 @@ type Begin struct {
 	Nonce     string `json:"nonce"`     // random: two records of one sandbox's name never share a line
 }
 
-// Format is the version of the format.
-const Format = 1
+// Format is the version of the format that is written. Version 1, which is read, too, has no hosts and alerts.
+const Format = 2
 
 // Gap is the body of a line that says what the record does not show.
 type Gap struct {
@@ -66,6 +81,41 @@ const (
 	GapCollector = "recorder-lost" // the process that wrote the record ended; a torn line was cut, where there was one
 )
 
+// GapHost is a gap: what the host saw is not what the sandbox's kernel claims.
+const GapHost = "host-differs"
+
+// Host is the body of a line with what the host's own kernel and the runner counted since the sandbox began. The
+// sandbox's kernel has no say in it. A count that the host could not take is absent.
+type Host struct {
+	CPU         *uint64  `json:"cpu,omitempty"`           // ns
+	Memory      *uint64  `json:"memory,omitempty"`        // bytes now
+	MemoryPeak  *uint64  `json:"memory_peak,omitempty"`   // bytes
+	Tasks       *uint64  `json:"tasks,omitempty"`         // threads of the host now
+	OutOfMemory *uint64  `json:"out_of_memory,omitempty"` // times that the host killed for lack of memory
+	Egress      []Egress `json:"egress,omitempty"`        // by socket of the policy, in its order
+	// Network is the bytes that went through interfaces of the sandbox's own network, which has none but loopback.
+	Network *uint64 `json:"network,omitempty"`
+	// Leaked says that a process of the sandbox is in the host's own network namespace.
+	Leaked bool `json:"leaked,omitempty"`
+}
+
+// Egress is what went through one of the policy's sockets.
+type Egress struct {
+	Name        string `json:"name"`
+	Connections uint64 `json:"connections"`
+	Sent        uint64 `json:"sent"`     // bytes from the workload
+	Received    uint64 `json:"received"` // bytes to it
+}
+
+// Alert is the body of a line that says that a rule fired.
+type Alert struct {
+	Rule   string `json:"rule"`
+	Action string `json:"action"` // "alert", "pause" or "kill"
+	Of     uint64 `json:"of"`     // number of the line that it is about
+	// Fault is why the rule could not be decided, and so fired; empty: it was.
+	Fault string `json:"fault,omitempty"`
+}
+
 // End is the body of the last line.
 type End struct {
 	Exit   int    `json:"exit"`   // status as the host saw it; 128 + signal; -1: not known
@@ -73,6 +123,7 @@ type End struct {
 	Events uint64 `json:"events"`
 	Gaps   uint64 `json:"gaps"`
 	Lost   uint64 `json:"lost"` // events known to be lost
+	Alerts uint64 `json:"alerts,omitempty"`
 }
 
 // Chain makes the lines of one record. Its zero value is the beginning. Not safe for concurrent use.
@@ -125,8 +176,8 @@ func link(prev Hash, text []byte) Hash {
 	return out
 }
 
-// Body encodes a Begin, Gap or End.
-func Body[T Begin | Gap | End](v T) []byte {
+// Body encodes what is not an event.
+func Body[T Begin | Gap | Host | Alert | End](v T) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return []byte("null") // strings and numbers: can't happen
@@ -140,4 +191,5 @@ type Record struct {
 	Time uint64          `json:"time"`
 	Kind Kind            `json:"kind"`
 	Body json.RawMessage `json:"body"`
+	Hash Hash            `json:"-"` // of this line
 }

@@ -21,7 +21,10 @@ func sample() []byte {
 		text = c.Append(text, uint64(1001+i), trail.KindEvent, fmt.Appendf(nil, `{"point":"exec","task":%d}`, i))
 	}
 	text = c.Append(text, 900, trail.KindGap, trail.Body(trail.Gap{Reason: trail.GapDropped, Lost: 7}))
-	return c.Append(text, 2000, trail.KindEnd, trail.Body(trail.End{Exit: 3, Reason: "exited", Events: 3, Gaps: 1, Lost: 7}))
+	text = c.Append(text, 1100, trail.KindAlert, trail.Body(trail.Alert{Rule: "unknown-binary", Action: "alert", Of: 2}))
+	cpu := uint64(5_000_000)
+	text = c.Append(text, 1200, trail.KindHost, trail.Body(trail.Host{CPU: &cpu, Egress: []trail.Egress{{Name: "bank", Connections: 1, Sent: 20, Received: 30}}}))
+	return c.Append(text, 2000, trail.KindEnd, trail.Body(trail.End{Exit: 3, Reason: "exited", Events: 3, Gaps: 1, Lost: 7, Alerts: 1}))
 }
 
 func verify(text []byte) (*trail.Report, error) {
@@ -31,7 +34,7 @@ func verify(text []byte) (*trail.Report, error) {
 
 // TestVector pins the format: docs/sandbox.md describes it, and files of today must be readable tomorrow.
 func TestVector(t *testing.T) {
-	want, err := os.ReadFile("testdata/vector-v1.txt")
+	want, err := os.ReadFile("testdata/vector-v2.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +42,13 @@ func TestVector(t *testing.T) {
 		t.Errorf("the format changed:\n%s\nwant\n%s", got, want)
 	}
 	r, err := verify(want)
+	if err != nil || r.Records != 8 || r.Alerts != 1 || r.Events != 3 || r.Lost != 7 || r.End == nil || r.Complete() {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if want, err = os.ReadFile("testdata/vector-v1.txt"); err != nil {
+		t.Fatal(err)
+	}
+	r, err = verify(want)
 	if err != nil || r.Records != 6 || r.Events != 3 || r.Lost != 7 || len(r.Gaps) != 1 || r.End == nil || r.End.Exit != 3 || r.Complete() {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -117,7 +127,7 @@ func TestForged(t *testing.T) {
 func TestTorn(t *testing.T) {
 	whole := sample()
 	r, err := verify(whole[:len(whole)-30])
-	if err != nil || !r.Torn || r.End != nil || r.Records != 5 || r.Complete() {
+	if err != nil || !r.Torn || r.End != nil || r.Records != 7 || r.Complete() {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if tail := whole[r.Size:]; bytes.IndexByte(tail, '\n') != len(tail)-1 {

@@ -21,9 +21,12 @@ type Report struct {
 	GapCount uint64 `json:"gap_count"`
 	Gaps     []Gap  `json:"gaps"` // the first MaxGaps
 	Lost     uint64 `json:"lost"` // events known to be lost
+	Alerts   uint64 `json:"alerts"`
 	// End is nil where the record has no end: the sandbox runs, or lines are missing.
 	End  *End   `json:"end,omitempty"`
 	Head string `json:"head"`
+	// First is the hash of the first line, which names the record: no other has it.
+	First Hash `json:"first"`
 	// Torn is true where the text stops within a line, at byte Size.
 	Torn bool  `json:"torn"`
 	Size int64 `json:"size"` // bytes of whole lines
@@ -116,6 +119,10 @@ func (v *verifier) line(line []byte) (Record, error) {
 	if err := v.count(r); err != nil {
 		return r, err
 	}
+	r.Hash = want
+	if r.Seq == 0 {
+		v.report.First = want
+	}
 	v.chain = Chain{head: want, next: r.Seq + 1, last: r.Time}
 	v.report.Records++
 	return r, nil
@@ -134,8 +141,8 @@ func (v *verifier) count(r Record) error {
 		if err := read(&v.report.Begin); err != nil {
 			return err
 		}
-		if v.report.Begin.Format != Format {
-			return v.fault("format %d; this program reads %d", v.report.Begin.Format, Format)
+		if f := v.report.Begin.Format; f < 1 || f > Format {
+			return v.fault("format %d; this program reads 1 to %d", f, Format)
 		}
 	case KindEvent:
 		v.report.Events++
@@ -149,18 +156,39 @@ func (v *verifier) count(r Record) error {
 		if len(v.report.Gaps) < MaxGaps {
 			v.report.Gaps = append(v.report.Gaps, g)
 		}
+	case KindHost, KindAlert:
+		return v.countHost(r, read)
 	case KindEnd:
 		var e End
 		if err := read(&e); err != nil {
 			return err
 		}
-		if r := v.report; e.Events != r.Events || e.Gaps != r.GapCount || e.Lost != r.Lost {
-			return v.fault("the end counts %d events, %d gaps and %d lost; there are %d, %d and %d",
-				e.Events, e.Gaps, e.Lost, r.Events, r.GapCount, r.Lost)
+		if r := v.report; e.Events != r.Events || e.Gaps != r.GapCount || e.Lost != r.Lost || e.Alerts != r.Alerts {
+			return v.fault("the end counts %d events, %d gaps, %d lost and %d alerts; there are %d, %d, %d and %d",
+				e.Events, e.Gaps, e.Lost, e.Alerts, r.Events, r.GapCount, r.Lost, r.Alerts)
 		}
 		v.report.End = &e
 	default:
 		return v.fault("unknown kind %q", r.Kind)
 	}
+	return nil
+}
+
+// countHost reads a line that format 1 does not have.
+func (v *verifier) countHost(r Record, read func(into any) error) error {
+	if v.report.Begin.Format < 2 {
+		return v.fault("%q in a record of format %d", r.Kind, v.report.Begin.Format)
+	}
+	if r.Kind == KindHost {
+		return read(&Host{})
+	}
+	var a Alert
+	if err := read(&a); err != nil {
+		return err
+	}
+	if a.Of >= r.Seq {
+		return v.fault("an alert about line %d, which is not before it", a.Of)
+	}
+	v.report.Alerts++
 	return nil
 }

@@ -28,6 +28,8 @@ func main() {
 		fmt.Println(string(text), err)
 	case "probe":
 		probe()
+	case "trip":
+		trip(os.Args[2], os.Args[3])
 	case "tick": // until it is stopped
 		for i := 0; ; i++ {
 			fmt.Println("tick", i)

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sterlingrun/sterling/sandbox/gvisor"
+	"github.com/sterlingrun/sterling/sandbox/trail"
+)
+
+// accounts are what the host saw, as the box's record has it.
+func (b *bench) accounts() []trail.Host {
+	b.Helper()
+	f, err := b.OpenRecord("box")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	var all []trail.Host
+	_, _, err = trail.Verify(f, func(r trail.Record) error {
+		if r.Kind != trail.KindHost {
+			return nil
+		}
+		var h trail.Host
+		err := json.Unmarshal(r.Body, &h)
+		all = append(all, h)
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return all
+}
+
+// TestEgress: the host counts what goes through the policy's sockets, and it is what the events tell, also where the
+// policy asks for no network events.
+func TestEgress(t *testing.T) {
+	b := newBench(t)
+	folder, err := os.MkdirTemp("", "s") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "s")
+	service, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	go func() {
+		for {
+			conn, err := service.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("hello"))
+			_ = conn.Close()
+		}
+	}()
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(b.folder, "root")
+	if err := os.MkdirAll(filepath.Join(root, "run", "services"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(filepath.Join(b.root, "workload"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(root, "workload"), program, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(root, "run", "services", "bank"), nil, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.root = root
+	s, out := b.run(b.policy("dial, /run/services/bank", fmt.Sprintf("network: {sockets: [{name: bank, path: %s}]}", path)))
+	report, events := b.record()
+	if *s.Exit != 0 || !report.Complete() || len(points(events, "connect")) != 1 || report.Alerts != 0 {
+		t.Errorf("%+v, %d connects\n%s", report, len(points(events, "connect")), out)
+	}
+	all := b.accounts()
+	if len(all) == 0 {
+		t.Fatal("no account of the host")
+	}
+	if e := all[len(all)-1].Egress; len(e) != 1 || e[0].Connections != 1 || e[0].Received != 5 {
+		t.Errorf("%+v", e)
+	}
+	if left, _ := filepath.Glob(filepath.Join(b.State, "boxes", "box", "s[0-9]*")); len(left) > 0 {
+		t.Errorf("left over: %q", left)
+	}
+}
+
+// TestAccounts: while a workload runs, the host writes down what it takes.
+func TestAccounts(t *testing.T) {
+	b := newBench(t)
+	b.start(b.policy("tick"), gvisor.StateRunning)
+	for len(b.accounts()) == 0 {
+		b.sleep(20 * time.Millisecond)
+	}
+	h := b.accounts()[0]
+	if h.CPU == nil || *h.CPU == 0 || h.Memory == nil || *h.Memory < 1<<20 || h.Tasks == nil || *h.Tasks == 0 || h.OutOfMemory == nil || *h.OutOfMemory != 0 {
+		t.Errorf("%+v", h)
+	}
+	if h.Leaked || h.Network == nil || *h.Network != 0 {
+		t.Errorf("network: %+v", h)
+	}
+	if err := b.Stop(t.Context(), "box"); err != nil {
+		t.Fatal(err)
+	}
+	if report, _ := b.record(); !report.Complete() {
+		t.Errorf("%+v", report)
+	}
+}

@@ -358,6 +358,45 @@ func TestListenersChangeUnderLoad(t *testing.T) {
 	l.stop(t)
 }
 
+// TestAHandoverThatIsNotFinished: a new process that dies before it serves changes nothing.
+func TestAHandoverThatIsNotFinished(t *testing.T) {
+	r := newMeshRig(t, time.Hour)
+	r.startNode("orders")
+	old := r.startNode("shop")
+	path := filepath.Join(r.dir, "shop", "handover.sock")
+	for _, says := range []string{"take", "hello", ""} {
+		conn, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte(says)); err != nil {
+			t.Fatal(err)
+		}
+		text, rights := make([]byte, 4096), make([]byte, 256)
+		n, got, _, _, err := conn.ReadMsgUnix(text, rights)
+		if says == "take" && (err != nil || n == 0 || got == 0) || says != "take" && got != 0 {
+			t.Errorf("%q: %d bytes, %d of rights, %v", says, n, got, err)
+		}
+		conn.Close() // the descriptors that came stay until the test ends: as if of a process that hangs
+	}
+	for range 20 { // the listener is shared: what the dead one has not accepted, the old one does
+		r.wantCall("/orders/1", 200)
+	}
+	next := r.startNode("shop")
+	select {
+	case <-old.TakenOver():
+	case <-time.After(meshPatience):
+		t.Fatal("the old one was not told")
+	}
+	old.Close(t.Context())
+	r.wantCall("/orders/1", 200)
+	select {
+	case <-next.TakenOver():
+		t.Error("nobody took over from the new one")
+	default:
+	}
+}
+
 func TestAnAddressThatCannotBeHad(t *testing.T) {
 	r := newMeshRig(t, time.Hour)
 	taken, err := net.Listen("tcp", "127.0.0.1:"+r.port)

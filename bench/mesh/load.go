@@ -114,9 +114,18 @@ func (s *subject) drive(n int, span time.Duration) (times, error) {
 		last error
 		end  = time.Now().Add(span)
 	)
+	one := s.one
+	if s.name == "grpc" {
+		clients, err := dialGRPC(s.address)
+		if err != nil {
+			return sum, err
+		}
+		defer clients.close()
+		one = clients.one
+	}
 	for range n {
 		wg.Go(func() {
-			took, err := s.one(end)
+			took, err := one(end)
 			mu.Lock()
 			defer mu.Unlock()
 			sum.all = append(sum.all, took...)

@@ -29,9 +29,9 @@ type Report struct {
 
 // Result is the median of the rounds.
 type Result struct {
-	Case        string    `json:"case"` // l7, mtls-pair, l4
+	Case        string    `json:"case"` // l7, mtls-pair, l4, grpc
 	Subject     string    `json:"subject"`
-	Connections int       `json:"connections"`
+	Connections int       `json:"connections"`        // of grpc: calls at a time, on grpcConnections connections
 	CPUMicros   float64   `json:"cpu_us_per_request"` // of all proxy processes
 	PerSecond   float64   `json:"requests_per_second"`
 	P50Micros   float64   `json:"p50_us"`
@@ -44,7 +44,7 @@ type Result struct {
 }
 
 func main() {
-	role := flag.String("role", "", "proxy or backend: what the run starts itself as")
+	role := flag.String("role", "", "proxy, backend or grpc-backend: what the run starts itself as")
 	config := flag.String("config", "", "configuration of the role")
 	out := flag.String("out", "", "file for the report; empty: standard output")
 	rounds := flag.Int("rounds", 3, "times that each measurement is made")
@@ -56,6 +56,8 @@ func main() {
 		err = serveProxy(*config)
 	case "backend":
 		err = serveBackend(*config)
+	case "grpc-backend":
+		err = serveGRPC()
 	default:
 		err = measure(*out, *rounds, *span)
 	}
@@ -100,7 +102,11 @@ func run(dir string, rounds int, span time.Duration) (r *Report, err error) {
 		return nil, err
 	}
 	r = &Report{When: time.Now().UTC(), Cores: runtime.NumCPU(), Go: runtime.Version(), Rounds: rounds, Span: span.String(), LoadBefore: loadAverage()}
-	subjects, skipped, err := f.subjects(backend)
+	calls, err := f.self("grpc-backend", "")
+	if err != nil {
+		return nil, err
+	}
+	subjects, skipped, err := f.subjects(backend, calls)
 	if err != nil {
 		return nil, err
 	}

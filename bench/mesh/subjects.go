@@ -95,7 +95,7 @@ func (f *fleet) file(name, text string) (string, error) {
 }
 
 // subjects starts every proxy of every case.
-func (f *fleet) subjects(backend string) (list []*subject, skipped []string, err error) {
+func (f *fleet) subjects(backend, calls string) (list []*subject, skipped []string, err error) {
 	if err := f.certificates(); err != nil {
 		return nil, nil, err
 	}
@@ -105,6 +105,9 @@ func (f *fleet) subjects(backend string) (list []*subject, skipped []string, err
 		connections []int
 		start       func(backend string) (address string, pids []int, err error)
 	}{
+		{"grpc", "haproxy", few, f.haproxyGRPC},
+		{"grpc", "nginx", few, f.nginxGRPC},
+		{"grpc", "sterling", few, f.sterlingGRPC},
 		{"l7", "haproxy", many, f.haproxy("http", "", "")},
 		{"l7", "nginx", many, f.nginx},
 		{"l7", "sterling", many, f.sterling("http", "", "")},
@@ -113,7 +116,11 @@ func (f *fleet) subjects(backend string) (list []*subject, skipped []string, err
 		{"l4", "haproxy", few, f.haproxy("tcp", "", "")},
 		{"l4", "sterling", few, f.sterling("tcp", "", "")},
 	} {
-		address, pids, err := one.start(backend)
+		to := backend
+		if one.name == "grpc" {
+			to = calls
+		}
+		address, pids, err := one.start(to)
 		if errors.Is(err, exec.ErrNotFound) {
 			skipped = append(skipped, fmt.Sprintf("%s %s: %v", one.name, one.who, err))
 			continue

@@ -66,7 +66,7 @@ func parseGRPCTimeout(v []byte) (time.Duration, bool) {
 	if n > uint64(maxGRPCTimeout/unit) {
 		return maxGRPCTimeout, true
 	}
-	return time.Duration(n) * unit, true //nolint:gosec // checked
+	return time.Duration(n) * unit, true
 }
 
 // appendGRPCTimeout writes what is left, in microseconds where they fit into 8 digits. Never nothing: that would be
@@ -86,7 +86,7 @@ func grpcStatus(fields []h1.Field) (code int, ok bool) {
 			if err != nil || n > 16 {
 				return grpcUnknown, true
 			}
-			return int(n), true //nolint:gosec // at most 16
+			return int(n), true
 		}
 	}
 	return 0, false
@@ -129,10 +129,8 @@ func (f *failure) grpcCode() int {
 		return grpcFailedPrecondition
 	case 504:
 		return grpcDeadlineExceeded
-	case 503:
-		if f.outcome == notSent {
-			return grpcUnavailable
-		}
+	case 503: // each of them is not-sent
+		return grpcUnavailable
 	}
 	return grpcUnknown
 }

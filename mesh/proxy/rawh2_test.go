@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,28 +137,29 @@ func rawEndpoint(t *testing.T, serve func(n int, r *raw)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var running sync.WaitGroup
+	running.Go(func() {
 		for n := 0; ; n++ {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
 			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-			preface := make([]byte, len(http2.ClientPreface))
-			if _, err := io.ReadFull(c, preface); err == nil && string(preface) == http2.ClientPreface {
-				r := newRaw(t, c, c)
-				if r.WriteSettings() == nil {
+			running.Go(func() {
+				defer c.Close()
+				preface := make([]byte, len(http2.ClientPreface))
+				if _, err := io.ReadFull(c, preface); err != nil || string(preface) != http2.ClientPreface {
+					return
+				}
+				if r := newRaw(t, c, c); r.WriteSettings() == nil {
 					serve(n, r)
 				}
-			}
-			c.Close()
+			})
 		}
-	}()
+	})
 	t.Cleanup(func() {
 		ln.Close()
-		<-done
+		running.Wait()
 	})
 	return ln.Addr().String()
 }
@@ -175,4 +177,33 @@ func (r *raw) request() (stream uint32, all event, err error) {
 		all.end = e.end
 	}
 	return stream, all, nil
+}
+
+// pairs compresses names and values as they are.
+func (r *raw) pairs(fields ...string) []byte {
+	r.buf.Reset()
+	for i := 0; i < len(fields); i += 2 {
+		if err := r.enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return bytes.Clone(r.buf.Bytes())
+}
+
+// safeBuffer may be written and read at the same time.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

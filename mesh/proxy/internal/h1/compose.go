@@ -89,7 +89,7 @@ func (h *Head) index() error {
 		switch {
 		case f.Known == Other:
 		case h.first[f.Known] == 0:
-			h.first[f.Known] = uint8(len(kept))
+			h.first[f.Known] = uint8(len(kept)) //nolint:gosec // at most MaxFields
 		default:
 			h.repeated |= 1 << f.Known
 		}

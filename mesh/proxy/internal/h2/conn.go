@@ -79,7 +79,8 @@ type Conn struct {
 
 	out, spare  []byte // to be written
 	writing     bool
-	blocked     int // streams that wait to write
+	writeBy     time.Time // the writer's deadline
+	blocked     int       // streams that wait to write
 	enc         *hpack.Encoder
 	encoded     bytes.Buffer
 	names       map[string]string // names of fields, so that most need no copy
@@ -131,6 +132,11 @@ func (f *feed) Read(b []byte) (int, error) {
 		c.o.Ahead = c.o.Ahead[n:]
 		return n, nil
 	}
+	// All that has arrived is read.
+	c.startFresh()
+	c.mu.Lock()
+	c.flush()
+	c.unlock()
 	for {
 		n, err := c.nc.Read(b)
 		var late net.Error
@@ -158,7 +164,9 @@ func (c *Conn) wait(now time.Time) error {
 		by = c.began.Add(headTime)
 	case c.draining && !c.drained:
 		if by = c.drainBy; !now.Before(by) {
-			c.drain()
+			if c.drain(); c.err != nil {
+				return c.err
+			}
 			by = now.Add(c.o.Idle)
 		}
 	case c.o.Serve == nil:
@@ -181,9 +189,6 @@ func (c *Conn) Serve() error {
 	if err == nil && c.o.Serve != nil {
 		err = c.preface()
 	}
-	c.mu.Lock()
-	c.flush()
-	c.unlock()
 	for err == nil {
 		err = c.step()
 	}
@@ -213,9 +218,6 @@ func (c *Conn) step() error {
 	if errors.As(err, &stream) {
 		err = c.charge(priceFrame)
 		c.reset(stream.StreamID, stream.Code)
-	}
-	if err == nil && c.in.Buffered() == 0 {
-		c.startFresh()
 	}
 	return err
 }

@@ -95,7 +95,7 @@ func (b *block) pseudo(f hpack.HeaderField) {
 	case ":status":
 		n, err := strconv.ParseUint(f.Value, 10, 16)
 		b.malformed = b.malformed || err != nil || len(f.Value) != 3 || n < 100 || n > 599
-		h.Status, bit = int(n), status //nolint:gosec // checked
+		h.Status, bit = int(n), status
 	}
 	b.malformed = b.malformed || bit == 0 || b.seen&bit != 0 || b.regular || !visible(f.Value)
 	b.seen |= bit
@@ -116,7 +116,7 @@ func (b *block) field(f hpack.HeaderField) {
 	case "content-length":
 		n, err := strconv.ParseUint(f.Value, 10, 62)
 		b.malformed = b.malformed || err != nil || b.head.length >= 0
-		b.head.length = int64(n) //nolint:gosec // checked
+		b.head.length = int64(n)
 	}
 	b.head.Fields = append(b.head.Fields, Field{Name: b.keep(f.Name), Value: b.keep(f.Value)})
 }

@@ -55,7 +55,10 @@ func (c *Conn) charge(price int64) error {
 // headers begins a header block.
 func (c *Conn) headers(f *http2.HeadersFrame) error {
 	now := time.Now()
-	if f.StreamID%2 == 0 || c.o.Serve == nil && f.StreamID >= c.nextOut {
+	c.mu.Lock()
+	foreign := f.StreamID%2 == 0 || c.o.Serve == nil && c.idle(f.StreamID)
+	c.mu.Unlock()
+	if foreign {
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
 	c.block.begin(f.StreamID, f.StreamEnded(), now)
@@ -185,7 +188,7 @@ func (c *Conn) peerEnd(s *Stream) {
 	}
 }
 
-// idle tells whether a stream has never been opened.
+// idle tells whether a stream has never been opened. mu is held.
 func (c *Conn) idle(id uint32) bool {
 	if c.o.Serve != nil {
 		return id > c.lastIn || id%2 == 0
@@ -220,13 +223,10 @@ func (c *Conn) data(f *http2.DataFrame) error {
 	if s.window -= n; s.window < 0 {
 		return http2.ConnectionError(http2.ErrCodeFlowControl) // its sum can't be trusted any more
 	}
-	if padding := n - int64(len(f.Data())); padding > 0 {
-		s.release(padding)
-	}
 	s.got += int64(len(f.Data()))
 	c.earned += n / bytesEarn
 	if s.want >= 0 && (s.got > s.want || f.StreamEnded() && s.got != s.want) || c.o.Serve == nil && !s.answered {
-		c.grant(int64(len(f.Data())))
+		c.grant(n)
 		return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeProtocol}
 	}
 	s.in = append(s.in, f.Data()...)
@@ -234,6 +234,9 @@ func (c *Conn) data(f *http2.DataFrame) error {
 		c.peerEnd(s)
 	} else {
 		signal(s.readable)
+	}
+	if padding := n - int64(len(f.Data())); padding > 0 {
+		s.release(padding)
 	}
 	return nil
 }
@@ -275,8 +278,7 @@ func (c *Conn) settings(f *http2.SettingsFrame) error {
 	if err != nil {
 		return err
 	}
-	_ = c.fr.WriteSettingsAck() // into memory
-	c.flush()
+	_ = c.fr.WriteSettingsAck() // into memory; it leaves before the next read
 	return nil
 }
 
@@ -338,8 +340,7 @@ func (c *Conn) ping(f *http2.PingFrame) error {
 	defer c.unlock()
 	switch {
 	case !f.IsAck():
-		_ = c.fr.WritePing(true, f.Data) // into memory
-		c.flush()
+		_ = c.fr.WritePing(true, f.Data) // into memory; it leaves before the next read
 	case f.Data == drainPing && c.draining && !c.drained:
 		c.drain()
 	}

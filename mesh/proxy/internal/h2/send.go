@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"runtime"
 	"strconv"
 	"time"
 
@@ -21,18 +22,26 @@ const flushAt = 32 << 10 // bytes that are not left waiting for more
 // flush writes what is waiting. Where another goroutine is writing already, that one writes this, too: under load, many
 // streams' frames go out in one write. mu is held, and released while writing.
 func (c *Conn) flush() {
-	if c.writing {
+	if c.writing || len(c.out) == 0 {
 		return
 	}
 	c.writing = true
+	if c.owned > 1 {
+		// Others are about to write, too: a system call costs more than letting them go first.
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
 	for len(c.out) > 0 && !c.broken {
 		b := c.out
 		c.out = c.spare[:0]
 		dying := c.err != nil
 		c.mu.Unlock()
 		var err error
-		if !dying {
-			err = c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+		if now := time.Now(); !dying && c.writeBy.Before(now.Add(writeTime)) {
+			// Later than needed, so that most writes need not set it: that costs as much as a small frame.
+			c.writeBy = now.Add(writeTime + writeTime/8)
+			err = c.nc.SetWriteDeadline(c.writeBy)
 		}
 		if err == nil {
 			_, err = c.nc.Write(b)
@@ -113,7 +122,8 @@ func (c *Conn) intern(name []byte) string {
 	return s
 }
 
-// grant gives the peer back n bytes of the connection's window, when enough have come together. mu is held.
+// grant gives the peer back n bytes of the connection's window, when enough have come together. mu is held, and may
+// be released meanwhile.
 func (c *Conn) grant(n int64) {
 	if c.ungranted += n; c.ungranted >= serverWindow/4 && c.err == nil {
 		_ = c.fr.WriteWindowUpdate(0, uint32(c.ungranted)) //nolint:gosec // at most a window. Into memory

@@ -131,8 +131,21 @@ func (p *predecessor) of(workload string) map[string]*net.TCPListener {
 	return out
 }
 
-// confirm tells the process before that it is not needed any more, and waits until it keeps no certificates.
+// confirm tells the process before that it is not needed any more, and waits until it keeps no certificates. That it
+// has ended is as good; that it goes on is an error: two would serve for ever.
 func (p *predecessor) confirm() error {
+	err := p.tell()
+	if err == nil {
+		return nil
+	}
+	conn, dialErr := net.Dial("unixpacket", p.conn.RemoteAddr().String())
+	if dialErr != nil {
+		return nil //nolint:nilerr // nobody is there any more
+	}
+	return errors.Join(err, conn.Close())
+}
+
+func (p *predecessor) tell() error {
 	if err := p.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
 		return err
 	}
@@ -244,7 +257,7 @@ func (n *MeshNode) socketFiles() (list []handedSocket, files []*os.File, err err
 	for _, s := range n.sidecars {
 		s.mu.Lock()
 		for address, socket := range s.sockets {
-			f, err := socket.File()
+			f, err := copyOfSocket(socket)
 			if err != nil {
 				s.mu.Unlock()
 				return nil, files, err

@@ -156,19 +156,16 @@ func (n *MeshNode) start(ctx, life context.Context) error {
 			return err
 		}
 	}
-	if err := n.serveAdmin(); err != nil {
-		return err
-	}
-	if err := n.offerSockets(); err != nil {
-		return err
-	}
 	if before != nil {
 		if err := before.confirm(); err != nil {
-			n.log.Warn("the process before did not say that it hands over; it may have ended", "error", err)
+			return fmt.Errorf("take over from the process that serves in this folder: %w", err)
 		}
 		n.keepCertificates(life)
 	}
-	return nil
+	if err := n.serveAdmin(); err != nil {
+		return err
+	}
+	return n.offerSockets()
 }
 
 // join makes this machine a node of the mesh, if it is none yet.

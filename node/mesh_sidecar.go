@@ -178,7 +178,7 @@ func (s *sidecar) forget(config *proxy.Config) {
 
 // copyOf is a listener on the same socket.
 func (s *sidecar) copyOf(l proxy.Listener) (net.Listener, error) {
-	f, err := s.sockets[l.Address].File()
+	f, err := copyOfSocket(s.sockets[l.Address])
 	if err != nil {
 		return nil, err
 	}

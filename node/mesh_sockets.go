@@ -35,6 +35,22 @@ func replaceUnix(network, path string, mode os.FileMode) (*net.UnixListener, err
 	return l, nil
 }
 
+// copyOfSocket is another descriptor of a listener's socket. Not what its method File makes: that one turns all
+// descriptors of the socket to blocking calls when it is used, and whoever accepts on it then can't be stopped.
+func copyOfSocket(l *net.TCPListener) (*os.File, error) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("copy a listener: %w", err)
+	}
+	var fd int
+	var dupErr error
+	err = raw.Control(func(of uintptr) { fd, dupErr = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) })
+	if err := errors.Join(err, dupErr); err != nil {
+		return nil, fmt.Errorf("copy a listener: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "listener"), nil
+}
+
 // sameUser wants whoever is at the other end of a Unix socket to be of this process's user, or root.
 func sameUser(c *net.UnixConn) error {
 	raw, err := c.SyscallConn()

@@ -239,9 +239,7 @@ func TestTheDesiredStateIsFollowed(t *testing.T) {
 	r.write(r.desired("/secret"))
 	r.until("the change is enforced", func() bool { code, _ := r.call("/secret"); return code == 200 })
 	r.wantCall("/orders/1", 403)
-	if s := r.refusal(); s != "" {
-		t.Errorf("still refused: %s", s)
-	}
+	r.until("nothing is refused any more", func() bool { return r.refusal() == "" }) // told after all have answered
 }
 
 // TestTheControlPlaneIsAwayForLongerThanARotation: what is running goes on, what is started goes on with what was kept.
@@ -356,6 +354,45 @@ func TestListenersChangeUnderLoad(t *testing.T) {
 	r.until("it is gone", func() bool { return r.sidecar("shop").Listeners["stock"] == "" })
 	l.progress(r)
 	l.stop(t)
+}
+
+// TestAHandoverThatIsNotFinished: a new process that dies before it serves changes nothing.
+func TestAHandoverThatIsNotFinished(t *testing.T) {
+	r := newMeshRig(t, time.Hour)
+	r.startNode("orders")
+	old := r.startNode("shop")
+	path := filepath.Join(r.dir, "shop", "handover.sock")
+	for _, says := range []string{"take", "hello", ""} {
+		conn, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte(says)); err != nil {
+			t.Fatal(err)
+		}
+		text, rights := make([]byte, 4096), make([]byte, 256)
+		n, got, _, _, err := conn.ReadMsgUnix(text, rights)
+		if says == "take" && (err != nil || n == 0 || got == 0) || says != "take" && got != 0 {
+			t.Errorf("%q: %d bytes, %d of rights, %v", says, n, got, err)
+		}
+		conn.Close() // the descriptors that came stay until the test ends: as if of a process that hangs
+	}
+	for range 20 { // the listener is shared: what the dead one has not accepted, the old one does
+		r.wantCall("/orders/1", 200)
+	}
+	next := r.startNode("shop")
+	select {
+	case <-old.TakenOver():
+	case <-time.After(meshPatience):
+		t.Fatal("the old one was not told")
+	}
+	old.Close(t.Context())
+	r.wantCall("/orders/1", 200)
+	select {
+	case <-next.TakenOver():
+		t.Error("nobody took over from the new one")
+	default:
+	}
 }
 
 func TestAnAddressThatCannotBeHad(t *testing.T) {

@@ -18,8 +18,9 @@ const maxInterim = 8
 // server is an attempt's side of the endpoint: a connection of HTTP/1.1, or a stream of HTTP/2. One goroutine calls
 // upload, another one the rest.
 type server interface {
-	// send sends the head of the request and what is held of its body; sent: the endpoint may have got some of it.
-	send(x *exchange) (sent bool, err error)
+	// send sends the head of the request and what is held of its body; rest: that is still to be uploaded; sent: the
+	// endpoint may have got some of the request.
+	send(x *exchange) (rest, sent bool, err error)
 	// upload sends more of the body; done: that was all. Without data, it sends what it has collected. stopUpload makes
 	// it return.
 	upload(x *exchange, data []byte, done bool) error
@@ -90,17 +91,18 @@ func (x *exchange) openConnection(e *endpoint) (*upstream, error) {
 
 // exchangeWith sends the request and passes on the answer. clean: both sides have said all.
 func (x *exchange) exchangeWith(up server) (r result, clean bool) {
-	if sent, err := up.send(x); err != nil {
+	rest, sent, err := up.send(x)
+	if err != nil {
 		f := *errNoAnswer
 		if !sent {
 			f = *errNoConnect
 		}
 		return result{failed: &f, redo: f.outcome}, false
 	}
-	if x.whole {
+	if x.whole && !rest {
 		return x.receive(up, nil)
 	}
-	load := x.startUpload(up)
+	load := x.startUpload(up, rest)
 	r, clean = x.receive(up, load)
 	return r, x.endUpload(load, &r) && clean
 }
@@ -214,12 +216,14 @@ type upload struct {
 	x      *exchange
 	up     server
 	failed *failure // the client's fault; nil: done, stopped, or the endpoint no longer takes it
-	whole  bool
+	rest   bool     // what is held comes first
+	held   bool     // and is all
+	whole  bool     // all was passed on
 	done   chan struct{}
 }
 
-func (x *exchange) startUpload(up server) *upload {
-	l := &upload{x: x, up: up, done: make(chan struct{})}
+func (x *exchange) startUpload(up server, rest bool) *upload {
+	l := &upload{x: x, up: up, rest: rest, held: x.whole, done: make(chan struct{})}
 	go l.run()
 	return l
 }
@@ -232,7 +236,9 @@ func (x *exchange) endUpload(l *upload, r *result) bool {
 	case <-l.done:
 	default:
 		inStep = false
-		x.from.stopReading()
+		if !l.held {
+			x.from.stopReading()
+		}
 		l.up.stopUpload()
 	}
 	x.joinUpload(l)
@@ -257,14 +263,22 @@ func (x *exchange) settle(l *upload) bool {
 
 func (x *exchange) joinUpload(l *upload) {
 	<-l.done
-	x.read = l.whole
-	x.whole = l.whole && !x.passed
+	if !l.held {
+		x.read = l.whole
+		x.whole = l.whole && !x.passed
+	}
 }
 
 func (l *upload) run() {
 	defer close(l.done)
 	x := l.x
 	b := &x.req.Body
+	if l.rest {
+		if err := l.up.upload(x, x.body, l.held); err != nil || l.held {
+			l.whole = err == nil
+			return
+		}
+	}
 	for {
 		data, done, err := b.Step()
 		if err == nil && x.in+int64(len(data)) > x.route.MaxBody {

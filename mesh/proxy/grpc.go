@@ -129,10 +129,8 @@ func (f *failure) grpcCode() int {
 		return grpcFailedPrecondition
 	case 504:
 		return grpcDeadlineExceeded
-	case 503:
-		if f.outcome == notSent {
-			return grpcUnavailable
-		}
+	case 503: // each of them is not-sent
+		return grpcUnavailable
 	}
 	return grpcUnknown
 }

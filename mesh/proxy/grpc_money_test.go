@@ -171,6 +171,38 @@ func TestACallIsHeldWhileItArrives(t *testing.T) {
 	}
 }
 
+// TestABodyThatIsGoneIsNotSentAgain: refused is not sent, but there is nothing left to send.
+func TestABodyThatIsGoneIsNotSentAgain(t *testing.T) {
+	arrived, got := make(chan struct{}), make(chan int, 2)
+	app := rawEndpoint(t, func(n int, r *raw) {
+		if n == 0 {
+			_ = r.next() // the head: the proxy does not wait for the rest
+			close(arrived)
+		}
+		for {
+			id, req, err := r.request()
+			if err != nil {
+				return
+			}
+			got <- len(req.data)
+			_ = r.WriteRSTStream(id, http2.ErrCodeRefusedStream)
+		}
+	})
+	r := rawClient(t, start(t, proxy.Options{}, simpleGRPC, app, "", ", money: true, retry: {attempts: 2}"))
+	r.head(1, false, ":method: POST", ":scheme: http", ":path: /bank.Pay/Do", ":authority: app", "content-type: application/grpc", "idempotency-key: k")
+	_ = r.WriteData(1, false, make([]byte, 10_000))
+	<-arrived
+	for i := range 4 {
+		_ = r.WriteData(1, i == 3, make([]byte, 10_000))
+	}
+	if a := r.answer(1); !strings.Contains(a.head, "grpc-status: 14\n") || !strings.Contains(a.head, "x-sterling-outcome: not-sent\n") {
+		t.Errorf("answer %+v", a)
+	}
+	if n := <-got; n != 50_000 || len(got) > 0 {
+		t.Errorf("the endpoint got %d bytes, and %d more requests", n, len(got))
+	}
+}
+
 func TestGRPCErrorsOfTheProxy(t *testing.T) {
 	unused, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -61,6 +61,8 @@ func TestGRPCDeadlineIsCarriedThrough(t *testing.T) {
 func TestACallTakenBackEndsAtTheEndpoint(t *testing.T) {
 	began, ended := make(chan struct{}), make(chan struct{})
 	app := service(t, func(_ string, s grpc.ServerStream) error {
+		for s.RecvMsg(&wrapperspb.BytesValue{}) == nil { // all of the request has come
+		}
 		close(began)
 		<-s.Context().Done()
 		close(ended)
@@ -68,6 +70,9 @@ func TestACallTakenBackEndsAtTheEndpoint(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(within(t, 20*time.Second))
 	s := bidi(t, ctx, grpcClient(t, start(t, proxy.Options{}, simpleGRPC, app, "", ", timeout: 1m")), "Hang")
+	if err := s.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
 	<-began
 	cancel()
 	select {
@@ -75,7 +80,32 @@ func TestACallTakenBackEndsAtTheEndpoint(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the endpoint still works on it")
 	}
-	_ = s
+}
+
+// TestAnEndpointThatFallsSilent: its connection gets no more requests once one had no answer and nothing else was heard.
+func TestAnEndpointThatFallsSilent(t *testing.T) {
+	app := rawEndpoint(t, func(n int, r *raw) {
+		for {
+			id, _, err := r.request()
+			if err != nil {
+				return
+			}
+			if n > 0 {
+				r.head(id, true, ":status: 200")
+			}
+		}
+	})
+	r := rawClient(t, start(t, proxy.Options{}, simpleGRPC, app, "", ", timeout: 100ms"))
+	id := uint32(1)
+	for ; id < 9; id += 2 {
+		r.get(id)
+		if a := r.answer(id); strings.Contains(a.head, ":status: 200\n") {
+			break
+		}
+	}
+	if id < 3 || id > 5 {
+		t.Errorf("request %d was the first to be answered", id)
+	}
 }
 
 // TestShutdownDrains: a call under way ends well, new ones are not taken, and the client is told so.

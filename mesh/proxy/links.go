@@ -155,18 +155,18 @@ type downlink struct {
 	all  bool // the request has been sent
 }
 
-// send sends what is held of the body; openStream has sent the head. An endpoint may answer without reading: what it
-// says is worth more than that it did not take all.
-func (d *downlink) send(x *exchange) (sent bool, err error) {
+// send sends what is held of the body if there is room for it; openStream has sent the head. Otherwise it goes by upload,
+// while the answer is awaited: an endpoint may answer without reading.
+func (d *downlink) send(x *exchange) (rest, sent bool, err error) {
+	defer d.Flush()
 	switch {
 	case d.all:
-	case x.whole:
-		_ = d.upload(x, x.body, true)
-	case len(x.body) > 0:
-		_ = d.Write(x.body, false, x.deadline)
+		return false, true, nil
+	case x.whole && len(x.req.Body.Trailers) > 0:
+		return true, true, nil
 	}
-	d.Flush()
-	return true, nil
+	ok, _ := d.Offer(x.body, x.whole) // if it was cut off, next says so
+	return !ok, true, nil
 }
 
 func (d *downlink) upload(x *exchange, data []byte, done bool) error {

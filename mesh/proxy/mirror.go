@@ -65,7 +65,10 @@ func (x *exchange) copyFor(k *cluster) func(e *endpoint) bool {
 		if err != nil {
 			return false
 		}
-		sent, err := up.send(own)
+		rest, sent, err := up.send(own)
+		if rest && err == nil {
+			err = up.upload(own, own.body, true)
+		}
 		up.release(own, err == nil && readAnswer(own, up))
 		return sent && err == nil
 	}

@@ -78,6 +78,30 @@ func TestAnEndpointThatNeverReads(t *testing.T) {
 	}
 }
 
+// TestAnEndpointThatAnswersWithoutReading: the answer comes through although the request has no room.
+func TestAnEndpointThatAnswersWithoutReading(t *testing.T) {
+	app := rawEndpoint(t, func(_ int, r *raw) {
+		_ = r.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		for {
+			e := r.next()
+			if e.closed {
+				return
+			}
+			if e.head != "" {
+				r.head(e.stream, true, ":status: 413")
+			}
+		}
+	})
+	r := rawClient(t, start(t, proxy.Options{}, simpleGRPC, app, "", ""))
+	for id := uint32(1); id < 9; id += 2 { // the first may be sent before the endpoint's settings come
+		r.head(id, false, ":method: POST", ":scheme: http", ":path: /", ":authority: app", "content-length: 4000")
+		_ = r.WriteData(id, true, make([]byte, 4000))
+		if a := r.answer(id); !strings.Contains(a.head, ":status: 413\n") {
+			t.Fatalf("request %d: %+v", id, a)
+		}
+	}
+}
+
 // TestCallsAreMirroredAsShadow: a copy goes by the mirror's own protocol, and is marked.
 func TestCallsAreMirroredAsShadow(t *testing.T) {
 	got := make(chan event, 2)

@@ -137,28 +137,29 @@ func rawEndpoint(t *testing.T, serve func(n int, r *raw)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var running sync.WaitGroup
+	running.Go(func() {
 		for n := 0; ; n++ {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
 			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-			preface := make([]byte, len(http2.ClientPreface))
-			if _, err := io.ReadFull(c, preface); err == nil && string(preface) == http2.ClientPreface {
-				r := newRaw(t, c, c)
-				if r.WriteSettings() == nil {
+			running.Go(func() {
+				defer c.Close()
+				preface := make([]byte, len(http2.ClientPreface))
+				if _, err := io.ReadFull(c, preface); err != nil || string(preface) != http2.ClientPreface {
+					return
+				}
+				if r := newRaw(t, c, c); r.WriteSettings() == nil {
 					serve(n, r)
 				}
-			}
-			c.Close()
+			})
 		}
-	}()
+	})
 	t.Cleanup(func() {
 		ln.Close()
-		<-done
+		running.Wait()
 	})
 	return ln.Addr().String()
 }

@@ -9,12 +9,12 @@ import (
 
 // An upstream is the server of an attempt by HTTP/1.1.
 
-func (u *upstream) send(x *exchange) (sent bool, err error) {
+func (u *upstream) send(x *exchange) (rest, sent bool, err error) {
 	x.renderHead()
 	x.renderFirst()
 	n, err := u.write(x, x.first)
 	_, encrypted := u.Conn.(*tls.Conn)
-	return n > 0 || encrypted, err
+	return false, n > 0 || encrypted, err
 }
 
 func (u *upstream) write(x *exchange, b []byte) (int, error) {

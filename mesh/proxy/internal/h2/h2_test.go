@@ -279,7 +279,8 @@ func TestAStreamThatNobodyReads(t *testing.T) {
 func TestAPeerThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mine, its := net.Pipe()
-		wrote, failed := make(chan int, 1), make(chan error, 1)
+		const streams = 3 // one of them writes for all
+		wrote, failed := make(chan int, streams), make(chan error, streams)
 		c := h2.NewConn(its, h2.Options{Idle: time.Minute, Serve: func(s *h2.Stream) {
 			defer s.Done()
 			_ = s.Answer(&h2.Head{Status: 200}, false)
@@ -300,9 +301,11 @@ func TestAPeerThatNeverReads(t *testing.T) {
 		var b bytes.Buffer
 		out := http2.NewFramer(&b, nil)
 		b.WriteString(http2.ClientPreface)
-		_ = out.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1}) // into memory
-		_ = out.WriteWindowUpdate(0, 1<<30)
-		_ = out.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: fields(getRoot...), EndStream: true, EndHeaders: true})
+		_ = out.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 8 << 20}) // into memory
+		_ = out.WriteWindowUpdate(0, 64<<20)
+		for i := range uint32(streams) {
+			_ = out.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: fields(getRoot...), EndStream: true, EndHeaders: true})
+		}
 		go func() { _, _ = mine.Write(b.Bytes()) }()
 		for range 3 { // SETTINGS, WINDOW_UPDATE and the answer to our SETTINGS: a pipe has no buffer
 			if _, err := fr.ReadFrame(); err != nil {
@@ -310,11 +313,13 @@ func TestAPeerThatNeverReads(t *testing.T) {
 			}
 		}
 		began := time.Now()
-		if n := <-wrote; n > 1<<20 {
-			t.Errorf("%d bytes wait for a peer that does not read", n)
-		}
-		if err := <-failed; time.Since(began) > time.Minute {
-			t.Errorf("%v after %s", err, time.Since(began))
+		for range streams {
+			if n := <-wrote; n > 1<<20 {
+				t.Errorf("%d bytes wait for a peer that does not read", n)
+			}
+			if err := <-failed; time.Since(began) > time.Minute {
+				t.Errorf("%v after %s", err, time.Since(began))
+			}
 		}
 		if err := <-served; err == nil {
 			t.Error("ended without a reason")

@@ -129,18 +129,12 @@ func (s *Stream) Write(b []byte, end bool, by time.Time) error {
 		if s.stopped {
 			return ErrStopped
 		}
-		n := min(int64(len(b)), s.sendWindow, c.sendWindow, maxFrame)
+		n := max(min(int64(len(b)), s.sendWindow, c.sendWindow, maxFrame), 0)
 		if len(b) == 0 || n > 0 && len(c.out) < maxPending {
-			_ = c.fr.WriteData(s.id, end && int(n) == len(b), b[:max(n, 0)]) // into memory
-			b = b[max(n, 0):]
-			s.sendWindow -= max(n, 0)
-			c.sendWindow -= max(n, 0)
-			c.earned += n / bytesEarn
-			if len(b) > 0 {
+			last := int(n) == len(b)
+			s.put(b[:n], end && last)
+			if b = b[n:]; !last {
 				continue
-			}
-			if end {
-				s.sendEnd()
 			}
 			if len(c.out) >= flushAt {
 				c.flush()
@@ -150,6 +144,36 @@ func (s *Stream) Write(b []byte, end bool, by time.Time) error {
 		if err := s.block(by); err != nil {
 			return err
 		}
+	}
+}
+
+// Offer is Write where it need not wait; ok is false where it would have to, and nothing was sent.
+func (s *Stream) Offer(b []byte, end bool) (ok bool, err error) {
+	s.c.mu.Lock()
+	n := int64(len(b))
+	ok = s.err != nil || n <= s.sendWindow && n <= s.c.sendWindow && len(s.c.out) < flushAt
+	for ok && s.err == nil && n > maxFrame {
+		s.put(b[:maxFrame], false)
+		b = b[maxFrame:]
+		n -= maxFrame
+	}
+	if ok && s.err == nil {
+		s.put(b, end)
+	}
+	err = s.err
+	s.c.unlock()
+	return ok, err
+}
+
+// put writes a frame of data that there is room for. mu is held.
+func (s *Stream) put(b []byte, end bool) {
+	c, n := s.c, int64(len(b))
+	_ = c.fr.WriteData(s.id, end, b) // into memory
+	s.sendWindow -= n
+	c.sendWindow -= n
+	c.earned += n / bytesEarn
+	if end {
+		s.sendEnd()
 	}
 }
 

@@ -124,3 +124,23 @@ func (c *movingSide) give() journal.Status {
 	h := journal.Handover{Move: money.From(900), Account: c.account, Clearing: c.clearing}
 	return c.apply(journal.KindGive, journal.Actor{}, journal.Bytes([]journal.Handover{h}))[0].Status
 }
+
+// TestNothingEndsWhileABucketArrives: a hold that arrived is confirmed once its bucket has.
+func TestNothingEndsWhileABucketArrives(t *testing.T) {
+	r := &cellRig{rig: handingRig(true)}
+	for _, list := range handedOver(t) {
+		x, _ := journal.TransitOf(list[0].Attached)
+		if x.Step != journal.TransitHold {
+			continue
+		}
+		if s := r.events(journal.KindCarry, list)[0].Status; s != journal.ControlCreated {
+			t.Fatal(s.Name(journal.KindCarry))
+		}
+		a := &transit.Attempt{Asked: journal.Transfer{ID: x.Transfer, Debit: x.Debit, Credit: x.Credit, Flags: x.Flags}, Asset: townAsset, Home: x.Peer, Reserve: x.Reserve}
+		if _, refused := r.askEvents(a.Confirm(money.From(7), true)); !refused {
+			t.Error("a confirmation is not refused")
+		}
+		return
+	}
+	t.Error("no hold arrives")
+}

@@ -28,7 +28,7 @@ func TestMovesAgainstOneCell(t *testing.T) {
 	})
 	for _, what := range []string{
 		"moved", "called off", "refused", "plain", "split true", "split false", "pair", "hold", "across", "drained",
-		"both ends in one cell", "ended across", "expired across", "left behind",
+		"both ends in one cell", "ended across", "expired across",
 	} {
 		if seen[what] == 0 {
 			t.Errorf("it did not see %q: %v", what, seen)
@@ -232,7 +232,7 @@ func (w *town) transfer() {
 		switch w.pick(0, 3) {
 		case 0:
 			other = w.neighbour(b)
-		case 1:
+		case 1, 2:
 			other = w.known[w.pick(0, townBuckets-1)]
 		}
 		pay.Debit, pay.Credit = w.ids[b][w.pick(0, perBucket-1)], w.ids[other][w.pick(0, perBucket-1)]

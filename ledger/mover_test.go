@@ -207,7 +207,7 @@ func (m *mover) drain() bool {
 	case m.pick(0, 9) > 0:
 		return true
 	}
-	if m.pick(0, 3) == 0 {
+	if m.pick(0, 7) == 0 {
 		m.ok(m.tell(a, journal.BucketCancel, m.to))
 		m.ok(m.tell(a, journal.BucketCancel, m.to))
 		m.ok(m.tell(m.taker(), journal.BucketCancel, m.from))

@@ -32,11 +32,13 @@ func TestWhatIsInTransitEndsWhileABucketCloses(t *testing.T) {
 	home.send(first.Commit()...)
 	peer.send(first.Confirm(money.From(5), true))
 	peer.refuse(second.Confirm(money.U128{}, true)) // it would fence a hold that never came: the other cell does
-	home.send(first.Settle(money.From(5)))
 	for _, c := range []*movingSide{home, peer} {
 		if s := c.give(); s != journal.Created {
 			t.Errorf("account %v: %s", c.account, s.Name(journal.KindGive))
 		}
+	}
+	home.send(first.Settle(money.From(5))) // the marker does not move once its transfer has ended
+	for _, c := range []*movingSide{home, peer} {
 		if err := c.checkReplay(); err != nil {
 			t.Error(err)
 		}
@@ -121,4 +123,24 @@ func (c *movingSide) close(peer uint64) {
 func (c *movingSide) give() journal.Status {
 	h := journal.Handover{Move: money.From(900), Account: c.account, Clearing: c.clearing}
 	return c.apply(journal.KindGive, journal.Actor{}, journal.Bytes([]journal.Handover{h}))[0].Status
+}
+
+// TestNothingEndsWhileABucketArrives: a hold that arrived is confirmed once its bucket has.
+func TestNothingEndsWhileABucketArrives(t *testing.T) {
+	r := &cellRig{rig: handingRig(true)}
+	for _, list := range handedOver(t) {
+		x, _ := journal.TransitOf(list[0].Attached)
+		if x.Step != journal.TransitHold {
+			continue
+		}
+		if s := r.events(journal.KindCarry, list)[0].Status; s != journal.ControlCreated {
+			t.Fatal(s.Name(journal.KindCarry))
+		}
+		a := &transit.Attempt{Asked: journal.Transfer{ID: x.Transfer, Debit: x.Debit, Credit: x.Credit, Flags: x.Flags}, Asset: townAsset, Home: x.Peer, Reserve: x.Reserve}
+		if _, refused := r.askEvents(a.Confirm(money.From(7), true)); !refused {
+			t.Error("a confirmation is not refused")
+		}
+		return
+	}
+	t.Error("no hold arrives")
 }

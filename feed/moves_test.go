@@ -2,7 +2,6 @@ package feed_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -77,7 +76,7 @@ func TestWhatMoves(t *testing.T) {
 			t.Errorf("account %v: %d events, want %d", account, len(got), want)
 		}
 	}
-	if got := fmt.Sprint(feed.EventKey(events[2]), feed.EventKey(events[1])); got != "1 51" {
+	if got := feed.EventKey(events[2]) + " " + feed.EventKey(events[1]); got != "1 51" {
 		t.Errorf("keys %s", got)
 	}
 }

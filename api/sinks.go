@@ -17,10 +17,10 @@ import (
 type Sinks interface {
 	Status() []*ledgerv1.Sink
 	// The others take a sink's name; feed.ErrNotFound where there is no such sink or dead letter.
-	DeadLetters(sink, after string, limit int) ([]*ledgerv1.DeadLetter, error)
-	DeadLetter(sink, id string) (*ledgerv1.DeadLetter, []*ledgerv1.FeedEvent, error)
+	DeadLetters(ctx context.Context, sink, after string, limit int) ([]*ledgerv1.DeadLetter, error)
+	DeadLetter(ctx context.Context, sink, id string) (*ledgerv1.DeadLetter, []*ledgerv1.FeedEvent, error)
 	Redeliver(ctx context.Context, sink, id string) error
-	Drop(sink, id string) error
+	Drop(ctx context.Context, sink, id string) error
 }
 
 // noSinks are those of a server that delivers to nobody.
@@ -28,17 +28,17 @@ type noSinks struct{}
 
 func (noSinks) Status() []*ledgerv1.Sink { return nil }
 
-func (noSinks) DeadLetters(string, string, int) ([]*ledgerv1.DeadLetter, error) {
+func (noSinks) DeadLetters(context.Context, string, string, int) ([]*ledgerv1.DeadLetter, error) {
 	return nil, feed.ErrNotFound
 }
 
-func (noSinks) DeadLetter(string, string) (*ledgerv1.DeadLetter, []*ledgerv1.FeedEvent, error) {
+func (noSinks) DeadLetter(context.Context, string, string) (*ledgerv1.DeadLetter, []*ledgerv1.FeedEvent, error) {
 	return nil, nil, feed.ErrNotFound
 }
 
 func (noSinks) Redeliver(context.Context, string, string) error { return feed.ErrNotFound }
 
-func (noSinks) Drop(string, string) error { return feed.ErrNotFound }
+func (noSinks) Drop(context.Context, string, string) error { return feed.ErrNotFound }
 
 func sinkMethods() []*method {
 	return []*method{
@@ -67,7 +67,7 @@ func (s *Server) listSinks(context.Context, auth.Principal, *ledgerv1.ListSinksR
 	return &ledgerv1.ListSinksResponse{Sinks: s.config.Sinks.Status()}, nil
 }
 
-func (s *Server) listDeadLetters(_ context.Context, _ auth.Principal, r *ledgerv1.ListDeadLettersRequest) (*ledgerv1.ListDeadLettersResponse, error) {
+func (s *Server) listDeadLetters(ctx context.Context, _ auth.Principal, r *ledgerv1.ListDeadLettersRequest) (*ledgerv1.ListDeadLettersResponse, error) {
 	const most, usual = 1000, 100
 	limit := int(r.GetLimit())
 	if limit > most {
@@ -76,12 +76,12 @@ func (s *Server) listDeadLetters(_ context.Context, _ auth.Principal, r *ledgerv
 	if limit == 0 {
 		limit = usual
 	}
-	list, err := s.config.Sinks.DeadLetters(r.GetSink(), r.GetAfter(), limit)
+	list, err := s.config.Sinks.DeadLetters(ctx, r.GetSink(), r.GetAfter(), limit)
 	return &ledgerv1.ListDeadLettersResponse{DeadLetters: list}, sinkFault(err)
 }
 
-func (s *Server) getDeadLetter(_ context.Context, _ auth.Principal, r *ledgerv1.GetDeadLetterRequest) (*ledgerv1.GetDeadLetterResponse, error) {
-	letter, events, err := s.config.Sinks.DeadLetter(r.GetSink(), r.GetId())
+func (s *Server) getDeadLetter(ctx context.Context, _ auth.Principal, r *ledgerv1.GetDeadLetterRequest) (*ledgerv1.GetDeadLetterResponse, error) {
+	letter, events, err := s.config.Sinks.DeadLetter(ctx, r.GetSink(), r.GetId())
 	return &ledgerv1.GetDeadLetterResponse{DeadLetter: letter, Events: events}, sinkFault(err)
 }
 
@@ -93,8 +93,8 @@ func (s *Server) redeliverDeadLetter(ctx context.Context, p auth.Principal, r *l
 	return &ledgerv1.RedeliverDeadLetterResponse{}, sinkFault(err)
 }
 
-func (s *Server) dropDeadLetter(_ context.Context, p auth.Principal, r *ledgerv1.DropDeadLetterRequest) (*ledgerv1.DropDeadLetterResponse, error) {
-	err := s.config.Sinks.Drop(r.GetSink(), r.GetId())
+func (s *Server) dropDeadLetter(ctx context.Context, p auth.Principal, r *ledgerv1.DropDeadLetterRequest) (*ledgerv1.DropDeadLetterResponse, error) {
+	err := s.config.Sinks.Drop(ctx, r.GetSink(), r.GetId())
 	if err == nil {
 		s.logger.Warn("dead letter dropped", "sink", r.GetSink(), "id", r.GetId(), "by", p.Name)
 	}

@@ -24,19 +24,19 @@ import (
 	"github.com/sterlingrun/sterling/store/local"
 )
 
-// previous is the data folder of the release before: 17 blocks of format 1 by rules 1, a snapshot of state version 1
+// first is a data folder of the first release: 17 blocks of format 1 by rules 1, a snapshot of state version 1
 // after block 15, an index of its layout. It holds 12,000 transfers, reservations that were posted (once in part),
 // voided, fenced, that expired or are open, one of which closed account 4; burned ids, broken chains, a freeze in force
 // and one that was lifted, limits. What that release answered of its accounts stands beside it.
-const previous = "testdata/upgrade-v1.tar.gz"
+const first = "testdata/upgrade-v1.tar.gz"
 
-const previousBlocks = 17
+const firstBlocks = 17
 
 // unpack makes a folder of the fixture. Segments are filled up to the size that they were made with.
-func unpack(t *testing.T) string {
+func unpack(t *testing.T, fixture string, segment int64) string {
 	t.Helper()
 	dir := t.TempDir()
-	b, err := os.ReadFile(previous)
+	b, err := os.ReadFile(fixture)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +63,8 @@ func unpack(t *testing.T) string {
 		if err == nil {
 			err = os.WriteFile(path, data, 0o600)
 		}
-		if err == nil && strings.HasSuffix(path, ".seg") {
-			err = os.Truncate(path, local.DefaultSegmentSize)
+		if err == nil && strings.Contains(path, "journal-") {
+			err = os.Truncate(path, segment)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -80,14 +80,14 @@ func TestUpgrade(t *testing.T) {
 		lost []string
 	}{{"as it was left", nil}, {"journal alone", []string{"index", "snapshots"}}} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := unpack(t)
+			dir := unpack(t, first, local.DefaultSegmentSize)
 			for _, name := range c.lost {
 				if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 					t.Fatal(err)
 				}
 			}
 			before := verify(t, dir)
-			if before.Blocks != previousBlocks || before.Transfers != 10014 || before.Pending != 3 {
+			if before.Blocks != firstBlocks || before.Transfers != 10014 || before.Pending != 3 {
 				t.Fatalf("verified %+v", before)
 			}
 			p := start(t, dir)
@@ -97,7 +97,7 @@ func TestUpgrade(t *testing.T) {
 			if after.Transfers != before.Transfers+2 || after.Accounts != before.Accounts+1 || after.Pending != 2 {
 				t.Errorf("verified %+v after %+v", after, before)
 			}
-			rulesOf(t, dir)
+			rulesOf(t, dir, firstBlocks, 1)
 			p = start(t, dir) // and once more, from what it left itself
 			if err := sameIDs(t, p.dial()); err != nil {
 				t.Error(err)
@@ -211,9 +211,9 @@ func newWrites(t *testing.T, c *client.Client) {
 	}
 }
 
-// rulesOf checks that the rules rise once in the journal, in an epoch block, and that version 2 of the format is
-// nowhere before it.
-func rulesOf(t *testing.T, dir string) {
+// rulesOf checks that the rules, which were these up to a block, rise once in the journal, in an epoch block, and that no
+// block of a newer format stands before it.
+func rulesOf(t *testing.T, dir string, blocks uint64, rules uint16) {
 	t.Helper()
 	s, err := local.Open(dir, local.Options{Cell: 1})
 	if err != nil {
@@ -234,18 +234,18 @@ func rulesOf(t *testing.T, dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := uint16(1)
-		if seq > previousBlocks {
+		want := rules
+		if seq > blocks {
 			want = ledger.Rules
 		}
-		if h.Rules != want || seq == previousBlocks+1 && h.Kind != journal.BlockEpoch || h.Version > h.Rules {
+		if h.Rules != want || seq == blocks+1 && h.Kind != journal.BlockEpoch || h.Version > h.Rules {
 			t.Errorf("block %d of kind %d has rules %d and version %d", seq, h.Kind, h.Rules, h.Version)
 		}
-		if h.Version == 2 {
+		if h.Version >= 2 {
 			newFormat++
 		}
 	}
 	if newFormat == 0 {
-		t.Error("no block of version 2 was written")
+		t.Error("no block of version 2 or above was written")
 	}
 }

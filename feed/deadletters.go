@@ -1,11 +1,10 @@
 package feed
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 	"sync"
@@ -13,65 +12,78 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sterlingrun/sterling/durable"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
 // errDeadFull is why nothing more can be given up.
 var errDeadFull = errors.New("the dead letters take all the space they may have: redeliver or drop some")
 
-const (
-	deadSuffix = ".json"
-	// maxDeadLetters bounds the list in memory.
-	maxDeadLetters = 100_000
-)
+// maxDeadLetters bounds the list in memory.
+const maxDeadLetters = 100_000
 
-// deadLetters are the deliveries that a sink gave up on: a file each, and a list of them in memory.
+// deadLetters are the deliveries that a sink gave up on: a document each, and a list of them in memory.
 type deadLetters struct {
-	dir   string
-	limit int64
+	shelf  Shelf
+	prefix string // of their names
+	limit  int64
 
-	mu    sync.Mutex
-	list  []*ledgerv1.DeadLetter // by id, which orders like the events
-	bytes int64
+	loading sync.Mutex
+
+	mu     sync.Mutex
+	loaded bool
+	list   []*ledgerv1.DeadLetter // by id, which orders like the events
+	bytes  int64
 }
 
-// deadFile is the content of a file.
+// forget has them listed anew: another node may change them from now on.
+func (d *deadLetters) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.loaded, d.list, d.bytes = false, nil, 0
+}
+
+// deadFile is the content of a document.
 type deadFile struct {
 	Letter json.RawMessage `json:"letter"` // DeadLetter
 	Events json.RawMessage `json:"events"` // SubscribeResponse
 }
 
-func openDeadLetters(dir string, limit int64) (*deadLetters, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of dead letters: %w", err)
+// load lists what is on the shelf, unless that was done.
+func (d *deadLetters) load(ctx context.Context) error {
+	d.loading.Lock()
+	defer d.loading.Unlock()
+	d.mu.Lock()
+	loaded := d.loaded
+	d.mu.Unlock()
+	if loaded {
+		return nil
 	}
-	d := &deadLetters{dir: dir, limit: limit}
-	entries, err := os.ReadDir(dir)
+	names, err := d.shelf.Documents(ctx, d.prefix)
 	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
+		return fmt.Errorf("list dead letters: %w", err)
 	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if !strings.HasSuffix(e.Name(), deadSuffix) {
-			if err := os.Remove(path); err != nil { // what a crash left half written
-				return nil, fmt.Errorf("remove a file that was left half written: %w", err)
-			}
-			continue
+	var list []*ledgerv1.DeadLetter
+	var bytes int64
+	for _, name := range names {
+		id := strings.TrimSuffix(strings.TrimPrefix(name, d.prefix), documentSuffix)
+		letter, _, err := d.read(ctx, id)
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		id := strings.TrimSuffix(e.Name(), deadSuffix)
-		letter, _, err := d.read(id)
 		if err != nil { // an operator has to look at it; nothing else waits for that
 			letter = &ledgerv1.DeadLetter{Id: id, Error: shortText(err)}
 		}
-		d.list = append(d.list, letter)
-		d.bytes += int64(letter.GetBytes()) //nolint:gosec // the file's size
+		list = append(list, letter)
+		bytes += int64(letter.GetBytes()) //nolint:gosec // the document's size
 	}
-	sort.Slice(d.list, func(i, k int) bool { return d.list[i].GetId() < d.list[k].GetId() })
-	return d, nil
+	sort.Slice(list, func(i, k int) bool { return list[i].GetId() < list[k].GetId() })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.loaded, d.list, d.bytes = true, list, bytes
+	return nil
 }
 
-func (d *deadLetters) path(id string) string { return filepath.Join(d.dir, id+deadSuffix) }
+func (d *deadLetters) name(id string) string { return d.prefix + id + documentSuffix }
 
 // deliveryID names a delivery by its first event, so that names order like events.
 func deliveryID(first Position) string {
@@ -79,7 +91,7 @@ func deliveryID(first Position) string {
 }
 
 // put makes a delivery a dead letter; it is durable when put returns nil.
-func (d *deadLetters) put(v *Delivery, attempts int, reason error, now uint64) error {
+func (d *deadLetters) put(ctx context.Context, v *Delivery, attempts int, reason error, now uint64) error {
 	letter := &ledgerv1.DeadLetter{
 		Id: v.ID, First: v.Events[0].GetPosition(), Last: v.Events[len(v.Events)-1].GetPosition(), Events: uint32(len(v.Events)), //nolint:gosec // small
 		Attempts: uint32(attempts), Error: shortText(reason), Timestamp: now, //nolint:gosec // small
@@ -94,12 +106,12 @@ func (d *deadLetters) put(v *Delivery, attempts int, reason error, now uint64) e
 	at, known := d.search(v.ID)
 	bytes := d.bytes + int64(len(content))
 	if known { // it was given up before, and a crash kept the cursor from moving on
-		bytes -= int64(d.list[at].GetBytes()) //nolint:gosec // a file's size
+		bytes -= int64(d.list[at].GetBytes()) //nolint:gosec // a document's size
 	}
 	if bytes > d.limit || !known && len(d.list) >= maxDeadLetters {
 		return errDeadFull
 	}
-	if err := durable.WriteFile(d.path(v.ID), content); err != nil {
+	if err := d.shelf.PutDocument(ctx, d.name(v.ID), content); err != nil {
 		return err
 	}
 	if !known {
@@ -128,9 +140,9 @@ func shortText(err error) string {
 	return strings.ToValidUTF8(fmt.Sprintf("%.*s", maxErrorText, err.Error()), "\uFFFD")
 }
 
-// read returns a dead letter with its events. The id must be that of a file.
-func (d *deadLetters) read(id string) (*ledgerv1.DeadLetter, *Delivery, error) {
-	b, err := os.ReadFile(d.path(id))
+// read returns a dead letter with its events. The id must be of one that is there.
+func (d *deadLetters) read(ctx context.Context, id string) (*ledgerv1.DeadLetter, *Delivery, error) {
+	b, err := d.shelf.Document(ctx, d.name(id))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read dead letter %s: %w", id, err)
 	}
@@ -139,7 +151,7 @@ func (d *deadLetters) read(id string) (*ledgerv1.DeadLetter, *Delivery, error) {
 		err = fmt.Errorf("it calls itself %q", letter.GetId())
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read dead letter %s: %w", d.path(id), err)
+		return nil, nil, fmt.Errorf("read dead letter %s: %w", d.name(id), err)
 	}
 	return letter, v, nil
 }
@@ -169,13 +181,13 @@ func (d *deadLetters) search(id string) (at int, known bool) {
 }
 
 // get returns a dead letter, or ErrNotFound.
-func (d *deadLetters) get(id string) (*ledgerv1.DeadLetter, *Delivery, error) {
+func (d *deadLetters) get(ctx context.Context, id string) (*ledgerv1.DeadLetter, *Delivery, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, known := d.search(id); !known {
 		return nil, nil, fmt.Errorf("dead letter %.80q: %w", id, ErrNotFound)
 	}
-	return d.read(id)
+	return d.read(ctx, id)
 }
 
 // after returns up to n of those after an id.
@@ -194,19 +206,19 @@ func (d *deadLetters) after(id string, n int) []*ledgerv1.DeadLetter {
 }
 
 // remove drops a dead letter for good; ErrNotFound where it is not there (any more).
-func (d *deadLetters) remove(id string) error {
+func (d *deadLetters) remove(ctx context.Context, id string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	at, known := d.search(id)
 	if !known {
 		return fmt.Errorf("dead letter %.80q: %w", id, ErrNotFound)
 	}
-	if err := os.Remove(d.path(id)); err != nil {
+	if err := d.shelf.RemoveDocument(ctx, d.name(id)); err != nil {
 		return fmt.Errorf("remove dead letter %s: %w", id, err)
 	}
-	d.bytes -= int64(d.list[at].GetBytes()) //nolint:gosec // a file's size
+	d.bytes -= int64(d.list[at].GetBytes()) //nolint:gosec // a document's size
 	d.list = append(d.list[:at], d.list[at+1:]...)
-	return durable.SyncFolder(d.dir)
+	return nil
 }
 
 func (d *deadLetters) size() (n int, bytes int64) {

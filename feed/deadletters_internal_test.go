@@ -14,19 +14,25 @@ func aDelivery(seq uint64) *Delivery {
 	return &Delivery{ID: deliveryID(at), Resume: at, Events: []*ledgerv1.FeedEvent{{Position: at.Message(), KindName: "x"}}}
 }
 
+func deadLettersOf(t *testing.T, dir string) *deadLetters {
+	t.Helper()
+	d := &deadLetters{shelf: Folder(dir), prefix: deadPrefix("x"), limit: 1 << 20}
+	if err := d.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 // A delivery that is given up a second time, because a crash came before the cursor, is one dead letter.
 func TestADeadLetterIsThereOnce(t *testing.T) {
 	dir := t.TempDir()
-	d, err := openDeadLetters(dir, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := deadLettersOf(t, dir)
 	for _, seq := range []uint64{20, 3, 20, 100} {
-		if err := d.put(aDelivery(seq), 1, errors.New("no"), 5); err != nil {
+		if err := d.put(t.Context(), aDelivery(seq), 1, errors.New("no"), 5); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, ".new-123"), []byte("half"), 0o600); err != nil { // a crash in the middle
+	if err := os.WriteFile(filepath.Join(dir, "x.dead", ".new-123"), []byte("half"), 0o600); err != nil { // a crash in the middle
 		t.Fatal(err)
 	}
 	_, bytes := d.size()
@@ -41,36 +47,29 @@ func TestADeadLetterIsThereOnce(t *testing.T) {
 		if list := d.after(deliveryID(Position{1, 3, 3}), 1); len(list) != 1 || list[0].GetFirst().GetSeq() != 20 {
 			t.Errorf("after the first: %v", list)
 		}
-		if d, err = openDeadLetters(dir, 1<<20); err != nil {
-			t.Fatal(err)
-		}
+		d = deadLettersOf(t, dir)
 	}
 }
 
 // A file that was altered is shown, can't be delivered, and can be dropped.
 func TestADamagedDeadLetterIsShown(t *testing.T) {
 	dir := t.TempDir()
-	d, err := openDeadLetters(dir, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := deadLettersOf(t, dir)
 	v := aDelivery(7)
-	if err := d.put(v, 1, errors.New("no"), 5); err != nil {
+	if err := d.put(t.Context(), v, 1, errors.New("no"), 5); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(d.path(v.ID), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, d.name(v.ID)), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if d, err = openDeadLetters(dir, 1<<20); err != nil {
-		t.Fatal(err)
-	}
+	d = deadLettersOf(t, dir)
 	if list := d.after("", 10); len(list) != 1 || list[0].GetId() != v.ID || list[0].GetError() == "" {
 		t.Errorf("%v", list)
 	}
-	if _, _, err := d.get(v.ID); err == nil {
+	if _, _, err := d.get(t.Context(), v.ID); err == nil {
 		t.Error("it was read")
 	}
-	if err := d.remove(v.ID); err != nil {
+	if err := d.remove(t.Context(), v.ID); err != nil {
 		t.Error(err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -18,6 +17,8 @@ const (
 	cursorEvery = 100 * time.Millisecond
 	// idleCursorEvery is the same where nothing was delivered, and the position moved on over what does not match.
 	idleCursorEvery = 10 * time.Second
+	// lastSave bounds the writing of a cursor when a sink is served no more.
+	lastSave = 2 * time.Second
 )
 
 // Runner serves one sink: it reads the feed from the sink's cursor, delivers, and moves the cursor once the receiver has
@@ -28,12 +29,13 @@ type Runner struct {
 	clock  clock.Clock
 	logger *slog.Logger
 	jitter func() float64 // in [0, 1)
-	path   string         // of the cursor
-	dead   *deadLetters   // set once, before running
+	shelf  Shelf
+	dead   *deadLetters
 
+	serving sync.Mutex // held by run
 	sending sync.Mutex // held during an attempt: the runner's own, or a redelivery
 
-	saved   Position // in the file; owned by run, like the next two
+	saved   Position // on the shelf; owned by run, like the next two
 	savedAt uint64   // clock.Mono
 	unsaved bool     // something was delivered since
 
@@ -45,7 +47,9 @@ type Runner struct {
 
 // run serves the sink until ctx ends. A sink that can't go on by itself says so in its status.
 func (r *Runner) run(ctx context.Context) {
-	for try := 0; ; try++ {
+	r.serving.Lock() // the run before ends soon
+	defer r.serving.Unlock()
+	for ctx.Err() == nil {
 		err := r.serve(ctx)
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return
@@ -57,8 +61,11 @@ func (r *Runner) run(ctx context.Context) {
 	}
 }
 
-func (r *Runner) serve(ctx context.Context) (err error) {
-	start, err := r.start()
+func (r *Runner) serve(ctx context.Context) error {
+	if err := r.dead.load(ctx); err != nil {
+		return err
+	}
+	start, err := r.start(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,24 +75,24 @@ func (r *Runner) serve(ctx context.Context) (err error) {
 	}
 	defer sub.Close()
 	r.moveTo(sub.Position())
-	if err := r.save(sub.Position()); err != nil { // also where it is new: "from now" must not move with a restart
+	if err := r.save(ctx, sub.Position()); err != nil { // also where it is new: "from now" must not move with a restart
 		return err
 	}
 	r.well()
 	for {
 		b, err := sub.Next(ctx)
 		if err != nil {
-			return errors.Join(err, r.save(r.position()))
+			return errors.Join(err, r.saveLast(ctx))
 		}
 		if len(b.Events) > 0 {
 			if err := r.deliver(ctx, &b); err != nil {
-				return errors.Join(err, r.save(r.position()))
+				return errors.Join(err, r.saveLast(ctx))
 			}
 			r.unsaved = true
 		}
 		r.moveTo(b.Resume)
 		if r.due(b.Resume) {
-			if err := r.save(b.Resume); err != nil {
+			if err := r.save(ctx, b.Resume); err != nil {
 				return err
 			}
 		}
@@ -93,8 +100,8 @@ func (r *Runner) serve(ctx context.Context) (err error) {
 }
 
 // start is after the cursor, or where a new sink starts.
-func (r *Runner) start() (Start, error) {
-	p, ok, err := readCursor(r.path, r.opts.Name)
+func (r *Runner) start(ctx context.Context) (Start, error) {
+	p, ok, err := readCursor(ctx, r.shelf, r.opts.Name)
 	if err != nil || !ok {
 		return r.opts.Start, err
 	}
@@ -108,15 +115,22 @@ func (r *Runner) due(p Position) bool {
 	return p != r.saved && (age >= idleCursorEvery || r.unsaved && age >= cursorEvery)
 }
 
-func (r *Runner) save(p Position) error {
+func (r *Runner) save(ctx context.Context, p Position) error {
 	if p == r.saved {
 		return nil
 	}
-	if err := writeCursor(r.path, r.opts.Name, p); err != nil {
+	if err := writeCursor(ctx, r.shelf, r.opts.Name, p); err != nil {
 		return err
 	}
 	r.saved, r.savedAt, r.unsaved = p, r.clock.Mono(), false
 	return nil
+}
+
+// saveLast saves what was delivered at the end of serving. If that can't be done soon, it is delivered again.
+func (r *Runner) saveLast(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
+	defer cancel()
+	return r.save(ctx, r.position())
 }
 
 // deliver returns nil once the events have arrived or are dead letters; otherwise nothing may pass them.
@@ -135,7 +149,7 @@ func (r *Runner) deliver(ctx context.Context, b *Batch) error {
 		state, pause := ledgerv1.SinkState_SINK_STATE_RETRYING, r.pause(attempt)
 		if r.givesUp(attempt, err) {
 			if !r.opts.Stop {
-				given := r.dead.put(d, attempt, err, r.clock.Wall())
+				given := r.dead.put(ctx, d, attempt, err, r.clock.Wall())
 				if given == nil {
 					r.logger.Error("a delivery was given up: it is a dead letter", "sink", r.opts.Name, "id", d.ID, "events", len(d.Events), "attempts", attempt, "error", err)
 					r.arrived(nil)
@@ -243,13 +257,7 @@ func (r *Runner) report() *ledgerv1.Sink {
 	if r.oldest > 0 && now > r.oldest {
 		s.LagSeconds = float64(now-r.oldest) / 1e9
 	}
-	if r.dead != nil {
-		n, bytes := r.dead.size()
-		s.DeadLetters, s.DeadLetterBytes = uint64(n), uint64(bytes) //nolint:gosec // ≥ 0
-	}
+	n, bytes := r.dead.size()
+	s.DeadLetters, s.DeadLetterBytes = uint64(n), uint64(bytes) //nolint:gosec // ≥ 0
 	return s
 }
-
-// cursorPath and deadPath are where a sink's files are.
-func cursorPath(dir, name string) string { return filepath.Join(dir, name+".json") }
-func deadPath(dir, name string) string   { return filepath.Join(dir, name+".dead") }

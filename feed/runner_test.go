@@ -64,12 +64,18 @@ func (r *receiver) got() string {
 
 func (b *bank) sinks(dir string, list ...feed.SinkOptions) *feed.Runners {
 	b.t.Helper()
-	rs, err := b.feed.StartSinks(feed.RunnerOptions{
-		Dir: dir, Clock: clock.NewSystem(), Logger: slog.New(slog.DiscardHandler), Jitter: func() float64 { return 0.5 },
+	return b.sinksOn(feed.Folder(dir), list...)
+}
+
+func (b *bank) sinksOn(shelf feed.Shelf, list ...feed.SinkOptions) *feed.Runners {
+	b.t.Helper()
+	rs, err := b.feed.NewSinks(feed.RunnerOptions{
+		Shelf: shelf, Clock: clock.NewSystem(), Logger: slog.New(slog.DiscardHandler), Jitter: func() float64 { return 0.5 },
 	}, list)
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	rs.Serve()
 	b.t.Cleanup(func() {
 		if err := rs.Close(); err != nil {
 			b.t.Error(err)
@@ -197,11 +203,11 @@ func TestWhatNeverArrivesBecomesADeadLetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	rs = b.sinks(dir, o)
-	list, err := rs.DeadLetters("partners", "", 10)
+	list, err := rs.DeadLetters(t.Context(), "partners", "", 10)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("dead letters: %v, %v", list, err)
 	}
-	letter, events, err := rs.DeadLetter("partners", list[0].GetId())
+	letter, events, err := rs.DeadLetter(t.Context(), "partners", list[0].GetId())
 	if err != nil || letter.GetAttempts() != 3 || letter.GetError() != errDown.Error() || len(events) != 1 || events[0].GetTransfer().GetId() != "2" {
 		t.Errorf("%v, %v, %v", letter, events, err)
 	}
@@ -217,7 +223,7 @@ func TestWhatNeverArrivesBecomesADeadLetter(t *testing.T) {
 		t.Errorf("arrived: %s", got)
 	}
 	for _, err := range []error{
-		rs.Redeliver(ctx, "partners", letter.GetId()), rs.Drop("partners", letter.GetId()), rs.Drop("partners", "../partners"), rs.Drop("nobody", "x"),
+		rs.Redeliver(ctx, "partners", letter.GetId()), rs.Drop(t.Context(), "partners", letter.GetId()), rs.Drop(t.Context(), "partners", "../partners"), rs.Drop(t.Context(), "nobody", "x"),
 	} {
 		if !errors.Is(err, feed.ErrNotFound) {
 			t.Errorf("what is not there: %v", err)
@@ -242,11 +248,11 @@ func TestDeadLettersAreBounded(t *testing.T) {
 		s := status(rs, "partners")
 		return s.GetState() == ledgerv1.SinkState_SINK_STATE_STOPPED && s.GetLagBlocks() == 1 && strings.Contains(s.GetLastError(), "redeliver or drop")
 	})
-	list, err := rs.DeadLetters("partners", "", 10)
+	list, err := rs.DeadLetters(t.Context(), "partners", "", 10)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%v, %v", list, err)
 	}
-	if err := rs.Drop("partners", list[0].GetId()); err != nil {
+	if err := rs.Drop(t.Context(), "partners", list[0].GetId()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the second is dead", func() bool { s := status(rs, "partners"); return s.GetDeadLetters() == 1 && s.GetLagBlocks() == 0 })
@@ -357,12 +363,54 @@ func TestSinkNamesAreFileNames(t *testing.T) {
 		for _, n := range names {
 			list = append(list, sink(n, &receiver{}))
 		}
-		rs, err := b.feed.StartSinks(feed.RunnerOptions{Dir: t.TempDir(), Clock: clock.NewSystem(), Logger: slog.New(slog.DiscardHandler)}, list)
+		rs, err := b.feed.NewSinks(feed.RunnerOptions{Shelf: feed.Folder(t.TempDir()), Clock: clock.NewSystem(), Logger: slog.New(slog.DiscardHandler)}, list)
 		if err == nil {
 			t.Errorf("%q are good names", names)
 		}
 		if err := rs.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestAnotherNodeGoesOn: nodes that share a shelf serve the sinks in turn; nothing is left out, and what one gave up on the
+// other has.
+func TestAnotherNodeGoesOn(t *testing.T) {
+	b, shelf := newBank(t, nil), feed.Folder(t.TempDir())
+	b.seed(2)
+	o := func(r *receiver) feed.SinkOptions {
+		o := sink("partners", r)
+		o.Attempts = 1
+		return o
+	}
+	one, two := &receiver{}, &receiver{}
+	one.then(refuse("2"))
+	first := b.sinksOn(shelf, o(one))
+	b.pay(1)
+	eventually(t, "the first arrives", func() bool { return one.got() == "transfer_created 1" })
+	second := b.sinksOn(shelf, o(two))
+	second.Pause()
+	if first.Serving() == false || second.Serving() {
+		t.Fatal("not the first serves")
+	}
+	b.pay(2)
+	eventually(t, "the second is given up", func() bool { return status(first, "partners").GetDeadLetters() == 1 })
+	first.Pause()
+	b.pay(3)
+	second.Serve()
+	eventually(t, "the third arrives at the second node", func() bool { return strings.HasSuffix(two.got(), "transfer_created 3") })
+	list, err := second.DeadLetters(t.Context(), "partners", "", 10)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	if err := second.Redeliver(t.Context(), "partners", list[0].GetId()); err != nil {
+		t.Fatal(err)
+	}
+	first.Serve()
+	if list, err := first.DeadLetters(t.Context(), "partners", "", 10); err != nil || len(list) != 0 {
+		t.Errorf("the second has delivered it: %v, %v", list, err)
+	}
+	if !strings.Contains(two.got(), "transfer_created 2") || strings.Contains(one.got(), "3") {
+		t.Errorf("arrived: %s and %s", one.got(), two.got())
 	}
 }

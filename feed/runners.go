@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sort"
 	"sync"
 
@@ -15,7 +14,7 @@ import (
 
 // RunnerOptions are what all sinks of a node share. All are required.
 type RunnerOptions struct {
-	Dir    string // of cursors and dead letters; made if it is not there
+	Shelf  Shelf
 	Clock  clock.Clock
 	Logger *slog.Logger
 	Jitter func() float64 // in [0, 1)
@@ -23,24 +22,22 @@ type RunnerOptions struct {
 
 // Runners are the sinks of a node. Safe for concurrent use.
 type Runners struct {
-	list    []*Runner // by name
-	cancel  context.CancelFunc
+	list []*Runner // by name
+
+	mu      sync.Mutex
+	cancel  context.CancelFunc // nil: the sinks are not served
 	running sync.WaitGroup
 }
 
-// StartSinks begins to serve the sinks. It fails where their folder can't be used or a name is taken twice; whatever
-// else goes wrong stops one sink, and its status says why. Close ends them, also after an error.
-func (f *Feed) StartSinks(opts RunnerOptions, sinks []SinkOptions) (*Runners, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	rs := &Runners{cancel: cancel}
+// NewSinks returns the sinks, of which none is served yet. It fails where a name is taken twice; Close also then.
+func (f *Feed) NewSinks(opts RunnerOptions, sinks []SinkOptions) (*Runners, error) {
+	rs := &Runners{}
 	for _, o := range sinks {
 		o.defaults()
 		rs.list = append(rs.list, &Runner{
-			opts: o, feed: f, clock: opts.Clock, logger: opts.Logger, jitter: opts.Jitter, path: cursorPath(opts.Dir, o.Name),
+			opts: o, feed: f, clock: opts.Clock, logger: opts.Logger, jitter: opts.Jitter, shelf: opts.Shelf,
+			dead: &deadLetters{shelf: opts.Shelf, prefix: deadPrefix(o.Name), limit: o.DeadBytes},
 		})
-	}
-	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
-		return rs, fmt.Errorf("make the folder of the sinks: %w", err)
 	}
 	names := map[string]bool{}
 	for _, r := range rs.list {
@@ -49,21 +46,45 @@ func (f *Feed) StartSinks(opts RunnerOptions, sinks []SinkOptions) (*Runners, er
 			return rs, fmt.Errorf("sink %.80q: want another name for each, of a-z, 0-9, '-' and '_'", name)
 		}
 		names[name] = true
-		var err error
-		if r.dead, err = openDeadLetters(deadPath(opts.Dir, name), r.opts.DeadBytes); err != nil {
-			return rs, fmt.Errorf("sink %s: %w", name, err)
-		}
 	}
 	sort.Slice(rs.list, func(i, k int) bool { return rs.list[i].opts.Name < rs.list[k].opts.Name })
+	return rs, nil
+}
+
+// Serve begins to deliver, from where the shelf says. Of the nodes that share a shelf one may do so at a time; where two
+// do for a moment, deliveries arrive twice. Whatever goes wrong stops one sink, and its status says why.
+func (rs *Runners) Serve() {
+	rs.Pause()
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	rs.cancel = cancel
 	for _, r := range rs.list {
+		r.dead.forget()
 		rs.running.Go(func() { r.run(ctx) })
 	}
-	return rs, nil
+}
+
+// Pause stops delivering, and does not wait for it: another node goes on.
+func (rs *Runners) Pause() {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.cancel != nil {
+		rs.cancel()
+		rs.cancel = nil
+	}
+}
+
+// Serving reports whether the sinks are served here: only then does Status say something.
+func (rs *Runners) Serving() bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.cancel != nil
 }
 
 // Close stops delivering and waits for it; what was under way is delivered again at the next start.
 func (rs *Runners) Close() error {
-	rs.cancel()
+	rs.Pause()
 	rs.running.Wait()
 	var err error
 	for _, r := range rs.list {
@@ -81,18 +102,19 @@ func (rs *Runners) Status() []*ledgerv1.Sink {
 	return list
 }
 
-func (rs *Runners) find(name string) (*Runner, error) {
+// find returns a sink whose dead letters are known.
+func (rs *Runners) find(ctx context.Context, name string) (*Runner, error) {
 	for _, r := range rs.list {
 		if r.opts.Name == name {
-			return r, nil
+			return r, r.dead.load(ctx)
 		}
 	}
 	return nil, fmt.Errorf("sink %.80q: %w", name, ErrNotFound)
 }
 
 // DeadLetters lists up to limit dead letters of a sink after an id ("": from the oldest).
-func (rs *Runners) DeadLetters(sink, after string, limit int) ([]*ledgerv1.DeadLetter, error) {
-	r, err := rs.find(sink)
+func (rs *Runners) DeadLetters(ctx context.Context, sink, after string, limit int) ([]*ledgerv1.DeadLetter, error) {
+	r, err := rs.find(ctx, sink)
 	if err != nil {
 		return nil, err
 	}
@@ -100,12 +122,12 @@ func (rs *Runners) DeadLetters(sink, after string, limit int) ([]*ledgerv1.DeadL
 }
 
 // DeadLetter returns one with its events.
-func (rs *Runners) DeadLetter(sink, id string) (*ledgerv1.DeadLetter, []*ledgerv1.FeedEvent, error) {
-	r, err := rs.find(sink)
+func (rs *Runners) DeadLetter(ctx context.Context, sink, id string) (*ledgerv1.DeadLetter, []*ledgerv1.FeedEvent, error) {
+	r, err := rs.find(ctx, sink)
 	if err != nil {
 		return nil, nil, err
 	}
-	letter, d, err := r.dead.get(id)
+	letter, d, err := r.dead.get(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -114,25 +136,25 @@ func (rs *Runners) DeadLetter(sink, id string) (*ledgerv1.DeadLetter, []*ledgerv
 
 // Redeliver sends a dead letter once more, and removes it when it has arrived; ErrDelivery where it has not.
 func (rs *Runners) Redeliver(ctx context.Context, sink, id string) error {
-	r, err := rs.find(sink)
+	r, err := rs.find(ctx, sink)
 	if err != nil {
 		return err
 	}
-	_, d, err := r.dead.get(id)
+	_, d, err := r.dead.get(ctx, id)
 	if err != nil {
 		return err
 	}
 	if err := r.attempt(ctx, d); err != nil {
 		return fmt.Errorf("redeliver %s to %s: %w: %w", id, sink, ErrDelivery, err)
 	}
-	return r.dead.remove(id)
+	return r.dead.remove(ctx, id)
 }
 
 // Drop removes a dead letter for good.
-func (rs *Runners) Drop(sink, id string) error {
-	r, err := rs.find(sink)
+func (rs *Runners) Drop(ctx context.Context, sink, id string) error {
+	r, err := rs.find(ctx, sink)
 	if err != nil {
 		return err
 	}
-	return r.dead.remove(id)
+	return r.dead.remove(ctx, id)
 }

@@ -72,7 +72,8 @@ func (s *State) Standing(id money.U128, p journal.Position, settled []uint64) jo
 // answered here as it was there. Carried again, nothing changes.
 func (s *State) carry(events []journal.Transfer, first int, results []journal.Result) {
 	for i := 0; i < len(events); {
-		n, status := 1, journal.Created
+		n := 1
+		var status journal.Status
 		if s.handedAt(events, i) == nil {
 			status = s.carryOne(&events[i], first+i, i)
 		} else {

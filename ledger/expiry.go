@@ -7,10 +7,12 @@ import (
 	"github.com/sterlingrun/sterling/money"
 )
 
-// expiry is a reservation's appointment. It stays in the heap when the reservation ends early: then nothing is left
-// at its place that was made at the same time, and it is passed over when it is due.
+// expiry is a reservation's appointment. It stays in the heap when the reservation ends early or leaves: then another one
+// is at its place, or none, and it is passed over when it is due. Positions order those that are due at once, and not
+// times of creation: a reservation that arrived has that of another cell.
 type expiry struct {
-	at, made uint64 // ns
+	at       uint64 // ns
+	position journal.Position
 	place    uint32
 }
 
@@ -18,7 +20,7 @@ type expiryHeap []expiry
 
 func (h expiryHeap) Len() int { return len(h) }
 func (h expiryHeap) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].made < h[j].made
+	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].position < h[j].position
 }
 func (h expiryHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
@@ -38,7 +40,7 @@ func (h *expiryHeap) push(e expiry) { heap.Push(h, e) }
 // live reports whether the appointment still has its reservation.
 func (s *State) live(e *expiry) bool {
 	p := s.pendings.slab.at(e.place)
-	return p.position != 0 && p.timestamp == e.made && p.expires == e.at
+	return p.position == e.position && p.expires == e.at
 }
 
 // NextExpiry returns when the next reservation expires (ns), or 0 if none does.
@@ -68,7 +70,7 @@ func (s *State) dropStale() {
 	heap.Init(&s.expiries)
 }
 
-// Expire releases what is due at the block's time, in the order of expiry, then of creation, up to MaxEvents; the
+// Expire releases what is due at the block's time, in the order of expiry, then of position, up to MaxEvents; the
 // rest follows in the next block. It comes before the block's first request. It returns how many were released.
 func (s *State) Expire() int {
 	n := 0

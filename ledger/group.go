@@ -139,7 +139,7 @@ func (s *State) handOver(g *group) journal.Status {
 			return journal.ControlExistsWithDifferentFields
 		}
 	}
-	status := journal.Created
+	var status journal.Status
 	switch {
 	case g.split():
 		status = s.split(g)

@@ -146,7 +146,7 @@ func (s *State) addPending(p *pending, hash uint64) {
 	s.pendings.byID.insert(hash, uint64(n))
 	s.countOpen(p, 1)
 	if p.expires != 0 {
-		s.expiries.push(expiry{p.expires, p.timestamp, n})
+		s.expiries.push(expiry{p.expires, p.position, n})
 	}
 }
 

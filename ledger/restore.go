@@ -205,7 +205,7 @@ func (in *restoring) restorePendings() error {
 		in.placed(p)
 		in.countOpen(p, 1)
 		if p.expires != 0 {
-			in.expiries.push(expiry{p.expires, p.timestamp, n})
+			in.expiries.push(expiry{p.expires, p.position, n})
 		}
 	}
 	return nil

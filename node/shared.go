@@ -70,9 +70,6 @@ func (c *Config) checkStore(fault func(format string, args ...any)) {
 	if s.Lease < 200*time.Millisecond || s.Lease > time.Minute {
 		fault("store.lease: want 200ms to 1m, not %v", s.Lease)
 	}
-	if len(c.Sinks) > 0 {
-		fault("sinks: their cursors are one node's; with store.dsn, follow the change feed instead")
-	}
 	if c.Archive.Dir != "" {
 		fault("archive: is of a journal in the data folder, not of store.dsn")
 	}
@@ -83,6 +80,7 @@ type sharedLog interface {
 	cell.Log
 	cell.Leases
 	router.Maps
+	documents
 	Close() error
 }
 
@@ -293,11 +291,20 @@ func (n *Node) leading(ctx context.Context, c *cell.Cell) error {
 	if err := n.readPrincipals(ctx, c.Read); err != nil {
 		return err
 	}
-	return n.cells.lead(ctx, c)
+	if err := n.cells.lead(ctx, c); err != nil {
+		return err
+	}
+	n.sinks.Serve()
+	return nil
 }
 
 // standDown is called when this node leads no more.
 func (n *Node) standDown() {
+	select {
+	case <-n.opened:
+		n.sinks.Pause()
+	default: // it did not lead yet
+	}
 	n.cells.standDown()
 	n.rights.changed.Store(true)
 }

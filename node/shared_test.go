@@ -27,6 +27,7 @@ type cluster struct {
 	dsn    string
 	tokens string // folder with the tokens that all nodes take
 	nodes  map[string]*node.Node
+	sinks  []node.Sink
 }
 
 func newCluster(t *testing.T, dsn string) *cluster {
@@ -52,7 +53,7 @@ func (c *cluster) start(name, folder string) *node.Node {
 	}
 	config := node.DefaultConfig()
 	config.Data, config.Listen = folder, "127.0.0.1:0"
-	config.Store.DSN, config.Store.Lease = c.dsn, 500*time.Millisecond
+	config.Store.DSN, config.Store.Lease, config.Sinks = c.dsn, 500*time.Millisecond, c.sinks
 	n, err := node.Start(c.t.Context(), config, slog.New(slog.NewTextHandler(c.t.Output(), nil)), nil)
 	if err != nil {
 		c.t.Fatal(err)
@@ -95,7 +96,7 @@ func (c *cluster) dial(names ...string) *client.Client {
 }
 
 // TestNodesShareACell: two nodes over PostgreSQL. Payments go on while leadership moves by drain, and when the leader
-// stops; each is there once; a node's statement tells its part.
+// stops; each is there once, and arrives at a sink; a node's statement tells its part.
 func TestNodesShareACell(t *testing.T) {
 	nodesShareACell(t, enginestest.Postgres(t).DSN())
 }
@@ -108,6 +109,8 @@ func TestNodesShareACellOnMariaDB(t *testing.T) {
 func nodesShareACell(t *testing.T, dsn string) {
 	t.Helper()
 	c := newCluster(t, dsn)
+	told, sink := newHook(t)
+	c.sinks = []node.Sink{sink}
 	folderA, folderB := t.TempDir(), t.TempDir()
 	c.start("a", folderA)
 	c.start("b", folderB)
@@ -154,6 +157,7 @@ func nodesShareACell(t *testing.T, dsn string) {
 	if got, _ := c.roles(ctx); got == "" {
 		t.Error("nobody leads")
 	}
+	told.wantTold(t, senders*each+1)
 
 	// Everything is proven while the nodes go on.
 	v, err := node.VerifyStore(ctx, node.Store{DSN: c.dsn}, node.DefaultConfig().Cell, slog.New(slog.DiscardHandler), nil)

@@ -289,6 +289,40 @@ func (w *Webhook) open(c clock.Clock) (feed.Sink, error) {
 
 const sinkDir = "sinks"
 
+// shelf is where sinks keep how far they are: where all nodes of the cell find it.
+func (n *Node) shelf() feed.Shelf {
+	if n.shared != nil {
+		return sharedShelf{n.shared}
+	}
+	return feed.Folder(filepath.Join(n.config.Data, sinkDir))
+}
+
+// sharedShelf are the documents of a store that are sinks'.
+type sharedShelf struct{ documents }
+
+// documents are what the nodes of a cell keep in its store besides the journal.
+type documents = feed.Shelf
+
+func (s sharedShelf) Document(ctx context.Context, name string) ([]byte, error) {
+	return s.documents.Document(ctx, sinkDir+"/"+name)
+}
+
+func (s sharedShelf) Documents(ctx context.Context, prefix string) ([]string, error) {
+	names, err := s.documents.Documents(ctx, sinkDir+"/"+prefix)
+	for i := range names {
+		names[i] = strings.TrimPrefix(names[i], sinkDir+"/")
+	}
+	return names, err
+}
+
+func (s sharedShelf) PutDocument(ctx context.Context, name string, body []byte) error {
+	return s.documents.PutDocument(ctx, sinkDir+"/"+name, body)
+}
+
+func (s sharedShelf) RemoveDocument(ctx context.Context, name string) error {
+	return s.documents.RemoveDocument(ctx, sinkDir+"/"+name)
+}
+
 // openSinks makes the sinks that are configured, before anything else is touched: a secret that is missing is found
 // first. They deliver nothing yet.
 func (n *Node) openSinks(context.Context) error {
@@ -316,10 +350,11 @@ func (n *Node) openSinks(context.Context) error {
 // startFeed opens the feed over the recovered cell, and the sinks over the feed.
 func (n *Node) startFeed() (err error) {
 	n.feed.Start(n.cell)
-	n.sinks, err = n.feed.StartSinks(feed.RunnerOptions{
-		Dir: filepath.Join(n.config.Data, sinkDir), Clock: n.clock, Logger: n.logger, Jitter: rand.Float64,
-	}, n.sinkOptions)
+	n.sinks, err = n.feed.NewSinks(feed.RunnerOptions{Shelf: n.shelf(), Clock: n.clock, Logger: n.logger, Jitter: rand.Float64}, n.sinkOptions)
 	n.sinkOptions = nil // theirs now
+	if err == nil && n.shared == nil {
+		n.sinks.Serve()
+	}
 	return err
 }
 
@@ -379,6 +414,9 @@ func (c *sinkCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *sinkCollector) Collect(ch chan<- prometheus.Metric) {
+	if !c.sinks.Serving() { // another node's
+		return
+	}
 	for _, s := range c.sinks.Status() {
 		for _, m := range c.metrics {
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s), s.GetName(), s.GetKind())

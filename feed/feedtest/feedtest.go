@@ -82,8 +82,8 @@ func (b *Bank) Paid() int { return int(b.next) } //nolint:gosec // small
 // Run serves a sink with the transfers from where it was; what it returns ends it.
 func (b *Bank) Run(s feed.Sink) (status func() *ledgerv1.Sink, stop func()) {
 	b.t.Helper()
-	rs, err := b.feed.StartSinks(feed.RunnerOptions{
-		Dir: b.dir, Clock: clock.NewSystem(), Logger: slog.New(slog.DiscardHandler), Jitter: func() float64 { return 0.5 },
+	rs, err := b.feed.NewSinks(feed.RunnerOptions{
+		Shelf: feed.Folder(b.dir), Clock: clock.NewSystem(), Logger: slog.New(slog.DiscardHandler), Jitter: func() float64 { return 0.5 },
 	}, []feed.SinkOptions{{
 		Name: "sink", Kind: "test", Sink: s, FirstPause: 10 * time.Millisecond, LastPause: 50 * time.Millisecond, Timeout: 5 * time.Second,
 		Filter: feed.Filter{Kinds: []feed.Kind{feed.TransferCreated}},
@@ -91,6 +91,7 @@ func (b *Bank) Run(s feed.Sink) (status func() *ledgerv1.Sink, stop func()) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	rs.Serve()
 	stopped := false
 	stop = func() {
 		if stopped {

@@ -235,6 +235,11 @@ func TestMaps(t *testing.T) {
 	storetest.MapContention(t, []storetest.Mapper{one, two, open(t, dsn)}, 20)
 }
 
+func TestDocuments(t *testing.T) {
+	dsn := fresh(t)
+	storetest.KeepsDocuments(t, open(t, dsn), open(t, dsn), open(t, dsn, func(o *mysql.Options) { o.Cell = 2 }))
+}
+
 func TestLeaseContention(t *testing.T) {
 	dsn := fresh(t)
 	stores := make([]cell.Leases, 4)
@@ -322,8 +327,8 @@ func TestOpenAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := ask[int](t, dsn, "SELECT count(*) FROM sterling_store_version WHERE version_id > 0"); n != 2 {
-		t.Errorf("%d migrations are noted, want 2", n)
+	if n := ask[int](t, dsn, "SELECT count(*) FROM sterling_store_version WHERE version_id > 0"); n != 3 {
+		t.Errorf("%d migrations are noted, want 3", n)
 	}
 }
 
@@ -338,6 +343,7 @@ func TestLeastPrivileges(t *testing.T) {
 		"GRANT SELECT, INSERT ON sterling_block TO " + user,
 		"GRANT SELECT, INSERT ON sterling_map TO " + user,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON sterling_lease TO " + user,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON sterling_document TO " + user,
 	} {
 		run(t, dsn, statement)
 	}
@@ -354,6 +360,7 @@ func TestLeastPrivileges(t *testing.T) {
 	wantHead(t, s, blocks[1])
 	storetest.Leases(t, s, s)
 	storetest.Maps(t, s, s)
+	storetest.KeepsDocuments(t, s, s, open(t, c.FormatDSN(), func(o *mysql.Options) { o.Cell = 2 }))
 	if r, err := s.Check(t.Context()); err != nil || !r.Fit() {
 		t.Errorf("%+v, error %v", r, err)
 	}

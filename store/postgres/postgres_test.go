@@ -243,6 +243,11 @@ func TestMaps(t *testing.T) {
 	storetest.MapContention(t, []storetest.Mapper{one, two, open(t, dsn)}, 20)
 }
 
+func TestDocuments(t *testing.T) {
+	dsn := fresh(t)
+	storetest.KeepsDocuments(t, open(t, dsn), open(t, dsn), open(t, dsn, func(o *postgres.Options) { o.Cell = 2 }))
+}
+
 func TestLeaseContention(t *testing.T) {
 	dsn := fresh(t)
 	stores := make([]cell.Leases, 4)
@@ -330,8 +335,8 @@ func TestOpenAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := ask[int](t, dsn, "SELECT count(*) FROM sterling_store_version WHERE version_id > 0"); n != 3 {
-		t.Errorf("%d migrations are noted, want 3", n)
+	if n := ask[int](t, dsn, "SELECT count(*) FROM sterling_store_version WHERE version_id > 0"); n != 4 {
+		t.Errorf("%d migrations are noted, want 4", n)
 	}
 }
 
@@ -346,6 +351,7 @@ func TestLeastPrivileges(t *testing.T) {
 		"GRANT SELECT, INSERT ON sterling_block TO " + role,
 		"GRANT SELECT, INSERT ON sterling_map TO " + role,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON sterling_lease TO " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON sterling_document TO " + role,
 	} {
 		run(t, dsn, statement)
 	}
@@ -362,6 +368,7 @@ func TestLeastPrivileges(t *testing.T) {
 	wantHead(t, s, blocks[1])
 	storetest.Leases(t, s, s)
 	storetest.Maps(t, s, s)
+	storetest.KeepsDocuments(t, s, s, open(t, u.String(), func(o *postgres.Options) { o.Cell = 2 }))
 	if r, err := s.Check(t.Context()); err != nil || !r.Fit() {
 		t.Errorf("%+v, error %v", r, err)
 	}

@@ -47,7 +47,7 @@ func (d *daily) start(day journal.Date) (uint64, error) {
 func (d *daily) movedUpTo(p place) (uint64, error) {
 	var bounds [2]uint64
 	for i := range bounds {
-		day := p.date + journal.Date(i) //nolint:gosec // 0 or 1
+		day := p.date + journal.Date(i)
 		if bounds[i] = d.v.top; day > lastDay {
 			continue
 		}

@@ -9,8 +9,12 @@ import (
 // inserted.
 func renewals(r *readmodel.Renewed) []renewal {
 	return []renewal{
-		{"accounts", "id", r.Accounts}, {"balances", "account_id", r.Accounts}, {"transfers", "id", r.Transfers},
-		{"reservations", "id", r.Transfers}, {"metadata", "owner = 'transfer' AND owner_id", r.Transfers}, {"freezes", "id", r.Freezes},
+		{"accounts", "id", r.Accounts},
+		{"balances", "account_id", r.Accounts},
+		{"transfers", "id", r.Transfers},
+		{"reservations", "id", r.Transfers},
+		{"metadata", "owner = 'transfer' AND owner_id", r.Transfers},
+		{"freezes", "id", r.Freezes},
 	}
 }
 

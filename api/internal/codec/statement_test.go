@@ -67,6 +67,9 @@ func someStatement(r *rand.Rand, rows int) *codec.Statement {
 		if s.ByDate {
 			row.Date = journal.Date(r.IntN(int(journal.MaxDate)))
 		}
+		if r.IntN(4) == 0 {
+			row.Moved = &index.Moved{Left: r.IntN(2) == 0, Balances: someSums(r, s.ByDate)}
+		}
 		if r.IntN(3) == 0 {
 			s.Details = append(s.Details, codec.Details{Event: i, Transit: &ledgerv1.Transit{TransferId: "7", Step: 6, Peer: 2}, BookingDate: "2026-01-31", Metadata: map[string]*ledgerv1.MetadataValue{
 				"order": {Value: &ledgerv1.MetadataValue_Text{Text: fmt.Sprint(r.Uint64())}}, "count": {Value: &ledgerv1.MetadataValue_Integer{Integer: -3}},
@@ -108,6 +111,9 @@ func statementMessage(s *codec.Statement) *ledgerv1.GetStatementResponse {
 		}
 		if s.ByDate {
 			row.BookingDate = r.Date.String()
+		}
+		if r.Moved != nil {
+			row.Moved = &ledgerv1.MovedBalances{Left: r.Moved.Left, Balances: sumsMessage(&r.Moved.Balances, s.ByDate)}
 		}
 		for bit := range 16 {
 			if flag := journal.TransferFlags(1) << bit; t.Flags.Has(flag&journal.TransferFlagsKnown) && flag&journal.TransferFlagsKnown != 0 {

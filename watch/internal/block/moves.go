@@ -146,7 +146,7 @@ func BelongingsOf(data []byte) (g Belongings, ok bool) {
 	}
 	le := binary.LittleEndian
 	limits, records, freezes := uint64(le.Uint32(b[161:])), uint64(le.Uint32(b[165:])), uint64(le.Uint32(b[169:]))
-	if limits > 2 || limits*limitSize+records*limitRecord+freezes*freezeSize != uint64(len(b)-belongingsHead) {
+	if limits > 2 || limits*limitSize+records*limitRecord+freezes*freezeSize != uint64(len(b)-belongingsHead) { //nolint:gosec // not negative
 		return g, false
 	}
 	rest := b[belongingsHead:]

@@ -36,11 +36,6 @@ func (m *Model) checkHanded(id, move *count.ID, p BucketPhase, digest count.Amou
 	return b
 }
 
-func digestOf(reservation *count.ID, left count.Amount) count.Amount {
-	remaining := count.IDOf(left)
-	return block.HandoverDigest('r', *reservation, remaining[:])
-}
-
 // give follows an account that leaves: what it takes along is what it had.
 func (m *Model) give(h block.Handover, event int) {
 	m.handover(Hand)
@@ -136,7 +131,8 @@ func limitOf(g *block.Belongings, i int) (side byte, v velocity) {
 	r, hour, day := g.Limit(i)
 	return r[72], velocity{
 		r.Amount(32), r.Amount(48), r.U32(64), r.U32(68),
-		window{hour.Start, hour.Amount, hour.Times}, window{day.Start, day.Amount, day.Times},
+		window{hour.Start, hour.Amount, hour.Times},
+		window{day.Start, day.Amount, day.Times},
 	}
 }
 

@@ -302,14 +302,17 @@ function StatementTable({ rows, asset, account, byDay, marked, open, opening }: 
           const other = debit ? t?.creditAccountId : t?.debitAccountId;
           const reserved = (whole(r.reserved) ?? 0n) - (whole(r.released) ?? 0n);
           const posted = whole(r.posted) ?? 0n;
+          const handed = r.moved?.balances;
+          const debited = handed ? whole(handed.debitsPosted) ?? 0n : debit ? posted : 0n;
+          const credited = handed ? whole(handed.creditsPosted) ?? 0n : debit ? 0n : posted;
           return (
             <tr key={`${t?.id}${r.expired}`} className={`opens${i === marked ? " marked" : ""}`} data-at={i === marked} onClick={() => open(i)} title={fullTime(r.timestamp)}>
               <td>{byDay ? <span className="num">{r.bookingDate}</span> : <Time ns={r.timestamp} />}</td>
-              <td>{r.expired ? <Tag tone="warn">expired</Tag> : <span className="quiet">{t ? transferKind(t.flags) : ""}</span>}</td>
+              <td>{r.moved ? <Tag tone="info">{r.moved.left ? "went to another cell" : "came from another cell"}</Tag> : r.expired ? <Tag tone="warn">expired</Tag> : <span className="quiet">{t ? transferKind(t.flags) : ""}</span>}</td>
               <td className="right num">{t?.code}</td>
               <td>{other && other !== account && <Id id={other} keep={8} to={`/accounts/${other}`} />}</td>
-              <td className="right">{debit && posted > 0n && <Amount minor={posted} asset={asset} />}</td>
-              <td className="right">{!debit && posted > 0n && <Amount minor={posted} asset={asset} />}</td>
+              <td className="right">{debited > 0n && <Amount minor={debited} asset={asset} />}</td>
+              <td className="right">{credited > 0n && <Amount minor={credited} asset={asset} />}</td>
               <td className="right">{reserved !== 0n && <span className="quiet"><Amount minor={reserved} asset={asset} /></span>}</td>
               <td className="right">{r.balances && <b><Amount minor={net(r.balances)} asset={asset} /></b>}</td>
             </tr>

@@ -49,7 +49,9 @@ func away(s *ledger.State, ids ...money.U128) error {
 
 // Fact returns the event at p, as the move of a bucket carries it: see ledger.CarryOf. It reads the log and nothing else:
 // p must be of a durable block.
-func (c *Cell) Fact(ctx context.Context, p journal.Position) (ledger.Fact, error) { return c.fact(ctx, p) }
+func (c *Cell) Fact(ctx context.Context, p journal.Position) (ledger.Fact, error) {
+	return c.fact(ctx, p)
+}
 
 // here reports whether the account is this cell's.
 func here(a *journal.Account) bool { return !a.Flags.Has(journal.AccountMoved) }

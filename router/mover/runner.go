@@ -59,10 +59,10 @@ type Options struct {
 	// Switched is told of each new map that the runner has made.
 	Switched func(m *router.Map)
 	// Left is called when reservations have left with a bucket, or were split: see [router.Driver.Rescan].
-	Left func(ctx context.Context) error
-	Clock    clock.Clock
-	Random   io.Reader // of the moves' ids: crypto/rand
-	Logger   *slog.Logger
+	Left   func(ctx context.Context) error
+	Clock  clock.Clock
+	Random io.Reader // of the moves' ids: crypto/rand
+	Logger *slog.Logger
 }
 
 // Runner moves buckets while its node leads the cell, between Lead and Stand. Its methods are safe for concurrent use.

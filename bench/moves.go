@@ -65,13 +65,14 @@ type movesRun struct {
 	cellsRun
 	one bool // all accounts are of one bucket
 
-	moving atomic.Bool
-	failed atomic.Uint64 // calls
-	mu     sync.Mutex
-	calm   Histogram // calls before the move
-	during Histogram // calls while buckets moved
-	ids    time.Duration
-	last   *ledgerv1.MoveProgress
+	moving  atomic.Bool
+	failed  atomic.Uint64 // calls
+	mu      sync.Mutex
+	calm    Histogram // calls before the move
+	during  Histogram // calls while buckets moved
+	ids     time.Duration
+	failure string
+	last    *ledgerv1.MoveProgress
 }
 
 func (r *movesRun) measure(ctx context.Context, dsn string) (result Result, err error) {
@@ -166,6 +167,11 @@ func (r *movesRun) pay(ctx context.Context, c *sdk.Client, stop chan struct{}) e
 		took := time.Since(began)
 		if err != nil && ctx.Err() == nil {
 			r.failed.Add(1)
+			r.mu.Lock()
+			if r.failure == "" {
+				r.failure = "; the first that failed: " + err.Error()
+			}
+			r.mu.Unlock()
 			response, err = c.CreateTransfers(ctx, batch...) // its money is counted all the same
 		}
 		if err != nil {
@@ -237,7 +243,7 @@ func (r *movesRun) result() Result {
 	shape := strings.Join([]string{"move", r.name}, "-")
 	return Result{
 		Shape: shape,
-		What:  fmt.Sprintf("%d accounts in %d buckets move to another cell; %d senders, %d transfers a call", r.last.GetAccounts(), moved, r.Senders, r.Batch),
+		What:  fmt.Sprintf("%d accounts in %d buckets move to another cell; %d senders, %d transfers a call%s", r.last.GetAccounts(), moved, r.Senders, r.Batch, r.failure),
 		Measures: []Measure{
 			{Name: "calls that failed", Unit: "number", Value: float64(r.failed.Load()), Less: true},
 			{Name: "a bucket's pause, p50", Unit: "ms", Value: ms(pauses.Quantile(0.5)), Less: true, Aim: 100},

@@ -25,7 +25,6 @@ type Local interface {
 	Read(ctx context.Context, fn func(*ledger.State)) error
 	Assets() *ledger.Catalogue
 	Head() uint64
-	Sync(ctx context.Context) (uint64, error)
 	Blocks(ctx context.Context, from, to uint64, visit func(k *journal.Block) error) error
 	Fact(ctx context.Context, p journal.Position) (ledger.Fact, error)
 	LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, error)

@@ -43,10 +43,10 @@ type call struct {
 
 	began     uint64 // clock.Mono
 	decodeErr error
-	forwarded bool // by a node of another cell
+	forwarded bool   // by a node of another cell
 	hops      uint32 // of those that have forwarded it, beyond the first
 	moved     bool   // it was refused since a bucket moves: where its transfers are has to be found out anew
-	lost      bool // the cell returned an error: it may still hold the memory
+	lost      bool   // the cell returned an error: it may still hold the memory
 }
 
 func (s *Server) take(m *method) *call {

@@ -70,6 +70,9 @@ func (s *Server) buckets(ctx context.Context, _ auth.Principal, r *cellv1.Bucket
 			return nil, err
 		}
 	}
+	if len(list) == 0 {
+		return &cellv1.BucketsResponse{}, nil
+	}
 	reports, err := s.config.Cells.host.Buckets(ctx, list)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,8 @@ func DefaultCells() CellsConfig {
 	}
 }
 
+const maxCellAccounts = 100_000
+
 func (c *CellsConfig) check() error {
 	for _, share := range c.Shares {
 		if share < 0 || share > 100 {
@@ -55,8 +58,8 @@ func (c *CellsConfig) check() error {
 	switch {
 	case c.Cells < 2 || c.Cells > 16 || c.Nodes < 1 || c.Nodes > 9:
 		return fmt.Errorf("%w: %d cells of %d nodes: want 2 to 16, of 1 to 9", ErrConfig, c.Cells, c.Nodes)
-	case c.Senders < c.Cells || c.Batch < 1 || c.Batch > sdk.MaxEvents || c.Accounts < 2 || c.Accounts > sdk.MaxEvents:
-		return fmt.Errorf("%w: %d senders, %d transfers a call, %d accounts: want a sender for each cell or more, 1 to %d and 2 to %[5]d", ErrConfig, c.Senders, c.Batch, c.Accounts, sdk.MaxEvents)
+	case c.Senders < c.Cells || c.Batch < 1 || c.Batch > sdk.MaxEvents || c.Accounts < 2 || c.Accounts > maxCellAccounts:
+		return fmt.Errorf("%w: %d senders, %d transfers a call, %d accounts: want a sender for each cell or more, 1 to %d and 2 to %d", ErrConfig, c.Senders, c.Batch, c.Accounts, sdk.MaxEvents, maxCellAccounts)
 	case c.Duration <= 0 || c.Warmup < 0:
 		return fmt.Errorf("%w: a duration of %v after %v: want more than 0", ErrConfig, c.Duration, c.Warmup)
 	}
@@ -170,12 +173,25 @@ func (r *cellsRun) prepare(ctx context.Context, cluster *devcluster.Cluster) err
 		r.clients = append(r.clients, client)
 	}
 	r.accounts = accountsOf(cluster.Map, at, r.Accounts)
-	for i, ids := range r.accounts {
+	for i := range r.accounts {
+		if err := r.open(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inACall is how many accounts are asked for at once.
+const inACall = 5000
+
+// open makes the accounts of a cell.
+func (r *cellsRun) open(ctx context.Context, cell int) error {
+	for ids := range slices.Chunk(r.accounts[cell], inACall) {
 		list := make([]*sdk.Account, len(ids))
 		for j, id := range ids {
 			list[j] = &sdk.Account{Id: id.String(), Asset: "CNY/2", Code: 1}
 		}
-		response, err := r.clients[i].CreateAccounts(ctx, list...)
+		response, err := r.clients[cell].CreateAccounts(ctx, list...)
 		if err != nil {
 			return err
 		}
@@ -323,9 +339,13 @@ func (r *cellsRun) verify(ctx context.Context) (lag time.Duration, err error) {
 // totals adds the accounts of all cells up.
 func (r *cellsRun) totals(ctx context.Context) (debits, credits, pending uint64, err error) {
 	for i, ids := range r.accounts {
-		list, err := r.clients[i].LookupAccounts(ctx, ids...)
-		if err != nil {
-			return 0, 0, 0, err
+		var list []*sdk.Account
+		for part := range slices.Chunk(ids, inACall) {
+			found, err := r.clients[i].LookupAccounts(ctx, part...)
+			if err != nil {
+				return 0, 0, 0, err
+			}
+			list = append(list, found...)
 		}
 		for _, a := range list {
 			for _, part := range []struct {

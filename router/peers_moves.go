@@ -44,7 +44,8 @@ func ReadRecord(r *cellv1.RecordRequest) (*Record, error) {
 		return nil, fmt.Errorf("%w: an actor of %d bytes, kind %d, %d attachments, %d assets", ErrRecord, len(r.GetActor()), r.GetKind(), len(r.GetAttachments()), len(r.GetAssets()))
 	}
 	out := &Record{
-		From: r.GetFrom(), Kind: journal.Kind(r.GetKind()), Actor: journal.Actor(r.GetActor()), Events: journal.Aligned(r.GetEvents()), Catalogue: int(r.GetCatalogue()),
+		From: r.GetFrom(), Kind: journal.Kind(r.GetKind()), Actor: journal.Actor(r.GetActor()), //nolint:gosec // it was checked
+		Events: journal.Aligned(r.GetEvents()), Catalogue: int(r.GetCatalogue()),
 	}
 	for _, a := range r.GetAttachments() {
 		out.Attachments = append(out.Attachments, journal.Attachment{Event: int(a.GetEvent()), Data: a.GetData()})

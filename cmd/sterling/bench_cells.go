@@ -17,16 +17,34 @@ import (
 
 func newBenchCells() *cobra.Command {
 	f := bench.DefaultCells()
-	var asJSON bool
+	var asJSON, move bool
 	c := &cobra.Command{
 		Use: "cells", Short: "Measure several cells against one, with a share of transfers between them", Args: cobra.NoArgs,
 		Long: `Starts a PostgreSQL server on this machine and one cell on it, then several, as many nodes
 for each as asked, and sends the same load to one and to all. With several cells a share
 of the transfers goes from one to another. Afterwards every transfer has to be there, once
-and on both sides: it ends with status 1 where one is not.`,
+and on both sides: it ends with status 1 where one is not.
+
+With --move, accounts move from one cell to another under load instead: in the buckets
+that they fall into, and all in one bucket. It tells for how long calls had to wait.`,
 		Example: `  sterling bench cells
-  sterling bench cells --shares 0,100 --json > results.json`,
-		RunE: func(c *cobra.Command, _ []string) error { return benchCells(c, f, asJSON) },
+  sterling bench cells --shares 0,100 --json > results.json
+  sterling bench cells --move --accounts 8000`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if move {
+				moves := bench.DefaultMoves()
+				for name, set := range map[string]func(){
+					"nodes": func() { moves.Nodes = f.Nodes }, "senders": func() { moves.Senders = f.Senders }, "batch": func() { moves.Batch = f.Batch },
+					"accounts": func() { moves.Accounts = f.Accounts }, "warmup": func() { moves.Warmup = f.Warmup }, "dir": func() { moves.Dir = f.Dir },
+				} {
+					if c.Flags().Changed(name) {
+						set()
+					}
+				}
+				return benchCells(c, moves, asJSON, bench.Moves)
+			}
+			return benchCells(c, f, asJSON, bench.Cells)
+		},
 	}
 	flags := c.Flags()
 	flags.IntVar(&f.Cells, "cells", f.Cells, "cells, compared with one")
@@ -38,11 +56,14 @@ and on both sides: it ends with status 1 where one is not.`,
 	flags.DurationVar(&f.Warmup, "warmup", f.Warmup, "load before each window")
 	flags.DurationVar(&f.Duration, "duration", f.Duration, "measured window of each run")
 	flags.StringVar(&f.Dir, "dir", "", "folder for the nodes' data (default the system's for temporary files)")
+	flags.BoolVar(&move, "move", false, "move accounts to another cell under load, and measure that")
 	flags.BoolVar(&asJSON, "json", false, "write the report as JSON")
 	return c
 }
 
-func benchCells(c *cobra.Command, config bench.CellsConfig, asJSON bool) error {
+func benchCells(
+	c *cobra.Command, config bench.CellsConfig, asJSON bool, measure func(context.Context, bench.CellsConfig) (*bench.Report, error),
+) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the program itself: %w", err)
@@ -52,7 +73,7 @@ func benchCells(c *cobra.Command, config bench.CellsConfig, asJSON bool) error {
 	config.Progress = func(what string, elapsed, total time.Duration, transfers uint64) {
 		line.show(func() string { return benchProgress(what, elapsed, total, transfers) })
 	}
-	report, err := bench.Cells(c.Context(), config)
+	report, err := measure(c.Context(), config)
 	line.clear()
 	if report != nil && len(report.Results) > 0 {
 		err = errors.Join(err, writeReport(c.OutOrStdout(), report, asJSON))

@@ -72,7 +72,7 @@ func parseBuckets(text string) ([]uint32, error) {
 	var list []uint32
 	for b, asked := range in {
 		if asked {
-			list = append(list, uint32(b)) //nolint:gosec // below 1,024
+			list = append(list, uint32(b))
 		}
 	}
 	return list, nil

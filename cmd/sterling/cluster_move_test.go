@@ -49,7 +49,7 @@ func payMoving(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	move("1")
 	ts.Check(<-failed)
-	ts.Check(p.verifyMoved(ctx, uint64(count-count%paySenders))) //nolint:gosec // positive
+	ts.Check(p.verifyMoved(ctx, uint64(count-count%paySenders)))
 }
 
 // verifyMoved waits until all is confirmed, and holds the ledger against what was acknowledged.

@@ -31,7 +31,13 @@ type bucket struct {
 	version uint64
 	closed  uint64 // block of the close; of a move that this leader began, like the next two
 	began   uint64 // clock.Mono
+	mine    bool   // this leader has just prepared it: it is closed, and nothing is given
 	waited  time.Duration
+
+	reserved uint64             // reservations that are to be given
+	known    *router.Map        // the newest map before the close; nil: look
+	handed   ledger.BucketState // as it stands once all is given
+	switched *router.Map
 }
 
 // Bounds of the pause.
@@ -54,6 +60,7 @@ func (m *bucket) move() (moved Moved, err error) {
 	if err == nil {
 		err = m.prepare()
 	}
+	m.mine = err == nil
 	if err != nil {
 		return moved, errors.Join(err, m.callOff())
 	}
@@ -92,6 +99,7 @@ func (m *bucket) ready() error {
 	if err != nil {
 		return fmt.Errorf("ask cell %d: %w", m.to, err)
 	}
+	m.known = known
 	m.version = 1 + max(known.Version, own[0].Version, peer[0].Version)
 	return nil
 }
@@ -100,6 +108,9 @@ func (m *bucket) ready() error {
 func (m *bucket) openClearing() error {
 	assets := m.local.Assets()
 	for _, n := range m.assetNumbers() {
+		if m.carrier.cleared[n] {
+			continue
+		}
 		a, known := assets.Asset(n)
 		if !known {
 			return fmt.Errorf("asset %d of an account in bucket %d is not in the catalogue", n, m.bucket)
@@ -107,6 +118,7 @@ func (m *bucket) openClearing() error {
 		if err := router.OpenClearing(m.ctx, m.local, a, n, m.to); err != nil {
 			return fmt.Errorf("open the clearing account of %v with cell %d: %w", a, m.to, err)
 		}
+		m.carrier.cleared[n] = true
 	}
 	return nil
 }
@@ -175,8 +187,8 @@ var errUndecided = errors.New("transfers to other cells are not decided, since a
 // prepare waits until nothing from the bucket is undecided, and carries the last ids. After it, nothing stands in the way.
 func (m *bucket) prepare() error {
 	for until, try := m.opts.Clock.Mono()+uint64(drainPatience), 0; ; try++ {
-		var n uint64
-		if err := m.local.Read(m.ctx, func(s *ledger.State) { n = s.Undecided(m.bucket) }); err != nil {
+		n, err := m.listRest()
+		if err != nil {
 			return err
 		}
 		if n == 0 {
@@ -189,32 +201,31 @@ func (m *bucket) prepare() error {
 			return err
 		}
 	}
-	if err := m.carryTail(); err != nil {
-		return err
-	}
 	if m.carrier.through+maxTail < m.closed {
 		return fmt.Errorf("%d blocks were made before the close that are not carried yet", m.closed-m.carrier.through)
 	}
-	return m.listRest()
-}
-
-// carryTail carries all that stands in the journal.
-func (m *bucket) carryTail() error {
-	head, err := m.local.Sync(m.ctx)
-	if err != nil {
+	if err := m.carrier.carry(m.ctx, m.closed, nil); err != nil {
 		return err
 	}
-	return m.carrier.carry(m.ctx, head, nil)
-}
-
-// listRest lists the accounts that were opened since the others were.
-func (m *bucket) listRest() error {
-	rest, next, err := m.accountsOf(m.next, m.bucket)
-	if err != nil {
-		return err
-	}
-	m.accounts, m.next = append(m.accounts, rest[m.bucket]...), next
 	return m.openClearing()
+}
+
+// listRest lists the accounts that were opened since the others were, and tells how many transfers are undecided.
+func (m *bucket) listRest() (undecided uint64, err error) {
+	var set ledger.BucketSet
+	set.Add(m.bucket)
+	for more := true; more; {
+		err := m.local.Read(m.ctx, func(s *ledger.State) {
+			undecided = s.Undecided(m.bucket)
+			_, m.reserved = s.InBucket(m.bucket)
+			m.accounts, m.next = s.AccountsIn(&set, m.next, scanPiece, m.accounts)
+			more = uint64(m.next) <= s.Counts().Accounts
+		})
+		if err != nil {
+			return 0, fmt.Errorf("list the accounts of bucket %d: %w", m.bucket, err)
+		}
+	}
+	return undecided, nil
 }
 
 // state is where the bucket stands in this cell.
@@ -243,9 +254,12 @@ func (m *bucket) finish() (s ledger.BucketState, err error) {
 		}
 	}
 	m.waited = time.Duration(m.opts.Clock.Mono() - m.began) //nolint:gosec // short
+	if m.switched != nil {
+		m.follow(m.switched.Version)
+	}
 	err = m.repeat(m.ctx, fmt.Sprintf("end the move of bucket %d", m.bucket), func() error {
 		var err error
-		if s, _, _, err = m.state(); err == nil && s.Phase == ledger.Given {
+		if s, _, _, err = m.state(); err == nil && s.Phase == ledger.Given && m.switched != nil {
 			err = m.tell(journal.BucketGone, s)
 		}
 		return err
@@ -260,34 +274,43 @@ func (m *bucket) finish() (s ledger.BucketState, err error) {
 
 // give takes all that the bucket has out of this cell.
 func (m *bucket) give() error {
-	s, accounts, reservations, err := m.state()
-	if err != nil || s.Phase != ledger.Closing {
-		return err
+	if !m.mine { // another leader began the move, or a step failed
+		s, _, reservations, err := m.state()
+		if err != nil || s.Phase != ledger.Closing {
+			m.handed = s
+			return err
+		}
+		m.reserved, m.accounts, m.next = reservations, nil, 0
+		if _, err := m.listRest(); err != nil {
+			return err
+		}
 	}
-	if reservations > 0 {
+	m.mine = false
+	if m.reserved > 0 {
 		if err := m.giveReservations(); err != nil {
 			return err
 		}
 	}
-	if accounts > 0 {
-		if err := m.giveAccounts(); err != nil {
-			return err
-		}
-	}
-	if s, _, _, err = m.state(); err != nil {
+	if err := m.giveAccounts(); err != nil {
 		return err
 	}
-	return m.tell(journal.BucketGiven, s)
+	s, _, _, err := m.state()
+	if err != nil {
+		return err
+	}
+	if err = m.tell(journal.BucketGiven, s); err == nil {
+		s.Phase = ledger.Given
+		m.handed = s
+	}
+	return err
 }
 
 // partAccounts is how many accounts one request gives: with what is attached, it has to fit a block.
 const partAccounts = 2048
 
 func (m *bucket) giveAccounts() error {
-	if m.next == 0 { // another leader began the move
-		if err := m.listRest(); err != nil {
-			return err
-		}
+	if err := m.openClearing(); err != nil {
+		return err
 	}
 	assets := m.local.Assets()
 	for list := m.accounts; len(list) > 0; {
@@ -326,9 +349,13 @@ func (m *bucket) handOver(events []journal.Handover) (n int, err error) {
 
 // take has the other cell take what was given.
 func (m *bucket) take() error {
-	s, _, _, err := m.state()
-	if err != nil || s.Phase != ledger.Given {
-		return err
+	s := m.handed
+	switch s.Phase {
+	case ledger.Given:
+	case ledger.Gone: // it was over before
+		return nil
+	default:
+		return fmt.Errorf("bucket %d is %s here, and can't be taken", m.bucket, PhaseName(s.Phase))
 	}
 	if err := m.tellTaker(journal.BucketArrive, s); err != nil {
 		if e := (*StatusError)(nil); errors.As(err, &e) && e.Status == journal.ControlMoveNotOpen {
@@ -339,7 +366,7 @@ func (m *bucket) take() error {
 	if err := m.sendGiven(); err != nil {
 		return err
 	}
-	if err := m.carryTail(); err != nil {
+	if err := m.carrier.carry(m.ctx, m.local.Head(), nil); err != nil { // nothing of the bucket is recorded here since it was given
 		return err
 	}
 	return m.tellTaker(journal.BucketTaken, s)
@@ -372,18 +399,19 @@ func (m *bucket) tellTaker(step journal.BucketStep, s ledger.BucketState) error 
 
 // switchMap makes the other cell the bucket's owner in the map of cells.
 func (m *bucket) switchMap() error {
-	s, _, _, err := m.state()
-	if err != nil || s.Phase != ledger.Given {
-		return err
+	if m.handed.Phase != ledger.Given {
+		return nil
 	}
-	for {
-		known, err := loadMap(m.ctx, m.opts.Maps)
-		if err != nil {
-			return err
+	for known := m.known; ; known = nil {
+		if known == nil {
+			var err error
+			if known, err = loadMap(m.ctx, m.opts.Maps); err != nil {
+				return err
+			}
 		}
 		if known.Buckets[m.bucket] != m.opts.Cell { // it may have gone on from there
+			m.switched = known
 			m.opts.Switched(known)
-			m.follow(known.Version)
 			return nil
 		}
 		next := *known
@@ -392,8 +420,16 @@ func (m *bucket) switchMap() error {
 		if err != nil {
 			return err
 		}
-		if _, err := m.opts.Maps.Swap(m.ctx, known.Version, text); err != nil {
+		m.known = nil
+		swapped, err := m.opts.Maps.Swap(m.ctx, known.Version, text)
+		if err != nil {
 			return fmt.Errorf("write version %d of the map of cells: %w", known.Version+1, err)
+		}
+		if swapped {
+			next.Version++
+			m.switched = &next
+			m.opts.Switched(&next)
+			return nil
 		}
 	}
 }
@@ -405,7 +441,7 @@ const followPatience = 500 * time.Millisecond
 func (m *bucket) follow(version uint64) {
 	ctx, cancel := context.WithTimeout(m.ctx, followPatience)
 	defer cancel()
-	if _, err := m.opts.Peers.Buckets(ctx, m.to, version, []uint16{m.bucket}); err != nil && m.ctx.Err() == nil {
+	if _, err := m.opts.Peers.Buckets(ctx, m.to, version, nil); err != nil && m.ctx.Err() == nil {
 		m.opts.Logger.Warn("the cell that took a bucket has not said that it knows the new map of cells", "cell", m.to, "version", version, "error", err)
 	}
 }

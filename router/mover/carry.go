@@ -32,6 +32,8 @@ type carrier struct {
 	whole bool
 	open  map[money.U128]*reservation
 
+	cleared map[uint32]bool // assets, by number, whose clearing accounts with the taker are there
+
 	batch    events
 	round    int // batches that were sent
 	progress func(through, head, ids uint64)
@@ -59,7 +61,7 @@ func (e *ConflictError) Error() string {
 
 // newCarrier returns a carrier that begins with a block.
 func newCarrier(t *term, to uint64, actor journal.Actor, buckets []uint16, from uint64) *carrier {
-	c := &carrier{term: t, to: to, actor: actor, through: from - 1, whole: from == 1, open: map[money.U128]*reservation{}, progress: func(uint64, uint64, uint64) {}}
+	c := &carrier{term: t, to: to, actor: actor, through: from - 1, whole: from == 1, open: map[money.U128]*reservation{}, cleared: map[uint32]bool{}, progress: func(uint64, uint64, uint64) {}}
 	for _, b := range buckets {
 		c.of[b] = true
 	}

@@ -162,21 +162,13 @@ type given struct {
 
 // sendGiven has the taker take all that left by what the journal says: accounts, then reservations between them.
 func (m *bucket) sendGiven() error {
-	s, _, _, err := m.state()
-	if err != nil {
-		return err
-	}
-	head, err := m.local.Sync(m.ctx)
-	if err != nil {
-		return err
-	}
 	g := &given{bucket: m, clearing: map[money.U128]money.Asset{}}
 	for n := 1; n <= m.local.Assets().Len(); n++ {
-		a, _ := m.local.Assets().Asset(uint32(n)) //nolint:gosec // asset numbers are 32 bits
+		a, _ := m.local.Assets().Asset(uint32(n))
 		g.clearing[transit.Clearing(a, m.to)] = a
 	}
 	for _, part := range []func(*journal.Block, journal.Part) error{g.sendAccounts, g.sendReservations} {
-		err := m.local.Blocks(m.ctx, s.Since, head, func(k *journal.Block) error {
+		err := m.local.Blocks(m.ctx, m.handed.Since, m.local.Head(), func(k *journal.Block) error {
 			for p := range k.Parts() {
 				if err := part(k, p); err != nil {
 					return err

@@ -25,7 +25,6 @@ type Local interface {
 	Read(ctx context.Context, fn func(*ledger.State)) error
 	Assets() *ledger.Catalogue
 	Head() uint64
-	Sync(ctx context.Context) (uint64, error)
 	Blocks(ctx context.Context, from, to uint64, visit func(k *journal.Block) error) error
 	Fact(ctx context.Context, p journal.Position) (ledger.Fact, error)
 	LookupTransfers(ctx context.Context, ids []money.U128) ([]ledger.Transfer, error)
@@ -59,10 +58,10 @@ type Options struct {
 	// Switched is told of each new map that the runner has made.
 	Switched func(m *router.Map)
 	// Left is called when reservations have left with a bucket, or were split: see [router.Driver.Rescan].
-	Left func(ctx context.Context) error
-	Clock    clock.Clock
-	Random   io.Reader // of the moves' ids: crypto/rand
-	Logger   *slog.Logger
+	Left   func(ctx context.Context) error
+	Clock  clock.Clock
+	Random io.Reader // of the moves' ids: crypto/rand
+	Logger *slog.Logger
 }
 
 // Runner moves buckets while its node leads the cell, between Lead and Stand. Its methods are safe for concurrent use.

@@ -3,8 +3,10 @@
 #
 #   tools/setup.sh build        Go and git
 #   tools/setup.sh test         the same, and hledger and beancount, which read what is exported, and HAProxy, which the
-#                               mesh's proxy is compared with: without them, those tests are skipped, and say so
-#   tools/setup.sh bench        the same as build, and HAProxy and nginx, which the mesh's proxy is measured beside
+#                               mesh's proxy is compared with, and runc, which sandboxes are: without them, those tests
+#                               are skipped, and say so
+#   tools/setup.sh bench        the same as build, and HAProxy and nginx, which the mesh's proxy is measured beside, and
+#                               runc, which sandboxes are
 #   tools/setup.sh race         the same, and a C compiler for the race detector
 #   tools/setup.sh sdk          the same as build, and Node and Python with gRPC for the clients in sdk/
 #   tools/setup.sh sdk-generate the same as sdk, and protoc with its Python plugin
@@ -62,12 +64,14 @@ test)
 	want hledger hledger
 	want bean-check beancount
 	want haproxy haproxy
+	want runc runc
 	without="the tests that need them are skipped"
 	;;
 bench)
 	want haproxy haproxy
 	want nginx nginx-light
-	without="the mesh's proxy is not measured beside them"
+	want runc runc
+	without="the mesh's proxy and sandboxes are not measured beside them"
 	;;
 console)
 	want node nodejs

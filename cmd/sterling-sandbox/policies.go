@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sterlingrun/sterling/sandbox"
+	"github.com/sterlingrun/sterling/sandbox/gvisor"
 )
 
 func parsePolicy(path string) (*sandbox.Policy, error) {
@@ -108,6 +109,29 @@ func writeFiles(folder string, files map[string][]byte) error {
 		}
 	}
 	return nil
+}
+
+func (c *command) buildCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "build SOURCE --out FOLDER",
+		Short: "Make an image, an OCI layout, of a static binary or a folder, and print its digest; the same content gives the same",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			digest, err := gvisor.Build(args[0], out)
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"digest": digest})
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), digest)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "folder to write to, which must not exist")
+	_ = cmd.MarkFlagRequired("out") // it is defined above
+	return cmd
 }
 
 func schemaCommand() *cobra.Command {

@@ -30,7 +30,7 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a pair of sockets: %w", err)
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs") //nolint:gosec // descriptors
+	ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
 	conn, err := net.FileConn(ours)
 	_ = ours.Close() // conn has its own
 	socket, ok := conn.(*net.UnixConn)
@@ -108,8 +108,8 @@ func initFile() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a file for the init: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "init") //nolint:gosec // a descriptor
-	defer f.Close()                      //nolint:errcheck // written, or the error is returned
+	f := os.NewFile(uintptr(fd), "init")
+	defer f.Close() //nolint:errcheck // written, or the error is returned
 	if _, err := f.Write(initProgram()); err != nil {
 		return nil, fmt.Errorf("write the init: %w", err)
 	}

@@ -308,7 +308,7 @@ func (t *taker) files(control []byte) error {
 		}
 		for n, fd := range fds {
 			unix.CloseOnExec(fd)
-			f := os.NewFile(uintptr(fd), "output") //nolint:gosec // a descriptor
+			f := os.NewFile(uintptr(fd), "output")
 			if n >= len(t.output) || t.output[n] != nil {
 				return errors.Join(errors.New("more descriptors than two"), f.Close())
 			}
@@ -327,7 +327,7 @@ func fromRoot(conn *net.UnixConn) error {
 	var cred *unix.Ucred
 	var got error
 	err = raw.Control(func(fd uintptr) {
-		cred, got = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) //nolint:gosec // a descriptor
+		cred, got = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	})
 	if err = errors.Join(err, got); err != nil {
 		return fmt.Errorf("ask who is at the other end: %w", err)

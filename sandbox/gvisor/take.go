@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -127,7 +128,7 @@ func (k *keeping) request(q takeRequest, out *output) (takeReply, error) {
 	}
 	var rights []byte
 	if !q.Detach {
-		rights = unix.UnixRights(int(out.files[0].Fd()), int(out.files[1].Fd())) //nolint:gosec // descriptors
+		rights = unix.UnixRights(int(out.files[0].Fd()), int(out.files[1].Fd()))
 	}
 	if _, _, err := k.conn.WriteMsgUnix(text, rights, nil); err != nil {
 		return takeReply{}, fmt.Errorf("ask for a sandbox: %w", err)
@@ -175,6 +176,13 @@ func outputs(o Options) (*output, error) {
 			out.files[n] = f
 			continue
 		}
+		if w == nil {
+			w = io.Discard
+		}
+		if n == 1 && reflect.TypeOf(w).Comparable() && w == o.Stdout { // like os/exec: it is written by one at a time
+			out.files[1] = out.files[0]
+			continue
+		}
 		read, write, err := os.Pipe()
 		if err != nil {
 			out.close()
@@ -182,9 +190,6 @@ func outputs(o Options) (*output, error) {
 		}
 		out.files[n], out.ours = write, append(out.ours, write)
 		out.copies.Go(func() {
-			if w == nil {
-				w = io.Discard
-			}
 			_, _ = io.Copy(w, read)
 			_ = read.Close()
 		})

@@ -183,3 +183,43 @@ func TestExport(t *testing.T) {
 		t.Errorf("an unknown format: %d", code)
 	}
 }
+
+// TestHeadsRunnerKilled: what was logged before the runner died holds the record that the recorder then ended.
+func TestHeadsRunnerKilled(t *testing.T) {
+	b := newBench(t)
+	cmd := b.start(b.policy("tick"), gvisor.StateRunning)
+	for {
+		if s, err := b.Inspect("box"); err == nil && s.Audit.Logged != nil {
+			if s.Audit.Logged.Fault != "" || s.Audit.Logged.Lines == 0 {
+				t.Fatalf("%+v", s.Audit.Logged)
+			}
+			break
+		}
+		b.sleep(20 * time.Millisecond)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	for {
+		if report, _ := b.record(); report.End != nil {
+			break
+		}
+		b.sleep(20 * time.Millisecond)
+	}
+	verify := func() (int, string) { return b.command("audit", "verify", "box", "--state", b.State) }
+	if code, out := verify(); code != exitUnproven || !strings.Contains(out, trail.GapRunner) || !strings.Contains(out, "in a log that is proven") {
+		t.Errorf("%d %s", code, out)
+	}
+	record := filepath.Join(b.State, "boxes", "box", "audit.log")
+	text, err := os.ReadFile(record)
+	if err == nil {
+		err = os.WriteFile(record, text[:bytes.IndexByte(text, '\n')+1], 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out := verify(); code != exitUnproven || !strings.Contains(out, "cut short") {
+		t.Errorf("cut: %d %s", code, out)
+	}
+}

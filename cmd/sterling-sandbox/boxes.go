@@ -63,6 +63,9 @@ func (c *command) runCommand() *cobra.Command {
 			if s.Reason != "exited" {
 				cmd.PrintErrf("sterling-sandbox: %s: %s\n", id, s.Reason)
 			}
+			if n := s.Audit.Alerts; n > 0 {
+				cmd.PrintErrf("sterling-sandbox: %s: rules fired %d times: audit show %[1]s\n", id, n)
+			}
 			if l := s.Audit.Logged; l != nil && l.Fault != "" {
 				cmd.PrintErrf("sterling-sandbox: %s: the record's head is not in the log where it should be: %s\n", id, l.Fault)
 			}

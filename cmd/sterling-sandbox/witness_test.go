@@ -1,14 +1,23 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sterlingrun/sterling/audit"
 	"github.com/sterlingrun/sterling/sandbox/gvisor"
 	"github.com/sterlingrun/sterling/sandbox/trail"
 )
@@ -45,7 +54,7 @@ func TestEgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(folder)
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	path := filepath.Join(folder, "s")
 	service, err := net.Listen("unix", path)
 	if err != nil {
@@ -116,5 +125,101 @@ func TestAccounts(t *testing.T) {
 	}
 	if report, _ := b.record(); !report.Complete() {
 		t.Errorf("%+v", report)
+	}
+}
+
+// noLog is a log of heads that can't be written.
+type noLog struct{}
+
+func (noLog) LogHead(context.Context, audit.Head) (string, uint64, error) {
+	return "", 0, syscall.ENOSPC
+}
+
+// TestHeadsUnlogged: a log whose disk is full does not stop a workload, and is told.
+func TestHeadsUnlogged(t *testing.T) {
+	b := newBench(t)
+	b.Heads = noLog{}
+	s, _ := b.run(b.policy("say"))
+	if report, _ := b.record(); !report.Complete() || *s.Exit != 0 {
+		t.Errorf("%+v, %+v", report, s)
+	}
+	if l := s.Audit.Logged; l == nil || l.Where != "" || l.Lines != 0 || !strings.Contains(l.Fault, "no space left") {
+		t.Errorf("%+v", l)
+	}
+}
+
+// TestExport: a record goes out in each format, and what was tampered with says so.
+func TestExport(t *testing.T) {
+	b := newBench(t)
+	b.run(b.policy("children"))
+	for format, want := range map[string]string{
+		"jsonl": `"kind":"end"`, "cef": "CEF:0|Sterling|", "ocsf": `"type_uid":100701`, "otel": `"stringValue":"sandbox.exec"`,
+	} {
+		if code, out := b.command("audit", "export", "box", "--format", format, "--state", b.State); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: %d %.300s", format, code, out)
+		}
+	}
+	var got atomic.Int64
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		got.Add(n)
+	}))
+	defer collector.Close()
+	if code, out := b.command("audit", "export", "box", "--format", "otel", "--endpoint", collector.URL, "--state", b.State); code != 0 || got.Load() == 0 {
+		t.Errorf("%d %s, %d bytes", code, out, got.Load())
+	}
+	record := filepath.Join(b.State, "boxes", "box", "audit.log")
+	text, err := os.ReadFile(record)
+	if err == nil {
+		err = os.WriteFile(record, bytes.Replace(text, []byte(`"point":"exec"`), []byte(`"point":"exeC"`), 1), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := b.command("audit", "export", "box", "--state", b.State); code != exitUnproven {
+		t.Errorf("a tampered record: %d", code)
+	}
+	if code, _ := b.command("audit", "export", "box", "--format", "xml", "--state", b.State); code != exitUsage {
+		t.Errorf("an unknown format: %d", code)
+	}
+}
+
+// TestHeadsRunnerKilled: what was logged before the runner died holds the record that the recorder then ended.
+func TestHeadsRunnerKilled(t *testing.T) {
+	b := newBench(t)
+	cmd := b.start(b.policy("tick"), gvisor.StateRunning)
+	for {
+		if s, err := b.Inspect("box"); err == nil && s.Audit.Logged != nil {
+			if s.Audit.Logged.Fault != "" || s.Audit.Logged.Lines == 0 {
+				t.Fatalf("%+v", s.Audit.Logged)
+			}
+			break
+		}
+		b.sleep(20 * time.Millisecond)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	for {
+		if report, _ := b.record(); report.End != nil {
+			break
+		}
+		b.sleep(20 * time.Millisecond)
+	}
+	verify := func() (int, string) { return b.command("audit", "verify", "box", "--state", b.State) }
+	if code, out := verify(); code != exitUnproven || !strings.Contains(out, trail.GapRunner) || !strings.Contains(out, "in a log that is proven") {
+		t.Errorf("%d %s", code, out)
+	}
+	record := filepath.Join(b.State, "boxes", "box", "audit.log")
+	text, err := os.ReadFile(record)
+	if err == nil {
+		err = os.WriteFile(record, text[:bytes.IndexByte(text, '\n')+1], 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out := verify(); code != exitUnproven || !strings.Contains(out, "cut short") {
+		t.Errorf("cut: %d %s", code, out)
 	}
 }

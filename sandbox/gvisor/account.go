@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,13 +77,14 @@ func network(procs string) (total *uint64, leaked bool) {
 		return nil, false
 	}
 	seen := map[string]bool{own: true}
+	var suspects []string
 	for i, pid := range strings.Fields(string(text)) {
 		space, err := os.Readlink(filepath.Join("/proc", pid, "ns", "net"))
 		switch {
 		case err != nil: // it has ended
 			continue
 		case space == own:
-			leaked = true
+			suspects = append(suspects, pid)
 		case !seen[space] && i < maxCounted:
 			seen[space] = true
 			if n := interfaces(filepath.Join("/proc", pid, "net", "dev")); n != nil {
@@ -92,6 +94,11 @@ func network(procs string) (total *uint64, leaked bool) {
 				*total += *n
 			}
 		}
+	}
+	if len(suspects) > 0 { // unless it has ended, and its number is another's
+		text, err = os.ReadFile(procs)
+		still := strings.Fields(string(text))
+		leaked = err == nil && slices.ContainsFunc(suspects, func(pid string) bool { return slices.Contains(still, pid) })
 	}
 	return total, leaked
 }

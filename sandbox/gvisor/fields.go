@@ -27,7 +27,10 @@ func (f *eventFields) read(kind uint16, payload []byte) error {
 	if !ok {
 		return errMessage
 	}
-	*f = eventFields{point: &p}
+	f.point, f.cut = p, false
+	for _, s := range []*slots{&f.own, &f.context, &f.exit, &f.user} {
+		s.reset()
+	}
 	var e eventWriter
 	err := e.read(&f.own, &p.fields, payload)
 	for i := range f.own {

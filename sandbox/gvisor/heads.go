@@ -24,7 +24,7 @@ type Logged struct {
 
 // Times of logging heads.
 const (
-	firstHead = time.Second // a workload that ends before it is logged once
+	firstHead = 2 * time.Second // a workload that ends before it is logged once; the disk has its first events then
 	headEvery = 30 * time.Second
 )
 

@@ -203,7 +203,7 @@ func (i *idler) enter(ctx context.Context, id string, ready func() error) (began
 	i.options.ID, i.status.ID, i.status.Created = id, id, i.Clock.Wall()
 	err = i.place.save(&i.status)
 	if err == nil {
-		err = i.recorder.begin(ctx, i.beginning(), i.options.Policy)
+		err = i.recorder.begin(ctx, i.opening())
 	}
 	if err == nil {
 		err = ready()

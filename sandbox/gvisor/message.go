@@ -102,6 +102,15 @@ func (s *slot) int() int64 { return int64(s.number) } //nolint:gosec // protobuf
 
 type slots [maxField + 1]slot
 
+// reset forgets a message. Few slots are used; to write all of them costs more than a rule does.
+func (s *slots) reset() {
+	for i := range s {
+		if s[i].seen {
+			s[i] = slot{}
+		}
+	}
+}
+
 type eventWriter struct {
 	out     []byte
 	left    int // of maxAllTexts

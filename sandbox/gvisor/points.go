@@ -68,18 +68,18 @@ var timespecFields = fields{1: {name: "s", kind: kindInt}, 2: {name: "ns", kind:
 var exitFields = fields{1: {name: "result", kind: kindInt}, 2: {name: "errno", kind: kindInt}}
 
 // event is a message of the kernel itself, call one of a system call.
-func event(name string, more fields) point {
+func event(name string, more fields) *point {
 	more[1] = field{name: "context", kind: kindMessage, of: &contextFields}
-	return point{name, more}
+	return &point{name, more}
 }
 
-func call(name string, more fields) point {
+func call(name string, more fields) *point {
 	more[2] = field{name: "exit", kind: kindMessage, of: &exitFields}
 	more[3] = field{name: "sysno", kind: kindUint}
 	return event(name, more)
 }
 
-func onFile(name string, more fields) point {
+func onFile(name string, more fields) *point {
 	more[4] = field{name: "fd", kind: kindInt}
 	more[5] = field{name: "fd_path", kind: kindText}
 	return call(name, more)
@@ -88,7 +88,7 @@ func onFile(name string, more fields) point {
 var limitFields = fields{1: {name: "soft", kind: kindUint}, 2: {name: "hard", kind: kindUint}}
 
 // points are the messages by their number.
-var points = map[uint16]point{
+var points = map[uint16]*point{
 	msgStart: event("start", fields{
 		2: {name: "id", kind: kindText}, 3: {name: "cwd", kind: kindText}, 4: {name: "argv", kind: kindTexts},
 		5: {kind: kindLeftOut}, 6: {name: "terminal", kind: kindBool},

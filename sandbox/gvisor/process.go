@@ -14,8 +14,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/sterlingrun/sterling/sandbox/trail"
 )
 
 // runsc is gVisor's command for one sandbox.
@@ -160,8 +158,8 @@ func startRecorder(program string, p place) (*recorderProcess, error) {
 }
 
 // begin returns when the record has a beginning. If it can't have one, the recorder is ended.
-func (r *recorderProcess) begin(ctx context.Context, begin trail.Begin, policy []byte) error {
-	err := r.send(order{Begin: &begin, Policy: policy})
+func (r *recorderProcess) begin(ctx context.Context, first order) error {
+	err := r.send(first)
 	if err == nil {
 		err = r.begun(ctx)
 	}

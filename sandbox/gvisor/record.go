@@ -31,6 +31,8 @@ type (
 	order struct {
 		Begin  *trail.Begin `json:"begin,omitempty"`
 		Policy []byte       `json:"policy,omitempty"` // with Begin: the document, for its rules
+		Freeze string       `json:"freeze,omitempty"` // with Begin: the file that freezes the sandbox
+		Frozen string       `json:"frozen,omitempty"` // and what to write there
 		Host   *trail.Host  `json:"host,omitempty"`
 		End    *finish      `json:"end,omitempty"`
 	}
@@ -88,6 +90,7 @@ type recordServer struct {
 	out    *bufio.Writer
 	rec    *recorder
 	kept   kept
+	freeze order         // how
 	saying sync.Mutex    // of reports: each is newer than the one before it
 	begun  chan struct{} // closed when the record has a beginning
 	gone   chan struct{} // closed when the sandbox's kernel has closed its connection

@@ -190,3 +190,39 @@ func TestRecordNoBeginning(t *testing.T) {
 		t.Errorf("%v, %+v", err, last)
 	}
 }
+
+// BenchmarkReceive is the whole way of an event: from the socket of the sandbox's kernel into the record's file.
+func BenchmarkReceive(b *testing.B) {
+	folder := b.TempDir()
+	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: filepath.Join(folder, "s"), Net: "unixpacket"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	file, err := os.Create(filepath.Join(folder, "record"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	control, orders := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- Record(b.Context(), Recording{Listener: listener, File: file, Control: control, Status: io.Discard, Clock: clock.NewSystem()})
+	}()
+	give := json.NewEncoder(orders)
+	if err := give.Encode(order{Begin: &trail.Begin{Sandbox: "box"}}); err != nil {
+		b.Fatal(err)
+	}
+	conn := (&desk{T: &testing.T{}, socket: filepath.Join(folder, "s")}).connect()
+	message := sent(7, wire{1, wire{1, 1790000000000000000, 2, 12, 4, 12, 8, "/work", 9, "parser", 10, 1}, 2, wire{1, 3}, 3, 257, 4, -100, 6, "/inbox/statement-2026-11-22.xml"})
+	for b.Loop() {
+		if _, err := conn.Write(message); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = conn.Close()
+	if err := give.Encode(order{End: &finish{}}); err != nil {
+		b.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,6 +1,7 @@
 package gvisor
 
 import (
+	"os"
 	"slices"
 
 	"github.com/sterlingrun/sterling/sandbox"
@@ -70,6 +71,7 @@ func (r *recorder) alert(now uint64, f sandbox.Fired, of uint64) error {
 
 // begin writes the first line, and compiles the rules.
 func (s *recordServer) begin(o *order) error {
+	s.freeze = *o
 	if o.Policy != nil {
 		p, err := sandbox.Parse(o.Policy)
 		if err == nil {
@@ -83,13 +85,17 @@ func (s *recordServer) begin(o *order) error {
 	return s.locked(func() error { return s.rec.begin(s.Clock.Wall(), *o.Begin) })
 }
 
-// message records one message. What a rule fires for is told at once: the runner acts on it.
+// message records one message. What a rule fires for is told at once: the runner acts on it. Before that, what a rule
+// pauses or kills stands still: the runner may wait for its turn on a busy host.
 func (s *recordServer) message(text []byte) error {
 	var fired bool
 	err := s.locked(func() error {
 		before := s.rec.alerts
 		err := s.rec.message(s.Clock.Wall(), text)
 		fired = s.rec.alerts > before
+		if fired && s.rec.fired.Action != sandbox.ActionAlert && s.freeze.Freeze != "" {
+			_ = os.WriteFile(s.freeze.Freeze, []byte(s.freeze.Frozen), 0) // the runner does it again, and kills what it can't freeze
+		}
 		return err
 	})
 	if err != nil || !fired {
@@ -97,6 +103,12 @@ func (s *recordServer) message(text []byte) error {
 	}
 	s.report(report{})
 	return s.flush(false)
+}
+
+// opening is the first order to the recorder.
+func (s *session) opening() order {
+	begin := s.beginning()
+	return order{Begin: &begin, Policy: s.options.Policy, Freeze: s.cgroup.freeze, Frozen: s.cgroup.frozen}
 }
 
 // heed does what rules ask for: the first pause holds the workload, the first kill ends it.

@@ -60,7 +60,7 @@ func TestRuleFieldsExist(t *testing.T) {
 		if known == nil {
 			t.Errorf("rules know no point %s", p.name)
 		}
-		f := eventFields{point: &p, context: slots{8: {bytes: []byte("/")}}}
+		f := eventFields{point: p, context: slots{8: {bytes: []byte("/")}}}
 		for name, want := range known {
 			v, err := f.Field(name)
 			got := map[bool]sandbox.FieldType{}

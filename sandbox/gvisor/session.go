@@ -81,7 +81,7 @@ func (s *session) start(ctx context.Context, idle *initFiles) (<-chan int, error
 		return nil, err
 	}
 	if idle == nil {
-		if err := s.recorder.begin(ctx, s.beginning(), s.options.Policy); err != nil {
+		if err := s.recorder.begin(ctx, s.opening()); err != nil {
 			return nil, err
 		}
 	}
@@ -206,7 +206,7 @@ func (s *session) watch(ctx context.Context, exited <-chan int) int {
 // tell gives the recorder the host's account. Of a workload that stands still there is nothing to tell, and its recorder
 // may be one that does not listen.
 func (s *session) tell() {
-	if !s.frozen && !s.lost {
+	if s.started && !s.frozen && !s.lost { // while it starts, its processes are still on their way into the sandbox
 		_ = s.recorder.send(order{Host: s.account()}) // a recorder that is gone is noticed by its reports
 	}
 }

@@ -41,7 +41,7 @@ func recorded(t *testing.T, last *trail.Host, messages ...[]byte) (*trail.Report
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	go d.order(order{End: &finish{Reason: "exited", Host: last}})
+	d.order(order{End: &finish{Reason: "exited", Host: last}})
 	said, record, err := d.last()
 	if err != nil {
 		t.Fatal(err)

@@ -112,7 +112,7 @@ func (s *Sender) post(ctx context.Context, body []byte) (wait time.Duration, err
 		if err != nil {
 			seconds = 0
 		}
-		return time.Duration(seconds) * time.Second, fmt.Errorf("send: %s", response.Status) //nolint:gosec // 16 bits
+		return time.Duration(seconds) * time.Second, fmt.Errorf("send: %s", response.Status)
 	}
 	return -1, fmt.Errorf("%w: %s: %.500s", ErrRefused, response.Status, strings.TrimSpace(string(answer)))
 }

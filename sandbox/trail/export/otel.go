@@ -86,8 +86,11 @@ func Request(dst []byte, records []LogRecord) ([]byte, error) {
 	begin := records[0].begin
 	var resource []attribute
 	for _, a := range [][2]string{
-		{"service.name", "sterling-sandbox"}, {"service.instance.id", begin.Sandbox}, {"sterling.isolation", begin.Isolation},
-		{"sterling.policy", begin.Policy}, {"container.image.id", begin.Root},
+		{"service.name", "sterling-sandbox"},
+		{"service.instance.id", begin.Sandbox},
+		{"sterling.isolation", begin.Isolation},
+		{"sterling.policy", begin.Policy},
+		{"container.image.id", begin.Root},
 	} {
 		resource = append(resource, attribute{a[0], value{Text: &a[1]}})
 	}

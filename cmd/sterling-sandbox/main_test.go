@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case gvisor.RecordCommand, gvisor.KeepCommand:
+		case gvisor.RecordCommand, gvisor.KeepCommand, "run", "pool", "bench-work": // what the program starts itself as
 			main()
 		case asProgram:
 			os.Args = append(os.Args[:1], os.Args[2:]...)

@@ -341,6 +341,9 @@ func TestRecorderKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := b.await(gvisor.StatePaused)
+	for s.Reason == "frozen" { // the control group says so before the runner does
+		s = b.await(gvisor.StatePaused)
+	}
 	if took := time.Since(killed); took > time.Second || !strings.Contains(s.Reason, "recorder") {
 		t.Errorf("paused after %v: %s", took, s.Reason)
 	}

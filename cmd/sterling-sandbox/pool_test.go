@@ -318,6 +318,51 @@ func TestDetach(t *testing.T) {
 	}
 }
 
+// TestPoolKilled: what idles ends with a pool that is killed, what was taken goes on, and the next pool is not disturbed by
+// either.
+func TestPoolKilled(t *testing.T) {
+	b := newBench(t)
+	policy := b.policy("tick")
+	path := filepath.Join(b.folder, "pool.yaml")
+	if err := os.WriteFile(path, policy, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pool := exec.Command(b.Program, "pool", path, "--idle", "2", "--state", b.State)
+	if err := pool.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = pool.Process.Kill()
+		_ = pool.Wait()
+	})
+	b.awaitIdle(2)
+	s, err := b.Start(t.Context(), gvisor.Options{ID: "box", Policy: policy, Folder: b.folder})
+	if err != nil || s.Start != gvisor.StartPool {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	b.awaitIdle(2)
+	if err := pool.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for of := b.left(); len(strings.Fields(of)) != strings.Count(of, s.Slot); of = b.left() {
+		if err := clock.Sleep(ctx, b.Clock, 10*time.Millisecond); err != nil {
+			t.Fatalf("left over, besides %s: %s", s.Slot, of)
+		}
+	}
+	b.pool(1, policy)
+	if s := b.await(gvisor.StateRunning); s.Start != gvisor.StartPool {
+		t.Errorf("%+v", s)
+	}
+	if err := b.Stop(t.Context(), "box"); err != nil {
+		t.Fatal(err)
+	}
+	if report, _ := b.record(); !report.Complete() {
+		t.Errorf("%+v", report)
+	}
+}
+
 // TestPoolRefuses: what can't idle, and more than one pool of a state folder.
 func TestPoolRefuses(t *testing.T) {
 	b := newBench(t)

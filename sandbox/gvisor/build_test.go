@@ -71,7 +71,7 @@ func TestBuildFolder(t *testing.T) {
 func TestBuildProgram(t *testing.T) {
 	folder := t.TempDir()
 	program := filepath.Join(folder, "hello")
-	if err := os.WriteFile(program, initProgram(), 0o600); err != nil {
+	if err := os.WriteFile(program, InitProgram(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	image := filepath.Join(folder, "image")

@@ -7,6 +7,7 @@
 // runsc. Linux on amd64 only, as root.
 //
 // Three processes stand outside each sandbox: the runner (Runner.Run), which owns the sandbox's life; the recorder
-// (Record), which writes its events down; and gVisor's own. Each ends when the one that started it is gone. Start
-// reading at Runner.
+// (Record), which writes its events down; and gVisor's own. Each ends when the one that started it is gone. Where a
+// sandbox comes from a pool (Pool), or its workload is detached, the runner is a process of its own (Runner.Keep), which
+// needs nobody once the workload runs. Start reading at Runner.
 package gvisor

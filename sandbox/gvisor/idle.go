@@ -110,7 +110,7 @@ func initFile() (*os.File, error) {
 	}
 	f := os.NewFile(uintptr(fd), "init")
 	defer f.Close() //nolint:errcheck // written, or the error is returned
-	if _, err := f.Write(initProgram()); err != nil {
+	if _, err := f.Write(InitProgram()); err != nil {
 		return nil, fmt.Errorf("write the init: %w", err)
 	}
 	read, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))

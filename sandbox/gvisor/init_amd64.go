@@ -11,9 +11,10 @@ import (
 // initCode is where the machine code of the init is, in this program.
 func initCode() *byte
 
-// initProgram is the init as an executable: a header, one segment, and less than 300 bytes of code (init_amd64.s). It
-// needs no file of the sandbox's root, and is gone when it has executed the workload.
-func initProgram() []byte {
+// InitProgram is what idles in a sandbox of a pool, as an executable: a header, one segment, and less than 300 bytes of
+// code (init_amd64.s). It needs no file of the sandbox's root, and is gone when it has executed the workload. As a
+// workload itself, with nothing on its standard input, it ends at once with status 127. The caller owns the memory.
+func InitProgram() []byte {
 	const (
 		headers = 64 + 56 // of the file and of its segment
 		base    = 0x400000

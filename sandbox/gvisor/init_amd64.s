@@ -9,7 +9,7 @@ TEXT ·initCode(SB), NOSPLIT, $0-8
 	RET
 
 // initMain is all of the program that idles in a sandbox of a pool, until a workload takes its place. It is copied out of
-// here (initProgram): it has no stack frame, no data and no address of its own. Never called.
+// here (InitProgram): it has no stack frame, no data and no address of its own. Never called.
 //
 // It is started with the arguments NAME, the paths to try, an empty one, and the workload's command. On descriptor 0 it
 // says '.', and waits for a byte: for 'g' it executes the command, for any other it says '.' again. Where it can do
@@ -75,5 +75,5 @@ quit:
 	MOVL $231, AX           // exit_group(127)
 	MOVL $127, DI
 	SYSCALL
-	UNDEF                   // initProgram ends here
+	UNDEF                   // InitProgram ends here
 	UNDEF

@@ -2,5 +2,5 @@
 
 package gvisor
 
-// initProgram is nothing here: Probe refuses these systems.
-func initProgram() []byte { return nil }
+// InitProgram is nothing here: Probe refuses these systems.
+func InitProgram() []byte { return nil }

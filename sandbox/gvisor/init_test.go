@@ -14,10 +14,10 @@ import (
 // that it can, with the command's own arguments and environment, and leaves its descriptor to nobody.
 func TestInit(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "init")
-	if err := os.WriteFile(program, initProgram(), 0o700); err != nil {
+	if err := os.WriteFile(program, InitProgram(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d bytes", len(initProgram()))
+	t.Logf("%d bytes", len(InitProgram()))
 	for _, test := range []struct {
 		name string
 		argv []string

@@ -141,6 +141,9 @@ func (r *Runner) keepIdle(ctx context.Context, o keepOrder, gone <-chan struct{}
 		return err
 	}
 	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: i.place.path(fileTake), Net: "unixpacket"})
+	if err == nil {
+		err = os.Chmod(i.place.path(fileTake), 0o600) // nobody but root gets into the folder anyway
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for who takes the sandbox: %w", err), i.discard(ctx))
 	}

@@ -33,9 +33,13 @@ func (r *Runner) take(ctx context.Context, o Options, detach bool) (*Status, err
 	if err != nil {
 		return nil, errNoneIdle // there is no pool
 	}
+	began := r.Clock.Mono()
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), slotPrefix(key)) {
 			continue
+		}
+		if r.Clock.Mono()-began > uint64(talkLimit) {
+			break // keepers that don't answer: a cold start is faster
 		}
 		s, err := r.takeFrom(ctx, e.Name(), takeRequest{Key: key, ID: o.ID, Detach: detach}, o)
 		if !errors.Is(err, errNoneIdle) {

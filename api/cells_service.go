@@ -22,13 +22,13 @@ func (s *Server) cellMethods() []*method {
 		return nil
 	}
 	return []*method{
-		{path: cellv1connect.CellServiceSubmitProcedure, between: true, permission: auth.Write, cold: unary((*Server).submit)},
-		{path: cellv1connect.CellServiceForwardProcedure, between: true, permission: auth.Write, cold: unary((*Server).forward)},
-		{path: cellv1connect.CellServiceDescribeProcedure, between: true, permission: auth.Read, cold: unary((*Server).describe)},
-		{path: cellv1connect.CellServiceClaimProcedure, between: true, permission: auth.Write, cold: unary((*Server).claim)},
-		{path: cellv1connect.CellServiceCatalogueProcedure, between: true, permission: auth.Write, cold: unary((*Server).catalogue)},
-		{path: cellv1connect.CellServiceRecordProcedure, between: true, permission: auth.Write, cold: unary((*Server).record)},
-		{path: cellv1connect.CellServiceBucketsProcedure, between: true, permission: auth.Read, cold: unary((*Server).buckets)},
+		{path: cellv1connect.CellServiceSubmitProcedure, between: true, permission: auth.Write, cold: unrouted((*Server).submit)},
+		{path: cellv1connect.CellServiceForwardProcedure, between: true, permission: auth.Write, cold: unrouted((*Server).forward)},
+		{path: cellv1connect.CellServiceDescribeProcedure, between: true, permission: auth.Read, cold: unrouted((*Server).describe)},
+		{path: cellv1connect.CellServiceClaimProcedure, between: true, permission: auth.Write, cold: unrouted((*Server).claim)},
+		{path: cellv1connect.CellServiceCatalogueProcedure, between: true, permission: auth.Write, cold: unrouted((*Server).catalogue)},
+		{path: cellv1connect.CellServiceRecordProcedure, between: true, permission: auth.Write, cold: unrouted((*Server).record)},
+		{path: cellv1connect.CellServiceBucketsProcedure, between: true, permission: auth.Read, cold: unrouted((*Server).buckets)},
 	}
 }
 

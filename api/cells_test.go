@@ -32,12 +32,13 @@ type ledgerOfCells struct {
 	m       *router.Map
 	banks   map[uint64]*bank
 	drivers map[uint64]*router.Driver
+	cells   map[uint64]*api.Cells
 	next    uint64
 }
 
 func openCells(t *testing.T) *ledgerOfCells {
 	t.Helper()
-	l := &ledgerOfCells{t: t, banks: map[uint64]*bank{}, drivers: map[uint64]*router.Driver{}}
+	l := &ledgerOfCells{t: t, banks: map[uint64]*bank{}, drivers: map[uint64]*router.Driver{}, cells: map[uint64]*api.Cells{}}
 	cells := []router.Cell{{ID: 1, Nodes: []string{"127.0.0.1:1"}}, {ID: 2, Nodes: []string{"127.0.0.1:2"}}}
 	l.m = router.Even(cells)
 	l.m.Version = 1
@@ -49,9 +50,11 @@ func openCells(t *testing.T) *ledgerOfCells {
 		t.Cleanup(func() { networks[id].Close() })
 		l.drivers[id] = router.NewDriver(router.Options{
 			Cell: id, Peers: networks[id], Clock: clock.NewSystem(), Random: rand.Reader, Logger: slog.New(slog.DiscardHandler), HoldPatience: 2 * time.Second,
+			Owner: func(a money.U128) uint64 { return routers[id].Home(a) },
 		})
 		b := openOf(t, id, func(c *api.Config) {
 			c.Cells = &api.Cells{Router: routers[id], Driver: l.drivers[id], Network: networks[id], Token: secret}
+			l.cells[id] = c.Cells
 		})
 		l.banks[id] = b
 		if err := l.drivers[id].Lead(context.Background(), b.cell.Cell); err != nil {

@@ -22,9 +22,16 @@ type cold struct {
 func unary[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
 	own func(s *Server, ctx context.Context, p auth.Principal, request PReq) (PResp, error),
 ) *cold {
-	f := func(s *Server, ctx context.Context, p auth.Principal, request PReq) (PResp, error) {
+	return unrouted(func(s *Server, ctx context.Context, p auth.Principal, request PReq) (PResp, error) {
 		return routed(ctx, s, &p, request, func() PResp { return PResp(new(Resp)) }, func() (PResp, error) { return own(s, ctx, p, request) })
-	}
+	})
+}
+
+// unrouted is unary for a method that is about the node that was asked, such as those by which cells talk to each other:
+// it never waits for a bucket that moves.
+func unrouted[Req, Resp any, PReq messageOf[Req], PResp messageOf[Resp]](
+	f func(s *Server, ctx context.Context, p auth.Principal, request PReq) (PResp, error),
+) *cold {
 	return &cold{
 		serve: func(s *Server, ctx context.Context, p auth.Principal, dec func(proto.Message) error) (any, error) {
 			request := PReq(new(Req))

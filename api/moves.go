@@ -30,10 +30,10 @@ type Mover interface {
 func moveMethods() []*method {
 	const admin = auth.Operate | auth.Audit // no other role has both
 	return []*method{
-		{path: ledgerv1connect.CellsServiceGetMapProcedure, permission: auth.Read, cold: unary((*Server).getMap)},
-		{path: ledgerv1connect.CellsServiceMoveBucketsProcedure, permission: admin, cold: unary((*Server).moveBuckets)},
-		{path: ledgerv1connect.CellsServiceGetMoveProcedure, permission: auth.Read, cold: unary((*Server).getMove)},
-		{path: ledgerv1connect.CellsServiceStopMoveProcedure, permission: admin, cold: unary((*Server).stopMove)},
+		{path: ledgerv1connect.CellsServiceGetMapProcedure, permission: auth.Read, cold: unrouted((*Server).getMap)},
+		{path: ledgerv1connect.CellsServiceMoveBucketsProcedure, permission: admin, cold: unrouted((*Server).moveBuckets)},
+		{path: ledgerv1connect.CellsServiceGetMoveProcedure, permission: auth.Read, cold: unrouted((*Server).getMove)},
+		{path: ledgerv1connect.CellsServiceStopMoveProcedure, permission: admin, cold: unrouted((*Server).stopMove)},
 	}
 }
 

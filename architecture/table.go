@@ -46,7 +46,7 @@ var table = []tree{
 	{path: "router", rank: 4},
 	{path: "sandbox/gvisor", rank: 4},
 	{path: "sandbox/heads", rank: 4}, // heads of records, in the ledger's log or one of the host
-	{path: "sandbox/otlp", rank: 4}, // log records of sandboxes, to a collector
+	{path: "sandbox/otlp", rank: 4},  // log records of sandboxes, to a collector
 	{path: "sandbox/ownkernel", rank: 4},
 	{path: "store", rank: 4, branches: true},
 	{path: "supervisor", rank: 4},

@@ -414,3 +414,16 @@ func TestAnotherNodeGoesOn(t *testing.T) {
 		t.Errorf("arrived: %s and %s", one.got(), two.got())
 	}
 }
+
+// TestClosedSinksStayClosed: a node that gets to lead while it stops serves nothing.
+func TestClosedSinksStayClosed(t *testing.T) {
+	b, r := newBank(t, nil), &receiver{}
+	rs := b.sinks(t.TempDir(), sink("books", r))
+	if err := rs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rs.Serve()
+	if rs.Serving() {
+		t.Error("they are served")
+	}
+}

@@ -26,6 +26,7 @@ type Runners struct {
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc // nil: the sinks are not served
+	closed  bool
 	running sync.WaitGroup
 }
 
@@ -51,12 +52,15 @@ func (f *Feed) NewSinks(opts RunnerOptions, sinks []SinkOptions) (*Runners, erro
 	return rs, nil
 }
 
-// Serve begins to deliver, from where the shelf says. Of the nodes that share a shelf one may do so at a time; where two
+// Serve begins to deliver, from where the shelf says, unless they are closed. Of the nodes that share a shelf one may do so at a time; where two
 // do for a moment, deliveries arrive twice. Whatever goes wrong stops one sink, and its status says why.
 func (rs *Runners) Serve() {
 	rs.Pause()
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	if rs.closed {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	rs.cancel = cancel
 	for _, r := range rs.list {
@@ -82,10 +86,18 @@ func (rs *Runners) Serving() bool {
 	return rs.cancel != nil
 }
 
-// Close stops delivering and waits for it; what was under way is delivered again at the next start.
+// Close stops delivering for good and waits for it; what was under way is delivered again at the next start. It may be
+// called more than once.
 func (rs *Runners) Close() error {
 	rs.Pause()
+	rs.mu.Lock()
+	again := rs.closed
+	rs.closed = true
+	rs.mu.Unlock()
 	rs.running.Wait()
+	if again {
+		return nil
+	}
 	var err error
 	for _, r := range rs.list {
 		err = errors.Join(err, r.opts.Sink.Close())

@@ -363,7 +363,6 @@ func (n *Node) stopFeed() error {
 	var err error
 	if n.sinks != nil {
 		err = n.sinks.Close()
-		n.sinks = nil
 	}
 	for _, o := range n.sinkOptions { // made, but never started
 		err = errors.Join(err, o.Sink.Close())

@@ -39,6 +39,8 @@ const (
 	// drainPatience is how long transfers to other cells may take to be decided once the bucket is closed.
 	drainPatience = 2 * time.Second
 	drainPoll     = 10 * time.Millisecond
+	// takerPatience is how long the other cell may take to know the last ids, once the bucket is closed.
+	takerPatience = 2 * time.Second
 	// maxTail is how many blocks before the close may not be carried yet when something is given: a leader that takes
 	// over carries from there on.
 	maxTail = 1024
@@ -189,8 +191,13 @@ func (m *bucket) prepare() error {
 			return err
 		}
 	}
-	if err := m.carryTail(); err != nil {
+	ctx, cancel := m.within(takerPatience)
+	defer cancel()
+	if err := m.carryTail(ctx); err != nil {
 		return err
+	}
+	if _, err := m.opts.Peers.Buckets(ctx, m.to, 0, []uint16{m.bucket}); err != nil { // what is given has to be taken
+		return fmt.Errorf("ask cell %d: %w", m.to, err)
 	}
 	if m.carrier.through+maxTail < m.closed {
 		return fmt.Errorf("%d blocks were made before the close that are not carried yet", m.closed-m.carrier.through)
@@ -199,12 +206,27 @@ func (m *bucket) prepare() error {
 }
 
 // carryTail carries all that stands in the journal.
-func (m *bucket) carryTail() error {
-	head, err := m.local.Sync(m.ctx)
+func (m *bucket) carryTail(ctx context.Context) error {
+	head, err := m.local.Sync(ctx)
 	if err != nil {
 		return err
 	}
-	return m.carrier.carry(m.ctx, head, nil)
+	return m.carrier.carry(ctx, head, nil)
+}
+
+// within is the term's context for so long, by the runner's clock.
+func (t *term) within(d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.ctx)
+	fired, stop := t.opts.Clock.After(d)
+	context.AfterFunc(ctx, stop)
+	go func() { // ends with ctx at the latest
+		select {
+		case <-fired:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // listRest lists the accounts that were opened since the others were.
@@ -339,7 +361,7 @@ func (m *bucket) take() error {
 	if err := m.sendGiven(); err != nil {
 		return err
 	}
-	if err := m.carryTail(); err != nil {
+	if err := m.carryTail(m.ctx); err != nil {
 		return err
 	}
 	return m.tellTaker(journal.BucketTaken, s)
@@ -372,13 +394,13 @@ func (m *bucket) tellTaker(step journal.BucketStep, s ledger.BucketState) error 
 
 // switchMap makes the other cell the bucket's owner in the map of cells.
 func (m *bucket) switchMap() error {
-	s, _, _, err := m.state()
-	if err != nil || s.Phase != ledger.Given {
-		return err
-	}
 	for {
 		known, err := loadMap(m.ctx, m.opts.Maps)
 		if err != nil {
+			return err
+		}
+		// Only now: had this leader been deposed before it read the map, the bucket could have come back by that.
+		if s, _, _, err := m.state(); err != nil || s.Move != m.id || s.Phase != ledger.Given {
 			return err
 		}
 		if known.Buckets[m.bucket] != m.opts.Cell { // it may have gone on from there

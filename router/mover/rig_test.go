@@ -31,6 +31,7 @@ type town struct {
 	cells map[uint64]*member
 	fuse  fuse
 	wire  func(to uint64, r *router.Record, deliver func() ([]journal.Status, error)) ([]journal.Status, error) // nil: delivers
+	deaf  func(in uint64) bool                                                                                  // nil: every cell answers where buckets stand
 
 	mu       sync.Mutex
 	next     uint64
@@ -49,9 +50,13 @@ type atlas struct {
 	mu   sync.Mutex
 	now  *router.Map
 	fuse *fuse
+	hold func() // nil: whoever reads the map gets it at once
 }
 
 func (a *atlas) Load(context.Context) (uint64, []byte, error) {
+	if a.hold != nil {
+		a.hold()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	raw, err := a.now.Encode()
@@ -199,6 +204,9 @@ func (p peers) Record(ctx context.Context, to uint64, r *router.Record) (statuse
 }
 
 func (p peers) Buckets(ctx context.Context, in, _ uint64, buckets []uint16) ([]router.BucketReport, error) {
+	if p.w.deaf != nil && p.w.deaf(in) {
+		return nil, errors.New("it does not answer")
+	}
 	_, host := p.w.cells[in].current()
 	return host.Buckets(ctx, buckets)
 }

@@ -93,6 +93,13 @@ type member struct {
 	leader *cell.Cell
 	host   *router.Host
 	runner *mover.Runner
+	told   int // how often this cell has looked for transfers to other cells that came with a bucket
+}
+
+func (m *member) look() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told++
 }
 
 func newTown(t testing.TB, cells int) *town {
@@ -144,6 +151,10 @@ func (m *member) lead() {
 	m.host = &router.Host{
 		Cell: m.id, Local: c, Assets: c.Assets, Owns: func(a money.U128) bool { return m.w.maps.owner(journal.Bucket(a)) == m.id },
 		Register: func(ctx context.Context, assets []money.Asset) error { return register(ctx, c, assets) },
+		Arrived: func(context.Context) error {
+			m.look()
+			return nil
+		},
 	}
 	m.mu.Unlock()
 	if err := runner.Lead(context.Background(), fused{c, m.w}); err != nil {
@@ -211,7 +222,12 @@ func (p peers) Buckets(ctx context.Context, in, _ uint64, buckets []uint16) ([]r
 	return host.Buckets(ctx, buckets)
 }
 
-func (p peers) Arrived(context.Context, uint64, ...uint16) error { return nil }
+func (p peers) Arrived(_ context.Context, in uint64, _ ...uint16) error {
+	if p.w.fuse.burn(p.w.cells[in].look) {
+		return errBurned
+	}
+	return nil
+}
 
 // fuse cuts a runner off at its n-th action: before that is done, or after, so that its answer is lost.
 type fuse struct {

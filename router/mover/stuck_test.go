@@ -119,3 +119,38 @@ func TestALeaderThatWasDeposedSwitchesNothing(t *testing.T) {
 		t.Errorf("version %d of the map gives the bucket to cell %d, and cell 1 has it", now, w.maps.owner(3))
 	}
 }
+
+// TestTheTakerLooksForWhatCame: whenever the giver's leader dies, and though its next one has nothing to go on with.
+func TestTheTakerLooksForWhatCame(t *testing.T) {
+	for n, burned := 1, true; burned; n++ {
+		w := newTown(t, 2)
+		w.open(2, 3)
+		pending := journal.Transfer{
+			ID: money.From(1 << 40), Debit: w.accounts[3][0], Credit: w.accounts[3][1], Amount: money.From(5), Asset: 1, Code: 1, Flags: journal.TransferPending,
+		}
+		if s, err := w.ask(3, pending); err != nil || s != journal.Created {
+			t.Fatal(s, err)
+		}
+		w.fuse.set(n, true)
+		r := w.cells[1].runs()
+		if _, err := r.Start(context.Background(), journal.Actor{7}, 2, []uint16{3}); err != nil {
+			t.Fatal(err)
+		}
+		for p, _ := r.Progress(); p.Ended == 0 && !w.fuse.isBurnt(); p, _ = r.Progress() {
+			<-time.After(time.Millisecond)
+		}
+		if burned = w.fuse.isBurnt(); burned {
+			r.Stand()
+			w.fuse.set(0, false)
+			w.cells[1].lead()
+		}
+		if err := w.moveTo(2, 3); err != nil {
+			t.Fatal(err)
+		}
+		w.cells[2].mu.Lock()
+		if w.cells[2].told == 0 {
+			t.Errorf("after action %d nobody has told the taker to look", n)
+		}
+		w.cells[2].mu.Unlock()
+	}
+}

@@ -202,7 +202,15 @@ func (m *bucket) prepare() error {
 	if m.carrier.through+maxTail < m.closed {
 		return fmt.Errorf("%d blocks were made before the close that are not carried yet", m.closed-m.carrier.through)
 	}
-	return m.listRest()
+	if err := m.listRest(); err != nil {
+		return err
+	}
+	var stays error
+	all := m.handovers(m.accounts)
+	if err := m.local.Read(m.ctx, func(s *ledger.State) { stays = s.CheckGive(all) }); err != nil {
+		return err
+	}
+	return stays
 }
 
 // carryTail carries all that stands in the journal.
@@ -311,21 +319,23 @@ func (m *bucket) giveAccounts() error {
 			return err
 		}
 	}
-	assets := m.local.Assets()
-	for list := m.accounts; len(list) > 0; {
-		part := list[:min(partAccounts, len(list))]
-		events := make([]journal.Handover, len(part))
-		for i, a := range part {
-			asset, _ := assets.Asset(a.Asset)
-			events[i] = journal.Handover{Move: m.id, Account: a.ID, Clearing: transit.Clearing(asset, m.to)}
-		}
-		n, err := m.handOver(events)
+	for list := m.handovers(m.accounts); len(list) > 0; {
+		n, err := m.handOver(list[:min(partAccounts, len(list))])
 		if err != nil {
 			return err
 		}
 		list = list[n:]
 	}
 	return nil
+}
+
+func (m *bucket) handovers(accounts []ledger.AccountIn) []journal.Handover {
+	assets, list := m.local.Assets(), make([]journal.Handover, len(accounts))
+	for i, a := range accounts {
+		asset, _ := assets.Asset(a.Asset)
+		list[i] = journal.Handover{Move: m.id, Account: a.ID, Clearing: transit.Clearing(asset, m.to)}
+	}
+	return list
 }
 
 // handOver gives accounts, and returns how many of them are given: all before the first that is too much for one request.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sterlingrun/sterling/cell"
 	"github.com/sterlingrun/sterling/journal"
 	"github.com/sterlingrun/sterling/ledger"
 	"github.com/sterlingrun/sterling/money"
@@ -34,7 +35,7 @@ func (m *member) phase(bucket uint16) (p ledger.Phase) {
 // ended waits for the end of the newest move of a cell.
 func (w *town) ended(r *mover.Runner) (p mover.Progress) {
 	w.t.Helper()
-	for late := time.After(20 * time.Second); ; {
+	for late := time.After(5 * time.Second); ; {
 		if p, _ = r.Progress(); p.Ended != 0 {
 			return p
 		}
@@ -152,5 +153,43 @@ func TestTheTakerLooksForWhatCame(t *testing.T) {
 			t.Errorf("after action %d nobody has told the taker to look", n)
 		}
 		w.cells[2].mu.Unlock()
+	}
+}
+
+// TestAnAccountThatHasToStay: its bucket is opened again, and not given in part.
+func TestAnAccountThatHasToStay(t *testing.T) {
+	for name, plant := range map[string]func(w *town, account money.U128) (journal.Kind, []byte){
+		"limits": func(_ *town, account money.U128) (journal.Kind, []byte) { // one each day, for some years
+			list := make([]journal.Limit, 2000)
+			for i := range list {
+				list[i] = journal.Limit{ID: money.From(uint64(5000 + i)), Account: account, Side: journal.FreezeDebit, DayCount: 9}
+			}
+			return journal.KindLimits, journal.Bytes(list)
+		},
+		"freeze of its code": func(*town, money.U128) (journal.Kind, []byte) {
+			return journal.KindFreeze, journal.Bytes([]journal.Freeze{{ID: money.From(1 << 41), Selector: journal.SelectCode, Code: 1, Mode: journal.FreezeDebit}})
+		},
+		"freeze of the cell": func(*town, money.U128) (journal.Kind, []byte) {
+			return journal.KindFreeze, journal.Bytes([]journal.Freeze{{ID: money.From(1 << 41), Selector: journal.SelectCell, Mode: journal.FreezeDebit}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newTown(t, 2)
+			w.open(2, 3)
+			kind, events := plant(w, w.accounts[3][1])
+			c, _ := w.cells[1].current()
+			q := &cell.Request{Kind: kind, Events: events, Results: make([]journal.Result, len(events)/journal.RecordSize)}
+			if err := c.Do(context.Background(), q); err != nil || q.Results[0].Status != journal.ControlCreated {
+				t.Fatal(q.Results[0].Status, err)
+			}
+			r := w.cells[1].runs()
+			if _, err := r.Start(context.Background(), journal.Actor{7}, 2, []uint16{3}); err != nil {
+				t.Fatal(err)
+			}
+			p := w.ended(r)
+			if phase := w.cells[1].phase(3); !errors.Is(p.Err, ledger.ErrStays) || phase != ledger.Settled {
+				t.Errorf("the move ended with %v, the bucket is %s", p.Err, mover.PhaseName(phase))
+			}
+		})
 	}
 }

@@ -106,6 +106,9 @@ func (s *State) carryOne(t *journal.Transfer, event, i int) journal.Status {
 	case found && known.Asked.ID != t.ID && f.Status != journal.Created:
 		return journal.ControlExists // another event burned it: that is all there is to know
 	case found && !sameEvent(&known, &f):
+		if _, everywhere := Home(&f, nil); everywhere && f.Status != journal.Created && !f.fenced() {
+			return journal.ControlExists // it came to this cell, too, which has answered it itself
+		}
 		return journal.ControlExistsWithDifferentFields
 	case found && c.Standing == journal.StandingOpen:
 		return journal.ControlExists

@@ -24,6 +24,8 @@ type Host struct {
 	Register func(ctx context.Context, assets []money.Asset) error
 	// Owns tells whether an account belongs to the cell.
 	Owns func(account money.U128) bool
+	// Arrived, unless nil, goes on with the transfers to other cells that came with buckets: see [Driver.Rescan].
+	Arrived func(ctx context.Context) error
 
 	known system
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -115,6 +116,12 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 	ctx, cancel := t.within(t.opts.HoldPatience)
 	defer cancel()
 	statuses, err := l.submit(ctx, steps)
+	if n := len(list) / 2; n > 0 && moving(err) { // the buckets of the others don't
+		cancel()
+		left, err = l.end(list[:n])
+		more, other := l.end(list[n:])
+		return append(left, more...), errors.Join(err, other)
+	}
 	if err != nil || len(statuses) != len(list) {
 		return list, fmt.Errorf("confirm %d transfers in cell %d: %d statuses: %w", len(list), l.peer, len(statuses), err)
 	}

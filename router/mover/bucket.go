@@ -45,6 +45,8 @@ const (
 	// drainPatience is how long transfers to other cells may take to be decided once the bucket is closed.
 	drainPatience = 2 * time.Second
 	drainPoll     = 10 * time.Millisecond
+	// takerPatience is how long the other cell may take to know the last ids, once the bucket is closed.
+	takerPatience = 2 * time.Second
 	// maxTail is how many blocks before the close may not be carried yet when something is given: a leader that takes
 	// over carries from there on.
 	maxTail = 1024
@@ -204,10 +206,38 @@ func (m *bucket) prepare() error {
 	if m.carrier.through+maxTail < m.closed {
 		return fmt.Errorf("%d blocks were made before the close that are not carried yet", m.closed-m.carrier.through)
 	}
-	if err := m.carrier.carry(m.ctx, m.closed, nil); err != nil {
+	ctx, cancel := m.within(takerPatience)
+	defer cancel()
+	if err := m.carrier.carry(ctx, m.closed, nil); err != nil {
 		return err
 	}
-	return m.openClearing()
+	if _, err := m.opts.Peers.Buckets(ctx, m.to, 0, []uint16{m.bucket}); err != nil { // what is given has to be taken
+		return fmt.Errorf("ask cell %d: %w", m.to, err)
+	}
+	if err := m.openClearing(); err != nil {
+		return err
+	}
+	var stays error
+	all := m.handovers(m.accounts)
+	if err := m.local.Read(m.ctx, func(s *ledger.State) { stays = s.CheckGive(all) }); err != nil {
+		return err
+	}
+	return stays
+}
+
+// within is the term's context for so long, by the runner's clock.
+func (t *term) within(d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.ctx)
+	fired, stop := t.opts.Clock.After(d)
+	context.AfterFunc(ctx, stop)
+	go func() { // ends with ctx at the latest
+		select {
+		case <-fired:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // listRest lists the accounts that were opened since the others were, and tells how many transfers are undecided.
@@ -312,21 +342,23 @@ func (m *bucket) giveAccounts() error {
 	if err := m.openClearing(); err != nil {
 		return err
 	}
-	assets := m.local.Assets()
-	for list := m.accounts; len(list) > 0; {
-		part := list[:min(partAccounts, len(list))]
-		events := make([]journal.Handover, len(part))
-		for i, a := range part {
-			asset, _ := assets.Asset(a.Asset)
-			events[i] = journal.Handover{Move: m.id, Account: a.ID, Clearing: transit.Clearing(asset, m.to)}
-		}
-		n, err := m.handOver(events)
+	for list := m.handovers(m.accounts); len(list) > 0; {
+		n, err := m.handOver(list[:min(partAccounts, len(list))])
 		if err != nil {
 			return err
 		}
 		list = list[n:]
 	}
 	return nil
+}
+
+func (m *bucket) handovers(accounts []ledger.AccountIn) []journal.Handover {
+	assets, list := m.local.Assets(), make([]journal.Handover, len(accounts))
+	for i, a := range accounts {
+		asset, _ := assets.Asset(a.Asset)
+		list[i] = journal.Handover{Move: m.id, Account: a.ID, Clearing: transit.Clearing(asset, m.to)}
+	}
+	return list
 }
 
 // handOver gives accounts, and returns how many of them are given: all before the first that is too much for one request.
@@ -406,6 +438,11 @@ func (m *bucket) switchMap() error {
 		if known == nil {
 			var err error
 			if known, err = loadMap(m.ctx, m.opts.Maps); err != nil {
+				return err
+			}
+			// Only now: had this leader been deposed before it read the map, the bucket could have come back by that. What was
+			// read before the move is safe: the map's version has not risen since.
+			if s, _, _, err := m.state(); err != nil || s.Move != m.id || s.Phase != ledger.Given {
 				return err
 			}
 		}

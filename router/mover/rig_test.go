@@ -31,6 +31,7 @@ type town struct {
 	cells map[uint64]*member
 	fuse  fuse
 	wire  func(to uint64, r *router.Record, deliver func() ([]journal.Status, error)) ([]journal.Status, error) // nil: delivers
+	deaf  func(in uint64) bool                                                                                  // nil: every cell answers where buckets stand
 
 	mu       sync.Mutex
 	next     uint64
@@ -49,9 +50,13 @@ type atlas struct {
 	mu   sync.Mutex
 	now  *router.Map
 	fuse *fuse
+	hold func() // nil: whoever reads or writes the map does so at once
 }
 
 func (a *atlas) Load(context.Context) (uint64, []byte, error) {
+	if a.hold != nil {
+		a.hold()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	raw, err := a.now.Encode()
@@ -59,6 +64,9 @@ func (a *atlas) Load(context.Context) (uint64, []byte, error) {
 }
 
 func (a *atlas) Swap(_ context.Context, was uint64, raw []byte) (done bool, err error) {
+	if a.hold != nil {
+		a.hold()
+	}
 	burned := a.fuse.burn(func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -88,6 +96,13 @@ type member struct {
 	leader *cell.Cell
 	host   *router.Host
 	runner *mover.Runner
+	told   int // how often this cell has looked for transfers to other cells that came with a bucket
+}
+
+func (m *member) look() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told++
 }
 
 func newTown(t testing.TB, cells int) *town {
@@ -139,6 +154,10 @@ func (m *member) lead() {
 	m.host = &router.Host{
 		Cell: m.id, Local: c, Assets: c.Assets, Owns: func(a money.U128) bool { return m.w.maps.owner(journal.Bucket(a)) == m.id },
 		Register: func(ctx context.Context, assets []money.Asset) error { return register(ctx, c, assets) },
+		Arrived: func(context.Context) error {
+			m.look()
+			return nil
+		},
 	}
 	m.mu.Unlock()
 	if err := runner.Lead(context.Background(), fused{c, m.w}); err != nil {
@@ -199,11 +218,19 @@ func (p peers) Record(ctx context.Context, to uint64, r *router.Record) (statuse
 }
 
 func (p peers) Buckets(ctx context.Context, in, _ uint64, buckets []uint16) ([]router.BucketReport, error) {
+	if p.w.deaf != nil && p.w.deaf(in) {
+		return nil, errors.New("it does not answer")
+	}
 	_, host := p.w.cells[in].current()
 	return host.Buckets(ctx, buckets)
 }
 
-func (p peers) Arrived(context.Context, uint64, ...uint16) error { return nil }
+func (p peers) Arrived(_ context.Context, in uint64, _ ...uint16) error {
+	if p.w.fuse.burn(p.w.cells[in].look) {
+		return errBurned
+	}
+	return nil
+}
 
 // fuse cuts a runner off at its n-th action: before that is done, or after, so that its answer is lost.
 type fuse struct {

@@ -42,7 +42,8 @@ func (s *Server) openCells() error {
 		return errors.New("cells: nodes need a secret to know each other by")
 	}
 	cells.host = &router.Host{
-		Cell: s.config.CellNumber, Local: s.config.Cell, Assets: s.config.Cell.Assets, Register: s.knowAssets, Owns: cells.Router.Owns, Arrived: cells.Driver.Rescan,
+		Cell: s.config.CellNumber, Local: s.config.Cell, Assets: s.config.Cell.Assets, Register: s.knowAssets, Owns: cells.Router.Owns,
+		Arrived: func(ctx context.Context) error { return cells.Driver.Rescan(ctx) },
 	}
 	s.config.Accounts = everywhere{s, s.config.Accounts}
 	return nil

@@ -303,7 +303,7 @@ func (m *cellMove) printPauses(p *ledgerv1.MoveProgress) error {
 	if err := m.print(nil, "BUCKET ACCOUNTS RESERVATIONS PAUSE", rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(m.c.OutOrStdout(), "%d buckets moved to cell %d: %d accounts, %d reservations, %d ids carried; longest pause %v\n",
-		len(rows), m.to, accounts, reservations, p.GetIds(), longest.Round(100*time.Microsecond))
+	_, err := fmt.Fprintf(m.c.OutOrStdout(), "moved to cell %d: buckets %d, accounts %d, reservations %d, ids carried %d; longest pause %v\n",
+		m.to, len(rows), accounts, reservations, p.GetIds(), longest.Round(100*time.Microsecond))
 	return err
 }

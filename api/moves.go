@@ -65,11 +65,6 @@ func (s *Server) buckets(ctx context.Context, _ auth.Principal, r *cellv1.Bucket
 			return nil, err
 		}
 	}
-	if r.GetArrived() {
-		if err := s.config.Cells.Driver.Rescan(ctx); err != nil {
-			return nil, err
-		}
-	}
 	if len(list) == 0 {
 		return &cellv1.BucketsResponse{}, nil
 	}

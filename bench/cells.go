@@ -128,11 +128,27 @@ type cellsRun struct {
 }
 
 func (r *cellsRun) measure(ctx context.Context, dsn string) (result Result, err error) {
+	err = r.on(ctx, dsn, func(*devcluster.Cluster) error {
+		m, err := r.load(ctx)
+		if err != nil {
+			return err
+		}
+		if m.lag, err = r.verify(ctx); err != nil {
+			return err
+		}
+		result = r.result(m)
+		return nil
+	})
+	return result, err
+}
+
+// on starts the cells, makes the clients and accounts, and ends all of it after work.
+func (r *cellsRun) on(ctx context.Context, dsn string, work func(*devcluster.Cluster) error) (err error) {
 	cluster, err := devcluster.Start(ctx, devcluster.Options{
 		Command: r.Command, Dir: filepath.Join(r.Dir, r.name), Cells: r.cells, Nodes: r.Nodes, DSN: dsn, Maps: r.Maps,
 	})
 	if err != nil {
-		return result, err
+		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()
 	defer func() {
@@ -141,19 +157,12 @@ func (r *cellsRun) measure(ctx context.Context, dsn string) (result Result, err 
 		}
 	}()
 	if _, err := cluster.AwaitLeaders(ctx); err != nil {
-		return result, err
+		return err
 	}
 	if err := r.prepare(ctx, cluster); err != nil {
-		return result, err
+		return err
 	}
-	m, err := r.load(ctx)
-	if err != nil {
-		return result, err
-	}
-	if m.lag, err = r.verify(ctx); err != nil {
-		return result, err
-	}
-	return r.result(m), nil
+	return work(cluster)
 }
 
 // prepare makes the clients and the accounts of each cell.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -77,36 +76,22 @@ type movesRun struct {
 }
 
 func (r *movesRun) measure(ctx context.Context, dsn string) (result Result, err error) {
-	cluster, err := devcluster.Start(ctx, devcluster.Options{
-		Command: r.Command, Dir: filepath.Join(r.Dir, r.name), Cells: r.cells, Nodes: r.Nodes, DSN: dsn, Maps: r.Maps,
+	err = r.on(ctx, dsn, func(cluster *devcluster.Cluster) error {
+		if r.one {
+			if err := r.oneBucket(ctx); err != nil {
+				return err
+			}
+		}
+		if err := r.moveUnderLoad(ctx, cluster); err != nil {
+			return err
+		}
+		if _, err := r.verify(ctx); err != nil {
+			return err
+		}
+		result = r.result()
+		return nil
 	})
-	if err != nil {
-		return result, err
-	}
-	defer func() { err = errors.Join(err, cluster.Close()) }()
-	defer func() {
-		for _, c := range r.clients {
-			err = errors.Join(err, c.Close())
-		}
-	}()
-	if _, err := cluster.AwaitLeaders(ctx); err != nil {
-		return result, err
-	}
-	if err := r.prepare(ctx, cluster); err != nil {
-		return result, err
-	}
-	if r.one {
-		if err := r.oneBucket(ctx); err != nil {
-			return result, err
-		}
-	}
-	if err := r.moveUnderLoad(ctx, cluster); err != nil {
-		return result, err
-	}
-	if _, err := r.verify(ctx); err != nil {
-		return result, err
-	}
-	return r.result(), nil
+	return result, err
 }
 
 // oneBucket makes as many accounts again in the bucket of the first one, which are used from then on.

@@ -46,3 +46,18 @@ func Sleep(ctx context.Context, c Clock, d time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+// Within is ctx, which ends after d by c at the latest. Whoever calls it calls the returned function in the end.
+func Within(ctx context.Context, c Clock, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	fired, stop := c.After(d)
+	context.AfterFunc(ctx, stop)
+	go func() { // ends with ctx at the latest
+		select {
+		case <-fired:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}

@@ -217,7 +217,7 @@ func (t *term) hold(actor journal.Actor, list []*attempt) {
 	if len(list) == 0 {
 		return
 	}
-	ctx, cancel := t.within(t.opts.HoldPatience)
+	ctx, cancel := clock.Within(t.ctx, t.opts.Clock, t.opts.HoldPatience)
 	defer cancel()
 	var group sync.WaitGroup
 	for peer, part := range byPeer(list) {
@@ -264,21 +264,6 @@ func (t *term) submit(ctx context.Context, peer uint64, s *Steps, list []*attemp
 			return nil, fmt.Errorf("submit %d steps to cell %d: %w", len(s.List), peer, err)
 		}
 	}
-}
-
-// within is the term's context for so long, by the driver's clock.
-func (t *term) within(d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(t.ctx)
-	fired, stop := t.opts.Clock.After(d)
-	context.AfterFunc(ctx, stop)
-	go func() { // ends with ctx at the latest
-		select {
-		case <-fired:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 // decide has the home cell decide about what was reserved: one chain for each, which either makes the transfer or gives

@@ -113,7 +113,7 @@ func (l *lane) end(list []*attempt) (left []*attempt, err error) {
 		e := a.Confirm(a.posted, !a.undated)
 		steps.List = append(steps.List, Step{e.Transfer, e.Attached, a.Asset})
 	}
-	ctx, cancel := t.within(t.opts.HoldPatience)
+	ctx, cancel := clock.Within(t.ctx, t.opts.Clock, t.opts.HoldPatience)
 	defer cancel()
 	statuses, err := l.submit(ctx, steps)
 	if n := len(list) / 2; n > 0 && moving(err) { // the buckets of the others don't

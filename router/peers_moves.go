@@ -93,20 +93,6 @@ func (n *Network) Buckets(ctx context.Context, in, version uint64, buckets []uin
 	return list, nil
 }
 
-// Arrived tells the leader of another cell that buckets have arrived there, so that it goes on with what came with them.
-func (n *Network) Arrived(ctx context.Context, in uint64, buckets ...uint16) error {
-	c, err := n.To(in)
-	if err != nil {
-		return err
-	}
-	r := &cellv1.BucketsRequest{Arrived: true}
-	for _, b := range buckets {
-		r.Buckets = append(r.Buckets, uint32(b))
-	}
-	_, err = c.Buckets(ctx, r)
-	return err
-}
-
 // ReportMessage is what Network.Buckets reads.
 func ReportMessage(list []BucketReport) *cellv1.BucketsResponse {
 	m := &cellv1.BucketsResponse{}

@@ -56,7 +56,7 @@ func (h *Host) Record(ctx context.Context, r *Record) ([]journal.Status, error) 
 	for i := range q.Results {
 		statuses[i] = q.Results[i].Status
 	}
-	if r.taken() && h.Arrived != nil { // not left to the giver, whose leader may die before it asks for it
+	if r.brings() && h.Arrived != nil { // not left to the giver, whose leader may die before it asks for it
 		if err := h.Arrived(ctx); err != nil {
 			return nil, err
 		}
@@ -64,9 +64,9 @@ func (h *Host) Record(ctx context.Context, r *Record) ([]journal.Status, error) 
 	return statuses, nil
 }
 
-// taken reports whether a bucket is open here from then on.
-func (r *Record) taken() bool {
-	return r.Kind == journal.KindBuckets && slices.ContainsFunc(journal.View[journal.BucketMove](r.Events), func(m journal.BucketMove) bool { return m.Step == journal.BucketTaken })
+// brings reports whether a bucket is open here from then on, and came with reservations.
+func (r *Record) brings() bool {
+	return r.Kind == journal.KindBuckets && slices.ContainsFunc(journal.View[journal.BucketMove](r.Events), func(m journal.BucketMove) bool { return m.Step == journal.BucketTaken && m.Reservations > 0 })
 }
 
 // pairs are those of the cell's own accounts that what arrives is booked on.

@@ -206,7 +206,7 @@ func (m *bucket) prepare() error {
 	if m.carrier.through+maxTail < m.closed {
 		return fmt.Errorf("%d blocks were made before the close that are not carried yet", m.closed-m.carrier.through)
 	}
-	ctx, cancel := m.within(takerPatience)
+	ctx, cancel := clock.Within(m.ctx, m.opts.Clock, takerPatience)
 	defer cancel()
 	if err := m.carrier.carry(ctx, m.closed, nil); err != nil {
 		return err
@@ -223,21 +223,6 @@ func (m *bucket) prepare() error {
 		return err
 	}
 	return stays
-}
-
-// within is the term's context for so long, by the runner's clock.
-func (t *term) within(d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(t.ctx)
-	fired, stop := t.opts.Clock.After(d)
-	context.AfterFunc(ctx, stop)
-	go func() { // ends with ctx at the latest
-		select {
-		case <-fired:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 // listRest lists the accounts that were opened since the others were, and tells how many transfers are undecided.
@@ -296,7 +281,7 @@ func (m *bucket) finish() (s ledger.BucketState, err error) {
 	})
 	if err == nil && s.Reservations > 0 {
 		err = m.repeat(m.ctx, fmt.Sprintf("go on with reservations of bucket %d", m.bucket), func() error {
-			return errors.Join(m.opts.Left(m.ctx), m.opts.Peers.Arrived(m.ctx, m.to, m.bucket))
+			return m.opts.Left(m.ctx)
 		})
 	}
 	return s, err

@@ -225,13 +225,6 @@ func (p peers) Buckets(ctx context.Context, in, _ uint64, buckets []uint16) ([]r
 	return host.Buckets(ctx, buckets)
 }
 
-func (p peers) Arrived(_ context.Context, in uint64, _ ...uint16) error {
-	if p.w.fuse.burn(p.w.cells[in].look) {
-		return errBurned
-	}
-	return nil
-}
-
 // fuse cuts a runner off at its n-th action: before that is done, or after, so that its answer is lost.
 type fuse struct {
 	mu    sync.Mutex

@@ -36,8 +36,6 @@ type Peers interface {
 	Record(ctx context.Context, to uint64, r *router.Record) ([]journal.Status, error)
 	// Buckets tells where buckets stand in a cell, once its map is of a version, or a newer one.
 	Buckets(ctx context.Context, in, version uint64, buckets []uint16) ([]router.BucketReport, error)
-	// Arrived has a cell go on with the transfers to other cells that came with buckets.
-	Arrived(ctx context.Context, in uint64, buckets ...uint16) error
 }
 
 // Errors of Start, wrapped with what to do about them.

@@ -1028,10 +1028,7 @@ type BucketsRequest struct {
 	// 0 to 1,023, each once.
 	Buckets []uint32 `protobuf:"varint,1,rep,packed,name=buckets,proto3" json:"buckets,omitempty"`
 	// The map of cells is of this version, or a newer one; 0: any will do.
-	MapVersion uint64 `protobuf:"varint,2,opt,name=map_version,json=mapVersion,proto3" json:"map_version,omitempty"`
-	// They have arrived: the node goes on with the transfers to other cells that came
-	// with them.
-	Arrived       bool `protobuf:"varint,3,opt,name=arrived,proto3" json:"arrived,omitempty"`
+	MapVersion    uint64 `protobuf:"varint,2,opt,name=map_version,json=mapVersion,proto3" json:"map_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1078,13 +1075,6 @@ func (x *BucketsRequest) GetMapVersion() uint64 {
 		return x.MapVersion
 	}
 	return 0
-}
-
-func (x *BucketsRequest) GetArrived() bool {
-	if x != nil {
-		return x.Arrived
-	}
-	return false
 }
 
 type BucketsResponse struct {
@@ -1310,12 +1300,11 @@ const file_sterling_cell_v1_cell_proto_rawDesc = "" +
 	"\x05event\x18\x01 \x01(\rR\x05event\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\",\n" +
 	"\x0eRecordResponse\x12\x1a\n" +
-	"\bstatuses\x18\x01 \x03(\rR\bstatuses\"e\n" +
+	"\bstatuses\x18\x01 \x03(\rR\bstatuses\"K\n" +
 	"\x0eBucketsRequest\x12\x18\n" +
 	"\abuckets\x18\x01 \x03(\rR\abuckets\x12\x1f\n" +
 	"\vmap_version\x18\x02 \x01(\x04R\n" +
-	"mapVersion\x12\x18\n" +
-	"\aarrived\x18\x03 \x01(\bR\aarrived\"E\n" +
+	"mapVersion\"E\n" +
 	"\x0fBucketsResponse\x122\n" +
 	"\abuckets\x18\x01 \x03(\v2\x18.sterling.cell.v1.BucketR\abuckets\"\x8e\x02\n" +
 	"\x06Bucket\x12\x16\n" +

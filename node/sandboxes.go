@@ -65,6 +65,7 @@ const (
 	listEvery      = time.Second            // how old a list may be
 	listTime       = 10 * time.Second       // of the program
 	tailEvery      = 200 * time.Millisecond // how often a record is looked at for more
+	catchUp        = time.Second            // how long a call waits for a record that was just opened
 	followFor      = time.Minute            // a record that nobody asks for is followed no longer
 	followed       = 16                     // records at a time
 	keptLines      = 500                    // of each, the newest
@@ -195,6 +196,12 @@ func (s *sandboxes) Get(ctx context.Context, id string, from uint64, limit int) 
 	if err != nil {
 		return nil, err
 	}
+	wait, cancel := clock.Within(ctx, s.clock, catchUp)
+	defer cancel()
+	select {
+	case <-f.caught:
+	case <-wait.Done(): // a long record: what is verified so far
+	}
 	response := f.answer(from, limit)
 	response.Sandbox = all[i]
 	return response, nil
@@ -230,9 +237,13 @@ func (s *sandboxes) follow(id string) (*follower, error) {
 		return nil, fmt.Errorf("open the record of sandbox %s: %w", id, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &follower{file: file, asked: now, cancel: cancel}
+	f := &follower{file: file, asked: now, cancel: cancel, caught: make(chan struct{})}
+	atEnd := sync.OnceFunc(func() { close(f.caught) })
 	s.records[id] = f
-	s.running.Go(func() { f.run(&tail{ctx, file, s.clock}) })
+	s.running.Go(func() {
+		defer atEnd()
+		f.run(&tail{ctx, file, s.clock, atEnd})
+	})
 	return f, nil
 }
 
@@ -261,7 +272,8 @@ func (s *sandboxes) close() {
 type follower struct {
 	file   *os.File
 	cancel context.CancelFunc
-	asked  uint64 // clock.Mono; guarded by the mutex of sandboxes
+	asked  uint64        // clock.Mono; guarded by the mutex of sandboxes
+	caught chan struct{} // closed when all that the record had at first was read
 
 	mu        sync.Mutex
 	lines     []*ledgerv1.SandboxLine // the newest
@@ -334,6 +346,7 @@ type tail struct {
 	ctx   context.Context
 	file  io.Reader
 	clock clock.Clock
+	atEnd func() // called whenever there is no more for now
 }
 
 // Read implements io.Reader.
@@ -343,6 +356,7 @@ func (t *tail) Read(p []byte) (int, error) {
 		if n > 0 || !errors.Is(err, io.EOF) {
 			return n, err
 		}
+		t.atEnd()
 		if clock.Sleep(t.ctx, t.clock, tailEvery) != nil {
 			return 0, io.EOF
 		}

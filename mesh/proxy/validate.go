@@ -98,7 +98,7 @@ func (c *Config) Check() error {
 		c.checkFamily(f, key, &c.Routes[i], listeners, clusters)
 		for j, name := range c.Routes[i].Listeners {
 			if at, ok := listeners[name]; !ok || c.Listeners[at].Protocol == "tcp" {
-				f.add("%s.listeners[%d]: no listener %q that has requests", key, j, name)
+				f.add("%s.listeners[%d]: no listener %q that takes requests", key, j, name)
 			}
 		}
 	}
@@ -110,7 +110,7 @@ func (c *Config) Check() error {
 
 func (l *Listener) check(f *faults, key string, clusters map[string]int) {
 	f.address(key+".address", l.Address)
-	f.oneOf(key+".protocol", l.Protocol, "http", ProtocolBolt, ProtocolDubbo, "tcp")
+	f.oneOf(key+".protocol", l.Protocol, "http", "tcp", ProtocolBolt, ProtocolDubbo)
 	f.patterns(key+".allow", l.Allow)
 	f.within(key+".max_connections", int64(l.MaxConnections), 1, 1_000_000)
 	f.duration(key+".idle", l.Idle, 10*time.Millisecond, 24*time.Hour)

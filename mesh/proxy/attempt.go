@@ -79,7 +79,7 @@ func (x *exchange) attempt(e *endpoint) result {
 // open reaches an endpoint in the cluster's protocol.
 func (x *exchange) open(e *endpoint) (server, error) {
 	switch {
-	case x.rpc != nil:
+	case x.call() != nil:
 		return x.openCall(e)
 	case x.cluster.Protocol == ProtocolGRPC:
 		return x.openStream(e)

@@ -49,7 +49,7 @@ func (x *exchange) sendMirror() {
 
 // copyFor makes a copy of the request, and returns what sends it to an endpoint of k and reads the answer to its end.
 func (x *exchange) copyFor(k *cluster) func(e *endpoint) bool {
-	own := &exchange{c: x.c, rpc: x.rpc.copy(), req: &h1.Request{}, cluster: k, started: x.started, deadline: x.deadline, tryBy: x.deadline, whole: true, grpc: x.grpc, attempts: 1}
+	own := &exchange{c: x.c, req: &h1.Request{}, cluster: k, started: x.started, deadline: x.deadline, tryBy: x.deadline, whole: true, grpc: x.grpc, attempts: 1}
 	*own.req = *x.req // its slices are copied below: the request's own end with it
 	req := own.req
 	req.Method, req.Target, req.Host = slices.Clone(req.Method), slices.Clone(req.Target), slices.Clone(req.Host)

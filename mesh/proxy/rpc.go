@@ -45,8 +45,9 @@ type rpcMessage interface {
 	// dialect tells calls apart that can't share a connection to an endpoint.
 	dialect() uint16
 	bodyLen() int64
-	// setBody takes the body, and judges what can be judged by itself.
-	setBody(b []byte) error
+	// setFrame takes all of the message, of which the first n bytes were parsed, and judges what can be judged by itself.
+	setFrame(b []byte, n int) error
+	frame() []byte
 	// call makes a request of it; a failure is answered by appendRefusal.
 	call(t *rpcCall) *failure
 	// appendCall writes it as x sends it, under an id of the connection to the endpoint.
@@ -110,8 +111,8 @@ func (r *rpcReader) next() (rpcMessage, error) {
 			return nil, err
 		}
 	}
-	head := make([]byte, n)
-	if _, err := io.ReadFull(r.in, head); err != nil {
+	head, err := r.in.Peek(n)
+	if err != nil {
 		return nil, unfinished(err)
 	}
 	m, err := r.parse(head)
@@ -119,20 +120,21 @@ func (r *rpcReader) next() (rpcMessage, error) {
 		return nil, malformed(err)
 	}
 	if m.bodyLen() > maxMessage {
-		return m, errRPCLarge
+		_, err := r.in.Discard(n)
+		return m, errors.Join(errRPCLarge, err)
 	}
-	body, err := r.body(int(m.bodyLen()))
+	b, err := r.read(n + int(m.bodyLen()))
 	if err != nil {
 		return nil, unfinished(err)
 	}
-	if err := m.setBody(body); err != nil {
+	if err := m.setFrame(b, n); err != nil {
 		return nil, malformed(err)
 	}
 	return m, nil
 }
 
-// body reads n bytes; memory grows with what has come, not with what was announced.
-func (r *rpcReader) body(n int) ([]byte, error) {
+// read reads n bytes; memory grows with what has come, not with what was announced.
+func (r *rpcReader) read(n int) ([]byte, error) {
 	if r.in.Buffered() < n {
 		if err := r.late(time.Now().Add(bodyTime)); err != nil {
 			return nil, err
@@ -148,6 +150,19 @@ func (r *rpcReader) body(n int) ([]byte, error) {
 		}
 	}
 	return b, nil
+}
+
+// again reads a message from the bytes of its frame.
+func (p *rpcProtocol) again(frame []byte) (rpcMessage, error) {
+	n, err := p.headerLen(frame[:p.lead])
+	if err != nil {
+		return nil, err
+	}
+	m, err := p.parse(frame[:n])
+	if err != nil {
+		return nil, err
+	}
+	return m, m.setFrame(frame, n)
 }
 
 // skip reads past the body of a message that is too large to be held.

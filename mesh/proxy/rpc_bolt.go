@@ -11,7 +11,7 @@ import (
 func boltProtocol() *rpcProtocol {
 	return &rpcProtocol{lead: bolt.Lead, headerLen: bolt.HeaderLen, parse: func(head []byte) (rpcMessage, error) {
 		m, err := bolt.Parse(head)
-		return &boltMessage{m, head}, err
+		return &boltMessage{Message: m}, err
 	}}
 }
 
@@ -20,14 +20,19 @@ const maxBoltHeaders = 28 << 10
 
 type boltMessage struct {
 	bolt.Message
-	head []byte
+	all []byte
 }
 
 func (m *boltMessage) id() uint64      { return uint64(m.ID) }
 func (m *boltMessage) bodyLen() int64  { return m.BodyLen() }
 func (m *boltMessage) dialect() uint16 { return uint16(m.Protocol)<<8 | uint16(m.Version) }
 
-func (m *boltMessage) setBody(b []byte) error { return m.SetBody(m.head, b) }
+func (m *boltMessage) frame() []byte { return m.all }
+
+func (m *boltMessage) setFrame(b []byte, n int) error {
+	m.all = b
+	return m.SetBody(b[:n], b[n:])
+}
 
 func (m *boltMessage) kind() rpcKind {
 	switch {
@@ -153,9 +158,9 @@ func (m *boltMessage) appendRefusal(b []byte, f *failure) []byte {
 		status = bolt.Busy
 	case f.status == 504:
 		status = bolt.Timeout
-	case f.status == 404:
+	case f.status == 403 || f.status == 404:
 		status = bolt.NoProcessor
-	case f.status == 400:
+	case f.status < 500:
 		status = bolt.Codec
 	}
 	out := m.Reply(status)

@@ -77,9 +77,7 @@ func (r *rpcConn) read() error {
 		started := time.Now()
 		switch kind := m.kind(); {
 		case err != nil && (kind == rpcCallKind || kind == rpcOneWay):
-			t := &rpcCall{c: r, m: m}
-			t.begin()
-			t.answer(errCallTooLarge)
+			(&rpcCall{c: r, m: m}).refuse(errCallTooLarge)
 			if err := in.skip(m); err != nil {
 				return err
 			}
@@ -196,23 +194,19 @@ func (r *rpcConn) begin(m rpcMessage, started time.Time) {
 
 // rpcCall is a call: the client of its exchange, and the source of its body.
 type rpcCall struct {
-	c        *rpcConn
-	m        rpcMessage
-	x        exchange
-	req      h1.Request
-	answered rpcMessage // the endpoint's answer
-}
-
-func (t *rpcCall) begin() {
-	t.x.c, t.x.from, t.x.req, t.x.rpc = t.c.conn, t, &t.req, t
+	c      *rpcConn
+	m      rpcMessage
+	x      exchange
+	req    h1.Request
+	answer []byte // the frame of the endpoint's
 }
 
 func (t *rpcCall) run(started time.Time) {
-	t.begin()
+	t.x.c, t.x.from, t.x.req = t.c.conn, t, &t.req
 	if f := t.m.call(t); f != nil {
 		t.c.l.stats.malformed.Add(1)
 		t.c.p.log.Debug("malformed call", "listener", t.c.l.Name, "caller", t.c.peer, "reason", f.reason)
-		t.answer(f)
+		t.refuse(f)
 		return
 	}
 	t.x.run(started)
@@ -230,16 +224,14 @@ func (t *rpcCall) carry(path []byte, fields []h1.Field) *failure {
 	return nil
 }
 
-// copy is what a copy of the request sends.
-func (t *rpcCall) copy() *rpcCall {
-	if t == nil {
-		return nil
-	}
-	return &rpcCall{c: t.c, m: t.m}
+// call is the call that the request was made of, nil where it is HTTP.
+func (x *exchange) call() *rpcCall {
+	t, _ := x.req.Body.Source().(*rpcCall)
+	return t
 }
 
-// answer declines the call, unless its caller expects nothing.
-func (t *rpcCall) answer(f *failure) {
+// refuse declines the call, unless its caller expects nothing.
+func (t *rpcCall) refuse(f *failure) {
 	if t.m.kind() == rpcOneWay {
 		return
 	}
@@ -265,15 +257,22 @@ func (t *rpcCall) fill(time.Time) error            { return nil } // Step was do
 func (t *rpcCall) stopReading()                    {}
 func (t *rpcCall) interim(*h1.Response)            {}
 func (t *rpcCall) head(*exchange, *h1.Response)    {} // messages are passed on whole, by finish
-func (t *rpcCall) data(*exchange, []byte) error    { return nil }
 func (t *rpcCall) flush() error                    { return nil }
-func (t *rpcCall) abort(_ *exchange, f *failure)   { t.answer(f) }
-func (t *rpcCall) decline(_ *exchange, f *failure) { t.answer(f) }
+func (t *rpcCall) abort(_ *exchange, f *failure)   { t.refuse(f) }
+func (t *rpcCall) decline(_ *exchange, f *failure) { t.refuse(f) }
 
-func (t *rpcCall) finish(x *exchange, _ []h1.Field) error {
-	if t.answered == nil {
+func (t *rpcCall) data(_ *exchange, b []byte) error {
+	t.answer = b // all of it
+	return nil
+}
+
+func (t *rpcCall) finish(*exchange, []h1.Field) error {
+	if t.answer == nil {
 		return nil // it is expected by nobody
 	}
-	x.sent = t.answered.bodyLen()
-	return t.write(func(b []byte) ([]byte, error) { return t.answered.appendAnswer(b, t.m.id()), nil })
+	m, err := t.c.protocol.again(t.answer)
+	if err != nil {
+		return err
+	}
+	return t.write(func(b []byte) ([]byte, error) { return m.appendAnswer(b, t.m.id()), nil })
 }

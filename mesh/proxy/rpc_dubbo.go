@@ -28,12 +28,16 @@ func dubboProtocol() *rpcProtocol {
 	}
 }
 
+// ownWords begin what the proxy says in the endpoint's stead.
+const ownWords = "sterling: "
+
 // maxEvent is more than any event has to say.
 const maxEvent = 1024
 
 type dubboMessage struct {
 	dubbo.Header
-	body   []byte
+	all    []byte
+	body   []byte      // of all
 	parsed *dubbo.Call // of a call that can be read
 }
 
@@ -41,8 +45,11 @@ func (m *dubboMessage) id() uint64      { return m.ID }
 func (m *dubboMessage) bodyLen() int64  { return int64(m.Length) }
 func (m *dubboMessage) dialect() uint16 { return 0 }
 
-func (m *dubboMessage) setBody(b []byte) error {
-	if m.body = b; m.Flag&dubbo.FlagEvent != 0 && len(b) > maxEvent {
+func (m *dubboMessage) frame() []byte { return m.all }
+
+func (m *dubboMessage) setFrame(b []byte, n int) error {
+	m.all, m.body = b, b[n:]
+	if m.Flag&dubbo.FlagEvent != 0 && len(m.body) > maxEvent {
 		return dubbo.ErrMalformed
 	}
 	return nil
@@ -163,7 +170,10 @@ func (m *dubboMessage) sized(b []byte, start int) []byte {
 
 func (m *dubboMessage) status() int {
 	switch m.Status {
-	case dubbo.OK: // perhaps with an exception of the method's own
+	case dubbo.OK: // perhaps with an exception of the method's own, or of another proxy's
+		if text, ok := dubbo.Thrown(m.body); ok && bytes.HasPrefix(text, []byte(ownWords+string(unknown))) {
+			return 502
+		}
 		return 200
 	case dubbo.ClientTimeout, dubbo.ServerTimeout:
 		return 504
@@ -196,14 +206,14 @@ func (m *dubboMessage) appendRefusal(b []byte, f *failure) []byte {
 		status = dubbo.Exhausted
 	case f.status == 504:
 		status = dubbo.ServerTimeout
-	case f.status == 404:
+	case f.status == 403 || f.status == 404:
 		status = dubbo.NotFound
-	case f.status == 400 || f.status == 413:
+	case f.status < 500:
 		status = dubbo.BadRequest
 	}
 	start := len(b)
 	b = dubbo.Header{Flag: dubbo.Hessian2, Status: status, ID: m.ID}.Append(b)
-	text := "sterling: " + string(f.outcome) + ": " + f.reason
+	text := ownWords + string(f.outcome) + ": " + f.reason
 	if status == dubbo.OK {
 		return m.sized(dubbo.AppendException(b, text), start)
 	}

@@ -64,7 +64,7 @@ func (x *exchange) openCall(e *endpoint) (*rpcAttempt, error) {
 			return nil, err
 		}
 		if a := l.take(); a != nil {
-			a.oneWay = x.rpc.m.kind() == rpcOneWay
+			a.oneWay = x.call().m.kind() == rpcOneWay
 			return a, nil
 		}
 		if time.Until(x.deadline) <= 0 { // another call was quicker, or the connection has just ended
@@ -77,7 +77,7 @@ func (x *exchange) openCall(e *endpoint) (*rpcAttempt, error) {
 func (p *rpcLinks) get(x *exchange, e *endpoint) (*rpcLink, error) {
 	for {
 		p.mu.Lock()
-		if l := p.least(x.rpc.m.dialect()); l != nil {
+		if l := p.least(x.call().m.dialect()); l != nil {
 			p.mu.Unlock()
 			return l, nil
 		}
@@ -130,7 +130,7 @@ func (p *rpcLinks) dial(x *exchange, e *endpoint) error {
 		return err
 	}
 	l := &rpcLink{
-		w: newRPCWriter(nc), nc: nc, dialect: x.rpc.m.dialect(), all: p,
+		w: newRPCWriter(nc), nc: nc, dialect: x.call().m.dialect(), all: p,
 		calls: map[uint64]*rpcAttempt{}, since: time.Now(),
 	}
 	p.mu.Lock()
@@ -305,7 +305,7 @@ func (a *rpcAttempt) finish(m rpcMessage, err error) {
 
 // send has all of the call written. That the endpoint got none of it is certain only where it was not even queued.
 func (a *rpcAttempt) send(x *exchange) (rest, sent bool, err error) {
-	err = a.link.w.add(func(b []byte) ([]byte, error) { return x.rpc.m.appendCall(b, x, a.id) })
+	err = a.link.w.add(func(b []byte) ([]byte, error) { return x.call().m.appendCall(b, x, a.id) })
 	return false, err == nil, err
 }
 
@@ -327,8 +327,7 @@ func (a *rpcAttempt) next(x *exchange) (*h1.Response, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
-	x.rpc.answered = a.m
-	a.resp.Status = a.m.status() // without a body: the message is passed on whole, by finish
+	a.resp.Status, a.resp.Body = a.m.status(), h1.Carried(rpcAnswered{a.m}, -1)
 	return &a.resp, nil
 }
 
@@ -336,3 +335,9 @@ func (a *rpcAttempt) fill(*exchange) error    { return io.ErrUnexpectedEOF } // 
 func (a *rpcAttempt) begun() bool             { return false }
 func (a *rpcAttempt) release(*exchange, bool) { a.link.give(a.id) }
 func (a *rpcAttempt) cut()                    { a.finish(nil, errAttemptCut) }
+
+// rpcAnswered is an answer as the body that is passed on: its whole frame.
+type rpcAnswered struct{ rpcMessage }
+
+// Step implements h1.Source.
+func (m rpcAnswered) Step(*h1.Body) (data []byte, done bool, err error) { return m.frame(), true, nil }

@@ -13,10 +13,11 @@ type rpcWriter struct {
 	nc   net.Conn
 	wake chan struct{} // has one while there is something to do
 
-	mu     sync.Mutex
-	out    []byte
-	ending bool
-	err    error // why nothing can be written any more
+	mu      sync.Mutex
+	out     []byte
+	writing int // bytes on their way
+	ending  bool
+	err     error // why nothing can be written any more
 }
 
 var (
@@ -40,7 +41,7 @@ func (w *rpcWriter) add(appendTo func(b []byte) ([]byte, error)) error {
 		return w.err
 	case w.ending:
 		return errEnding
-	case len(w.out) > maxCallBytes:
+	case len(w.out)+w.writing > maxCallBytes:
 		return errWaiting
 	}
 	was := len(w.out)
@@ -75,7 +76,7 @@ func (w *rpcWriter) run() {
 	for range w.wake {
 		w.mu.Lock()
 		b, last := w.out, w.ending
-		w.out = spare[:0]
+		w.out, w.writing = spare[:0], len(b)
 		w.mu.Unlock()
 		err := w.write(b)
 		if err != nil {
@@ -91,6 +92,9 @@ func (w *rpcWriter) run() {
 		if spare = b[:0]; cap(spare) > maxKept {
 			spare = nil
 		}
+		w.mu.Lock()
+		w.writing = 0
+		w.mu.Unlock()
 	}
 }
 

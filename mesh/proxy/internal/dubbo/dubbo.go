@@ -6,6 +6,7 @@
 package dubbo
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -231,6 +232,18 @@ func AppendException(b []byte, text string) []byte {
 	b = hessian.AppendText(b, []byte("detailMessage"))
 	b = append(b, 0x60) // an object of this class
 	return hessian.AppendText(b, []byte(text))
+}
+
+// Thrown reads what AppendException wrote.
+func Thrown(body []byte) (text []byte, ok bool) {
+	front := AppendException(nil, "")
+	front = front[:len(front)-1] // the empty text
+	rest, ok := bytes.CutPrefix(body, front)
+	if !ok {
+		return nil, false
+	}
+	text, err := hessian.NewReader(rest).Text()
+	return text, err == nil
 }
 
 // arguments counts the types in a descriptor (JVM specification, 4.3.2), which has nothing else.

@@ -141,6 +141,12 @@ func TestAnExceptionCanBeRead(t *testing.T) {
 	if err := r.Skip(); err != nil {
 		t.Fatal(err)
 	}
+	if text, ok := dubbo.Thrown(dubbo.AppendException(nil, "sterling: unknown")); !ok || string(text) != "sterling: unknown" {
+		t.Errorf("%q, %v", text, ok)
+	}
+	if text, ok := dubbo.Thrown(vectors(t)["answer"][dubbo.HeaderLen:]); ok {
+		t.Errorf("%q", text)
+	}
 	// As hessian.js writes such an exception.
 	want := "431a6a6176612e6c616e672e52756e74696d65457863657074696f6e910d64657461696c4d6573736167656008737465726c696e67"
 	if got := hex.EncodeToString(dubbo.AppendException(nil, "sterling")[1:]); got != want {

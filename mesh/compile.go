@@ -196,6 +196,9 @@ func (c *compiler) routes(plan *Plan) error {
 				return err
 			}
 			for _, m := range rule.Matches {
+				if m.Method != "" && plan.Protocol.Calls() {
+					return fmt.Errorf("%w: %s line %d: method %s is of HTTP, and %s speaks %s", ErrConfig, rules.Name, rule.Line, m.Method, plan.Name, plan.Protocol)
+				}
 				base = append(base, Route{
 					Name: fmt.Sprintf("%s line %d", rules.Name, rule.Line), Match: m, Targets: rule.Targets, Change: rule.Change,
 					Mirrors: rule.Mirrors, Timeout: rule.Timeout, Try: rule.Try, Retry: rule.Retry,

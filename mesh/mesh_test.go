@@ -109,6 +109,14 @@ func TestBadConfig(t *testing.T) {
 		{object("Service", "{backends: [{cell: c1, address: 'ledger.local:1'}]}"), "want an IP address and a port"},
 		{object("Service", "{backends: [{cell: c1, address: '10.0.0.1:1'}, {cell: c1, address: '10.0.0.1:1'}]}"), "an address of its own"},
 		{object("Service", "{protocol: tcp, sharded: true}"), "has only bytes"},
+		{
+			object("HTTPRoute", "{parentRefs: [{name: rpc}], rules: [{matches: [{method: POST}], backendRefs: [{name: rpc}]}]}") +
+				strings.ReplaceAll(object("Service", "{protocol: dubbo}"), "name: x", "name: rpc"), "method POST is of HTTP, and rpc speaks dubbo",
+		},
+		{
+			object("GRPCRoute", "{parentRefs: [{name: rpc}], rules: [{backendRefs: [{name: rpc}]}]}") +
+				strings.ReplaceAll(object("Service", "{protocol: bolt}"), "name: x", "name: rpc"), "does not fit rpc, which speaks bolt",
+		},
 		{object("Service", "{money: {methods: [Transfer]}}"), "want /package.Service/Method"},
 		{object("Service", "{money: {methods: []}}"), "want the methods that move money"},
 		{object("Service", "{money: {methods: [/a/b], key: x-sterling-shadow}}"), "the mesh's or the protocol's own"},

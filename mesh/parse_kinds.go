@@ -79,7 +79,7 @@ func (p *parser) service(name string, n *yaml.Node) {
 	f := p.mapping(n, "Service", "protocol", "port", "holds", "sharded", "money", "limits", "ejection", "backends")
 	s := Service{
 		Name:     name,
-		Protocol: Protocol(p.choice(f["protocol"], "protocol", string(GRPC), string(HTTP), string(TCP))),
+		Protocol: Protocol(p.choice(f["protocol"], "protocol", string(GRPC), string(HTTP), string(TCP), string(Bolt), string(Dubbo))),
 		Port:     uint16(p.number(f["port"], "port", 0, 1, 65535)), //nolint:gosec // just bounded
 		Sharded:  p.boolean(f["sharded"], "sharded"),
 	}

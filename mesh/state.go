@@ -40,7 +40,15 @@ const (
 	GRPC Protocol = "grpc"
 	HTTP Protocol = "http"
 	TCP  Protocol = "tcp"
+
+	// Calls that only our node proxy carries.
+	Bolt  Protocol = "bolt"  // SOFARPC's
+	Dubbo Protocol = "dubbo" // Dubbo 2's, with Hessian 2.0
 )
+
+// Calls tells whether the protocol is one that only our node proxy carries, by its routes. A call's path is
+// /SERVICE/METHOD, and its headers or attachments are what an HTTPRoute matches as headers.
+func (p Protocol) Calls() bool { return p == Bolt || p == Dubbo }
 
 // Holds says that money or its records lie behind a service, so that shadow traffic must not reach it.
 type Holds string

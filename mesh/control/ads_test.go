@@ -310,6 +310,7 @@ func TestEnvoy(t *testing.T) {
 	text := config("127.0.0.1:1", allowAPI) +
 		object("Service", "web", "{protocol: http, port: 8001, backends: [{cell: c1, address: '127.0.0.1:2', app: '127.0.0.1:3'}]}") +
 		object("Service", "db", "{protocol: tcp, port: 8002, holds: database, backends: [{cell: c1, address: '127.0.0.1:4', app: '127.0.0.1:5'}]}") +
+		object("Service", "rpc", "{protocol: bolt, port: 8003, backends: [{cell: c1, address: '127.0.0.1:6', app: '127.0.0.1:7'}]}") +
 		object("Identity", "web", "{service: web, cell: c1, unix: {uid: "+uid()+"}}") +
 		object("Identity", "db", "{service: db, cell: c1, unix: {uid: "+uid()+"}}") +
 		object("Authorization", "db", "{service: db, allow: [{from: [{service: web}]}]}") +

@@ -77,7 +77,7 @@ func buildOutbound(snapshot *mesh.Snapshot, cell string, kind Kind) (resources, 
 	b := &builder{snapshot: snapshot, id: mesh.ID{Cell: cell}, kind: kind, out: resources{}}
 	for i := range snapshot.Services {
 		plan := &snapshot.Services[i]
-		if plan.Protocol == mesh.TCP && kind == Proxyless {
+		if !carries(kind, plan.Protocol) {
 			continue
 		}
 		b.clusters(plan)
@@ -86,10 +86,16 @@ func buildOutbound(snapshot *mesh.Snapshot, cell string, kind Kind) (resources, 
 	return b.out, b.err
 }
 
+// carries tells whether data planes of a kind can be told about a service of a protocol: gRPC has no bytes without
+// requests, and calls by Bolt and Dubbo are for our own proxy alone.
+func carries(kind Kind, p mesh.Protocol) bool {
+	return !p.Calls() && (p != mesh.TCP || kind != Proxyless)
+}
+
 // buildInbound returns how a node serves its own service.
 func buildInbound(snapshot *mesh.Snapshot, id mesh.ID, kind Kind) (resources, error) {
 	b := &builder{snapshot: snapshot, id: id, kind: kind, out: resources{}}
-	if plan := snapshot.Plan(id.Service); plan != nil && (plan.Protocol != mesh.TCP || kind != Proxyless) {
+	if plan := snapshot.Plan(id.Service); plan != nil && carries(kind, plan.Protocol) {
 		b.inbound(plan)
 	}
 	return b.out, b.err

@@ -78,7 +78,10 @@ func (x *exchange) attempt(e *endpoint) result {
 
 // open reaches an endpoint in the cluster's protocol.
 func (x *exchange) open(e *endpoint) (server, error) {
-	if x.cluster.Protocol == ProtocolGRPC {
+	switch {
+	case x.call() != nil:
+		return x.openCall(e)
+	case x.cluster.Protocol == ProtocolGRPC:
 		return x.openStream(e)
 	}
 	return x.openConnection(e)

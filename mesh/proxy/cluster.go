@@ -39,6 +39,7 @@ type endpoint struct {
 	Endpoint
 	pool      pool
 	links     links
+	calls     rpcLinks
 	active    atomic.Int64 // requests in flight
 	failures  atomic.Int32 // in a row
 	ejections atomic.Int32 // in a row

@@ -76,6 +76,7 @@ func (c *compiler) outbound(plan *mesh.Plan) error {
 		c.out.Listeners = append(c.out.Listeners, l)
 		return c.target(mesh.Target{Service: plan.Name})
 	}
+	l.Protocol = callsOf(plan)
 	c.out.Listeners = append(c.out.Listeners, l)
 	for i, r := range plan.Routes {
 		if slices.ContainsFunc(r.Match.Headers, func(h mesh.HeaderMatch) bool { return h.Name == mesh.HeaderShadow }) {
@@ -217,7 +218,18 @@ func clusterName(t mesh.Target) string {
 	return t.Service + "@" + t.Cell
 }
 
+// callsOf is the protocol of a service's listeners, "" for HTTP's.
+func callsOf(plan *mesh.Plan) string {
+	if plan.Protocol.Calls() {
+		return string(plan.Protocol)
+	}
+	return ""
+}
+
 func protocolOf(plan *mesh.Plan) string {
+	if plan.Protocol.Calls() {
+		return string(plan.Protocol)
+	}
 	if plan.Protocol == mesh.GRPC {
 		return ProtocolGRPC
 	}
@@ -322,6 +334,7 @@ func (c *compiler) inbound(plan *mesh.Plan) error {
 				continue // nobody may call, and a listener without a list would take anybody
 			}
 		} else {
+			l.Protocol = callsOf(plan)
 			c.guard(plan, l.Name, app.Name)
 		}
 		c.out.Listeners = append(c.out.Listeners, l)

@@ -30,7 +30,7 @@ type Config struct {
 type Listener struct {
 	Name     string `yaml:"name"`
 	Address  string `yaml:"address"`  // host:port
-	Protocol string `yaml:"protocol"` // http (the default; HTTP/1.1 and HTTP/2, whichever a client speaks) or tcp
+	Protocol string `yaml:"protocol"` // http (the default; HTTP/1.1 and HTTP/2, whichever a client speaks), bolt, dubbo or tcp
 	// MTLS wants TLS 1.3 with a certificate from the caller. Without it, Caller says who calls.
 	MTLS bool `yaml:"mtls"`
 	// Caller is the identity of whoever can reach a listener without TLS: the workload that this proxy stands beside.
@@ -44,7 +44,7 @@ type Listener struct {
 	Cluster string `yaml:"cluster"`
 	// MaxConnections are open at most; more are closed at once. Default 10,000.
 	MaxConnections int `yaml:"max_connections"`
-	// Idle is how long a connection may be silent. Default 1m; for tcp 1h.
+	// Idle is how long a connection may be silent. Default 1m; for bolt and dubbo 3m, for tcp 1h.
 	Idle time.Duration `yaml:"idle"`
 }
 
@@ -59,12 +59,16 @@ const (
 const (
 	ProtocolHTTP = "http" // HTTP/1.1
 	ProtocolGRPC = "grpc" // HTTP/2: gRPC, and any other request
+
+	// Calls in messages: of listeners too, whose routes lead to clusters of the same.
+	ProtocolBolt  = "bolt"  // SOFARPC's, version 1 and 2
+	ProtocolDubbo = "dubbo" // Dubbo 2, with Hessian 2.0
 )
 
 // Cluster is a set of endpoints that serve the same.
 type Cluster struct {
 	Name string `yaml:"name"`
-	// Protocol is http (the default) or grpc. What callers speak plays no part: the proxy translates.
+	// Protocol is http (the default), grpc, bolt or dubbo. Between the first two, the proxy translates.
 	Protocol string `yaml:"protocol"`
 	Kind     string `yaml:"kind"` // service (the default), database or ledger
 	// Shadow is the cluster that shadow traffic goes to. A database or ledger without one refuses shadow traffic;
@@ -125,7 +129,7 @@ const (
 // Route says where requests go and what is done to them.
 type Route struct {
 	Name string `yaml:"name"`
-	// Listeners that have the route; empty: every http listener.
+	// Listeners that have the route, of one protocol; empty: every http listener.
 	Listeners []string `yaml:"listeners"`
 	Match     Match    `yaml:"match"`
 	// Allow are the callers that may use the route: SPIFFE ids, or patterns. Empty: any.
@@ -259,6 +263,9 @@ func (c *Config) setDefaults() {
 		orDefault(&l.MaxConnections, 10_000)
 		if l.Protocol == "tcp" {
 			orDefault(&l.Idle, time.Hour)
+		}
+		if rpcProtocolOf(l.Protocol) != nil {
+			orDefault(&l.Idle, 3*time.Minute) // their clients send heartbeats, the slowest once a minute
 		}
 		orDefault(&l.Idle, time.Minute)
 	}

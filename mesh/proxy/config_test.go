@@ -49,7 +49,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		{route + `retry: {backoff: 2m}}]`, "retry.backoff: want 0s to 1m0s"},
 		{`clusters: [{name: app, endpoints: [{address: "a:1", distance: 9}]}]`, "distance: want 0 to 7"},
 		{`clusters: [{name: app, ejection: {percent: 101}}]`, "percent: want 0 to 100"},
-		{route + `listeners: [x]}]`, `no http listener "x"`},
+		{route + `listeners: [x]}]`, `no listener "x"`},
 		{route + `timeout: 2h}]`, "routes[0].timeout: want 1ms to 1h0m0s"},
 		{route + `priority: high}]`, "want settle, pay, query"},
 		{route + `retry: {attempts: 6}}]`, "want 0 to 5, not 6"},

@@ -40,7 +40,8 @@ type conn struct {
 	chunked         bool        // the answer's body goes in chunks
 	halt            atomic.Bool // the body is to be read no more
 	x               exchange
-	h2              atomic.Pointer[h2.Conn] // nil: it speaks HTTP/1.1
+	h2              atomic.Pointer[h2.Conn] // nil: it speaks HTTP/1.1, or
+	rpc             atomic.Pointer[rpcConn] // Bolt or Dubbo
 }
 
 // serve answers requests until the connection ends.
@@ -266,6 +267,8 @@ func (c *conn) close() {
 func (c *conn) drain() {
 	if h := c.h2.Load(); h != nil {
 		h.Drain()
+	} else if r := c.rpc.Load(); r != nil {
+		r.retire()
 	} else if c.idle.Load() {
 		_ = c.raw.Close() // it waits for a request
 	}
@@ -278,6 +281,9 @@ func (c *conn) sever() {
 	}
 	_ = c.raw.Close() // its time is over
 	c.x.cut()
+	if r := c.rpc.Load(); r != nil {
+		r.cut()
+	}
 }
 
 // end closes the connection and forgets it.

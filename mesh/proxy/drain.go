@@ -26,6 +26,8 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	for _, c := range p.conns {
 		if h := c.h2.Load(); h != nil {
 			h.Drain() // which HTTP/2 has words for
+		} else if r := c.rpc.Load(); r != nil {
+			r.retire()
 		}
 	}
 	p.mu.Unlock()

@@ -128,7 +128,7 @@ func (x *exchange) run(started time.Time) (keep bool) {
 	x.body, x.whole, x.read, x.passed, x.tried, x.attempts = x.body[:0], false, false, false, x.tried[:0], 0
 	x.in, x.sent, x.answered, x.begun, x.headOnly, x.unread, x.status = 0, 0, false, false, false, false, 0
 	x.keep = !x.req.Close && !c.p.stopping.Load() && !c.p.draining.Load()
-	x.grpc, x.code = isGRPC(x.req), -1
+	x.grpc, x.code = x.call() == nil && isGRPC(x.req), -1
 	x.trace, x.fresh = trace(&x.traceBuf, x.req)
 	if f := x.admit(); f != nil {
 		x.skip()

@@ -24,6 +24,11 @@ func start(t *testing.T, o proxy.Options, text string, args ...any) *proxy.Proxy
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startWith(t, o, c)
+}
+
+func startWith(t *testing.T, o proxy.Options, c proxy.Config) *proxy.Proxy {
+	t.Helper()
 	if o.Clock == nil {
 		o.Clock = clock.NewSystem()
 	}

@@ -86,7 +86,7 @@ func New(c Config, o Options) (*Proxy, error) {
 		at := &listener{Listener: l}
 		if l.MTLS {
 			at.tls = serverTLS(o.Identity, compilePatterns(l.Allow))
-			if l.Protocol == "tcp" {
+			if l.Protocol != "http" {
 				acceptAnyProtocol(at.tls)
 			}
 		}
@@ -200,8 +200,12 @@ func (p *Proxy) accept(l *listener) {
 
 // run serves a connection by its listener's protocol.
 func (c *conn) run() {
-	if c.l.Protocol == "http" {
+	switch {
+	case c.l.Protocol == "http":
 		c.serve()
+		return
+	case rpcProtocolOf(c.l.Protocol) != nil:
+		c.serveRPC()
 		return
 	}
 	defer c.end()
@@ -261,6 +265,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 			for _, e := range k.endpoints {
 				e.pool.sweep(p.clock.Mono(), true)
 				e.links.sweep(true)
+				e.calls.sweep(true)
 			}
 		}
 		p.linking.Wait()
@@ -298,6 +303,7 @@ func (p *Proxy) sweep(s *snapshot) {
 		for _, e := range k.endpoints {
 			e.pool.sweep(p.clock.Mono(), !current[e])
 			e.links.sweep(!current[e])
+			e.calls.sweep(!current[e])
 		}
 	}
 }

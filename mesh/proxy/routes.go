@@ -82,10 +82,10 @@ type table struct {
 	rest  []*route            // those for any host, or for all below a name, in order
 }
 
-func newTable(listener string, routes []*route) *table {
+func newTable(listener *Listener, routes []*route) *table {
 	t := &table{hosts: map[string][]*route{}}
 	for _, r := range routes {
-		if len(r.Listeners) > 0 && !slices.Contains(r.Listeners, listener) {
+		if len(r.Listeners) > 0 && !slices.Contains(r.Listeners, listener.Name) || len(r.Listeners) == 0 && listener.Protocol != "http" {
 			continue
 		}
 		wide := len(r.Match.Hosts) == 0
@@ -225,7 +225,7 @@ func compile(c *Config, id Identity, was *snapshot) *snapshot {
 		s.routes = append(s.routes, r)
 	}
 	for i := range c.Listeners {
-		s.tables[c.Listeners[i].Name] = newTable(c.Listeners[i].Name, s.routes)
+		s.tables[c.Listeners[i].Name] = newTable(&c.Listeners[i], s.routes)
 	}
 	return s
 }
@@ -246,8 +246,11 @@ func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 	if k.MTLS {
 		peers := compilePatterns(k.Peers)
 		c.tls = clientTLS(id, peers, []string{"http/1.1"})
-		if k.Protocol == ProtocolGRPC {
+		switch k.Protocol {
+		case ProtocolGRPC:
 			c.tls = clientTLS(id, peers, []string{"h2"})
+		case ProtocolBolt, ProtocolDubbo:
+			c.tls = clientTLS(id, peers, nil)
 		}
 		// gRPC drops a connection that did not agree on h2.
 		c.tunnelTLS = clientTLS(id, peers, []string{"h2", "http/1.1"})

@@ -95,9 +95,10 @@ func (c *Config) Check() error {
 	for i := range c.Routes {
 		key := fmt.Sprintf("routes[%d]", i)
 		c.Routes[i].check(f, key, clusters)
+		c.checkFamily(f, key, &c.Routes[i], listeners, clusters)
 		for j, name := range c.Routes[i].Listeners {
-			if at, ok := listeners[name]; !ok || c.Listeners[at].Protocol != "http" {
-				f.add("%s.listeners[%d]: no http listener %q", key, j, name)
+			if at, ok := listeners[name]; !ok || c.Listeners[at].Protocol == "tcp" {
+				f.add("%s.listeners[%d]: no listener %q that takes requests", key, j, name)
 			}
 		}
 	}
@@ -109,7 +110,7 @@ func (c *Config) Check() error {
 
 func (l *Listener) check(f *faults, key string, clusters map[string]int) {
 	f.address(key+".address", l.Address)
-	f.oneOf(key+".protocol", l.Protocol, "http", "tcp")
+	f.oneOf(key+".protocol", l.Protocol, "http", "tcp", ProtocolBolt, ProtocolDubbo)
 	f.patterns(key+".allow", l.Allow)
 	f.within(key+".max_connections", int64(l.MaxConnections), 1, 1_000_000)
 	f.duration(key+".idle", l.Idle, 10*time.Millisecond, 24*time.Hour)
@@ -158,7 +159,7 @@ func (c *Config) checkShadows(f *faults, clusters map[string]int) {
 }
 
 func (k *Cluster) check(f *faults, key string, c *Config, clusters map[string]int) {
-	f.oneOf(key+".protocol", k.Protocol, ProtocolHTTP, ProtocolGRPC)
+	f.oneOf(key+".protocol", k.Protocol, ProtocolHTTP, ProtocolGRPC, ProtocolBolt, ProtocolDubbo)
 	f.oneOf(key+".kind", k.Kind, KindService, KindDatabase, KindLedger)
 	if k.Shadow != "" {
 		// A target that sends shadow traffic on would hide where it ends up, and could send it in circles.

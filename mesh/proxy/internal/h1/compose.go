@@ -16,6 +16,9 @@ func Carried(from Source, length int64) Body {
 	return Body{Kind: Length, left: length, from: from}
 }
 
+// Source is where a carried body comes from, nil for any other.
+func (b *Body) Source() Source { return b.from }
+
 // Compose makes a request of parts that HTTP/2 has carried, and judges them by the same rules that Request applies to
 // bytes: whatever comes out can be written as HTTP/1.1 and is read the same by everyone. The caller has filled in
 // req.Fields, without pseudo-header fields and in lower case, and req.Body. An error is an *[Error].

@@ -28,7 +28,7 @@ func (p *parser) limits(n *yaml.Node) Limits {
 		Requests:     p.number(f["requests"], "requests", defaultRequests, 1, 1<<20),
 		Connect:      p.duration(f["connect"], "connect", defaultConnect),
 		RetryPercent: p.number(f["retryPercent"], "retryPercent", defaultRetryPercent, 1, 100),
-		BodyBytes:    p.number(f["bodyBytes"], "bodyBytes", defaultBodyBytes, 0, maxBodyBytes),
+		BodyBytes:    p.number(f["bodyBytes"], "bodyBytes", defaultBodyBytes, 1, maxBodyBytes),
 	}
 	l.Connections = p.number(f["connections"], "connections", l.Requests, 1, 1<<20)
 	return l

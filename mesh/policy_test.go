@@ -29,7 +29,7 @@ func TestBadPolicies(t *testing.T) {
 		{rule("filters: [{type: ResponseHeaderModifier, requestHeaderModifier: {remove: [a]}}]"), "want responseHeaderModifier"},
 		{rule("filters: [{type: RequestMirror, requestMirror: {backendRef: {name: web}}, requestHeaderModifier: {remove: [a]}}]"), "want one, of its type"},
 		{rule("filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: X-Sterling-Outcome, value: not-sent}]}}]"), "the mesh's own"},
-		{object("Service", "{limits: {bodyBytes: 1073741825}}"), "0 to 1073741824"},
+		{object("Service", "{limits: {bodyBytes: 1073741825}}"), "1 to 1073741824"},
 		{object("Service", "{limits: {retryPercent: 0}}"), "1 to 100"},
 		{object("Service", "{ejection: {failures: 0}}"), "1 to 1000"},
 		{object("Trust", "{domain: other.example}"), "or the endpoint that has it"},

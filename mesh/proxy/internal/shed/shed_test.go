@@ -18,7 +18,7 @@ type bench struct {
 const serviceTime = 10 * time.Millisecond
 
 func newBench(workers int) *bench {
-	b := &bench{l: shed.New(1000), began: time.Now(), slots: make(chan struct{}, workers)}
+	b := &bench{l: shed.New(1000, shed.QueueWait), began: time.Now(), slots: make(chan struct{}, workers)}
 	return b
 }
 
@@ -172,7 +172,7 @@ func TestPlacesAreGivenBack(t *testing.T) {
 func TestAFullQueueGivesUpTheLeastImportant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const queue = 256
-		l := shed.New(4) // four in flight
+		l := shed.New(4, shed.QueueWait) // four in flight
 		b := &bench{l: l, began: time.Now()}
 		var held []shed.Ticket
 		for range 4 {
@@ -212,7 +212,7 @@ func TestAFullQueueGivesUpTheLeastImportant(t *testing.T) {
 }
 
 func BenchmarkAcquire(b *testing.B) {
-	l := shed.New(1000)
+	l := shed.New(1000, shed.QueueWait)
 	began := time.Now()
 	now := func() uint64 { return uint64(time.Since(began)) + 1 }
 	b.RunParallel(func(pb *testing.PB) {

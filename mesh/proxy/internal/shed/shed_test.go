@@ -211,6 +211,30 @@ func TestAFullQueueGivesUpTheLeastImportant(t *testing.T) {
 	})
 }
 
+// TestWhatCountsAsOverload: calls that wait for 100 ms are too many where 20 ms is the most, and not where 150 ms is.
+func TestWhatCountsAsOverload(t *testing.T) {
+	for wait, sheds := range map[time.Duration]bool{shed.QueueWait: true, 150 * time.Millisecond: false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &bench{l: shed.New(4, wait), began: time.Now(), slots: make(chan struct{}, 4)}
+			answers := make(chan bool)
+			const callers, calls = 44, 100 // four are served in 10 ms, so each waits for ten others
+			for range callers {
+				go func() {
+					for i := range calls {
+						answers <- b.call(shed.At(shed.Query, uint8(i%shed.Users)))
+					}
+				}()
+			}
+			for range callers * calls {
+				<-answers
+			}
+			if got := b.l.State().Shed > 0; got != sheds {
+				t.Errorf("%s: %+v", wait, b.l.State())
+			}
+		})
+	}
+}
+
 func BenchmarkAcquire(b *testing.B) {
 	l := shed.New(1000, shed.QueueWait)
 	began := time.Now()

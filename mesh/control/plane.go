@@ -101,6 +101,9 @@ func newGeneration(number uint64, snapshot *mesh.Snapshot, before *generation) (
 		g.before = &generation{snapshot: before.snapshot, built: map[view]resources{}}
 	}
 	for _, t := range snapshot.Trust {
+		if t.Bundle == "" {
+			continue // until one is fetched
+		}
 		domain, err := spiffeid.TrustDomainFromString(t.Domain)
 		if err != nil {
 			return nil, fmt.Errorf("%w: Trust/%s: %w", mesh.ErrConfig, t.Name, err)

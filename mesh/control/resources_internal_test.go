@@ -16,7 +16,9 @@ func TestWhatBreaksEnvoysRulesIsNotPushed(t *testing.T) {
 	for want, change := range map[string]func(p *mesh.Plan){
 		"RouteConfiguration web": func(p *mesh.Plan) { p.Routes[0].Answer.Remove = []string{"a\nb"} },
 		"HTTPFault":              func(p *mesh.Plan) { p.Routes[0].Fault = mesh.Fault{AbortPercent: 1, AbortStatus: 99} },
-		"Cluster web":            func(p *mesh.Plan) { p.Ejection = mesh.Ejection{Failures: 1, Interval: time.Second, Time: time.Second, MaxPercent: 101} },
+		"Cluster web": func(p *mesh.Plan) {
+			p.Ejection = mesh.Ejection{Failures: 1, Interval: time.Second, Time: time.Second, MaxPercent: 101}
+		},
 	} {
 		limits := mesh.Limits{Requests: 1, Connections: 1, Connect: time.Second, RetryPercent: 1}
 		plan := mesh.Plan{Service: mesh.Service{Name: "web", Protocol: mesh.HTTP, Limits: limits}, Routes: []mesh.Route{{Targets: []mesh.Target{{Service: "web", Weight: 1}}}}}

@@ -137,7 +137,7 @@ func TestABundleIsFollowed(t *testing.T) {
 	if !r.believes(before) {
 		t.Error("the bundle in the desired state does not count")
 	}
-	after.certify(p.files, ofOther, before)
+	before.certify(p.files, ofOther, after)
 	if err := p.plane.Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -42,10 +42,13 @@ type Route struct {
 	Refuse  string // why such requests are refused; then there are no targets
 	Targets []Target
 	Change  Headers
+	Answer  Headers
 	Mirrors []Mirror
 	Timeout time.Duration
 	Try     time.Duration
 	Retry   Retry
+	Fault   Fault
+	Rate    Rate // what comes from the same rule (Name) has one rate together
 }
 
 // Inbound is what a service accepts. No grant, no caller.
@@ -200,8 +203,8 @@ func (c *compiler) routes(plan *Plan) error {
 					return fmt.Errorf("%w: %s line %d: method %s is of HTTP, and %s speaks %s", ErrConfig, rules.Name, rule.Line, m.Method, plan.Name, plan.Protocol)
 				}
 				base = append(base, Route{
-					Name: fmt.Sprintf("%s line %d", rules.Name, rule.Line), Match: m, Targets: rule.Targets, Change: rule.Change,
-					Mirrors: rule.Mirrors, Timeout: rule.Timeout, Try: rule.Try, Retry: rule.Retry,
+					Name: fmt.Sprintf("%s line %d", rules.Name, rule.Line), Match: m, Targets: rule.Targets, Change: rule.Change, Answer: rule.Answer,
+					Mirrors: rule.Mirrors, Timeout: rule.Timeout, Try: rule.Try, Retry: rule.Retry, Fault: rule.Fault, Rate: rule.Rate,
 				})
 			}
 		}

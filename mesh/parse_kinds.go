@@ -96,12 +96,7 @@ func (p *parser) service(name string, n *yaml.Node) {
 			p.fail(m, "money: want the methods that move money")
 		}
 	}
-	limits := p.mapping(f["limits"], "limits", "requests", "connect")
-	s.Limits = Limits{
-		Requests: p.number(limits["requests"], "requests", defaultRequests, 1, 1<<20),
-		Connect:  p.duration(limits["connect"], "connect", defaultConnect),
-	}
-	s.Ejection = p.ejection(f["ejection"])
+	s.Limits, s.Ejection = p.limits(f["limits"]), p.ejection(f["ejection"])
 	if s.Protocol == TCP && (s.Sharded || f["money"] != nil) {
 		p.fail(n, "Service: sharded and money want requests, and %s has only bytes", s.Protocol)
 	}
@@ -124,8 +119,9 @@ func (p *parser) service(name string, n *yaml.Node) {
 }
 
 func (p *parser) ejection(n *yaml.Node) Ejection {
-	f := p.mapping(n, "ejection", "failurePercent", "requests", "interval", "time", "maxPercent")
+	f := p.mapping(n, "ejection", "failures", "failurePercent", "requests", "interval", "time", "maxPercent")
 	return Ejection{
+		Failures:       p.number(f["failures"], "failures", 0, 1, 1000),
 		FailurePercent: p.number(f["failurePercent"], "failurePercent", 0, 1, 100),
 		Requests:       p.number(f["requests"], "requests", defaultEjectRequests, 1, 1<<20),
 		Interval:       p.duration(f["interval"], "interval", defaultEjectInterval),
@@ -238,16 +234,18 @@ func (p *parser) shadow(_ string, n *yaml.Node) {
 }
 
 func (p *parser) trust(name string, n *yaml.Node) {
-	f := p.mapping(n, "Trust", "domain", "bundle")
+	f := p.mapping(n, "Trust", "domain", "bundle", "endpoint")
 	t := Trust{Name: name, Domain: p.text(f["domain"], "domain")}
 	if !ValidDomain(t.Domain) {
 		p.fail(n, "Trust: domain %.100q: want lower-case letters, digits, \".\", \"-\" and \"_\"", t.Domain)
 	}
-	if b := f["bundle"]; b == nil || b.Kind != yaml.ScalarNode {
-		p.fail(n, "Trust: want the domain's bundle, as a text with SPIFFE's JSON")
-	} else {
+	switch b := f["bundle"]; {
+	case b != nil && b.Kind == yaml.ScalarNode:
 		t.Bundle = b.Value
+	case b != nil || f["endpoint"] == nil:
+		p.fail(n, "Trust: want the domain's bundle, as a text with SPIFFE's JSON, or the endpoint that has it")
 	}
+	t.Endpoint = p.follow(f["endpoint"], t.Domain, t.Bundle != "")
 	if p.seen["Trust in the domain/"+t.Domain] {
 		p.fail(n, "Trust: a second one in %s", t.Domain)
 	}

@@ -34,7 +34,7 @@ func (p *parser) serviceRef(in *yaml.Node, what string, f map[string]*yaml.Node)
 }
 
 func (p *parser) rule(n *yaml.Node, isGRPC bool) Rule {
-	f := p.mapping(n, "rule", "name", "matches", "filters", "backendRefs", "timeouts", "retry")
+	f := p.mapping(n, "rule", "name", "matches", "filters", "backendRefs", "timeouts", "retry", "fault", "rate")
 	r := Rule{Line: n.Line}
 	for _, item := range p.list(f["matches"], "matches", 64) {
 		if isGRPC {
@@ -64,7 +64,8 @@ func (p *parser) rule(n *yaml.Node, isGRPC bool) Rule {
 	if r.Timeout != 0 && r.Try > r.Timeout {
 		p.fail(timeouts["backendRequest"], "timeouts: an attempt (backendRequest) may not take longer than the request")
 	}
-	r.Retry = p.retry(f["retry"], isGRPC)
+	r.Retry, r.Fault, r.Rate = p.retry(f["retry"], isGRPC), p.fault(f["fault"]), p.rate(f["rate"])
+	p.hedge(p.mapping(f["retry"], "retry", retryFields...)["hedge"], &r)
 	return r
 }
 
@@ -149,30 +150,38 @@ func (p *parser) regex(n *yaml.Node, s string) string {
 }
 
 func (p *parser) filter(n *yaml.Node, r *Rule) {
-	f := p.mapping(n, "filter", "type", "requestHeaderModifier", "requestMirror")
-	switch p.choice(f["type"], "type", "RequestHeaderModifier", "RequestMirror") {
+	f := p.mapping(n, "filter", "type", "requestHeaderModifier", "responseHeaderModifier", "requestMirror")
+	if len(f) > 2 {
+		p.fail(n, "filter: want one, of its type")
+	}
+	switch p.choice(f["type"], "type", "RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror") {
+	case "ResponseHeaderModifier":
+		p.change(f["responseHeaderModifier"], "responseHeaderModifier", &r.Answer)
+		p.notOurs(n, r.Answer)
 	case "RequestHeaderModifier":
-		m := p.mapping(f["requestHeaderModifier"], "requestHeaderModifier", "set", "add", "remove")
-		r.Change.Set = append(r.Change.Set, p.headers(m["set"])...)
-		r.Change.Add = append(r.Change.Add, p.headers(m["add"])...)
-		for _, item := range p.list(m["remove"], "remove", 16) {
-			r.Change.Remove = append(r.Change.Remove, p.header(item, "remove"))
-		}
-		if len(m) == 0 || f["requestMirror"] != nil {
-			p.fail(n, "filter: want requestHeaderModifier, with set, add or remove")
-		}
+		p.change(f["requestHeaderModifier"], "requestHeaderModifier", &r.Change)
 	case "RequestMirror":
 		m := p.mapping(f["requestMirror"], "requestMirror", "backendRef", "percent")
 		ref := p.mapping(m["backendRef"], "backendRef", "group", "kind", "name")
 		r.Mirrors = append(r.Mirrors, Mirror{
 			Service: p.serviceRef(n, "backendRef", ref), Percent: p.number(m["percent"], "percent", 100, 0, 100),
 		})
-		if f["requestHeaderModifier"] != nil {
-			p.fail(n, "filter: want requestMirror")
-		}
 	}
 	if f["type"] == nil {
 		p.fail(n, "filter: want its type")
+	}
+}
+
+// change reads a filter that changes headers.
+func (p *parser) change(n *yaml.Node, what string, to *Headers) {
+	m := p.mapping(n, what, "set", "add", "remove")
+	to.Set = append(to.Set, p.headers(m["set"])...)
+	to.Add = append(to.Add, p.headers(m["add"])...)
+	for _, item := range p.list(m["remove"], "remove", 16) {
+		to.Remove = append(to.Remove, p.header(item, "remove"))
+	}
+	if len(m) == 0 {
+		p.fail(orSelf(n), "filter: want %s, with set, add or remove", what)
 	}
 }
 
@@ -192,11 +201,13 @@ func (p *parser) headers(n *yaml.Node) []Header {
 // grpcRetries are the statuses that gRPC's clients can be told to retry.
 var grpcRetries = []string{"UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED"}
 
+var retryFields = []string{"codes", "attempts", "backoff", "hedge"}
+
 func (p *parser) retry(n *yaml.Node, isGRPC bool) Retry {
 	if n == nil {
 		return Retry{}
 	}
-	f := p.mapping(n, "retry", "codes", "attempts", "backoff")
+	f := p.mapping(n, "retry", retryFields...)
 	r := Retry{Attempts: p.number(f["attempts"], "attempts", 1, 1, 5), Backoff: p.duration(f["backoff"], "backoff", 0)}
 	for _, item := range p.list(f["codes"], "codes", 16) {
 		if isGRPC {

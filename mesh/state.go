@@ -84,13 +84,17 @@ type Money struct {
 
 // Limits bounds what one caller asks of a service.
 type Limits struct {
-	Requests uint32        // at the same time; more are refused at once
-	Connect  time.Duration // for a new connection
+	Requests     uint32        // at the same time; more are refused at once
+	Connections  uint32        // to one backend
+	Connect      time.Duration // for a new connection
+	RetryPercent uint32        // of the requests that may be further attempts
+	BodyBytes    uint32        // of a request
 }
 
 // Ejection takes a backend that fails out of the rotation for a while.
 type Ejection struct {
-	FailurePercent uint32 // from how many percent of failed requests on; 0: never ejected
+	Failures       uint32 // in a row that eject; 0: they don't
+	FailurePercent uint32 // from how many percent of failed requests on; 0: they don't
 	Requests       uint32 // judged only from so many in an interval on
 	Interval       time.Duration
 	Time           time.Duration // the first time out; it grows with each further one
@@ -136,10 +140,13 @@ type Rule struct {
 	Matches []Match
 	Targets []Target
 	Change  Headers
+	Answer  Headers // changes to the answer's headers
 	Mirrors []Mirror
 	Timeout time.Duration // of the whole request; 0: the caller's
 	Try     time.Duration // of one attempt; 0: as Timeout
 	Retry   Retry
+	Fault   Fault
+	Rate    Rate
 }
 
 // Match is a set of conditions that all have to hold. An empty method is any.
@@ -181,7 +188,7 @@ type Mirror struct {
 	Percent uint32
 }
 
-// Headers changes a request's headers.
+// Headers changes the headers of a request or an answer.
 type Headers struct {
 	Set, Add []Header
 	Remove   []string
@@ -196,6 +203,9 @@ type Retry struct {
 	Codes    []int  // HTTP
 	Statuses []string
 	Backoff  time.Duration
+	// Hedge sends a second copy where there is no answer after this long: the first answer counts, and the other copy is
+	// taken back. It is one of the attempts. 0: none.
+	Hedge time.Duration
 }
 
 // Identity gives the processes that match Unix an identity.
@@ -256,7 +266,8 @@ type Shadow struct {
 	Targets map[string]string
 }
 
-// Trust is a trust domain whose identities are believed, with its bundle (SPIFFE's JSON).
+// Trust is a trust domain whose identities are believed, with its bundle (SPIFFE's JSON) or where that is published.
 type Trust struct {
-	Name, Domain, Bundle string
+	Name, Domain, Bundle string // no Bundle: nobody of the domain is believed before one was fetched
+	Endpoint             Follow
 }

@@ -40,7 +40,7 @@ const (
 const maxRemote = 1 << 14
 
 // stateLook is how often a control plane looks at the file of the desired state.
-const stateLook = 50 * time.Millisecond
+const stateLook = 10 * time.Millisecond
 
 // Mesh runs the mesh's control plane in this process.
 type Mesh struct {
@@ -55,6 +55,9 @@ type Mesh struct {
 	Listen string `yaml:"listen"`
 	// Certificates is how long certificates of workloads are good, 4s to 1h.
 	Certificates time.Duration `yaml:"certificates"`
+	// Upstream signs the mesh's authority; without it, a root in the folder mesh does.
+	Upstream MeshUpstream `yaml:"upstream"`
+	Bundle   MeshBundle   `yaml:"bundle"`
 }
 
 func (m *Mesh) check(fault func(format string, args ...any)) {
@@ -72,6 +75,7 @@ func (m *Mesh) check(fault func(format string, args ...any)) {
 			fault("mesh.listen: want host:port, not %q", m.Listen)
 		}
 	}
+	m.checkTrust(fault)
 	if m.Certificates < control.MinLifetime || m.Certificates > control.MaxLifetime {
 		fault("mesh.certificates: want %s to %s, not %s", control.MinLifetime, control.MaxLifetime, m.Certificates)
 	}
@@ -91,9 +95,12 @@ type MeshControl struct {
 	grpc    *grpc.Server
 	remote  *http.Server // nil: nobody joins from elsewhere
 	address net.Addr     // of remote
-	admin   *http.Server
-	stop    context.CancelFunc
-	running sync.WaitGroup
+	bundle  *http.Server // nil: the trust bundle is not published
+	// published is the address of bundle.
+	published net.Addr
+	admin     *http.Server
+	stop      context.CancelFunc
+	running   sync.WaitGroup
 
 	mu      sync.Mutex
 	refusal string // why the file is not in use; empty: it is
@@ -155,11 +162,11 @@ func StartMeshControl(ctx context.Context, folder string, config Mesh, clk clock
 	if config.Socket == "" {
 		config.Socket = filepath.Join(folder, MeshControlSocket)
 	}
-	root, err := control.OpenRoot(folder, config.Domain, clk)
+	upstream, err := config.openUpstream(folder, clk)
 	if err != nil {
 		return nil, err
 	}
-	authority, err := control.NewAuthority(ctx, config.Domain, config.Certificates, root, clk)
+	authority, err := control.NewAuthority(ctx, config.Domain, config.Certificates, upstream, clk)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +175,7 @@ func StartMeshControl(ctx context.Context, folder string, config Mesh, clk clock
 		plane: control.New(control.Options{Authority: authority, Clock: clk, Log: logger, Sidecar: sidecarConfig}),
 	}
 	ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, start := range []func() error{m.serveLocal, m.serveRemote, m.serveAdmin} {
+	for _, start := range []func() error{m.serveLocal, m.serveRemote, m.serveAdmin, func() error { return m.startTrust(ctx) }} {
 		if err := start(); err != nil {
 			m.Close()
 			return nil, err
@@ -379,7 +386,7 @@ func (m *MeshControl) Close() {
 		m.grpc.Stop()
 		_ = os.Remove(m.config.Socket) // a socket that nobody answers on is no harm
 	}
-	for _, s := range []*http.Server{m.remote, m.admin} {
+	for _, s := range []*http.Server{m.remote, m.admin, m.bundle} {
 		if s != nil {
 			_ = s.Close() // streams of data planes, which come again
 		}

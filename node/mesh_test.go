@@ -221,7 +221,7 @@ func TestTheDesiredStateIsFollowed(t *testing.T) {
 	for want, bad := range map[string]string{
 		"unknown field":     strings.Replace(r.desired("/orders/*"), "protocol: http", "protocol: http\n  retries: 3", 1),
 		"no such":           r.desired("/secret", "\n---\n{apiVersion: mesh.sterling.run/v1, kind: Authorization, metadata: {name: x}, spec: {service: none}}"),
-		"node proxies shed": r.desired("/secret", "\n---\n{apiVersion: mesh.sterling.run/v1, kind: Shedding, metadata: {name: x}, spec: {service: orders, queueWait: 1s}}"),
+		"node proxies take": r.desired("/secret", "\n---\n{apiVersion: mesh.sterling.run/v1, kind: Shedding, metadata: {name: x}, spec: {service: orders, queueWait: 1s}}"),
 	} {
 		r.write(bad)
 		r.until(want, func() bool { return strings.Contains(r.refusal(), want) })

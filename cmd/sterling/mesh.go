@@ -98,6 +98,12 @@ key: keep it as you keep money.`,
 	c.Flags().StringVar(&config.Domain, "domain", "", "trust domain, such as bank.example")
 	c.Flags().StringVar(&config.Socket, "socket", "", "where programs of this machine find it (default control.sock in --data)")
 	c.Flags().StringVar(&config.Listen, "listen", "", "host:port for nodes on other machines, by mutual TLS (default: none)")
+	c.Flags().StringVar(&config.Upstream.Certificate, "upstream-certificate", "", "certificate of an authority that your own certified, which then signs (default: a root in --data)")
+	c.Flags().StringVar(&config.Upstream.Key, "upstream-key", "", "its key, mode 0600")
+	c.Flags().StringVar(&config.Upstream.Roots, "upstream-roots", "", "the roots that workloads are to trust")
+	c.Flags().StringVar(&config.Bundle.Listen, "bundle-listen", "", "host:port where other trust domains find the trust bundle (default: nowhere)")
+	c.Flags().StringVar(&config.Bundle.Certificate, "bundle-certificate", "", "certificate of that host's name (default: the mesh's own identity)")
+	c.Flags().StringVar(&config.Bundle.Key, "bundle-key", "", "its key")
 	c.Flags().DurationVar(&config.Certificates, "certificates", config.Certificates, "how long workloads' certificates are good, at most 1h")
 	logs.register(c)
 	return c

@@ -43,10 +43,17 @@ type Authority struct {
 }
 
 type issuer struct {
-	key   crypto.Signer
-	chain []*x509.Certificate // its own first
-	roots []*x509.Certificate
-	renew time.Time
+	key     crypto.Signer
+	chain   []*x509.Certificate // its own first
+	roots   []*x509.Certificate
+	leaving []leaving
+	renew   time.Time
+}
+
+// leaving is a root that the upstream no longer has: what was signed below it is still about.
+type leaving struct {
+	root  *x509.Certificate
+	until time.Time
 }
 
 // SVID is a workload's identity with its key. Nobody changes it.
@@ -106,20 +113,43 @@ func (a *Authority) newIssuer(ctx context.Context, now time.Time) (issuer, error
 	if len(chain) == 0 || len(roots) == 0 || !chain[0].IsCA || !key.PublicKey.Equal(chain[0].PublicKey) || !chain[0].NotAfter.After(now.Add(a.lifetime)) {
 		return issuer{}, errors.New("make an intermediate authority: the upstream's answer is no authority for this key, or too short a one")
 	}
-	for _, root := range a.issuer.roots { // what they signed is still about
-		if now.Before(root.NotAfter) && !slices.ContainsFunc(roots, root.Equal) {
-			roots = append(slices.Clip(roots), root)
+	next := issuer{key: key, chain: chain, roots: roots, renew: now.Add(chain[0].NotAfter.Sub(now) / 2)}
+	for _, root := range a.issuer.roots {
+		if !slices.ContainsFunc(roots, root.Equal) {
+			next.leaving = append(next.leaving, leaving{root, now.Add(a.lifetime)})
 		}
 	}
-	left := chain[0].NotAfter.Sub(now)
-	return issuer{key: key, chain: chain, roots: roots, renew: now.Add(left / 2)}, nil
+	for _, l := range a.issuer.leaving {
+		if now.Before(l.until) && !slices.ContainsFunc(roots, l.root.Equal) {
+			next.leaving = append(next.leaving, l)
+		}
+	}
+	return next, nil
 }
 
-// Roots returns what peers of this trust domain are verified with.
+// renew takes a new issuer before its time.
+func (a *Authority) renew(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next, err := a.newIssuer(ctx, wall(a.clock))
+	if err == nil {
+		a.issuer = next
+	}
+	return err
+}
+
+// Roots returns what peers of this trust domain are verified with: the upstream's roots, and for the life of a certificate
+// those that it had before.
 func (a *Authority) Roots() []*x509.Certificate {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.issuer.roots
+	out := slices.Clip(a.issuer.roots)
+	for _, l := range a.issuer.leaving {
+		if wall(a.clock).Before(l.until) {
+			out = append(out, l.root)
+		}
+	}
+	return out
 }
 
 // Issue makes a key and certifies that it is id's. hosts are IP addresses and DNS names for clients that look for one

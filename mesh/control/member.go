@@ -61,7 +61,7 @@ func (m *Member) Join(ctx context.Context, token string) (joined bool, err error
 		VerifyConnection: func(state tls.ConnectionState) error {
 			for _, c := range state.PeerCertificates {
 				if sha256.Sum256(c.Raw) == ticket.Root {
-					return verifyControl([]*x509.Certificate{c}, state.PeerCertificates)
+					return verifyControl(ticket.Workloads[0].Domain, []*x509.Certificate{c}, state.PeerCertificates)
 				}
 			}
 			return errors.New("verify the control plane: it is not the one that made the token")
@@ -73,9 +73,9 @@ func (m *Member) Join(ctx context.Context, token string) (joined bool, err error
 	return true, nil
 }
 
-// verifyControl wants a control plane whose certificate one of roots vouches for.
-func verifyControl(roots, chain []*x509.Certificate) error {
-	if len(chain) == 0 || len(roots) == 0 || len(roots[0].URIs) != 1 {
+// verifyControl wants a trust domain's control plane, for whose certificate one of roots vouches.
+func verifyControl(domain string, roots, chain []*x509.Certificate) error {
+	if len(chain) == 0 || len(roots) == 0 {
 		return errors.New("verify the control plane: no certificate")
 	}
 	pool, between := x509.NewCertPool(), x509.NewCertPool()
@@ -88,7 +88,7 @@ func verifyControl(roots, chain []*x509.Certificate) error {
 	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between}); err != nil {
 		return fmt.Errorf("verify the control plane: %w", err)
 	}
-	if want := roots[0].URIs[0].String() + controlPath; len(chain[0].URIs) != 1 || chain[0].URIs[0].String() != want {
+	if want := "spiffe://" + domain + controlPath; len(chain[0].URIs) != 1 || chain[0].URIs[0].String() != want {
 		return fmt.Errorf("verify the control plane: want %s", want)
 	}
 	return nil
@@ -114,7 +114,11 @@ func ClientTLS(folder string) *tls.Config {
 			if err != nil {
 				return fmt.Errorf("verify the control plane: %w", err)
 			}
-			return verifyControl(roots, state.PeerCertificates)
+			own, err := tls.LoadX509KeyPair(filepath.Join(folder, IdentityFile), filepath.Join(folder, IdentityFile))
+			if err != nil || len(own.Leaf.URIs) != 1 {
+				return fmt.Errorf("verify the control plane: %s has no certificate of a trust domain: %w", folder, err)
+			}
+			return verifyControl(own.Leaf.URIs[0].Host, roots, state.PeerCertificates)
 		},
 	}
 }

@@ -58,6 +58,7 @@ type Plane struct {
 	canary    string
 	dismissed bool   // the canary has no identity in the candidate
 	number    uint64 // of the newest generation
+	fetched   map[mesh.Trust]*spiffebundle.Bundle
 	streams   map[*stream]bool
 
 	changed  signal // there may be something new to send
@@ -67,7 +68,7 @@ type Plane struct {
 // New returns a control plane without a configuration: it answers nobody until the first Apply, so that data planes
 // which have one keep it.
 func New(o Options) *Plane {
-	return &Plane{Options: o, streams: map[*stream]bool{}}
+	return &Plane{Options: o, streams: map[*stream]bool{}, fetched: map[mesh.Trust]*spiffebundle.Bundle{}}
 }
 
 // Register offers the plane's services on a gRPC server: ADS, SDS and the SPIFFE Workload API. The server's credentials
@@ -101,6 +102,12 @@ func newGeneration(number uint64, snapshot *mesh.Snapshot, before *generation) (
 		g.before = &generation{snapshot: before.snapshot, built: map[view]resources{}}
 	}
 	for _, t := range snapshot.Trust {
+		if _, err := spiffeid.FromString(t.Endpoint.ID); t.Endpoint.ID != "" && err != nil {
+			return nil, fmt.Errorf("%w: Trust/%s: endpoint: %w", mesh.ErrConfig, t.Name, err)
+		}
+		if t.Bundle == "" {
+			continue // until one is fetched
+		}
 		domain, err := spiffeid.TrustDomainFromString(t.Domain)
 		if err != nil {
 			return nil, fmt.Errorf("%w: Trust/%s: %w", mesh.ErrConfig, t.Name, err)
@@ -231,8 +238,14 @@ func (p *Plane) view(node string) (*generation, error) {
 // trust returns the roots of every trusted domain, the mesh's own among them.
 func (p *Plane) trust(g *generation) map[string][]*x509.Certificate {
 	out := map[string][]*x509.Certificate{g.snapshot.Domain: p.Authority.Roots()}
-	for domain, bundle := range g.foreign {
-		out[domain] = bundle.X509Authorities()
+	for _, t := range g.snapshot.Trust {
+		bundle := p.fetchedOf(t)
+		if bundle == nil {
+			bundle = g.foreign[t.Domain]
+		}
+		if bundle != nil { // otherwise nobody of the domain is believed yet
+			out[t.Domain] = bundle.X509Authorities()
+		}
 	}
 	return out
 }
@@ -244,7 +257,7 @@ func (p *Plane) Bundle() ([]byte, error) {
 		return nil, fmt.Errorf("encode the trust bundle: %w", err)
 	}
 	bundle := spiffebundle.FromX509Authorities(domain, p.Authority.Roots())
-	bundle.SetRefreshHint(intermediateLifetime / 2)
+	bundle.SetRefreshHint(bundleRefresh)
 	return bundle.Marshal()
 }
 

@@ -12,7 +12,6 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	envoytype "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -173,18 +172,8 @@ func (b *builder) cluster(plan *mesh.Plan, cell string, backends []mesh.Backend)
 		EdsClusterConfig:     &cluster.Cluster_EdsClusterConfig{EdsConfig: adsSource(), ServiceName: name},
 		LbPolicy:             cluster.Cluster_LEAST_REQUEST,
 		ConnectTimeout:       durationpb.New(plan.Limits.Connect),
-		CircuitBreakers: &cluster.CircuitBreakers{Thresholds: []*cluster.CircuitBreakers_Thresholds{{
-			MaxRequests: wrapperspb.UInt32(plan.Limits.Requests), MaxPendingRequests: wrapperspb.UInt32(plan.Limits.Requests),
-		}}},
-	}
-	if e := plan.Ejection; e.FailurePercent > 0 {
-		c.OutlierDetection = &cluster.OutlierDetection{
-			Interval: durationpb.New(e.Interval), BaseEjectionTime: durationpb.New(e.Time),
-			MaxEjectionPercent:         wrapperspb.UInt32(e.MaxPercent),
-			FailurePercentageThreshold: wrapperspb.UInt32(e.FailurePercent), EnforcingFailurePercentage: wrapperspb.UInt32(100),
-			FailurePercentageRequestVolume: wrapperspb.UInt32(e.Requests), FailurePercentageMinimumHosts: wrapperspb.UInt32(1),
-			EnforcingSuccessRate: wrapperspb.UInt32(0), EnforcingConsecutive_5Xx: wrapperspb.UInt32(0),
-		}
+		CircuitBreakers:      breakers(plan.Limits),
+		OutlierDetection:     outliers(plan.Ejection),
 	}
 	if b.kind == Envoy && plan.Protocol == mesh.GRPC {
 		c.TypedExtensionProtocolOptions = b.http2Upstream()
@@ -278,7 +267,5 @@ func matching(re string) *matcher.StringMatcher {
 }
 
 func percent(n uint32) *core.RuntimeFractionalPercent {
-	return &core.RuntimeFractionalPercent{DefaultValue: &envoytype.FractionalPercent{
-		Numerator: n, Denominator: envoytype.FractionalPercent_HUNDRED,
-	}}
+	return &core.RuntimeFractionalPercent{DefaultValue: share(n)}
 }

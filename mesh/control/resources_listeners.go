@@ -42,7 +42,7 @@ func (b *builder) outbound(plan *mesh.Plan) {
 		return
 	}
 	b.add(routeType, plan.Name, b.routes(plan))
-	manager := b.manager(plan.Name, plan.Name, nil)
+	manager := b.manager(plan.Name, plan.Name, b.rules())
 	switch {
 	case b.kind == Proxyless:
 		b.add(listenerType, plan.Name, &listener.Listener{Name: plan.Name, ApiListener: &listener.ApiListener{ApiListener: b.any(manager)}})

@@ -42,6 +42,7 @@ func (b *builder) route(r mesh.Route) *route.Route {
 		MaxStreamDuration: &route.RouteAction_MaxStreamDuration{GrpcTimeoutHeaderMax: durationpb.New(r.Timeout)},
 		RetryPolicy:       retryPolicy(r),
 	}
+	b.hedge(r, action)
 	clusters := &route.WeightedCluster{}
 	for _, t := range r.Targets {
 		clusters.Clusters = append(clusters.Clusters, &route.WeightedCluster_ClusterWeight{
@@ -61,6 +62,8 @@ func (b *builder) route(r mesh.Route) *route.Route {
 		out.RequestHeadersToAdd = append(out.RequestHeadersToAdd, headerOption(h, core.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD))
 	}
 	out.RequestHeadersToRemove = r.Change.Remove
+	answerHeaders(out, r.Answer)
+	out.TypedPerFilterConfig = b.rulesOf(r)
 	out.Action = &route.Route_Route{Route: action}
 	return out
 }

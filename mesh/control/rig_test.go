@@ -44,6 +44,7 @@ type rig struct {
 	folder    string // of the root
 	authority *control.Authority
 	plane     *control.Plane
+	upstream  control.Upstream // nil: a root in folder
 	stop      func()
 }
 
@@ -67,11 +68,14 @@ func newRig(t testing.TB, clk clock.Clock) *rig {
 // start starts a control plane on the rig's folder and socket.
 func (r *rig) start(o control.Options) {
 	r.t.Helper()
-	root, err := control.OpenRoot(r.folder, domain, r.clock)
+	upstream, err := r.upstream, error(nil)
+	if upstream == nil {
+		upstream, err = control.OpenRoot(r.folder, domain, r.clock)
+	}
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if r.authority, err = control.NewAuthority(r.t.Context(), domain, time.Hour, root, r.clock); err != nil {
+	if r.authority, err = control.NewAuthority(r.t.Context(), domain, time.Hour, upstream, r.clock); err != nil {
 		r.t.Fatal(err)
 	}
 	o.Authority, o.Clock, o.Log = r.authority, r.clock, slog.New(slog.DiscardHandler)

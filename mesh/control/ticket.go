@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -58,25 +59,21 @@ func NewTicket(folder string, t Ticket, now time.Time) (string, error) {
 	if left := t.Expires.Sub(now); left <= 0 || left > MaxTicketLife {
 		return "", fmt.Errorf("make a join token: want one that is good for 1s to %s, not %s", MaxTicketLife, left)
 	}
-	certPEM, err := os.ReadFile(filepath.Join(folder, "root.crt"))
+	root, err := ticketRoot(folder)
 	if err != nil {
 		return "", fmt.Errorf("make a join token: %w; has the control plane been started?", err)
-	}
-	roots, err := parseCertificates(certPEM)
-	if err != nil || len(roots) != 1 {
-		return "", fmt.Errorf("make a join token: root.crt: want one certificate: %w", err)
 	}
 	key, err := ticketKey(folder)
 	if err != nil {
 		return "", fmt.Errorf("make a join token: %w", err)
 	}
-	t.Root, t.number = sha256.Sum256(roots[0].Raw), rand.Text()
+	t.Root, t.number = sha256.Sum256(root.Raw), rand.Text()
 	if err := t.check(); err != nil {
 		return "", err
 	}
 	out := ticketJSON{Number: t.number, Node: t.Node, Expires: t.Expires.Unix(), Root: t.Root[:]}
 	for _, id := range t.Workloads {
-		if "spiffe://"+id.Domain != roots[0].URIs[0].String() {
+		if len(root.URIs) == 1 && "spiffe://"+id.Domain != root.URIs[0].String() { // an organisation's root is of no domain
 			return "", fmt.Errorf("%w: %s is of another trust domain than the control plane", ErrTicket, id)
 		}
 		out.Workloads = append(out.Workloads, id.String())
@@ -86,6 +83,25 @@ func NewTicket(folder string, t Ticket, now time.Time) (string, error) {
 		return "", fmt.Errorf("make a join token: %w", err)
 	}
 	return ticketPrefix + encode64(body) + "." + encode64(seal(key, body)), nil
+}
+
+// ticketRoot is the root that the control plane's own certificate leads to: its upstream's, where it has one.
+func ticketRoot(folder string) (*x509.Certificate, error) {
+	text, err := os.ReadFile(filepath.Join(folder, RootsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = os.ReadFile(filepath.Join(folder, "root.crt"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	roots, err := parseCertificates(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(roots) == 0 {
+		return nil, errors.New("no root in its folder")
+	}
+	return roots[0], nil
 }
 
 func encode64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -32,9 +32,11 @@ type server interface {
 	begun() bool
 	// release ends the attempt; clean: both sides have said all.
 	release(x *exchange, clean bool)
-	// cut makes all of these return. Any goroutine may call it.
-	cut()
+	canceler // makes all of these return
 }
+
+// canceler is what can be cut off. Any goroutine may do so.
+type canceler interface{ cut() }
 
 // result is how an attempt ended: with an answer that the client has (failed is nil), with one that is worth another
 // attempt, or without one.
@@ -48,6 +50,9 @@ type result struct {
 
 // attempt sends the request to e and the answer to the client.
 func (x *exchange) attempt(e *endpoint) result {
+	if x.hedges() {
+		return x.hedge(e)
+	}
 	e.active.Add(1)
 	defer e.active.Add(-1)
 	if string(x.req.Method) == "CONNECT" {
@@ -142,19 +147,29 @@ func (x *exchange) receive(up server, load *upload) (r result, clean bool) {
 			}
 		}
 	}
+	return x.answer(up, resp, load)
+}
+
+// answer passes on an answer whose head has come, unless it is worth another attempt.
+func (x *exchange) answer(up server, resp *h1.Response, load *upload) (r result, clean bool) {
 	if resp.Status == 101 {
 		return x.switchProtocols(up, resp), false
 	}
-	status := resp.Status
-	if code, ok := grpcStatus(resp.Fields); ok {
-		status = httpStatus(code) // an answer without messages has its status at once
-	}
+	status := statusOf(resp)
 	if slices.Contains(x.route.Retry.Statuses, status) && x.settle(load) && x.mayRetry(unknown) {
 		return result{status: status, again: true}, false
 	}
 	x.status, x.answered = resp.Status, true
 	x.from.head(x, resp)
 	return x.pass(up, resp)
+}
+
+// statusOf is an answer's status as far as its head tells: a gRPC answer without messages has its own at once.
+func statusOf(resp *h1.Response) int {
+	if code, ok := grpcStatus(resp.Fields); ok {
+		return httpStatus(code)
+	}
+	return resp.Status
 }
 
 // errClientGone has nobody left to be sent to; it is for the log.

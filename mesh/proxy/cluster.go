@@ -206,16 +206,14 @@ func (b *retryBudget) withdraw() bool {
 // rate is a limit of requests per second by the generic cell rate algorithm: the theoretical arrival time of the next
 // request, in monotonic nanoseconds, is all its state.
 type rate struct {
+	of              RateLimit
 	interval, burst uint64 // nanoseconds for one request, and for the burst
 	next            atomic.Uint64
 }
 
 func newRate(l RateLimit) *rate {
-	if l.PerSecond == 0 {
-		return nil
-	}
 	interval := uint64(time.Second) / uint64(l.PerSecond) //nolint:gosec // checked: 1 to 1,000,000
-	return &rate{interval: interval, burst: interval * uint64(max(l.Burst, 1))}
+	return &rate{of: l, interval: interval, burst: interval * uint64(max(l.Burst, 1))}
 }
 
 func (r *rate) allow(now uint64) bool {

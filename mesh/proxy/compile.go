@@ -98,6 +98,7 @@ func (c *compiler) route(plan *mesh.Plan, r mesh.Route) (Route, error) {
 		return out, fmt.Errorf("%w: %s: %w", ErrConfig, r.Name, err)
 	}
 	out.Retry = Retry{Attempts: int(r.Retry.Attempts), Each: r.Try, Statuses: slices.Clone(r.Retry.Codes), Backoff: r.Retry.Backoff}
+	out.policies(plan, r)
 	for _, s := range r.Retry.Statuses {
 		code, ok := map[string]int{"UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504, "RESOURCE_EXHAUSTED": 429}[s]
 		if !ok {
@@ -250,15 +251,8 @@ func (c *compiler) target(t mesh.Target) error {
 	plan := c.snapshot.Plan(t.Service)
 	k := Cluster{
 		Name: name, Protocol: protocolOf(plan), Kind: kindOf(plan.Holds), ShadowOnly: plan.Inbound.Shadow == mesh.ShadowOnly,
-		ConnectTimeout: plan.Limits.Connect, MaxRequests: int(plan.Limits.Requests), MaxConnections: int(plan.Limits.Requests),
-		Ejection: Ejection{Failures: -1},
 	}
-	if e := plan.Ejection; e.FailurePercent > 0 {
-		k.Ejection = Ejection{
-			Failures: -1, For: e.Time, MaxPercent: int(e.MaxPercent),
-			Percent: int(e.FailurePercent), Requests: int(e.Requests), Interval: e.Interval,
-		}
-	}
+	k.limits(plan)
 	for _, b := range plan.Backends {
 		if t.Cell != "" && b.Cell != t.Cell {
 			continue
@@ -310,8 +304,8 @@ func (c *compiler) distance(cell string) int {
 // behind it. Which of them is on its machine, the node knows; see [Config.Place].
 func (c *compiler) inbound(plan *mesh.Plan) error {
 	if s := plan.Shedding; s != nil {
-		if s.QueueWait != shed.QueueWait {
-			return fmt.Errorf("%w: Shedding of %s: queueWait: node proxies shed from %s on", ErrConfig, plan.Name, shed.QueueWait)
+		if s.QueueWait > shed.MaxQueueWait {
+			return fmt.Errorf("%w: Shedding of %s: queueWait: node proxies take at most %s", ErrConfig, plan.Name, shed.MaxQueueWait)
 		}
 		c.out.CriticalCallers = patternsOf(s.Critical)
 	}
@@ -324,6 +318,9 @@ func (c *compiler) inbound(plan *mesh.Plan) error {
 			Name: "app/" + b.App.String(), Protocol: protocolOf(plan), Kind: kindOf(plan.Holds), ShadowOnly: plan.Inbound.Shadow == mesh.ShadowOnly,
 			Endpoints: []Endpoint{{Address: b.App.String()}}, Adaptive: plan.Shedding != nil,
 			MaxRequests: inboundRequests, MaxConnections: inboundRequests, Ejection: Ejection{Failures: -1},
+		}
+		if plan.Shedding != nil {
+			app.QueueWait = plan.Shedding.QueueWait
 		}
 		if plan.Protocol == mesh.TCP {
 			l.Protocol, l.Cluster = "tcp", app.Name
@@ -365,6 +362,7 @@ func (c *compiler) guard(plan *mesh.Plan, listener, app string) {
 	for _, p := range slices.Compact(paths) {
 		r := Route{
 			Name: listener + cmp.Or(p.Text, "*"), Listeners: []string{listener}, Allow: allowed(plan, p), Backends: []Backend{{app, 1}},
+			MaxBody: int64(plan.Limits.BodyBytes),
 			Timeout: maxTimeout, Retry: Retry{Attempts: 1}, // the caller's time counts; to a connection that was just closed, once more
 			Money: slices.ContainsFunc(plan.Money.Methods, func(m mesh.Path) bool { return covers(m, p) }), Priority: priority(plan.Shedding, p),
 		}

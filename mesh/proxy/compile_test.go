@@ -239,7 +239,7 @@ func TestWhatCannotBeObeyedIsRefused(t *testing.T) {
 	for want, object := range map[string]string{
 		"2 mirrors": `{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, spec: {parentRefs: [{name: pay}], rules: [{backendRefs: [{name: pay}], filters: [
 			{type: RequestMirror, requestMirror: {backendRef: {name: pay}}}, {type: RequestMirror, requestMirror: {backendRef: {name: pay}}}]}]}}`,
-		"queueWait": `{apiVersion: mesh.sterling.run/v1, kind: Shedding, metadata: {name: s}, spec: {service: pay, queueWait: 50ms}}`,
+		"queueWait": `{apiVersion: mesh.sterling.run/v1, kind: Shedding, metadata: {name: s}, spec: {service: pay, queueWait: 500ms}}`,
 		"the proxy's own business": `{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, spec: {parentRefs: [{name: pay}], rules: [{backendRefs: [{name: pay}], filters: [
 			{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: traceparent, value: x}]}}]}]}}`,
 	} {

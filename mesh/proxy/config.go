@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/sterlingrun/sterling/mesh/proxy/internal/shed"
 )
 
 // Config is all that a node proxy does. A control plane compiles its desired state into one; a person can write it as
@@ -92,6 +94,8 @@ type Cluster struct {
 	Ejection     Ejection `yaml:"ejection"`
 	// Adaptive finds by itself how many requests in flight the cluster takes, and sheds the rest by priority.
 	Adaptive bool `yaml:"adaptive"`
+	// QueueWait is how long requests may wait on average before the least important are refused at once. Default 20ms.
+	QueueWait time.Duration `yaml:"queue_wait"`
 }
 
 // Endpoint is one address of a cluster.
@@ -203,6 +207,9 @@ type Retry struct {
 	Statuses []int `yaml:"statuses"`
 	// Backoff is the longest wait before the first further attempt, doubled before each one after. The wait is random.
 	Backoff time.Duration `yaml:"backoff"`
+	// Hedge sends a copy to another endpoint where there is no answer after this long: the first answer counts, and the
+	// other copy is taken back. It counts as an attempt, and only what may be sent again is hedged. 0: never.
+	Hedge time.Duration `yaml:"hedge"`
 }
 
 // Fields are changes to header fields, removals first.
@@ -230,6 +237,8 @@ type Mirror struct {
 type RateLimit struct {
 	PerSecond int `yaml:"per_second"` // 0: no limit
 	Burst     int `yaml:"burst"`      // requests at once; default PerSecond
+	// Shared names a rate that several routes have together. Empty: the route's own.
+	Shared string `yaml:"shared"`
 }
 
 // ErrConfig is a configuration that can't be used; the text says which key, and what it wants.
@@ -277,6 +286,7 @@ func (c *Config) setDefaults() {
 		orDefault(&k.MaxConnections, 1024)
 		orDefault(&k.MaxRequests, 1024)
 		orDefault(&k.RetryPercent, 20)
+		orDefault(&k.QueueWait, shed.QueueWait)
 		orDefault(&k.Ejection.Failures, 5)
 		orDefault(&k.Ejection.For, 30*time.Second)
 		orDefault(&k.Ejection.MaxPercent, 50)

@@ -103,8 +103,8 @@ type exchange struct {
 	ticket shed.Ticket
 
 	mu   sync.Mutex
-	up   server // that the attempt under way is on
-	gone bool   // the client is: nothing is owed to anyone
+	up   canceler // that the attempt under way is on
+	gone bool     // the client is: nothing is owed to anyone
 
 	grpc     bool     // the request is a gRPC call
 	status   int      // of the answer; of gRPC's, as HTTP would say it
@@ -353,6 +353,7 @@ func (x *exchange) try() {
 		x.attempts++
 		x.endpoint = e
 		r := x.attempt(e)
+		e = x.endpoint // a hedged one may have ended elsewhere
 		again := r.again || r.redo != "" && x.mayRetry(r.redo)
 		switch {
 		case r.client: // the client's own doing
@@ -433,7 +434,7 @@ func (x *exchange) cut() {
 }
 
 // onto says what cut has to cut off: nil when an attempt has ended, so that nobody else's request is.
-func (x *exchange) onto(up server) {
+func (x *exchange) onto(up canceler) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.up = up; up != nil && x.gone {

@@ -20,6 +20,7 @@ type routeStats struct {
 	answers [6]atomic.Uint64 // by the first digit of the status
 	own     atomic.Uint64    // of those, made by the proxy itself
 	retries atomic.Uint64
+	hedges  atomic.Uint64 // second copies sent
 	mirrors atomic.Uint64 // copies sent
 	dropped atomic.Uint64 // copies not sent
 	buckets [len(bounds) + 1]atomic.Uint64
@@ -73,6 +74,7 @@ var (
 	descRequests = prometheus.NewDesc("sterling_mesh_requests_total", "Requests answered, by the class of the status.", []string{"route", "class"}, nil)
 	descOwn      = prometheus.NewDesc("sterling_mesh_own_answers_total", "Answers made by the proxy: refused, shed, failed or broken off.", []string{"route"}, nil)
 	descRetries  = prometheus.NewDesc("sterling_mesh_retries_total", "Requests sent again.", []string{"route"}, nil)
+	descHedges   = prometheus.NewDesc("sterling_mesh_hedges_total", "Second copies of requests that got no answer in time.", []string{"route"}, nil)
 	descMirrors  = prometheus.NewDesc("sterling_mesh_mirrored_total", "Copies of requests, by whether they were sent.", []string{"route", "sent"}, nil)
 	descDuration = prometheus.NewDesc("sterling_mesh_request_seconds", "Time from a request's first byte to the end of its answer.", []string{"route"}, nil)
 	descBytes    = prometheus.NewDesc("sterling_mesh_body_bytes_total", "Bytes of bodies.", []string{"route", "direction"}, nil)
@@ -92,7 +94,7 @@ var (
 // Describe implements prometheus.Collector.
 func (p *Proxy) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descRequests, descOwn, descRetries, descMirrors, descDuration, descBytes, descConns, descOpen, descBad, descUnrouted, descTCP,
+		descRequests, descOwn, descRetries, descHedges, descMirrors, descDuration, descBytes, descConns, descOpen, descBad, descUnrouted, descTCP,
 		descFlight, descEjected, descBreaker, descLimit, descShed, descLogLost,
 	} {
 		to <- d
@@ -149,6 +151,7 @@ func (s *routeStats) collect(to chan<- prometheus.Metric, counter func(*promethe
 	}
 	counter(descOwn, s.own.Load(), name)
 	counter(descRetries, s.retries.Load(), name)
+	counter(descHedges, s.hedges.Load(), name)
 	counter(descMirrors, s.mirrors.Load(), name, "true")
 	counter(descMirrors, s.dropped.Load(), name, "false")
 	counter(descBytes, uint64(s.in.Load()), name, "in")   //nolint:gosec // a count

@@ -49,17 +49,11 @@ func (x *exchange) sendMirror() {
 
 // copyFor makes a copy of the request, and returns what sends it to an endpoint of k and reads the answer to its end.
 func (x *exchange) copyFor(k *cluster) func(e *endpoint) bool {
-	own := &exchange{c: x.c, req: &h1.Request{}, cluster: k, started: x.started, deadline: x.deadline, tryBy: x.deadline, whole: true, grpc: x.grpc, attempts: 1}
-	*own.req = *x.req // its slices are copied below: the request's own end with it
-	req := own.req
-	req.Method, req.Target, req.Host = slices.Clone(req.Method), slices.Clone(req.Target), slices.Clone(req.Host)
-	req.Fields, own.body = nil, slices.Clone(x.body)
-	req.Body.Trailers = cloneFields(req.Body.Trailers)
 	list := x.fields
 	if !x.shadow {
 		list = appendShadow(slices.Clip(list), true)
 	}
-	own.fields = cloneFields(list)
+	own := x.clone(k, list)
 	return func(e *endpoint) bool {
 		up, err := own.open(e)
 		if err != nil {
@@ -72,6 +66,18 @@ func (x *exchange) copyFor(k *cluster) func(e *endpoint) bool {
 		up.release(own, err == nil && readAnswer(own, up))
 		return sent && err == nil
 	}
+}
+
+// clone makes a copy of a request that is held whole, with these fields, which outlives it.
+func (x *exchange) clone(k *cluster, fields []h1.Field) *exchange {
+	own := &exchange{c: x.c, req: &h1.Request{}, route: x.route, cluster: k, started: x.started, deadline: x.deadline, tryBy: x.deadline, whole: true, grpc: x.grpc, attempts: 1}
+	*own.req = *x.req // its slices are copied below: the request's own end with it
+	req := own.req
+	req.Method, req.Target, req.Host = slices.Clone(req.Method), slices.Clone(req.Target), slices.Clone(req.Host)
+	req.Fields, own.body = nil, slices.Clone(x.body)
+	req.Body.Trailers = cloneFields(req.Body.Trailers)
+	own.fields = cloneFields(fields)
+	return own
 }
 
 func cloneFields(list []h1.Field) []h1.Field {

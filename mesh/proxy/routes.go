@@ -187,12 +187,13 @@ type snapshot struct {
 	tables   map[string]*table // by listener
 	shadow   patterns          // callers that may mark shadow traffic
 	critical patterns
+	rates    map[string]*rate
 }
 
 // compile makes a checked configuration ready. What counts in was lives on: load, ejections, connections, statistics.
 func compile(c *Config, id Identity, was *snapshot) *snapshot {
 	s := &snapshot{
-		clusters: make(map[string]*cluster, len(c.Clusters)), tables: map[string]*table{},
+		clusters: make(map[string]*cluster, len(c.Clusters)), tables: map[string]*table{}, rates: map[string]*rate{},
 		shadow: compilePatterns(c.ShadowCallers), critical: compilePatterns(c.CriticalCallers),
 	}
 	for i := range c.Clusters {
@@ -211,7 +212,7 @@ func compile(c *Config, id Identity, was *snapshot) *snapshot {
 	}
 	for i := range c.Routes {
 		r := &route{
-			Route: c.Routes[i], order: i, allow: compilePatterns(c.Routes[i].Allow), limit: newRate(c.Routes[i].Rate), stats: stats[c.Routes[i].Name],
+			Route: c.Routes[i], order: i, allow: compilePatterns(c.Routes[i].Allow), limit: s.rateOf(&c.Routes[i], was), stats: stats[c.Routes[i].Name],
 			request: compileRules(c.Routes[i].Request), response: compileRules(c.Routes[i].Response), class: classOf(c.Routes[i].Priority),
 			mirror: s.clusters[c.Routes[i].Mirror.Cluster], more: compileConditions(&c.Routes[i].Match),
 		}
@@ -274,10 +275,10 @@ func newCluster(k Cluster, zone string, id Identity, was *cluster) *cluster {
 	}
 	switch {
 	case !k.Adaptive:
-	case was != nil && was.limiter != nil && was.MaxRequests == k.MaxRequests:
+	case was != nil && was.limiter != nil && was.MaxRequests == k.MaxRequests && was.QueueWait == k.QueueWait:
 		c.limiter = was.limiter
 	default:
-		c.limiter = shed.New(k.MaxRequests)
+		c.limiter = shed.New(k.MaxRequests, k.QueueWait)
 	}
 	return c
 }

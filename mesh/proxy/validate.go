@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
+	"github.com/sterlingrun/sterling/mesh/proxy/internal/shed"
 )
 
 // Bounds of a configuration.
@@ -92,6 +93,7 @@ func (c *Config) Check() error {
 		c.Clusters[i].check(f, fmt.Sprintf("clusters[%d]", i), c, clusters)
 	}
 	c.checkShadows(f, clusters)
+	c.checkRates(f)
 	for i := range c.Routes {
 		key := fmt.Sprintf("routes[%d]", i)
 		c.Routes[i].check(f, key, clusters)
@@ -188,6 +190,7 @@ func (k *Cluster) check(f *faults, key string, c *Config, clusters map[string]in
 	f.within(key+".max_connections", int64(k.MaxConnections), 1, 1_000_000)
 	f.within(key+".max_requests", int64(k.MaxRequests), 1, 1_000_000)
 	f.within(key+".retry_percent", int64(k.RetryPercent), -1, 100)
+	f.duration(key+".queue_wait", k.QueueWait, time.Millisecond, shed.MaxQueueWait)
 	f.within(key+".ejection.failures", int64(k.Ejection.Failures), -1, 1000)
 	f.duration(key+".ejection.for", k.Ejection.For, time.Millisecond, time.Hour)
 	f.within(key+".ejection.max_percent", int64(k.Ejection.MaxPercent), 1, 100)
@@ -224,6 +227,9 @@ func (r *Route) check(f *faults, key string, clusters map[string]int) {
 		f.add("%s.retry.statuses: a request that moves money is never sent again after an answer", key)
 	}
 	f.duration(key+".retry.backoff", r.Retry.Backoff, 0, time.Minute)
+	if f.duration(key+".retry.hedge", r.Retry.Hedge, 0, maxTimeout); r.Retry.Hedge > 0 && r.Retry.Attempts == 0 {
+		f.add("%s.retry.hedge: it is an attempt, and attempts is 0", key)
+	}
 	r.checkKey(f, key)
 	r.Request.check(f, key+".request")
 	r.Response.check(f, key+".response")

@@ -33,7 +33,8 @@ func (l Level) class() Class { return Class(l / Users) } //nolint:gosec // below
 
 // How the limiter behaves. Times are nanoseconds.
 const (
-	QueueWait    = 20 * time.Millisecond  // average wait that counts as overload
+	QueueWait    = 20 * time.Millisecond  // average wait that counts as overload, where nothing else is said
+	MaxQueueWait = 200 * time.Millisecond // that can: more than maxWait would never be reached
 	maxWait      = 250 * time.Millisecond // of one request
 	windowTime   = uint64(250 * time.Millisecond)
 	windowMost   = 2000 // requests after which a window ends early
@@ -50,6 +51,7 @@ const (
 // Limiter is the limit and queue of one service. Safe for concurrent use.
 type Limiter struct {
 	ceiling   int64
+	queueWait int64 // nanoseconds
 	limit     atomic.Int64
 	inFlight  atomic.Int64
 	threshold atomic.Int64 // levels above are refused at once
@@ -83,9 +85,10 @@ const (
 // Ticket is a place among the requests in flight.
 type Ticket struct{ since uint64 }
 
-// New returns a limiter that never lets more than ceiling requests through at once.
-func New(ceiling int) *Limiter {
-	l := &Limiter{ceiling: int64(max(ceiling, minLimit))}
+// New returns a limiter that never lets more than ceiling requests through at once, and sheds when they wait for longer
+// than queueWait on average.
+func New(ceiling int, queueWait time.Duration) *Limiter {
+	l := &Limiter{ceiling: int64(max(ceiling, minLimit)), queueWait: int64(queueWait)}
 	l.limit.Store(min(startLimit, l.ceiling))
 	l.threshold.Store(int64(levels))
 	return l
@@ -271,7 +274,7 @@ func (l *Limiter) follow(answered, took, waited int64) {
 // a sixteenth more, or one level.
 func (l *Limiter) moveThreshold(asked, answered, waited int64) {
 	was := l.threshold.Load()
-	overloaded := asked > 0 && waited/asked > int64(QueueWait)
+	overloaded := asked > 0 && waited/asked > l.queueWait
 	if !overloaded && was >= int64(levels) {
 		for i := range l.arrived {
 			l.arrived[i].Store(0)

@@ -18,7 +18,7 @@ type bench struct {
 const serviceTime = 10 * time.Millisecond
 
 func newBench(workers int) *bench {
-	b := &bench{l: shed.New(1000), began: time.Now(), slots: make(chan struct{}, workers)}
+	b := &bench{l: shed.New(1000, shed.QueueWait), began: time.Now(), slots: make(chan struct{}, workers)}
 	return b
 }
 
@@ -172,7 +172,7 @@ func TestPlacesAreGivenBack(t *testing.T) {
 func TestAFullQueueGivesUpTheLeastImportant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const queue = 256
-		l := shed.New(4) // four in flight
+		l := shed.New(4, shed.QueueWait) // four in flight
 		b := &bench{l: l, began: time.Now()}
 		var held []shed.Ticket
 		for range 4 {
@@ -211,8 +211,32 @@ func TestAFullQueueGivesUpTheLeastImportant(t *testing.T) {
 	})
 }
 
+// TestWhatCountsAsOverload: calls that wait for 100 ms are too many where 20 ms is the most, and not where 150 ms is.
+func TestWhatCountsAsOverload(t *testing.T) {
+	for wait, sheds := range map[time.Duration]bool{shed.QueueWait: true, 150 * time.Millisecond: false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &bench{l: shed.New(4, wait), began: time.Now(), slots: make(chan struct{}, 4)}
+			answers := make(chan bool)
+			const callers, calls = 44, 100 // four are served in 10 ms, so each waits for ten others
+			for range callers {
+				go func() {
+					for i := range calls {
+						answers <- b.call(shed.At(shed.Query, uint8(i%shed.Users)))
+					}
+				}()
+			}
+			for range callers * calls {
+				<-answers
+			}
+			if got := b.l.State().Shed > 0; got != sheds {
+				t.Errorf("%s: %+v", wait, b.l.State())
+			}
+		})
+	}
+}
+
 func BenchmarkAcquire(b *testing.B) {
-	l := shed.New(1000)
+	l := shed.New(1000, shed.QueueWait)
 	began := time.Now()
 	now := func() uint64 { return uint64(time.Since(began)) + 1 }
 	b.RunParallel(func(pb *testing.PB) {

@@ -7,13 +7,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// bounds of the histogram of durations.
-var bounds = [...]time.Duration{
-	250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
-	25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
-	time.Second, 2500 * time.Millisecond, 10 * time.Second,
-}
-
 // routeStats are rate, errors and duration of a route: atomic counters, because a request passes here every few
 // microseconds.
 type routeStats struct {
@@ -55,6 +48,7 @@ func (x *exchange) record() {
 	if x.failed != nil && x.begun {
 		status = x.failed.status // the answer broke off: what the client saw was not what it was told
 	}
+	x.c.l.calls.observe(x, status, took)
 	if x.route == nil {
 		x.c.l.stats.unrouted.Add(1)
 	} else {

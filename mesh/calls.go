@@ -19,6 +19,11 @@ const (
 	Failures = int(Invalid) + 1
 )
 
+// String is how metrics and people call the kind.
+func (f Failure) String() string {
+	return [Failures]string{"refused", "overload", "unreachable", "timeout", "broken", "upstream", "injected", "invalid"}[f]
+}
+
 // LatencyBuckets is how many buckets a histogram of calls has; the last one is for what takes longer than any bound.
 const LatencyBuckets = 15
 

@@ -40,6 +40,8 @@ type MeshNodeConfig struct {
 	Offer string
 	// Name tells this data plane from others of the same workload: letters, digits, ".", "_" and "-".
 	Name string
+	// Metrics is host:port where Prometheus finds metrics, without a token; empty: nowhere.
+	Metrics string
 }
 
 // MeshNode is a running data plane.
@@ -55,6 +57,8 @@ type MeshNode struct {
 	member    *control.Member // nil: the control plane is on this machine
 	sidecars  []*sidecar
 	admin     *http.Server
+	metrics   *http.Server // nil: none
+	metricsAt net.Addr
 	handover  *net.UnixListener
 	taken     chan struct{} // closed when another process has taken over
 
@@ -161,6 +165,12 @@ func (n *MeshNode) start(ctx, life context.Context) error {
 			return fmt.Errorf("take over from the process that serves in this folder: %w", err)
 		}
 		n.keepCertificates(life)
+	}
+	if err := n.serveMetrics(); err != nil {
+		if before == nil {
+			return err
+		}
+		n.log.Error("metrics are not served", "error", err) // the process before is leaving: there is no way back
 	}
 	if err := n.serveAdmin(); err != nil {
 		return err
@@ -279,6 +289,7 @@ func (n *MeshNode) Close(ctx context.Context) {
 	if n.admin != nil {
 		_ = n.admin.Close() // who watches sees the end
 	}
+	n.closeMetrics()
 	var ending sync.WaitGroup
 	for _, s := range n.sidecars {
 		ending.Go(func() { s.finish(ctx, patience) })

@@ -70,7 +70,7 @@ func New(o Options) *Plane {
 func (p *Plane) Register(s grpc.ServiceRegistrar) {
 	discovery.RegisterAggregatedDiscoveryServiceServer(s, p)
 	secretservice.RegisterSecretDiscoveryServiceServer(s, secrets{plane: p})
-	workload.RegisterSpiffeWorkloadAPIServer(s, workloadAPI{plane: p})
+	workload.RegisterSpiffeWorkloadAPIServer(s, workloadAPI{source: planeSource{p}, clock: p.Clock, again: p.Authority.lifetime / 2})
 	cellv1.RegisterMeshReportServiceServer(s, reporting{plane: p})
 }
 

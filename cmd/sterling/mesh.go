@@ -120,7 +120,8 @@ certificates while the control plane is away.
 Started again in the same folder, it takes the listeners over from the process that has
 them, which ends once its connections have: an upgrade without a failed request.`,
 		Example: `  sterling mesh node --identity spiffe://bank.example/cell/c1/svc/orders
-  sterling mesh node --control 10.0.0.1:7643 --join-token token.txt     # on another machine`,
+  sterling mesh node --control 10.0.0.1:7643 --join-token token.txt     # on another machine
+  sterling mesh node --control 10.0.0.1:7643 --workload-socket /run/sterling/workload.sock`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if token != "" {
 				text, err := os.ReadFile(token)
@@ -157,6 +158,7 @@ them, which ends once its connections have: an upgrade without a failed request.
 	c.Flags().StringArrayVar(&config.Addresses, "address", nil, "address of a backend that is here; again for more (default: those with an IP address of this machine)")
 	c.Flags().StringVar(&config.Offer, "offer", "127.0.0.1", "loopback address where workloads find the services they call")
 	c.Flags().StringVar(&config.Metrics, "metrics", "", "host:port of Prometheus metrics, such as 127.0.0.1:9090 (default: none)")
+	c.Flags().StringVar(&config.WorkloadSocket, "workload-socket", "", "where programs of a machine that joined find the SPIFFE Workload API (default: nowhere)")
 	c.Flags().StringVar(&config.Name, "name", name, "name of this data plane")
 	logs.register(c)
 	return c

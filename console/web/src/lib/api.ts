@@ -5,6 +5,7 @@ import { AdminService } from "../gen/sterling/ledger/v1/admin_pb";
 import { BooksService } from "../gen/sterling/ledger/v1/books_pb";
 import { HistoryService } from "../gen/sterling/ledger/v1/history_pb";
 import { LedgerService } from "../gen/sterling/ledger/v1/ledger_pb";
+import { MeshService } from "../gen/sterling/ledger/v1/mesh_pb";
 import { AuditService } from "../gen/sterling/watch/v1/audit_pb";
 import { WatchService } from "../gen/sterling/watch/v1/watch_pb";
 import { signOut, token } from "./session";
@@ -43,6 +44,7 @@ export const admin = createClient(AdminService, transport);
 export const books = createClient(BooksService, transport);
 export const history = createClient(HistoryService, transport);
 export const ledger = createClient(LedgerService, transport);
+export const mesh = createClient(MeshService, transport);
 export const watch = createClient(WatchService, transport);
 export const audit = createClient(AuditService, transport);
 

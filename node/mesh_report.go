@@ -1,7 +1,9 @@
 package node
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -90,11 +92,12 @@ func (s *sidecar) tellCalls() []*cellv1.MeshCalls {
 		}
 		sums[at].Add(&c.Calls)
 	}
+	ends := slices.SortedFunc(maps.Keys(sums), func(a, b end) int { // the same ones each time, where they are too many
+		return cmp.Or(cmp.Compare(sums[b].Requests(), sums[a].Requests()), cmp.Compare(a.peer, b.peer))
+	})
 	var out []*cellv1.MeshCalls
-	for at, c := range sums {
-		if len(out) < control.MaxReported {
-			out = append(out, &cellv1.MeshCalls{Peer: at.peer, Outbound: at.outbound, Latency: c.Latency[:], Failures: c.Failures[:]})
-		}
+	for _, at := range ends[:min(len(ends), control.MaxReported)] {
+		out = append(out, &cellv1.MeshCalls{Peer: at.peer, Outbound: at.outbound, Latency: sums[at].Latency[:], Failures: sums[at].Failures[:]})
 	}
 	return out
 }

@@ -93,7 +93,7 @@ func (r *reports) take(now uint64, in *cellv1.ReportRequest) {
 		w := n.windows[key]
 		counts := callsOf(c)
 		switch {
-		case w == nil && r.windows >= maxWindows:
+		case w == nil && (r.windows >= maxWindows || len(n.windows) >= MaxReported):
 			continue
 		case w == nil:
 			w = &callWindow{}

@@ -56,6 +56,12 @@ type callStats struct {
 // party is who called, and the cluster that was chosen; none: the request did not come that far.
 type party struct{ caller, cluster string }
 
+// countedAt is where the last call of a connection was counted: most often the next one's place.
+type countedAt struct {
+	cluster *cluster
+	calls   *partyCalls
+}
+
 type partyCalls struct {
 	latency  [mesh.LatencyBuckets]atomic.Uint64
 	failures [mesh.Failures]atomic.Uint64
@@ -90,11 +96,16 @@ func (c *partyCalls) observe(took time.Duration) {
 
 // observe counts an exchange that has ended.
 func (s *callStats) observe(x *exchange, status int, took time.Duration) {
-	p := party{caller: x.c.peer}
-	if x.cluster != nil {
-		p.cluster = x.cluster.Name
+	last := x.c.counted.Load()
+	if last == nil || last.cluster != x.cluster {
+		p := party{caller: x.c.peer}
+		if x.cluster != nil {
+			p.cluster = x.cluster.Name
+		}
+		last = &countedAt{x.cluster, s.of(p)}
+		x.c.counted.Store(last)
 	}
-	c := s.of(p)
+	c := last.calls
 	c.observe(took)
 	if kind, failed := failureOf(x.failed, status); failed {
 		c.failures[kind].Add(1)

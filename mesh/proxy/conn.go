@@ -41,6 +41,7 @@ type conn struct {
 	halt            atomic.Bool // the body is to be read no more
 	x               exchange
 	h2              atomic.Pointer[h2.Conn] // nil: it speaks HTTP/1.1
+	counted         atomic.Pointer[countedAt]
 }
 
 // serve answers requests until the connection ends.

@@ -48,7 +48,6 @@ func (x *exchange) record() {
 	if x.failed != nil && x.begun {
 		status = x.failed.status // the answer broke off: what the client saw was not what it was told
 	}
-	x.c.l.calls.observe(x, status, took)
 	if x.route == nil {
 		x.c.l.stats.unrouted.Add(1)
 	} else {
@@ -57,6 +56,7 @@ func (x *exchange) record() {
 			x.route.stats.own.Add(1)
 		}
 	}
+	x.c.l.calls.observe(x, status, took)
 	if x.c.p.access != nil {
 		x.c.p.access.request(x, status, took)
 	}

@@ -194,6 +194,8 @@ func (b *bank) try(method, token, body string, headers ...string) (int, string, 
 		service = "AdminService"
 	}
 	switch method {
+	case "GetTopology":
+		service = "MeshService"
 	case "Erase", "GetSubject":
 		service = "ErasureService"
 	case "GetBalanceAsOf", "GetStatement", "GetTotals", "GetPendingAgeing", "ListAccountsByAddress", "QueryByMetadata", "RebuildIndex":

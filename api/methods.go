@@ -65,6 +65,7 @@ func (s *Server) allMethods() map[string]*method {
 	list = append(list, watchMethods()...)
 	list = append(list, sandboxMethods()...)
 	list = append(list, moveMethods()...)
+	list = append(list, meshMethods()...)
 	list = append(list, s.cellMethods()...)
 	methods := make(map[string]*method, len(list))
 	scoped, forwarded := scopedMethods(), forwardedMethods()

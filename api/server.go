@@ -53,6 +53,7 @@ type Config struct {
 	WatchFault error                          // shown to callers; it has no secrets
 	Speakers   Speakers                       // nil: nobody can speak for a source
 	Injector   WatchInjector                  // nil: this is no demonstration
+	Mesh       Mesh                           // nil: this process runs no control plane
 	// Leads is asked before each call on a node that may not lead its cell; nil: it always does. Its error, such as
 	// cell.ErrNotLeader, refuses the call.
 	Leads    func() error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -54,6 +55,9 @@ func (s *sidecar) dialControl() (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+s.node.config.Control, grpc.WithTransportCredentials(credentials.NewTLS(control.ClientTLS(s.folder))))
 }
 
+// name is the data plane's.
+func (s *sidecar) name() string { return s.id.String() + "#" + s.node.config.Name }
+
 // followOnce is one connection's life; got tells whether anything came.
 func (s *sidecar) followOnce(ctx context.Context) (got bool, err error) {
 	conn, err := s.dialControl()
@@ -62,14 +66,17 @@ func (s *sidecar) followOnce(ctx context.Context) (got bool, err error) {
 	}
 	defer func() { _ = conn.Close() }() // the stream said all there is
 	ctx, cancel := context.WithCancel(ctx)
+	var reporting sync.WaitGroup
+	defer reporting.Wait()
 	defer cancel()
+	reporting.Go(func() { s.report(ctx, conn) })
 	stream, err := discovery.NewAggregatedDiscoveryServiceClient(conn).StreamAggregatedResources(ctx)
 	if err != nil {
 		return false, err
 	}
 	request := &discovery.DiscoveryRequest{
 		TypeUrl: control.SidecarType, ResourceNames: []string{s.id.String()},
-		Node: &core.Node{Id: s.id.String() + "#" + s.node.config.Name, UserAgentName: control.SidecarAgent},
+		Node: &core.Node{Id: s.name(), UserAgentName: control.SidecarAgent},
 	}
 	for {
 		if err := stream.Send(request); err != nil {

@@ -39,6 +39,12 @@ const (
 // maxRemote is how many connections other machines may have: one for each workload, and those that join.
 const maxRemote = 1 << 14
 
+// The first node is watched for defaultMeshWatch, where no other time is named: for several of its reports.
+const (
+	defaultMeshWatch = 5 * time.Second
+	maxMeshWatch     = time.Hour
+)
+
 // stateLook is how often a control plane looks at the file of the desired state.
 const stateLook = 10 * time.Millisecond
 
@@ -58,11 +64,14 @@ type Mesh struct {
 	// Upstream signs the mesh's authority; without it, a root in the folder mesh does.
 	Upstream MeshUpstream `yaml:"upstream"`
 	Bundle   MeshBundle   `yaml:"bundle"`
+	// Watch is how long the first node that gets a new configuration is watched for a rise in failures, if it has calls,
+	// before the others get it: 0 (not at all) to 1h. Changes of who may call whom go to all at once.
+	Watch time.Duration `yaml:"watch"`
 }
 
 func (m *Mesh) check(fault func(format string, args ...any)) {
 	if m.State == "" {
-		if *m != (Mesh{Certificates: m.Certificates}) {
+		if *m != (Mesh{Certificates: m.Certificates, Watch: m.Watch}) {
 			fault("mesh.state: want the file of the desired state")
 		}
 		return
@@ -79,10 +88,13 @@ func (m *Mesh) check(fault func(format string, args ...any)) {
 	if m.Certificates < control.MinLifetime || m.Certificates > control.MaxLifetime {
 		fault("mesh.certificates: want %s to %s, not %s", control.MinLifetime, control.MaxLifetime, m.Certificates)
 	}
+	if m.Watch < 0 || m.Watch > maxMeshWatch {
+		fault("mesh.watch: want 0s to %s, not %s", maxMeshWatch, m.Watch)
+	}
 }
 
 // DefaultMesh is a Mesh without a control plane.
-func DefaultMesh() Mesh { return Mesh{Certificates: control.MaxLifetime} }
+func DefaultMesh() Mesh { return Mesh{Certificates: control.MaxLifetime, Watch: defaultMeshWatch} }
 
 // MeshControl is a running control plane.
 type MeshControl struct {
@@ -172,7 +184,7 @@ func StartMeshControl(ctx context.Context, folder string, config Mesh, clk clock
 	}
 	m := &MeshControl{
 		config: config, folder: folder, clock: clk, log: logger,
-		plane: control.New(control.Options{Authority: authority, Clock: clk, Log: logger, Sidecar: sidecarConfig}),
+		plane: control.New(control.Options{Authority: authority, Clock: clk, Log: logger, Sidecar: sidecarConfig, Watch: config.Watch}),
 	}
 	ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx))
 	for _, start := range []func() error{m.serveLocal, m.serveRemote, m.serveAdmin, func() error { return m.startTrust(ctx) }} {
@@ -230,12 +242,14 @@ func (m *MeshControl) serveRemote() error {
 // serveHTTP serves on a Unix socket that only its owner reaches.
 func serveHTTP(running *sync.WaitGroup, l *net.UnixListener, h http.Handler, logger *slog.Logger) *http.Server {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	running.Go(func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			logger.Error("status is told no more", "error", err)
-		}
-	})
+	running.Go(func() { serveUntilClosed(s, l, logger) })
 	return s
+}
+
+func serveUntilClosed(s *http.Server, l net.Listener, logger *slog.Logger) {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		logger.Error("nothing is served there any more", "address", l.Addr().String(), "error", err)
+	}
 }
 
 func (m *MeshControl) serveAdmin() error {
@@ -245,6 +259,7 @@ func (m *MeshControl) serveAdmin() error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, m.Status()) })
+	mux.HandleFunc("GET /topology", m.serveTopology)
 	m.admin = serveHTTP(&m.running, l, mux, m.log)
 	return nil
 }

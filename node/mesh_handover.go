@@ -235,6 +235,7 @@ func (n *MeshNode) handOver(conn *net.UnixConn) (bool, error) {
 	}
 	n.stopKeepers()
 	n.keepers.Wait()
+	n.closeMetrics()
 	_, err = conn.Write([]byte(handoverLeaving))
 	return true, err
 }

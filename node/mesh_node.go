@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/mesh"
 	"github.com/sterlingrun/sterling/mesh/control"
@@ -40,6 +42,11 @@ type MeshNodeConfig struct {
 	Offer string
 	// Name tells this data plane from others of the same workload: letters, digits, ".", "_" and "-".
 	Name string
+	// Metrics is host:port where Prometheus finds metrics, without a token; empty: nowhere.
+	Metrics string
+	// WorkloadSocket is where programs of a machine that joined find the SPIFFE Workload API; empty: nowhere. Programs of
+	// other users must be able to reach it: the kernel says who they are.
+	WorkloadSocket string
 }
 
 // MeshNode is a running data plane.
@@ -51,12 +58,15 @@ type MeshNode struct {
 	offer  netip.Addr
 	at     []netip.AddrPort
 
-	workloads []mesh.ID
-	member    *control.Member // nil: the control plane is on this machine
-	sidecars  []*sidecar
-	admin     *http.Server
-	handover  *net.UnixListener
-	taken     chan struct{} // closed when another process has taken over
+	workloads   []mesh.ID
+	member      *control.Member // nil: the control plane is on this machine
+	sidecars    []*sidecar
+	admin       *http.Server
+	metrics     *http.Server // nil: none
+	workloadAPI *grpc.Server // nil: not served here
+	metricsAt   net.Addr
+	handover    *net.UnixListener
+	taken       chan struct{} // closed when another process has taken over
 
 	stop        context.CancelFunc
 	stopKeepers context.CancelFunc
@@ -97,6 +107,8 @@ func (n *MeshNode) check() error {
 		return fmt.Errorf("%w: identity: want the workload's SPIFFE id", ErrConfig)
 	case local && c.Token != "":
 		return fmt.Errorf("%w: a join token is for a control plane on another machine", ErrConfig)
+	case local && c.WorkloadSocket != "":
+		return fmt.Errorf("%w: workload socket: on the control plane's own machine, the Workload API is at %s", ErrConfig, n.socket)
 	case c.Data == "":
 		return fmt.Errorf("%w: data: want a folder", ErrConfig)
 	case !nodeNames.MatchString(c.Name):
@@ -161,6 +173,15 @@ func (n *MeshNode) start(ctx, life context.Context) error {
 			return fmt.Errorf("take over from the process that serves in this folder: %w", err)
 		}
 		n.keepCertificates(life)
+	}
+	if err := n.serveWorkloads(life, before != nil); err != nil {
+		return err
+	}
+	if err := n.serveMetrics(); err != nil {
+		if before == nil {
+			return err
+		}
+		n.log.Error("metrics are not served", "error", err) // the process before is leaving: there is no way back
 	}
 	if err := n.serveAdmin(); err != nil {
 		return err
@@ -261,10 +282,11 @@ func (n *MeshNode) TakenOver() <-chan struct{} { return n.taken }
 // Close ends the data plane. Requests under way are answered; where another process has taken over, connections end with
 // the answer to their next request, as long as ctx allows.
 func (n *MeshNode) Close(ctx context.Context) {
-	patience := drainTime
+	patience, taken := drainTime, true
 	select {
 	case <-n.taken:
 	default:
+		taken = false
 		ctx, patience = context.WithoutCancel(ctx), stopDrain
 		n.stop()
 		if n.handover != nil {
@@ -279,6 +301,8 @@ func (n *MeshNode) Close(ctx context.Context) {
 	if n.admin != nil {
 		_ = n.admin.Close() // who watches sees the end
 	}
+	n.closeMetrics()
+	n.closeWorkloads(taken)
 	var ending sync.WaitGroup
 	for _, s := range n.sidecars {
 		ending.Go(func() { s.finish(ctx, patience) })

@@ -41,6 +41,8 @@ type sidecar struct {
 	ready    chan struct{} // closed once it serves
 	once     sync.Once
 	drains   sync.WaitGroup
+	stats    *proxy.Stats // of all its proxies
+	started  time.Time    // since when they count
 
 	mu       sync.Mutex
 	sockets  map[string]*net.TCPListener // by address; proxies have copies, so that none is ever closed in between
@@ -71,6 +73,7 @@ func newSidecar(life context.Context, n *MeshNode, id mesh.ID, inherited map[str
 	s := &sidecar{
 		node: n, life: life, id: id, folder: filepath.Join(n.config.Data, id.Service+"@"+id.Cell), log: n.log.With("workload", id.String()),
 		ready: make(chan struct{}), changed: make(chan struct{}), sockets: inherited, faults: map[string]string{},
+		stats: proxy.NewStats(), started: time.Now(),
 	}
 	s.identity = &meshIdentity{folder: s.folder}
 	if err := os.MkdirAll(s.folder, 0o700); err != nil {
@@ -193,7 +196,7 @@ func (s *sidecar) serve(config proxy.Config) error {
 			return err
 		}
 	}
-	next, err := proxy.New(config, proxy.Options{Identity: s.identity, Clock: s.node.clock, Log: s.log, Listen: s.copyOf})
+	next, err := proxy.New(config, proxy.Options{Identity: s.identity, Clock: s.node.clock, Log: s.log, Listen: s.copyOf, Stats: s.stats})
 	if err != nil {
 		return err
 	}

@@ -422,6 +422,7 @@ func TestNodesThatCannotStart(t *testing.T) {
 		"mesh identity":                          func(c *node.MeshNodeConfig) { c.Identities = []string{"spiffe://bank.example/shop"} },
 		"want an IP address":                     func(c *node.MeshNodeConfig) { c.Addresses = []string{"localhost:1"} },
 		"name: want":                             func(c *node.MeshNodeConfig) { c.Name = "a b" },
+		"the Workload API is at":                 func(c *node.MeshNodeConfig) { c.WorkloadSocket = "x" },
 		"for a control plane on another machine": func(c *node.MeshNodeConfig) { c.Token = "x" },
 		"a machine joins with a token":           func(c *node.MeshNodeConfig) { c.Control = "127.0.0.1:1" },
 		// The kernel says who we are, and no Identity says that we are stock.

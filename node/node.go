@@ -219,6 +219,9 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	n.registry.MustRegister(newCollector(n), newSinkCollector(n.sinks))
+	if n.mesh != nil {
+		n.registry.MustRegister(n.mesh)
+	}
 	if n.cells != nil {
 		n.registry.MustRegister(router.NewCollector(n.cells.driver))
 		n.registry.MustRegister(n.cells.mover.Collectors()...)
@@ -240,6 +243,9 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	if n.member != nil {
 		config.Leads = n.leads
+	}
+	if n.mesh != nil {
+		config.Mesh = n.mesh
 	}
 	config.Cells = n.cells.api()
 	n.installWatch(&config)

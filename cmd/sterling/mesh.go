@@ -43,7 +43,7 @@ themselves.`,
   sterling mesh status
   sterling mesh tap`,
 	}
-	c.AddCommand(newMeshControl(), newMeshNode(), newMeshToken(), newMeshCheck(), newMeshStatus(), newMeshRoutes(), newMeshCerts(), newMeshTap())
+	c.AddCommand(newMeshControl(), newMeshNode(), newMeshToken(), newMeshCheck(), newMeshStatus(), newMeshRoutes(), newMeshCerts(), newMeshTap(), newMeshTopology())
 	return c
 }
 
@@ -105,6 +105,7 @@ key: keep it as you keep money.`,
 	c.Flags().StringVar(&config.Bundle.Certificate, "bundle-certificate", "", "certificate of that host's name (default: the mesh's own identity)")
 	c.Flags().StringVar(&config.Bundle.Key, "bundle-key", "", "its key")
 	c.Flags().DurationVar(&config.Certificates, "certificates", config.Certificates, "how long workloads' certificates are good, at most 1h")
+	c.Flags().DurationVar(&config.Watch, "watch", config.Watch, "how long the first node is watched for a rise in failures before others get a change")
 	logs.register(c)
 	return c
 }
@@ -125,7 +126,8 @@ certificates while the control plane is away.
 Started again in the same folder, it takes the listeners over from the process that has
 them, which ends once its connections have: an upgrade without a failed request.`,
 		Example: `  sterling mesh node --identity spiffe://bank.example/cell/c1/svc/orders
-  sterling mesh node --control 10.0.0.1:7643 --join-token token.txt     # on another machine`,
+  sterling mesh node --control 10.0.0.1:7643 --join-token token.txt     # on another machine
+  sterling mesh node --control 10.0.0.1:7643 --workload-socket /run/sterling/workload.sock`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if token != "" {
 				text, err := os.ReadFile(token)
@@ -161,6 +163,8 @@ them, which ends once its connections have: an upgrade without a failed request.
 	c.Flags().StringVar(&token, "join-token", "", "file with a join token, for the first start on another machine")
 	c.Flags().StringArrayVar(&config.Addresses, "address", nil, "address of a backend that is here; again for more (default: those with an IP address of this machine)")
 	c.Flags().StringVar(&config.Offer, "offer", "127.0.0.1", "loopback address where workloads find the services they call")
+	c.Flags().StringVar(&config.Metrics, "metrics", "", "host:port of Prometheus metrics, such as 127.0.0.1:9090 (default: none)")
+	c.Flags().StringVar(&config.WorkloadSocket, "workload-socket", "", "where programs of a machine that joined find the SPIFFE Workload API (default: nowhere)")
 	c.Flags().StringVar(&config.Name, "name", name, "name of this data plane")
 	logs.register(c)
 	return c
@@ -225,6 +229,10 @@ type meshLook struct{ data, output string }
 
 func (l *meshLook) register(c *cobra.Command) {
 	c.Flags().StringVar(&l.data, "data", meshNodeData, "folder of the node (or of the control plane, for status)")
+	l.registerOutput(c)
+}
+
+func (l *meshLook) registerOutput(c *cobra.Command) {
 	c.Flags().StringVar(&l.output, "output", "text", "text or json")
 }
 

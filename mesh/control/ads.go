@@ -142,12 +142,21 @@ const SidecarAgent = "sterling"
 
 var instances = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// enter makes sure that the node is who it says.
-func (s *stream) enter(ctx context.Context, node *core.Node) error {
-	spiffe, instance, _ := strings.Cut(node.GetId(), "#")
+// parseNode reads the name of a data plane: who it is, and which one.
+func parseNode(name string) (mesh.ID, error) {
+	spiffe, instance, _ := strings.Cut(name, "#")
 	id, err := mesh.ParseID(spiffe)
 	if err != nil || !instances.MatchString(instance) {
-		return status.Errorf(codes.InvalidArgument, "node id %.200q: want spiffe://DOMAIN/cell/CELL/svc/NAME#INSTANCE", node.GetId())
+		return mesh.ID{}, status.Errorf(codes.InvalidArgument, "node id %.200q: want spiffe://DOMAIN/cell/CELL/svc/NAME#INSTANCE", name)
+	}
+	return id, nil
+}
+
+// enter makes sure that the node is who it says.
+func (s *stream) enter(ctx context.Context, node *core.Node) error {
+	id, err := parseNode(node.GetId())
+	if err != nil {
+		return err
 	}
 	s.id, s.kind = id, Proxyless
 	switch node.GetUserAgentName() {
@@ -171,6 +180,7 @@ func (s *stream) enter(ctx context.Context, node *core.Node) error {
 	}
 	s.node = node.GetId()
 	p.streams[s] = true
+	p.present[s.node]++
 	return nil
 }
 
@@ -190,7 +200,13 @@ func (s *stream) authorized(ctx context.Context, g *generation) error {
 
 func (p *Plane) leave(s *stream) {
 	p.mu.Lock()
-	delete(p.streams, s)
+	if p.streams[s] {
+		delete(p.streams, s)
+		if p.present[s.node]--; p.present[s.node] == 0 {
+			delete(p.present, s.node)
+			p.reports.forget(s.node)
+		}
+	}
 	p.mu.Unlock()
 	p.progress.wake()
 }

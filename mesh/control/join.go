@@ -94,6 +94,7 @@ func (j *Joins) Handler(grpc http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /mesh/join", func(w http.ResponseWriter, r *http.Request) { answer(w, r, j.join) })
 	mux.HandleFunc("POST /mesh/certify", func(w http.ResponseWriter, r *http.Request) { answer(w, r, j.certify) })
+	mux.HandleFunc("POST /mesh/grants", func(w http.ResponseWriter, r *http.Request) { answer(w, r, j.grants) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.TLS == nil || len(r.TLS.VerifiedChains) == 0 && r.URL.Path != "/mesh/join":
@@ -128,8 +129,8 @@ const maxCertRequest = 64 << 10
 // errUnknownNode is a node that may not have what it asks for.
 var errUnknownNode = errors.New("refused")
 
-func answer(w http.ResponseWriter, r *http.Request, do func(*http.Request, certRequest) (*certAnswer, error)) {
-	var request certRequest
+func answer[In, Out any](w http.ResponseWriter, r *http.Request, do func(*http.Request, In) (*Out, error)) {
+	var request In
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(callTime)); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -201,17 +202,25 @@ func (j *Joins) save() error {
 	return durable.WriteFile(j.file, text)
 }
 
-// certify renews a node's certificate, or makes one for a workload on it.
-func (j *Joins) certify(r *http.Request, request certRequest) (*certAnswer, error) {
+// nodeOf is the node whose certificate the caller showed, and which one it was.
+func (j *Joins) nodeOf(r *http.Request) (name, serial string, err error) {
 	cert := r.TLS.PeerCertificates[0]
-	name, ok := "", len(cert.URIs) == 1
+	ok := len(cert.URIs) == 1
 	if ok && cert.URIs[0].Host == j.plane.Authority.domain {
 		name, ok = strings.CutPrefix(cert.URIs[0].Path, nodePath)
 	}
-	if !ok || name == "" || request.Token != "" {
+	if !ok || name == "" {
+		return "", "", fmt.Errorf("%w: want a node's certificate", errUnknownNode)
+	}
+	return name, cert.SerialNumber.String(), nil
+}
+
+// certify renews a node's certificate, or makes one for a workload on it.
+func (j *Joins) certify(r *http.Request, request certRequest) (*certAnswer, error) {
+	name, serial, err := j.nodeOf(r)
+	if err != nil || request.Token != "" {
 		return nil, fmt.Errorf("%w: want a node's certificate, and no token", errUnknownNode)
 	}
-	serial := cert.SerialNumber.String()
 	workloads, err := j.admit(r.Context(), name, serial)
 	if err != nil {
 		return nil, err

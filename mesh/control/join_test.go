@@ -29,12 +29,20 @@ import (
 type gate struct {
 	*rig
 	address string
+	close   func()
 }
 
 func newGate(t *testing.T) *gate {
 	t.Helper()
+	return newGateOf(t, time.Hour)
+}
+
+// newGateOf is newGate with another lifetime of certificates.
+func newGateOf(t *testing.T, lifetime time.Duration) *gate {
+	t.Helper()
 	g := &gate{rig: newRig(t, clock.NewSystem())}
 	g.stop()
+	g.lifetime = lifetime
 	g.start(control.Options{Sidecar: func(_ *mesh.Snapshot, id mesh.ID) ([]byte, error) { return []byte("for " + id.Service), nil }})
 	g.apply(config("127.0.0.1:1", allowAPI))
 	g.open()
@@ -59,7 +67,8 @@ func (g *gate) open() {
 			g.t.Error(err)
 		}
 	}()
-	g.t.Cleanup(func() { server.Close(); <-done })
+	g.close = func() { server.Close(); <-done }
+	g.t.Cleanup(g.close)
 	g.address = l.Addr().String()
 }
 

@@ -186,61 +186,78 @@ func (m *Member) left(folder string) (time.Duration, error) {
 
 // certify makes a key, has it certified, and writes both to folder.
 func (m *Member) certify(ctx context.Context, config *tls.Config, folder string, request certRequest) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return fmt.Errorf("make a key: %w", err)
-	}
-	if request.CSR, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key); err != nil {
-		return fmt.Errorf("make a certificate request: %w", err)
-	}
-	out, err := m.call(ctx, config, request)
+	out, key, err := m.newCertificate(ctx, config, request)
 	if err != nil {
 		return err
 	}
 	return out.write(folder, key)
 }
 
-func (m *Member) call(ctx context.Context, config *tls.Config, request certRequest) (*certAnswer, error) {
+// newCertificate makes a key and has it certified.
+func (m *Member) newCertificate(ctx context.Context, config *tls.Config, request certRequest) (*certAnswer, *ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a key: %w", err)
+	}
+	if request.CSR, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key); err != nil {
+		return nil, nil, fmt.Errorf("make a certificate request: %w", err)
+	}
 	path := "/mesh/certify"
 	if request.Token != "" {
 		path = "/mesh/join"
 	}
-	body, err := json.Marshal(request)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
+	var out certAnswer
+	return &out, key, m.call(ctx, config, path, request, &out)
+}
+
+// call asks the control plane. What it refuses is an error that wraps errUnknownNode.
+func (m *Member) call(ctx context.Context, config *tls.Config, path string, request, out any) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
 	call, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+m.Server+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", m.Server, err)
+		return fmt.Errorf("ask %s: %w", m.Server, err)
 	}
 	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(call)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", m.Server, err)
+		return fmt.Errorf("ask %s: %w", m.Server, err)
 	}
 	defer func() { _ = response.Body.Close() }() // all was read, or nobody reads on
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("ask %s: %w", m.Server, err)
+		return fmt.Errorf("ask %s: %w", m.Server, err)
+	case response.StatusCode == http.StatusForbidden:
+		return fmt.Errorf("ask %s: %w by it: %.500s", m.Server, errUnknownNode, bytes.TrimSpace(text))
 	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("ask %s: %s: %.500s", m.Server, response.Status, bytes.TrimSpace(text))
+		return fmt.Errorf("ask %s: %s: %.500s", m.Server, response.Status, bytes.TrimSpace(text))
 	}
-	var out certAnswer
-	if err := json.Unmarshal(text, &out); err != nil {
-		return nil, fmt.Errorf("ask %s: %w", m.Server, err)
+	if err := json.Unmarshal(text, out); err != nil {
+		return fmt.Errorf("ask %s: %w", m.Server, err)
 	}
-	return &out, nil
+	return nil
+}
+
+// chainOf returns the certificate of a key, with those above it.
+func (a *certAnswer) chainOf(key *ecdsa.PrivateKey) ([]*x509.Certificate, error) {
+	chain, err := parseAll(a.Chain)
+	if err != nil || len(chain) == 0 || !key.PublicKey.Equal(chain[0].PublicKey) {
+		return nil, fmt.Errorf("read the control plane's answer: no certificate of this key: %w", err)
+	}
+	return chain, nil
 }
 
 // write replaces the files of a folder, as KeepFiles does.
 func (a *certAnswer) write(folder string, key *ecdsa.PrivateKey) error {
-	chain, err := parseAll(a.Chain)
-	if err != nil || len(chain) == 0 || !key.PublicKey.Equal(chain[0].PublicKey) {
-		return fmt.Errorf("read the control plane's answer: no certificate of this key: %w", err)
+	chain, err := a.chainOf(key)
+	if err != nil {
+		return err
 	}
 	domains := map[string]json.RawMessage{}
 	var own []*x509.Certificate

@@ -2,7 +2,6 @@ package control
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -23,23 +22,17 @@ import (
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/mesh"
+	cellv1 "github.com/sterlingrun/sterling/proto/gen/sterling/cell/v1"
 )
-
-// Health counts the requests that a data plane handled since its start, and how many of them failed. A node that is
-// not known has 0 of both.
-type Health interface {
-	Requests(node string) (all, failed uint64)
-}
 
 // Options are what a Plane needs.
 type Options struct {
 	Authority *Authority
 	Clock     clock.Clock
 	Log       *slog.Logger
-	// Health tells of a rise in errors on the first node that gets a configuration, which is watched for Watch before
-	// the others get it. Without Health only the node's own word (ACK or NACK) counts.
-	Health Health
-	Watch  time.Duration
+	// Watch is how long the first node that gets a configuration is watched for a rise in failures before the others get
+	// it, where it reports any calls. 0: only its own word (ACK or NACK) counts.
+	Watch time.Duration
 	// Sidecar compiles what the node proxy beside a workload does; nil: there are none. What it refuses is in no
 	// configuration.
 	Sidecar func(snapshot *mesh.Snapshot, id mesh.ID) ([]byte, error)
@@ -60,23 +53,26 @@ type Plane struct {
 	number    uint64 // of the newest generation
 	fetched   map[mesh.Trust]*spiffebundle.Bundle
 	streams   map[*stream]bool
+	present   map[string]int // streams of each node
 
 	changed  signal // there may be something new to send
 	progress signal // a stream came, went or settled
+	reports  reports
 }
 
 // New returns a control plane without a configuration: it answers nobody until the first Apply, so that data planes
 // which have one keep it.
 func New(o Options) *Plane {
-	return &Plane{Options: o, streams: map[*stream]bool{}, fetched: map[mesh.Trust]*spiffebundle.Bundle{}}
+	return &Plane{Options: o, streams: map[*stream]bool{}, present: map[string]int{}, fetched: map[mesh.Trust]*spiffebundle.Bundle{}}
 }
 
-// Register offers the plane's services on a gRPC server: ADS, SDS and the SPIFFE Workload API. The server's credentials
+// Register offers the plane's services on a gRPC server: ADS, SDS, reports and the SPIFFE Workload API. The server's credentials
 // must be UnixCredentials or TLS with Authority.ServerTLS; over TLS, whatever has a key in it is refused.
 func (p *Plane) Register(s grpc.ServiceRegistrar) {
 	discovery.RegisterAggregatedDiscoveryServiceServer(s, p)
 	secretservice.RegisterSecretDiscoveryServiceServer(s, secrets{plane: p})
-	workload.RegisterSpiffeWorkloadAPIServer(s, workloadAPI{plane: p})
+	workload.RegisterSpiffeWorkloadAPIServer(s, workloadAPI{source: planeSource{p}, clock: p.Clock, again: p.Authority.lifetime / 2})
+	cellv1.RegisterMeshReportServiceServer(s, reporting{plane: p})
 }
 
 // generation is a configuration with what was derived from it.
@@ -281,9 +277,4 @@ func (p *Plane) Nodes() (nodes []Node, generation uint64) {
 		generation = p.current.number
 	}
 	return nodes, generation
-}
-
-// after waits for d or for ctx.
-func (p *Plane) after(ctx context.Context, d time.Duration) error {
-	return clock.Sleep(ctx, p.Clock, d)
 }

@@ -46,6 +46,9 @@ const (
 	Sidecar               // our node proxy: SidecarType; certificates from the Workload API, or by its node's join
 )
 
+// String is how people call the kind.
+func (k Kind) String() string { return [...]string{"proxyless", "envoy", "sidecar"}[k] }
+
 // resource is an encoded resource and the hash of its bytes.
 type resource struct {
 	body *anypb.Any

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ func id(service string) mesh.ID { return mesh.ID{Domain: domain, Cell: "c1", Ser
 type rig struct {
 	t         testing.TB
 	clock     clock.Clock
+	lifetime  time.Duration // of certificates; 0: an hour
 	socket    string
 	folder    string // of the root
 	authority *control.Authority
@@ -75,7 +77,7 @@ func (r *rig) start(o control.Options) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if r.authority, err = control.NewAuthority(r.t.Context(), domain, time.Hour, upstream, r.clock); err != nil {
+	if r.authority, err = control.NewAuthority(r.t.Context(), domain, cmp.Or(r.lifetime, time.Hour), upstream, r.clock); err != nil {
 		r.t.Fatal(err)
 	}
 	o.Authority, o.Clock, o.Log = r.authority, r.clock, slog.New(slog.DiscardHandler)

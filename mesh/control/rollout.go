@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sterlingrun/sterling/mesh"
@@ -20,14 +19,10 @@ var errRefused = errors.New("refused by")
 const (
 	// answerWait is how long a data plane may take to answer.
 	answerWait = 10 * time.Second
-	// A first node does worse if at least riseFailures requests failed while it was watched, and their share is more
-	// than risePercent points above what it was before.
-	riseFailures = 5
-	risePercent  = 5
 )
 
 // Apply makes desired state the configuration of the mesh. One node gets it first; the others follow if that one takes
-// it and, with Health, has no more errors than before. It returns when all have answered, or were given time to. The
+// it and, where it reports calls, fails no more of them than before. It returns when all have answered, or were given time to. The
 // error wraps mesh.ErrConfig for state that can't be used, and ErrRolledBack where a data plane was against it; then the
 // configuration before is in use everywhere. file is what errors call the text.
 func (p *Plane) Apply(ctx context.Context, file string, text []byte) error {
@@ -112,18 +107,10 @@ func (p *Plane) dismiss(node string) {
 func (p *Plane) tryFirst(ctx context.Context, next *generation) error {
 	tried := map[string]bool{}
 	for {
-		var names []string
-		p.mu.Lock()
-		for s := range p.streams {
-			if !tried[s.node] {
-				names = append(names, s.node)
-			}
-		}
-		p.mu.Unlock()
-		if len(names) == 0 {
+		first, found := p.first(next, tried)
+		if !found {
 			return nil
 		}
-		first := slices.Min(names)
 		tried[first] = true
 		err := p.tryOn(ctx, first, next)
 		p.mu.Lock()
@@ -136,35 +123,19 @@ func (p *Plane) tryFirst(ctx context.Context, next *generation) error {
 }
 
 func (p *Plane) tryOn(ctx context.Context, node string, next *generation) error {
-	var all, failed uint64
-	if p.Health != nil {
-		all, failed = p.Health.Requests(node)
-	}
+	before, reports := p.reports.health(node, p.Clock.Mono())
 	p.choose(next, node)
 	p.changed.wake()
 	if err := p.await(ctx, node, next.number); err != nil {
 		return fmt.Errorf("%w on the first node: %w", ErrRolledBack, err)
 	}
-	if p.Health == nil {
+	if !reports || p.Watch == 0 || p.onlyCallers(next) {
 		return nil
 	}
-	if err := p.after(ctx, p.Watch); err != nil {
-		return fmt.Errorf("%w: watch %s: %w", ErrRolledBack, node, err)
-	}
-	allThen, failedThen := p.Health.Requests(node)
-	if allThen < all || failedThen < failed {
-		all, failed = 0, 0 // it was started anew
-	}
-	if rose(all, failed, allThen-all, failedThen-failed) {
-		return fmt.Errorf("%w: on the first node, %s, %d of %d requests failed, and %d of %d before it had it",
-			ErrRolledBack, node, failedThen-failed, allThen-all, failed, all)
+	if err := p.watch(ctx, node, next.number, before); err != nil {
+		return fmt.Errorf("%w: on the first node, %s: %w", ErrRolledBack, node, err)
 	}
 	return nil
-}
-
-func rose(allBefore, failedBefore, all, failed uint64) bool {
-	share := func(part, of uint64) float64 { return 100 * float64(part) / float64(max(of, 1)) }
-	return failed >= riseFailures && share(failed, all) > share(failedBefore, allBefore)+risePercent
 }
 
 // await returns when all connections of node (of every node, for "") have taken generation number. A refusal is an error

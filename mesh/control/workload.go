@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/mesh"
 )
 
@@ -21,18 +22,52 @@ import (
 // specification has it for profiles that are not offered.
 type workloadAPI struct {
 	workload.UnimplementedSpiffeWorkloadAPIServer
-	plane *Plane
+	source workloadSource
+	clock  clock.Clock
+	// again is after how long bundles are sent again, which may have changed without a word.
+	again time.Duration
+}
+
+// workloadSource is who knows the workloads: the control plane, or the agent of a machine that joined.
+type workloadSource interface {
+	// news is closed when identities or trust may have changed. Take it before granted.
+	news() <-chan struct{}
+	granted() (*grants, error)
+	issue(ctx context.Context, id mesh.ID) (*SVID, error)
+}
+
+// grants are who may be whom, and the roots of every trusted domain. Nobody changes them.
+type grants struct {
+	snapshot *mesh.Snapshot // its domain and identities
+	trust    map[string][]*x509.Certificate
+}
+
+// planeSource is the control plane as a workloadSource.
+type planeSource struct{ *Plane }
+
+func (p planeSource) news() <-chan struct{} { return p.changed.wait() }
+
+func (p planeSource) granted() (*grants, error) {
+	g, err := p.view("")
+	if err != nil {
+		return nil, err
+	}
+	return &grants{g.snapshot, p.trust(g)}, nil
+}
+
+func (p planeSource) issue(ctx context.Context, id mesh.ID) (*SVID, error) {
+	return p.Authority.Issue(ctx, id)
 }
 
 // callers returns who a process may be.
-func (w workloadAPI) callers(ctx context.Context) (*generation, []mesh.ID, error) {
+func (w workloadAPI) callers(ctx context.Context) (*grants, []mesh.ID, error) {
 	if header := metadata.ValueFromIncomingContext(ctx, "workload.spiffe.io"); !slices.Equal(header, []string{"true"}) {
 		return nil, nil, status.Error(codes.InvalidArgument, "want the metadata workload.spiffe.io: true")
 	}
 	if err := local(ctx); err != nil {
 		return nil, nil, err
 	}
-	g, err := w.plane.view("")
+	g, err := w.source.granted()
 	if err != nil {
 		return nil, nil, status.Error(codes.Unavailable, err.Error())
 	}
@@ -47,13 +82,13 @@ func (w workloadAPI) FetchX509SVID(_ *workload.X509SVIDRequest, to grpc.ServerSt
 	var sentTrust map[string][]*x509.Certificate
 	var renew time.Time
 	for {
-		changed := w.plane.changed.wait()
+		changed := w.source.news()
 		g, ids, err := w.callers(ctx)
 		if err != nil {
 			return err
 		}
-		trust := w.plane.trust(g)
-		if !wall(w.plane.Clock).Before(renew) || !slices.Equal(ids, sentIDs) || !sameTrust(trust, sentTrust) {
+		trust := g.trust
+		if !wall(w.clock).Before(renew) || !slices.Equal(ids, sentIDs) || !sameTrust(trust, sentTrust) {
 			response, until, err := w.svids(ctx, g.snapshot.Domain, ids, trust)
 			if err != nil {
 				return status.Error(codes.Unavailable, err.Error())
@@ -79,7 +114,7 @@ func (w workloadAPI) svids(ctx context.Context, domain string, ids []mesh.ID, tr
 	}
 	var renew time.Time
 	for _, id := range ids {
-		svid, err := w.plane.Authority.Issue(ctx, id)
+		svid, err := w.source.issue(ctx, id)
 		if err != nil {
 			return nil, renew, err
 		}
@@ -107,19 +142,19 @@ func sameTrust(a, b map[string][]*x509.Certificate) bool {
 func (w workloadAPI) FetchX509Bundles(_ *workload.X509BundlesRequest, to grpc.ServerStreamingServer[workload.X509BundlesResponse]) error {
 	ctx := to.Context()
 	for {
-		changed := w.plane.changed.wait()
+		changed := w.source.news()
 		g, _, err := w.callers(ctx)
 		if err != nil {
 			return err
 		}
 		response := &workload.X509BundlesResponse{Bundles: map[string][]byte{}}
-		for domain, roots := range w.plane.trust(g) {
+		for domain, roots := range g.trust {
 			response.Bundles["spiffe://"+domain] = concatenated(roots)
 		}
 		if err := to.Send(response); err != nil {
 			return err
 		}
-		if err := w.pause(ctx, changed, wall(w.plane.Clock).Add(w.plane.Authority.lifetime/2)); err != nil {
+		if err := w.pause(ctx, changed, wall(w.clock).Add(w.again)); err != nil {
 			return err
 		}
 	}
@@ -127,7 +162,7 @@ func (w workloadAPI) FetchX509Bundles(_ *workload.X509BundlesRequest, to grpc.Se
 
 // pause waits until something changed or until a time.
 func (w workloadAPI) pause(ctx context.Context, changed <-chan struct{}, until time.Time) error {
-	fired, stop := w.plane.Clock.After(until.Sub(wall(w.plane.Clock)))
+	fired, stop := w.clock.After(until.Sub(wall(w.clock)))
 	defer stop()
 	select {
 	case <-changed:

@@ -116,7 +116,7 @@ func waitTimer(t *testing.T, clk *clock.Fake) {
 }
 
 // call makes a bare call of the Workload API.
-func call(t *testing.T, target string, creds credentials.TransportCredentials, header ...string) codes.Code {
+func call(t testing.TB, target string, creds credentials.TransportCredentials, header ...string) codes.Code {
 	t.Helper()
 	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(creds))
 	if err != nil {

@@ -42,6 +42,7 @@ type conn struct {
 	x               exchange
 	h2              atomic.Pointer[h2.Conn] // nil: it speaks HTTP/1.1, or
 	rpc             atomic.Pointer[rpcConn] // Bolt or Dubbo
+	counted         atomic.Pointer[countedAt]
 }
 
 // serve answers requests until the connection ends.

@@ -245,7 +245,7 @@ func (x *exchange) setDeadline() *failure {
 func (x *exchange) injectFault() *failure {
 	t := &x.route.Fault
 	if t.AbortPercent > 0 && rand.IntN(100) < t.AbortPercent { //nolint:gosec // chance, not secrecy
-		return &failure{t.AbortStatus, "fault injected", notSent}
+		return &failure{t.AbortStatus, reasonInjected, notSent}
 	}
 	if t.DelayPercent > 0 && rand.IntN(100) < t.DelayPercent { //nolint:gosec // the same
 		fired, stop := x.c.p.clock.After(min(t.Delay, time.Until(x.deadline)))

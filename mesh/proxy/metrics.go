@@ -7,13 +7,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// bounds of the histogram of durations.
-var bounds = [...]time.Duration{
-	250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
-	25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
-	time.Second, 2500 * time.Millisecond, 10 * time.Second,
-}
-
 // routeStats are rate, errors and duration of a route: atomic counters, because a request passes here every few
 // microseconds.
 type routeStats struct {
@@ -64,6 +57,7 @@ func (x *exchange) record() {
 			x.route.stats.own.Add(1)
 		}
 	}
+	x.c.l.calls.observe(x, status, took)
 	if x.c.p.access != nil {
 		x.c.p.access.request(x, status, took)
 	}

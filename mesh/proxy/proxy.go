@@ -25,6 +25,8 @@ type Options struct {
 	AccessLog io.Writer
 	// Listen makes the listener of each Listener, which the proxy closes; nil: on its address.
 	Listen func(Listener) (net.Listener, error)
+	// Stats count calls; nil: nobody asks for them.
+	Stats *Stats
 }
 
 // Proxy is a node proxy. Make it with New, start it with Start, and end it with Shutdown.
@@ -61,6 +63,7 @@ type listener struct {
 	tls   *tls.Config // nil: plain
 	open  atomic.Int64
 	stats listenerStats
+	calls *callStats
 }
 
 // sweepEvery is how often connections are looked through for those idle too long.
@@ -78,12 +81,15 @@ func New(c Config, o Options) (*Proxy, error) {
 	if o.AccessLog != nil {
 		p.access = newAccessLog(o.AccessLog)
 	}
+	if o.Stats == nil {
+		o.Stats = NewStats()
+	}
 	if p.listen == nil {
 		p.listen = func(l Listener) (net.Listener, error) { return net.Listen("tcp", l.Address) }
 	}
 	p.snap.Store(compile(&c, o.Identity, &snapshot{}))
 	for _, l := range c.Listeners {
-		at := &listener{Listener: l}
+		at := &listener{Listener: l, calls: o.Stats.listener(l.Name)}
 		if l.MTLS {
 			at.tls = serverTLS(o.Identity, compilePatterns(l.Allow))
 			if l.Protocol != "http" {

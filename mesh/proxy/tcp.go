@@ -11,6 +11,7 @@ import (
 
 // serveTCP passes one connection through: encrypted or not on either side, whatever is spoken on it.
 func (p *Proxy) serveTCP(l *listener, nc net.Conn) error {
+	caller, began := l.Caller, time.Now()
 	if l.tls != nil {
 		t := tls.Server(nc, l.tls)
 		if err := errors.Join(t.SetDeadline(time.Now().Add(headTime)), t.Handshake(), t.SetDeadline(time.Time{})); err != nil {
@@ -18,13 +19,18 @@ func (p *Proxy) serveTCP(l *listener, nc net.Conn) error {
 			return err
 		}
 		nc = t
+		caller, _ = peerOf(t) // the handshake made sure that there is one
+	}
+	refuse := func(f *failure) error {
+		l.calls.connected(caller, l.Cluster, time.Since(began), f)
+		return f.asError()
 	}
 	k := p.snap.Load().clusters[l.Cluster].forColor(l.Shadow)
 	if k == nil {
-		return wrongColor(l.Shadow).asError()
+		return refuse(wrongColor(l.Shadow))
 	}
 	if !k.enter() {
-		return errBreaker.asError()
+		return refuse(errBreaker)
 	}
 	defer k.leave()
 	var tried []*endpoint
@@ -32,7 +38,7 @@ func (p *Proxy) serveTCP(l *listener, nc net.Conn) error {
 		now := p.clock.Mono()
 		e := k.choose(now, tried)
 		if e == nil {
-			return errNoEndpoint.asError()
+			return refuse(errNoEndpoint)
 		}
 		to, err := dial(k, e, k.tunnelTLS, time.Now().Add(k.ConnectTimeout))
 		if err != nil {
@@ -41,6 +47,7 @@ func (p *Proxy) serveTCP(l *listener, nc net.Conn) error {
 			continue
 		}
 		k.succeeded(e)
+		l.calls.connected(caller, l.Cluster, time.Since(began), nil)
 		e.active.Add(1)
 		in, out := pipe(nc, to, l.Idle)
 		e.active.Add(-1)
@@ -48,7 +55,7 @@ func (p *Proxy) serveTCP(l *listener, nc net.Conn) error {
 		l.stats.bytesOut.Add(uint64(out)) //nolint:gosec // a count
 		return to.Close()
 	}
-	return errNoConnect.asError()
+	return refuse(errNoConnect)
 }
 
 func (f *failure) asError() error { return errors.New(f.reason) }

@@ -11,6 +11,7 @@ import { AccountPage } from "./pages/account";
 import { AccountsPage } from "./pages/accounts";
 import { BreaksPage } from "./pages/breaks";
 import { FlowsPage } from "./pages/flows";
+import { MeshPage } from "./pages/mesh";
 import { NothingPage } from "./pages/nothing";
 import { OverviewPage } from "./pages/overview";
 import { ProofsPage } from "./pages/proofs";
@@ -81,6 +82,7 @@ function SignedIn() {
           <Route path="proofs" element={<ProofsPage />} />
           <Route path="sandboxes" element={<SandboxesPage />} />
           <Route path="sandboxes/:id" element={<SandboxesPage />} />
+          <Route path="mesh" element={<MeshPage />} />
           <Route path="*" element={<NothingPage />} />
         </Route>
       </Routes>

@@ -342,7 +342,7 @@ describe.skipIf(!browserPath)("the console", () => {
 
   test("keys change pages, and are listed", async () => {
     const page = await signedIn(new FakeWatch().trouble());
-    for (const [key, path] of [["a", "/accounts"], ["b", "/breaks"], ["f", "/flows"], ["p", "/proofs"], ["o", "/"]] as const) {
+    for (const [key, path] of [["a", "/accounts"], ["b", "/breaks"], ["f", "/flows"], ["p", "/proofs"], ["m", "/mesh"], ["o", "/"]] as const) {
       await page.keyboard.press("g");
       await page.keyboard.press(key);
       await expect.poll(() => url(page)).toBe(path);

@@ -22,9 +22,9 @@ export class Server {
   url = "";
 
   /** Starts it, at the port it had before if it was stopped. */
-  async start(demo = true): Promise<void> {
+  async start(demo = true, more: string[] = []): Promise<void> {
     const listen = this.url ? new URL(this.url).host : "127.0.0.1:0";
-    const child = spawn(binary, ["up", "--data", join(this.data, "d"), "--listen", listen, ...(demo ? ["--demo"] : [])], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(binary, ["up", "--data", join(this.data, "d"), "--listen", listen, ...(demo ? ["--demo"] : []), ...more], { stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     this.url = await new Promise<string>((resolve, reject) => {
       let out = "";

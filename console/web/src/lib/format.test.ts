@@ -78,6 +78,10 @@ test("numbers", () => {
   expect(f.count(1200, "break")).toBe("1,200 breaks");
 });
 
+test("latencies", () => {
+  expect([0, 0.00085, 0.0024, 0.31, 1.2, Number.NaN].map(f.latency)).toEqual(["–", "850 µs", "2.4 ms", "310 ms", "1.20 s", "–"]);
+});
+
 test("names", () => {
   expect(f.words("duplicate_post")).toBe("Duplicate post");
   expect(f.short("247806050623272497941894152342749549933")).toBe("247806…549933");

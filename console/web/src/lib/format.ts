@@ -117,6 +117,14 @@ export function rate(perSecond: number): string {
   return perSecond < 10 ? perSecond.toFixed(1) : grouped(Math.round(perSecond));
 }
 
+/** A latency: "–", "850 µs", "2.4 ms", "310 ms", "1.20 s". */
+export function latency(seconds: number): string {
+  if (!Number.isFinite(seconds) || seconds <= 0) return "–";
+  if (seconds < 1e-3) return `${Math.round(seconds * 1e6)} µs`;
+  if (seconds < 1) return `${(seconds * 1e3).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
+  return `${seconds.toFixed(2)} s`;
+}
+
 /** Bytes as hexadecimal digits. */
 export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");

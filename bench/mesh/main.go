@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,8 @@ func main() {
 	out := flag.String("out", "", "file for the report; empty: standard output")
 	rounds := flag.Int("rounds", 3, "times that each measurement is made")
 	span := flag.Duration("span", time.Second, "length of one measurement")
+	cases := flag.String("cases", "", "cases to measure, separated by commas; empty: all")
+	beside := flag.String("beside", "", "another build of this command, whose proxy is measured in the same rounds")
 	flag.Parse()
 	var err error
 	switch *role {
@@ -59,7 +62,7 @@ func main() {
 	case "grpc-backend":
 		err = serveGRPC()
 	default:
-		err = measure(*out, *rounds, *span)
+		err = measure(*out, plan{rounds: *rounds, span: *span, cases: *cases, beside: *beside})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench mesh:", err)
@@ -67,13 +70,26 @@ func main() {
 	}
 }
 
+// plan is what a run measures.
+type plan struct {
+	rounds int
+	span   time.Duration // of one measurement
+	cases  string
+	beside string
+}
+
+// has tells whether the run measures a case.
+func (p *plan) has(name string) bool {
+	return p.cases == "" || slices.Contains(strings.Split(p.cases, ","), name)
+}
+
 // measure makes the run and writes the report.
-func measure(out string, rounds int, span time.Duration) error {
+func measure(out string, p plan) error {
 	dir, err := os.MkdirTemp("", "bench-mesh-")
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	r, err := run(dir, rounds, span)
+	r, err := run(dir, p)
 	err = errors.Join(err, os.RemoveAll(dir))
 	if err != nil {
 		return err
@@ -94,14 +110,14 @@ func measure(out string, rounds int, span time.Duration) error {
 }
 
 // run starts all subjects, measures them in turn, round by round, and ends them.
-func run(dir string, rounds int, span time.Duration) (r *Report, err error) {
-	f := &fleet{dir: dir}
+func run(dir string, p plan) (r *Report, err error) {
+	f := &fleet{dir: dir, plan: p}
 	defer func() { err = errors.Join(err, f.end()) }()
 	backend, err := f.self("backend", "")
 	if err != nil {
 		return nil, err
 	}
-	r = &Report{When: time.Now().UTC(), Cores: runtime.NumCPU(), Go: runtime.Version(), Rounds: rounds, Span: span.String(), LoadBefore: loadAverage()}
+	r = &Report{When: time.Now().UTC(), Cores: runtime.NumCPU(), Go: runtime.Version(), Rounds: p.rounds, Span: p.span.String(), LoadBefore: loadAverage()}
 	calls, err := f.self("grpc-backend", "")
 	if err != nil {
 		return nil, err
@@ -113,10 +129,10 @@ func run(dir string, rounds int, span time.Duration) (r *Report, err error) {
 	r.Skipped = skipped
 	measured := map[string]*Result{}
 	var rounded []string
-	for range rounds {
+	for range p.rounds {
 		for _, s := range subjects {
 			for _, n := range s.connections {
-				one, err := s.measure(n, span)
+				one, err := s.measure(n, p.span)
 				if err != nil {
 					return nil, err
 				}
@@ -130,7 +146,7 @@ func run(dir string, rounds int, span time.Duration) (r *Report, err error) {
 		}
 	}
 	for _, s := range subjects {
-		if s.name == "l7" {
+		if s.name == "l7" && slices.Contains(s.connections, 1) {
 			if err := s.idleMemory(measured[fmt.Sprintf("l7/1/%s", s.subject)]); err != nil {
 				return nil, err
 			}

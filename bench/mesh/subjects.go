@@ -38,7 +38,9 @@ type subject struct {
 
 // fleet is the processes of a run.
 type fleet struct {
+	plan
 	dir   string
+	other bool // what starts next is the build beside this one
 	procs []*exec.Cmd
 	n     int
 }
@@ -67,6 +69,9 @@ func (f *fleet) self(role, config string) (string, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w", err)
+	}
+	if f.other {
+		path = f.beside
 	}
 	cmd := exec.Command(path, "-role", role, "-config", config)
 	cmd.Stderr = os.Stderr
@@ -115,7 +120,14 @@ func (f *fleet) subjects(backend, calls string) (list []*subject, skipped []stri
 		{"mtls-pair", "sterling", few, f.pair(f.sterling("http", "tls", ""), f.sterling("http", "", "tls"))},
 		{"l4", "haproxy", few, f.haproxy("tcp", "", "")},
 		{"l4", "sterling", few, f.sterling("tcp", "", "")},
+		{"grpc", besideUs, few, f.sterlingGRPC},
+		{"l7", besideUs, many, f.sterling("http", "", "")},
+		{"mtls-pair", besideUs, few, f.pair(f.sterling("http", "tls", ""), f.sterling("http", "", "tls"))},
+		{"l4", besideUs, few, f.sterling("tcp", "", "")},
 	} {
+		if f.other = one.who == besideUs; !f.has(one.name) || f.other && f.beside == "" {
+			continue
+		}
 		to := backend
 		if one.name == "grpc" {
 			to = calls
@@ -132,6 +144,9 @@ func (f *fleet) subjects(backend, calls string) (list []*subject, skipped []stri
 	}
 	return list, skipped, nil
 }
+
+// besideUs is our proxy as another build has it.
+const besideUs = "sterling-beside"
 
 type starter = func(to string) (address string, pids []int, err error)
 

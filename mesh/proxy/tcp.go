@@ -56,6 +56,7 @@ func (f *failure) asError() error { return errors.New(f.reason) }
 // pipe passes bytes between a and b until both have ended or neither has sent any for idle; it returns how many. A
 // side's end is passed on as such, so that the other can finish. The kernel moves the bytes where both are plain TCP.
 func pipe(a, b net.Conn, idle time.Duration) (fromA, fromB int64) {
+	a, b = bare(a), bare(b)
 	var moved atomic.Int64 // when bytes last came, since begin
 	begin := time.Now()
 	done := make(chan struct{})

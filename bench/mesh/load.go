@@ -26,7 +26,7 @@ var (
 )
 
 // serveBackend answers every request with the same bytes, at an address it writes to standard output.
-func serveBackend(string) error {
+func serveBackend() error {
 	ln, err := announce()
 	if err != nil {
 		return err
@@ -36,11 +36,11 @@ func serveBackend(string) error {
 		if err != nil {
 			return fmt.Errorf("accept: %w", err)
 		}
-		go answerAll(c)
+		go answerAll(c, func() {})
 	}
 }
 
-func answerAll(c net.Conn) {
+func answerAll(c net.Conn, work func()) {
 	defer func() { _ = c.Close() }()
 	buf := make([]byte, 16<<10)
 	have := 0
@@ -55,6 +55,7 @@ func answerAll(c net.Conn) {
 			if head < 0 || have < head+4+128 {
 				break
 			}
+			work()
 			have = copy(buf, buf[head+4+128:have])
 			if _, err := io.WriteString(c, answerText); err != nil {
 				return

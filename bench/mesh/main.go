@@ -21,9 +21,12 @@ type Report struct {
 	Rounds int       `json:"rounds"`
 	Span   string    `json:"span"` // of one measurement
 	// Load is the machine's load average of one minute, before and after: other work distorts results.
-	LoadBefore string   `json:"load_before"`
-	LoadAfter  string   `json:"load_after"`
-	Results    []Result `json:"results"`
+	LoadBefore string `json:"load_before"`
+	LoadAfter  string `json:"load_after"`
+	// Rows are the table of what is asked.
+	Rows    []Row    `json:"rows"`
+	Results []Result `json:"results"`
+	Notes   []string `json:"notes,omitempty"`
 	// Skipped are the subjects that could not run, with the reason.
 	Skipped []string `json:"skipped,omitempty"`
 }
@@ -45,7 +48,7 @@ type Result struct {
 }
 
 func main() {
-	role := flag.String("role", "", "proxy, backend or grpc-backend: what the run starts itself as")
+	role := flag.String("role", "", "proxy, backend, slow-backend or grpc-backend: what the run starts itself as")
 	config := flag.String("config", "", "configuration of the role")
 	out := flag.String("out", "", "file for the report; empty: standard output")
 	rounds := flag.Int("rounds", 3, "times that each measurement is made")
@@ -58,7 +61,9 @@ func main() {
 	case "proxy":
 		err = serveProxy(*config)
 	case "backend":
-		err = serveBackend(*config)
+		err = serveBackend()
+	case "slow-backend":
+		err = serveSlowly()
 	case "grpc-backend":
 		err = serveGRPC()
 	default:
@@ -163,6 +168,11 @@ func run(dir string, p plan) (r *Report, err error) {
 		m := &r.Results[i]
 		if base := measured[fmt.Sprintf("%s/%d/haproxy", m.Case, m.Connections)]; base != nil && base.CPUMicros > 0 {
 			m.Ratio = m.CPUMicros / base.CPUMicros
+		}
+	}
+	if p.has("overload") {
+		if err := f.overload(r, p); err != nil {
+			return nil, err
 		}
 	}
 	r.LoadAfter = loadAverage()

@@ -142,6 +142,7 @@ func (f *fleet) subjects(backend, calls string) (list []*subject, skipped []stri
 		}
 		list = append(list, &subject{one.name, one.who, address, pids, one.connections})
 	}
+	f.other = false
 	return list, skipped, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ const (
 	work   = 10 * time.Millisecond
 )
 
-// What is offered, in parts of the capacity: settle and pay fit beside each other, queries are the overload.
+// What is offered, in parts of the capacity: settle calls just fit, and the rest does not.
 var offered = []struct {
 	class string
 	share float64
@@ -33,7 +34,7 @@ const patience = time.Second
 
 // serveSlowly answers requests as an endpoint of fixed capacity does.
 func serveSlowly() error {
-	ln, err := announce()
+	ln, err := announce("")
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func serveSlowly() error {
 }
 
 // overload measures what an endpoint gets done at ten times its capacity behind the proxy.
-func (f *fleet) overload(r *Report, p plan) error {
+func (f *fleet) overload(r *Report) error {
 	endpoint, err := f.self("slow-backend", "")
 	if err != nil {
 		return err
@@ -73,19 +74,19 @@ routes:
 		return err
 	}
 	// Alone, the endpoint is asked by twice as many as it works for: it is never without work, and nobody waits for long.
-	capacity := (&offer{address: endpoint, class: "query"}).closed(2*places, p.span)
+	capacity := (&offer{address: endpoint, class: "query"}).closed(2*places, f.span)
 	if capacity == 0 {
 		return fmt.Errorf("measure the capacity of an endpoint: it answered nothing")
 	}
 	r.row("overload: capacity of the endpoint alone", capacity, "requests/s")
 	offers, good := make([]*offer, len(offered)), 0.0
-	span := 6 * p.span
-	var wg sync.WaitGroup
+	span := 6 * f.span
+	var load sync.WaitGroup
 	for i, o := range offered {
 		offers[i] = &offer{address: address, class: o.class, perSecond: o.share * capacity}
-		wg.Go(func() { offers[i].open(span) })
+		load.Go(func() { offers[i].open(span) })
 	}
-	wg.Wait()
+	load.Wait()
 	for _, o := range offers {
 		good += float64(o.answered) / span.Seconds()
 		r.note("overload, %s: %d offered, %d answered in time, %d refused, %d late or broken%s", o.class, o.sent, o.answered, o.refused, o.failed, o.why())
@@ -117,7 +118,8 @@ func (o *offer) why() string {
 // caller is a connection.
 type caller struct {
 	net.Conn
-	in *bufio.Reader
+	in   *bufio.Reader
+	last bool // the other side takes no more requests on it
 }
 
 // open sends requests at their times, whether or not others have been answered.
@@ -167,6 +169,11 @@ func (o *offer) one(at time.Time) {
 		o.answered++
 	default:
 		o.refused++
+		o.last = fmt.Errorf("answered %s", status)
+	}
+	if c.last {
+		_ = c.Close() // as the other side will
+		return
 	}
 	o.idle = append(o.idle, c)
 }
@@ -182,7 +189,7 @@ func (o *offer) ask(by time.Time, operation uint64) (c *caller, status string, e
 		if err != nil {
 			return nil, "", err
 		}
-		c = &caller{nc, bufio.NewReaderSize(nc, 1024)}
+		c = &caller{Conn: nc, in: bufio.NewReaderSize(nc, 1024)}
 	}
 	if err := c.SetDeadline(by); err != nil {
 		return c, "", err
@@ -210,10 +217,13 @@ func (c *caller) answer() (status string, err error) {
 			}
 			status = string(line[9:12])
 		}
-		if name, value, ok := bytes.Cut(line, []byte(": ")); ok && bytes.EqualFold(name, []byte("Content-Length")) {
-			if _, err := fmt.Sscan(string(value), &length); err != nil {
+		switch name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(": ")); strings.ToLower(string(name)) {
+		case "content-length":
+			if length, err = strconv.Atoi(string(value)); err != nil {
 				return "", err
 			}
+		case "connection":
+			c.last = string(value) == "close"
 		}
 		if len(line) == 2 {
 			_, err := c.in.Discard(length)

@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -34,15 +35,20 @@ type subject struct {
 	address       string
 	pids          []int
 	connections   []int
+	call          func(end time.Time) ([]int64, error) // requests one after the other; nil: as HTTP/1.1 or gRPC, by name
 }
 
 // fleet is the processes of a run.
 type fleet struct {
 	plan
 	dir   string
-	other bool // what starts next is the build beside this one
-	procs []*exec.Cmd
-	n     int
+	other bool     // what starts next is the build beside this one
+	env   []string // of what starts next; nil: this process's
+
+	ctx     context.Context //nolint:containedctx // of the run
+	keeping sync.WaitGroup  // of certificates
+	procs   []*exec.Cmd
+	n       int
 }
 
 func (f *fleet) end() (err error) {
@@ -66,15 +72,10 @@ func (f *fleet) start(cmd *exec.Cmd) (pid int, err error) {
 
 // self starts this program in a role and returns the address that it announces.
 func (f *fleet) self(role, config string) (string, error) {
-	path, err := os.Executable()
+	cmd, err := f.role(role, config)
 	if err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
+		return "", err
 	}
-	if f.other {
-		path = f.beside
-	}
-	cmd := exec.Command(path, "-role", role, "-config", config)
-	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", fmt.Errorf("start as %s: %w", role, err)
@@ -140,7 +141,7 @@ func (f *fleet) subjects(backend, calls string) (list []*subject, skipped []stri
 		if err != nil {
 			return nil, nil, err
 		}
-		list = append(list, &subject{one.name, one.who, address, pids, one.connections})
+		list = append(list, &subject{name: one.name, subject: one.who, address: address, pids: pids, connections: one.connections})
 	}
 	f.other = false
 	return list, skipped, nil
@@ -262,7 +263,7 @@ clusters: [{name: app, adaptive: true, endpoints: [{address: "%s"}]%s}]
 			return "", nil, err
 		}
 		address, err := f.self("proxy", config)
-		return address, []int{f.procs[len(f.procs)-1].Process.Pid}, err
+		return address, []int{f.last()}, err
 	}
 }
 

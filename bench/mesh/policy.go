@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/sterlingrun/sterling/clock"
 )
 
 // flips is how often the policy is changed for each data plane.
@@ -14,6 +17,8 @@ func (p *plane) policy(r *Report, name string, allowed func() (bool, error)) err
 	var took []time.Duration
 	for i := range flips {
 		want := i%2 == 1
+		// The change before has reached all others, and the control plane may be anywhere between two looks at the file.
+		_ = clock.Sleep(p.f.ctx, clock.NewSystem(), 50*time.Millisecond+rand.N(20*time.Millisecond)) //nolint:gosec // chance; the run ends by itself
 		if err := p.allow(want); err != nil {
 			return err
 		}

@@ -45,8 +45,9 @@ const (
 	maxMeshWatch     = time.Hour
 )
 
-// stateLook is how often a control plane looks at the file of the desired state.
-const stateLook = 10 * time.Millisecond
+// stateLook is how often a control plane looks at the file of the desired state: most of a change's way to being
+// enforced. A look takes some microseconds.
+const stateLook = 5 * time.Millisecond
 
 // Mesh runs the mesh's control plane in this process.
 type Mesh struct {

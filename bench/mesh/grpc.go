@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -20,18 +19,21 @@ const grpcConnections = 4
 const grpcCall = "/bank.v1.Payments/Pay"
 
 // serveGRPC answers every call with the same message, at an address it writes to standard output.
-func serveGRPC() error {
-	ln, err := announce()
+func serveGRPC(address string) error {
+	ln, err := announce(address)
 	if err != nil {
 		return err
 	}
 	answer := wrapperspb.Bytes(make([]byte, 256))
-	s := grpc.NewServer(grpc.MaxConcurrentStreams(1000), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+	s, err := server(grpc.MaxConcurrentStreams(1000), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 		if err := stream.RecvMsg(&wrapperspb.BytesValue{}); err != nil {
 			return err
 		}
 		return stream.SendMsg(answer)
 	}))
+	if err != nil {
+		return err
+	}
 	return s.Serve(ln)
 }
 
@@ -41,13 +43,13 @@ type grpcClients struct {
 	next atomic.Uint32
 }
 
-func dialGRPC(address string) (*grpcClients, error) {
+func dialGRPC(target string, options ...grpc.DialOption) (*grpcClients, error) {
 	c := &grpcClients{}
 	for range grpcConnections {
-		cc, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("pay.bank.example"))
+		cc, err := grpc.NewClient(target, options...)
 		if err != nil {
 			c.close()
-			return nil, fmt.Errorf("connect to %s: %w", address, err)
+			return nil, fmt.Errorf("connect to %s: %w", target, err)
 		}
 		c.list = append(c.list, cc)
 	}
@@ -60,19 +62,23 @@ func (c *grpcClients) close() {
 	}
 }
 
+// call makes a call.
+func (c *grpcClients) call(ctx context.Context, cc *grpc.ClientConn) error {
+	ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", "01929b2e-5c3f-7c1a-9d5e-1b2c3d4e5f60", "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	return cc.Invoke(ctx, grpcCall, wrapperspb.Bytes(make([]byte, 128)), &wrapperspb.BytesValue{})
+}
+
 // one makes calls one after the other until end.
 func (c *grpcClients) one(end time.Time) (took []int64, err error) {
 	cc := c.list[c.next.Add(1)%grpcConnections]
 	ctx, cancel := context.WithDeadline(context.Background(), end.Add(5*time.Second))
 	defer cancel()
-	ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", "01929b2e-5c3f-7c1a-9d5e-1b2c3d4e5f60", "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	in, out := wrapperspb.Bytes(make([]byte, 128)), &wrapperspb.BytesValue{}
 	for {
 		start := time.Now()
 		if start.After(end) {
 			return took, nil
 		}
-		if err := cc.Invoke(ctx, grpcCall, in, out); err != nil {
+		if err := c.call(ctx, cc); err != nil {
 			return took, err
 		}
 		took = append(took, int64(time.Since(start)))
@@ -154,5 +160,5 @@ routes: [{name: pay, match: {hosts: [pay.bank.example], prefix: /bank.v1.Payment
 		return "", nil, err
 	}
 	address, err := f.self("proxy", config)
-	return address, []int{f.procs[len(f.procs)-1].Process.Pid}, err
+	return address, []int{f.last()}, err
 }

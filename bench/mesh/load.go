@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // The message that all subjects carry: what a small payment looks like.
@@ -26,8 +29,8 @@ var (
 )
 
 // serveBackend answers every request with the same bytes, at an address it writes to standard output.
-func serveBackend(string) error {
-	ln, err := announce()
+func serveBackend() error {
+	ln, err := announce("")
 	if err != nil {
 		return err
 	}
@@ -36,11 +39,11 @@ func serveBackend(string) error {
 		if err != nil {
 			return fmt.Errorf("accept: %w", err)
 		}
-		go answerAll(c)
+		go answerAll(c, func() {})
 	}
 }
 
-func answerAll(c net.Conn) {
+func answerAll(c net.Conn, work func()) {
 	defer func() { _ = c.Close() }()
 	buf := make([]byte, 16<<10)
 	have := 0
@@ -55,6 +58,7 @@ func answerAll(c net.Conn) {
 			if head < 0 || have < head+4+128 {
 				break
 			}
+			work()
 			have = copy(buf, buf[head+4+128:have])
 			if _, err := io.WriteString(c, answerText); err != nil {
 				return
@@ -63,9 +67,9 @@ func answerAll(c net.Conn) {
 	}
 }
 
-// announce listens on a free port of loopback and says where.
-func announce() (net.Listener, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+// announce listens at an address, or else on a free port of loopback, and says where.
+func announce(address string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", cmp.Or(address, "127.0.0.1:0"))
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -115,8 +119,11 @@ func (s *subject) drive(n int, span time.Duration) (times, error) {
 		end  = time.Now().Add(span)
 	)
 	one := s.one
+	if s.call != nil {
+		one = s.call
+	}
 	if s.name == "grpc" {
-		clients, err := dialGRPC(s.address)
+		clients, err := dialGRPC("passthrough:///"+s.address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("pay.bank.example"))
 		if err != nil {
 			return sum, err
 		}

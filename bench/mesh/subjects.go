@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -34,13 +35,20 @@ type subject struct {
 	address       string
 	pids          []int
 	connections   []int
+	call          func(end time.Time) ([]int64, error) // requests one after the other; nil: as HTTP/1.1 or gRPC, by name
 }
 
 // fleet is the processes of a run.
 type fleet struct {
+	plan
 	dir   string
-	procs []*exec.Cmd
-	n     int
+	other bool     // what starts next is the build beside this one
+	env   []string // of what starts next; nil: this process's
+
+	ctx     context.Context //nolint:containedctx // of the run
+	keeping sync.WaitGroup  // of certificates
+	procs   []*exec.Cmd
+	n       int
 }
 
 func (f *fleet) end() (err error) {
@@ -64,12 +72,10 @@ func (f *fleet) start(cmd *exec.Cmd) (pid int, err error) {
 
 // self starts this program in a role and returns the address that it announces.
 func (f *fleet) self(role, config string) (string, error) {
-	path, err := os.Executable()
+	cmd, err := f.role(role, config)
 	if err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
+		return "", err
 	}
-	cmd := exec.Command(path, "-role", role, "-config", config)
-	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", fmt.Errorf("start as %s: %w", role, err)
@@ -115,7 +121,14 @@ func (f *fleet) subjects(backend, calls string) (list []*subject, skipped []stri
 		{"mtls-pair", "sterling", few, f.pair(f.sterling("http", "tls", ""), f.sterling("http", "", "tls"))},
 		{"l4", "haproxy", few, f.haproxy("tcp", "", "")},
 		{"l4", "sterling", few, f.sterling("tcp", "", "")},
+		{"grpc", besideUs, few, f.sterlingGRPC},
+		{"l7", besideUs, many, f.sterling("http", "", "")},
+		{"mtls-pair", besideUs, few, f.pair(f.sterling("http", "tls", ""), f.sterling("http", "", "tls"))},
+		{"l4", besideUs, few, f.sterling("tcp", "", "")},
 	} {
+		if f.other = one.who == besideUs; !f.has(one.name) || f.other && f.beside == "" {
+			continue
+		}
 		to := backend
 		if one.name == "grpc" {
 			to = calls
@@ -128,10 +141,14 @@ func (f *fleet) subjects(backend, calls string) (list []*subject, skipped []stri
 		if err != nil {
 			return nil, nil, err
 		}
-		list = append(list, &subject{one.name, one.who, address, pids, one.connections})
+		list = append(list, &subject{name: one.name, subject: one.who, address: address, pids: pids, connections: one.connections})
 	}
+	f.other = false
 	return list, skipped, nil
 }
+
+// besideUs is our proxy as another build has it.
+const besideUs = "sterling-beside"
 
 type starter = func(to string) (address string, pids []int, err error)
 
@@ -246,7 +263,7 @@ clusters: [{name: app, adaptive: true, endpoints: [{address: "%s"}]%s}]
 			return "", nil, err
 		}
 		address, err := f.self("proxy", config)
-		return address, []int{f.procs[len(f.procs)-1].Process.Pid}, err
+		return address, []int{f.last()}, err
 	}
 }
 

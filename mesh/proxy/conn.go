@@ -251,7 +251,7 @@ func (c *conn) linger() {
 
 // abort ends the connection so that nobody takes a cut answer for a whole one.
 func (c *conn) abort(*exchange, *failure) {
-	if t, ok := c.raw.(*net.TCPConn); ok {
+	if t, ok := bare(c.raw).(*net.TCPConn); ok {
 		_ = t.SetLinger(0) // a reset instead of an orderly end; without it, the framing still tells
 	}
 	_ = c.raw.Close() // past saving

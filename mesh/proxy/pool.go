@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
 )
@@ -47,9 +44,10 @@ type upstream struct {
 	writes timer
 	out    []byte // of an upload, not yet written
 
-	raw    syscall.RawConn
-	polled []unix.PollFd
-	poll   func(fd uintptr)
+	socket  *socket // below TLS, if any; nil: not TCP
+	request []byte  // to be written by the next read
+	written int     // of it
+	early   error   // of a read that next has not been told of
 }
 
 // get takes an idle connection, or makes one by dial.
@@ -87,35 +85,19 @@ func (p *pool) get(now uint64, limit int, dial func() (net.Conn, error)) (*upstr
 }
 
 func newUpstream(p *pool, c net.Conn) *upstream {
-	u := &upstream{Conn: c, pool: p, rd: h1.NewReader(c), polled: make([]unix.PollFd, 1)}
-	inner := c
+	u := &upstream{Conn: c, pool: p}
+	u.rd = h1.NewReader(u)
 	if t, ok := c.(*tls.Conn); ok {
-		inner = t.NetConn()
+		c = t.NetConn()
 	}
-	if s, ok := inner.(syscall.Conn); ok {
-		u.raw, _ = s.SyscallConn()
-	}
-	u.poll = func(fd uintptr) {
-		u.polled[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} //nolint:gosec // descriptors are small
-		if n, err := unix.Poll(u.polled, 0); err == nil && n == 0 {
-			u.polled[0].Revents = 0
-		} else {
-			u.polled[0].Revents = unix.POLLERR
-		}
-	}
+	u.socket, _ = c.(*socket)
 	return u
 }
 
 // quiet tells whether nothing has come from an idle connection: neither its end nor bytes that nobody asked for, which
 // the next request would take for its answer.
 func (u *upstream) quiet() bool {
-	if u.raw == nil || len(u.rd.Buffered()) > 0 {
-		return false
-	}
-	if err := u.raw.Control(u.poll); err != nil {
-		return false
-	}
-	return u.polled[0].Revents == 0
+	return u.socket != nil && len(u.rd.Buffered()) == 0 && u.socket.quiet()
 }
 
 // put gives a connection back whose request is over on both sides.
@@ -172,6 +154,7 @@ func dial(c *cluster, e *endpoint, secure *tls.Config, latest time.Time) (net.Co
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", c.Name, err)
 	}
+	nc = direct(nc)
 	if secure == nil {
 		return nc, nil
 	}

@@ -195,6 +195,7 @@ func (p *Proxy) accept(l *listener) {
 			continue
 		}
 		l.stats.accepted.Add(1)
+		nc = direct(nc)
 		c := &conn{p: p, l: l, nc: nc, raw: nc}
 		if !p.track(c) {
 			c.end()

@@ -61,7 +61,7 @@ func (p *Proxy) serveTCP(l *listener, nc net.Conn) error {
 func (f *failure) asError() error { return errors.New(f.reason) }
 
 // pipe passes bytes between a and b until both have ended or neither has sent any for idle; it returns how many. A
-// side's end is passed on as such, so that the other can finish. The kernel moves the bytes where both are plain TCP.
+// side's end is passed on as such, so that the other can finish.
 func pipe(a, b net.Conn, idle time.Duration) (fromA, fromB int64) {
 	var moved atomic.Int64 // when bytes last came, since begin
 	begin := time.Now()
@@ -75,22 +75,49 @@ func pipe(a, b net.Conn, idle time.Duration) (fromA, fromB int64) {
 	return fromA, fromB
 }
 
-// pieceBytes is after how many bytes the deadlines are set anew.
-const pieceBytes = 1 << 20
+const (
+	pieceBytes = 1 << 20 // after how many bytes the deadlines are set anew
+	smallPiece = 4 << 10
+)
+
+// carry moves about pieceBytes, or all until the end of from. Small messages are copied, which is cheaper than a pipe in
+// the kernel; when more is coming than fits into buf, and both are plain TCP, the kernel moves it.
+func carry(to, from net.Conn, buf []byte) (total int64, err error) {
+	for total < pieceBytes {
+		n, err := from.Read(buf)
+		if n > 0 {
+			written, err := to.Write(buf[:n])
+			if total += int64(written); err != nil {
+				return total, err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return total, nil
+		case err != nil:
+			return total, err
+		case n == len(buf):
+			more, err := io.Copy(bare(to), &io.LimitedReader{R: bare(from), N: pieceBytes - total})
+			return total + more, err
+		}
+	}
+	return total, nil
+}
 
 func oneWay(to, from net.Conn, idle time.Duration, begin time.Time, moved *atomic.Int64) (total int64) {
+	piece := make([]byte, smallPiece)
 	for {
 		by := time.Now().Add(idle)
 		err := errors.Join(from.SetReadDeadline(by), to.SetWriteDeadline(by.Add(writeTime)))
 		if err != nil {
 			break
 		}
-		n, err := io.Copy(to, &io.LimitedReader{R: from, N: pieceBytes})
+		n, err := carry(to, from, piece)
 		total += n
 		if n > 0 {
 			moved.Store(int64(time.Since(begin)))
 		}
-		if err == nil && n == pieceBytes {
+		if err == nil && n >= pieceBytes {
 			continue
 		}
 		if err == nil { // from has ended; to may still have something to say

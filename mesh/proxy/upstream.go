@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"net"
 	"time"
 
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
@@ -12,9 +13,36 @@ import (
 func (u *upstream) send(x *exchange) (rest, sent bool, err error) {
 	x.renderHead()
 	x.renderFirst()
+	if u.Conn == net.Conn(u.socket) && x.whole {
+		return u.ask(x)
+	}
 	n, err := u.write(x, x.first)
 	_, encrypted := u.Conn.(*tls.Conn)
 	return false, n > 0 || encrypted, err
+}
+
+// ask sends a whole request, and reads the beginning of the answer: next returns what became of that.
+func (u *upstream) ask(x *exchange) (rest, sent bool, err error) {
+	if err := u.writes.move(u.SetWriteDeadline, x.deadline, x.deadline.Sub(x.started)); err != nil {
+		return false, false, err
+	}
+	u.request, u.written = x.first, 0
+	err = u.fill(x)
+	u.request = nil
+	if u.written < len(x.first) {
+		return false, u.written > 0, err
+	}
+	u.early = err
+	return false, true, nil
+}
+
+// Read reads from the connection, after it has written the request if there is one to be asked.
+func (u *upstream) Read(b []byte) (n int, err error) {
+	if u.request == nil {
+		return u.Conn.Read(b)
+	}
+	u.written, n, err = u.socket.ask(u.request, b)
+	return n, err
 }
 
 func (u *upstream) write(x *exchange, b []byte) (int, error) {
@@ -63,6 +91,10 @@ func (u *upstream) next(x *exchange) (*h1.Response, error) {
 }
 
 func (u *upstream) fill(x *exchange) error {
+	if err := u.early; err != nil {
+		u.early = nil
+		return err
+	}
 	if err := u.reads.move(u.SetReadDeadline, x.tryBy, x.tryBy.Sub(x.started)); err != nil {
 		return err
 	}

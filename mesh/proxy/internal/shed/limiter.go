@@ -60,6 +60,7 @@ type Limiter struct {
 	arrived            [levels]atomic.Uint32
 	asked, answered    atomic.Int64 // requests that came through the threshold; answers with a response time
 	took, waited       atomic.Int64 // nanoseconds
+	unsettled          atomic.Int64 // settle requests that waited in vain
 	rolling            sync.Mutex
 	unloaded           float64 // response time without load, nanoseconds; 0: unknown
 	shedCount, overdue atomic.Uint64
@@ -111,7 +112,7 @@ func (l *Limiter) Acquire(level Level, now func() uint64, after func(time.Durati
 	w := l.enqueue(level)
 	if w == nil {
 		l.waited.Add(int64(maxWait)) // it would have waited for longer than any does
-		l.overdue.Add(1)
+		l.vain(level)
 		return Ticket{}, false
 	}
 	fired, stop := after(maxWait)
@@ -123,10 +124,18 @@ func (l *Limiter) Acquire(level Level, now func() uint64, after func(time.Durati
 	ended := now()
 	l.waited.Add(int64(ended - began)) //nolint:gosec // a wait is short
 	if !l.leaveQueue(w, level) {
-		l.overdue.Add(1)
+		l.vain(level)
 		return Ticket{}, false
 	}
 	return Ticket{ended}, true
+}
+
+// vain counts a request for which there was no place in time.
+func (l *Limiter) vain(level Level) {
+	l.overdue.Add(1)
+	if level.class() == Settle {
+		l.unsettled.Add(1)
+	}
 }
 
 // Release gives the place back. valid: the request was answered, or should have been, so that the time it took says
@@ -234,7 +243,7 @@ func (l *Limiter) roll(now uint64) {
 		asked, answered := l.asked.Swap(0), l.answered.Swap(0)
 		took, waited := l.took.Swap(0), l.waited.Swap(0)
 		l.follow(answered, took, waited)
-		l.moveThreshold(asked, answered, waited)
+		l.moveThreshold(asked, answered, waited, l.unsettled.Swap(0) > 0)
 	}
 	l.rolling.Unlock()
 	if l.waiting.Load() > 0 {
@@ -271,8 +280,9 @@ func (l *Limiter) follow(answered, took, waited int64) {
 }
 
 // moveThreshold refuses more levels when requests have waited too long, down to what was answered; otherwise it takes
-// a sixteenth more, or one level.
-func (l *Limiter) moveThreshold(asked, answered, waited int64) {
+// a sixteenth more, or one level. Settle requests wait rather than that they are refused: it goes down to their levels
+// only where some of them have waited in vain.
+func (l *Limiter) moveThreshold(asked, answered, waited int64, unsettled bool) {
 	was := l.threshold.Load()
 	overloaded := asked > 0 && waited/asked > l.queueWait
 	if !overloaded && was >= int64(levels) {
@@ -293,7 +303,9 @@ func (l *Limiter) moveThreshold(asked, answered, waited int64) {
 		}
 	}
 	if overloaded {
-		next = min(next, was-1)
+		if next = min(next, was-1); !unsettled {
+			next = max(next, min(was, Users-1))
+		}
 	} else {
 		next = min(max(next, was+1), int64(levels)) // a level that has more than a sixteenth must come back, too
 	}

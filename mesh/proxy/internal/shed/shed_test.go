@@ -13,9 +13,14 @@ type bench struct {
 	l     *shed.Limiter
 	began time.Time
 	slots chan struct{}
+	// Every halt, all places stop working for a moment, as those of a process that the machine does not run; 0: never.
+	halt time.Duration
 }
 
-const serviceTime = 10 * time.Millisecond
+const (
+	serviceTime = 10 * time.Millisecond
+	halted      = 60 * time.Millisecond
+)
 
 func newBench(workers int) *bench {
 	b := &bench{l: shed.New(1000, shed.QueueWait), began: time.Now(), slots: make(chan struct{}, workers)}
@@ -36,7 +41,13 @@ func (b *bench) call(level shed.Level) bool {
 		return false
 	}
 	b.slots <- struct{}{} // the service's own queue
-	<-time.After(serviceTime)
+	took := serviceTime
+	if b.halt > 0 {
+		if into := time.Since(b.began) % b.halt; into < halted {
+			took += halted - into
+		}
+	}
+	<-time.After(took)
 	<-b.slots
 	b.l.Release(t, b.now(), true)
 	return true
@@ -133,6 +144,44 @@ func TestOverloadShedsByPriority(t *testing.T) {
 		}
 		if b.l.State().Shed == 0 {
 			t.Error("nothing was refused at once, though requests waited for longer than 20 ms")
+		}
+	})
+}
+
+// TestSettleIsNotRefusedWhileItFits: nearly all that the service can do is settle calls, and now and then it stops for a
+// moment, so that all of them wait. Those that are less important make room for them.
+func TestSettleIsNotRefusedWhileItFits(t *testing.T) {
+	for _, share := range []int{40, 60, 85} {
+		synctest.Test(t, func(t *testing.T) {
+			const capacity, span = 1000, 30 * time.Second
+			b := newBench(10)
+			b.halt = 1700 * time.Millisecond
+			settle := b.offer(shed.Settle, capacity*share/100, span)
+			pay := b.offer(shed.Pay, capacity*85/100, span)
+			query := b.offer(shed.Query, 8*capacity, span)
+			s, p, q := <-settle, <-pay, <-query
+			t.Logf("settle %+v, pay %+v, query %+v; %+v", s, p, q, b.l.State())
+			if s.refused > 0 {
+				t.Errorf("%d of %d settle calls were refused", s.refused, s.refused+s.served)
+			}
+			if good := s.served + p.served + q.served; good < capacity*int(span.Seconds())*8/10 {
+				t.Errorf("goodput %d of %d", good, capacity*int(span.Seconds()))
+			}
+		})
+	}
+}
+
+// TestSettleCallsThatDoNotFitAreRefusedAtOnce: waiting in vain is worse.
+func TestSettleCallsThatDoNotFitAreRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const capacity, seconds = 1000, 20
+		b := newBench(10)
+		s := <-b.offer(shed.Settle, 3*capacity, seconds*time.Second)
+		if s.served < capacity*seconds*8/10 {
+			t.Errorf("goodput %d of %d", s.served, capacity*seconds)
+		}
+		if state := b.l.State(); state.Shed < uint64(s.refused)*8/10 {
+			t.Errorf("%d of %d refused at once, %+v", state.Shed, s.refused, state)
 		}
 	})
 }

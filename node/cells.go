@@ -47,6 +47,7 @@ func (c *Config) checkCells(fault func(format string, args ...any)) {
 type cells struct {
 	*atlas
 	token   string
+	peers   *peers
 	router  *router.Router
 	network *router.Network
 	driver  *router.Driver
@@ -63,7 +64,11 @@ func (n *Node) openCells(ctx context.Context) error {
 		return fmt.Errorf("%w: cells.secret_file: %w", ErrConfig, err)
 	}
 	id := uint64(n.config.Cell)
-	c := &cells{token: token, network: router.NewNetwork(id, token, n.dialPeers()...)}
+	c := &cells{token: token}
+	if c.peers, err = n.openPeers(ctx, token); err != nil {
+		return err
+	}
+	c.network = router.NewNetwork(id, token, func(to uint64) []client.Option { return []client.Option{client.WithTLS(c.peers.clientTLS(to))} })
 	c.driver = router.NewDriver(router.Options{
 		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
 	})
@@ -93,27 +98,12 @@ func (n *Node) openCells(ctx context.Context) error {
 	return nil
 }
 
-// dialPeers is how nodes of other cells are reached: as this one is, since all are configured alike. Without tls, only
-// those on loopback are, unless exposed says that something else encrypts.
-func (n *Node) dialPeers() []client.Option {
-	t := n.config.TLS
-	switch {
-	case t != nil && t.RequireClientCert:
-		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, t.Cert, t.Key)}
-	case t != nil:
-		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, "", "")}
-	case n.config.Exposed:
-		return []client.Option{client.WithPlaintext()}
-	}
-	return nil
-}
-
 // api is what the API needs of the other cells; nil: there are none.
 func (c *cells) api() *api.Cells {
 	if c == nil {
 		return nil
 	}
-	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Refresh: c.refresh, Mover: c.mover, Token: c.token}
+	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Refresh: c.refresh, Mover: c.mover, Token: c.token, Peers: c.peers}
 }
 
 // lead takes over what transfers to other cells, and what buckets that move, the leader before left open.

@@ -30,7 +30,7 @@ func (s *signal) wake() {
 	}
 }
 
-// holder keeps a certificate until half its life.
+// holder keeps a certificate until half its life, and longer where there is no new one to be had.
 type holder struct {
 	mu   sync.Mutex
 	svid *SVID
@@ -42,10 +42,12 @@ func (h *holder) get(ctx context.Context, a *Authority, issue func(ctx context.C
 	defer h.mu.Unlock()
 	if h.svid == nil || !wall(a.clock).Before(h.svid.Renew) {
 		svid, err := issue(ctx)
-		if err != nil {
+		switch {
+		case err == nil:
+			h.svid, h.cert = svid, svid.TLS()
+		case h.svid == nil || !wall(a.clock).Before(h.svid.Chain[0].NotAfter):
 			return nil, err
 		}
-		h.svid, h.cert = svid, svid.TLS()
 	}
 	return &h.cert, nil
 }

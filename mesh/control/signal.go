@@ -34,7 +34,7 @@ func (s *signal) wake() {
 type holder struct {
 	mu   sync.Mutex
 	svid *SVID
-	cert tls.Certificate
+	cert *tls.Certificate // replaced, never changed: handshakes still read the last one
 }
 
 func (h *holder) get(ctx context.Context, a *Authority, issue func(ctx context.Context) (*SVID, error)) (*tls.Certificate, error) {
@@ -44,10 +44,11 @@ func (h *holder) get(ctx context.Context, a *Authority, issue func(ctx context.C
 		svid, err := issue(ctx)
 		switch {
 		case err == nil:
-			h.svid, h.cert = svid, svid.TLS()
+			cert := svid.TLS()
+			h.svid, h.cert = svid, &cert
 		case h.svid == nil || !wall(a.clock).Before(h.svid.Chain[0].NotAfter):
 			return nil, err
 		}
 	}
-	return &h.cert, nil
+	return h.cert, nil
 }

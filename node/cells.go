@@ -26,8 +26,9 @@ type Cells struct {
 	// SecretFile has what the nodes of all cells know each other by: 32 random bytes or more, readable by nobody else.
 	// Empty: the ledger has one cell.
 	SecretFile string `yaml:"secret_file"`
-	// CA is a file of those who may sign the certificates of the other cells' nodes, where this node has tls; empty: the
-	// system's.
+	// Upgrading lets nodes of a release in that did not know each other by certificates, and calls them as that did.
+	Upgrading bool `yaml:"upgrading"`
+	// CA is a file of those who may sign the tls of such nodes; empty: the system's.
 	CA string `yaml:"ca"`
 }
 
@@ -38,20 +39,24 @@ func (c *Config) checkCells(fault func(format string, args ...any)) {
 	switch {
 	case c.Cells.SecretFile != "" && !c.Store.Shared():
 		fault("cells: are for a ledger whose journals are in a database: set store.dsn, too")
-	case c.Cells.CA != "" && (c.Cells.SecretFile == "" || c.TLS == nil):
-		fault("cells.ca: is for nodes with cells.secret_file and tls")
+	case c.Cells.Upgrading && c.Cells.SecretFile == "":
+		fault("cells.upgrading: is for nodes with cells.secret_file")
+	case c.Cells.CA != "" && (!c.Cells.Upgrading || c.TLS == nil):
+		fault("cells.ca: is for cells.upgrading and tls: nodes have certificates of their own now, so leave it out otherwise")
 	}
 }
 
 // cells is this node's part in a ledger of several cells; nil: there is one.
 type cells struct {
 	*atlas
-	token   string
-	peers   *peers
-	router  *router.Router
-	network *router.Network
-	driver  *router.Driver
-	mover   *mover.Runner
+	token string
+	peers *peers
+	// upgrading: not all nodes have certificates yet.
+	upgrading bool
+	router    *router.Router
+	network   *router.Network
+	driver    *router.Driver
+	mover     *mover.Runner
 }
 
 // openCells reads what the node has to know of the other cells, where there are any.
@@ -64,11 +69,11 @@ func (n *Node) openCells(ctx context.Context) error {
 		return fmt.Errorf("%w: cells.secret_file: %w", ErrConfig, err)
 	}
 	id := uint64(n.config.Cell)
-	c := &cells{token: token}
+	c := &cells{token: token, upgrading: n.config.Cells.Upgrading}
 	if c.peers, err = n.openPeers(ctx, token); err != nil {
 		return err
 	}
-	c.network = router.NewNetwork(id, token, func(to uint64) []client.Option { return []client.Option{client.WithTLS(c.peers.clientTLS(to))} })
+	c.network = router.NewNetwork(id, token, func(to uint64) []client.Option { return n.dialPeers(c.peers.clientTLS(to)) })
 	c.driver = router.NewDriver(router.Options{
 		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
 	})
@@ -103,7 +108,7 @@ func (c *cells) api() *api.Cells {
 	if c == nil {
 		return nil
 	}
-	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Refresh: c.refresh, Mover: c.mover, Token: c.token, Peers: c.peers}
+	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Refresh: c.refresh, Mover: c.mover, Token: c.token, Peers: c.peers, Unproven: c.upgrading}
 }
 
 // lead takes over what transfers to other cells, and what buckets that move, the leader before left open.

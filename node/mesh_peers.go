@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/mesh"
 	"github.com/sterlingrun/sterling/mesh/control"
@@ -52,6 +53,24 @@ func (n *Node) openPeers(ctx context.Context, secret string) (*peers, error) {
 // Age implements api.Peers. A third of a certificate's life: it has half of that left at least when a connection begins.
 func (p *peers) Age() time.Duration { return p.age }
 
+// dialPeers is how nodes of other cells are reached: by certificates. During an upgrade, those that have none are reached
+// as users reach this node, since all are configured alike.
+func (n *Node) dialPeers(config *tls.Config) []client.Option {
+	if !n.config.Cells.Upgrading {
+		return []client.Option{client.WithTLS(config)}
+	}
+	list := []client.Option{client.WithTLSFirst(config)}
+	switch t := n.config.TLS; {
+	case t != nil && t.RequireClientCert:
+		return append(list, client.WithTLSFiles(n.config.Cells.CA, t.Cert, t.Key))
+	case t != nil:
+		return append(list, client.WithTLSFiles(n.config.Cells.CA, "", ""))
+	case n.config.Exposed:
+		return append(list, client.WithPlaintext())
+	}
+	return list
+}
+
 // TLS implements api.Peers: for nodes of other cells that connect to this one.
 func (p *peers) TLS() *tls.Config {
 	return &tls.Config{
@@ -71,6 +90,9 @@ func (p *peers) clientTLS(to uint64) *tls.Config {
 		MinVersion: tls.VersionTLS13, GetClientCertificate: p.identity.GetClientCertificate, NextProtos: []string{router.PeerProtocol},
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection verifies the chain and the SPIFFE id instead of a host's name
 		VerifyConnection: func(state tls.ConnectionState) error {
+			if state.NegotiatedProtocol != router.PeerProtocol {
+				return fmt.Errorf("%w: it does not know the protocol of cells: %w", errPeer, client.ErrOlder)
+			}
 			is, err := p.verify(&state, x509.ExtKeyUsageServerAuth)
 			if err == nil && is != to {
 				err = fmt.Errorf("%w: it is of cell %d, and the map of cells has it in cell %d", errPeer, is, to)

@@ -1,0 +1,223 @@
+package node_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/sterlingrun/sterling/auth/mtls"
+	"github.com/sterlingrun/sterling/client"
+	"github.com/sterlingrun/sterling/engines/enginestest"
+	"github.com/sterlingrun/sterling/money"
+	"github.com/sterlingrun/sterling/node"
+	cellv1 "github.com/sterlingrun/sterling/proto/gen/sterling/cell/v1"
+	"github.com/sterlingrun/sterling/router"
+)
+
+// twoCells are a ledger of two cells with a node each, in this process.
+type twoCells struct {
+	t       *testing.T
+	dsn     string
+	m       *router.Map
+	secrets map[uint64]string // files
+	secret  string            // of cell 1, as a token
+}
+
+func openTwoCells(t *testing.T) *twoCells {
+	t.Helper()
+	c := &twoCells{t: t, dsn: enginestest.Postgres(t).DSN(), secrets: map[uint64]string{}}
+	file := filepath.Join(t.TempDir(), "cells.secret")
+	if err := os.WriteFile(file, []byte(rand.Text()+rand.Text()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if c.secret, err = router.ReadSecret(file); err != nil {
+		t.Fatal(err)
+	}
+	c.secrets[1], c.secrets[2] = file, file
+	maps, err := node.OpenMaps(t.Context(), node.Store{DSN: c.dsn}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.m, err = router.Define(t.Context(), maps, []router.Cell{{ID: 1, Nodes: []string{"127.0.0.1:" + freePort(t)}}, {ID: 2, Nodes: []string{"127.0.0.1:" + freePort(t)}}})
+	if err := errors.Join(err, maps.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// start starts the node of a cell and returns its folder. It stops with the test, or when stop is called.
+func (c *twoCells) start(cell uint64, folder string, change func(*node.Config)) (stop func()) {
+	c.t.Helper()
+	config := node.DefaultConfig()
+	config.Data, config.Listen, config.Cell = folder, c.m.Cell(cell).Nodes[0], uint32(cell) //nolint:gosec // 1 or 2
+	config.Store.DSN, config.Store.Lease, config.Cells.SecretFile = c.dsn, time.Second, c.secrets[cell]
+	if change != nil {
+		change(&config)
+	}
+	n, err := node.Start(c.t.Context(), config, slog.New(slog.NewTextHandler(c.t.Output(), nil)), nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := n.Stop(ctx); err != nil {
+			c.t.Errorf("stop the node of cell %d: %v", cell, err)
+		}
+	}
+	c.t.Cleanup(stop)
+	return stop
+}
+
+// accountOf returns an account of a cell.
+func (c *twoCells) accountOf(cell uint64) string {
+	for id := uint64(1); ; id++ {
+		if c.m.Owner(money.From(id)) == cell {
+			return money.From(id).String()
+		}
+	}
+}
+
+// dial returns a client of cell 1's node, whose tokens are in folder.
+func (c *twoCells) dial(folder string, options ...client.Option) *client.Client {
+	c.t.Helper()
+	l, err := client.Dial(c.m.Cell(1).Nodes[0], "", append(options, client.WithTokenFile(filepath.Join(folder, "admin.token")))...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// pay opens an account in each cell, and pays from one to the other.
+func (c *twoCells) pay(l *client.Client, id string) error {
+	ctx, cancel := context.WithTimeout(c.t.Context(), 60*time.Second)
+	defer cancel()
+	one, two := c.accountOf(1), c.accountOf(2)
+	if _, err := l.CreateAccounts(ctx, &client.Account{Id: one, Asset: "CNY/2", Code: 1}, &client.Account{Id: two, Asset: "CNY/2", Code: 1}); err != nil {
+		return err
+	}
+	results, err := l.CreateTransfers(ctx, &client.Transfer{Id: id, DebitAccountId: one, CreditAccountId: two, Amount: new("5"), Asset: "CNY/2", Code: 1})
+	if err == nil && !strings.HasSuffix(results.GetResults()[0].GetStatus().String(), "CREATED") {
+		err = errors.New(results.GetResults()[0].GetStatus().String())
+	}
+	return err
+}
+
+// plainCall calls a node as those of a release without identities do: with the secret alone.
+func (c *twoCells) plainCall(options ...client.Option) error {
+	c.t.Helper()
+	l, err := client.Dial(c.m.Cell(1).Nodes[0], c.secret, append(options, client.WithPatience(0))...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = l.Cells().Catalogue(c.t.Context(), &cellv1.CatalogueRequest{})
+	return err
+}
+
+// TestCellsPayEachOtherByCertificates of their own, with nothing configured for it; the API is as plain as ever.
+func TestCellsPayEachOtherByCertificates(t *testing.T) {
+	c := openTwoCells(t)
+	folder := t.TempDir()
+	c.start(1, folder, nil)
+	stop := c.start(2, t.TempDir(), nil)
+	l := c.dial(folder)
+	if err := c.pay(l, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.plainCall(); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("the secret without a certificate: %v", err)
+	}
+	stop()
+	other := filepath.Join(t.TempDir(), "other.secret")
+	if err := os.WriteFile(other, []byte(rand.Text()+rand.Text()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.secrets[2] = other
+	c.start(2, t.TempDir(), nil)
+	if err := c.pay(l, "2"); err == nil || !strings.Contains(err.Error(), "verify a node of another cell") {
+		t.Errorf("a node with another secret, and so another root: %v", err)
+	}
+}
+
+// TestCellsDuringAnUpgrade: a node that is told to takes calls of nodes that have no certificates, and still gives its own.
+func TestCellsDuringAnUpgrade(t *testing.T) {
+	c := openTwoCells(t)
+	folder := t.TempDir()
+	c.start(1, folder, func(config *node.Config) { config.Cells.Upgrading = true })
+	c.start(2, t.TempDir(), nil)
+	if err := c.pay(c.dial(folder), "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.plainCall(); err != nil {
+		t.Errorf("a node of before: %v", err)
+	}
+}
+
+// TestCellsWithTLS: the certificates that users see, and want, are none of the cells'.
+func TestCellsWithTLS(t *testing.T) {
+	c := openTwoCells(t)
+	folder, cert, key := t.TempDir(), filepath.Join(t.TempDir(), "bank.crt"), filepath.Join(t.TempDir(), "bank.key")
+	writeCertificate(t, cert, key)
+	encrypt := func(config *node.Config) {
+		config.TLS = &mtls.Options{Cert: cert, Key: key, ClientCA: cert, RequireClientCert: true}
+	}
+	c.start(1, folder, encrypt)
+	c.start(2, t.TempDir(), encrypt)
+	files := client.WithTLSFiles(cert, cert, key)
+	if err := c.pay(c.dial(folder, files), "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.plainCall(files); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("the secret with a certificate of users: %v", err)
+	}
+}
+
+// writeCertificate makes one that is its own authority.
+func writeCertificate(t *testing.T, certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -26,6 +26,9 @@ type Cells struct {
 	// SecretFile has what the nodes of all cells know each other by: 32 random bytes or more, readable by nobody else.
 	// Empty: the ledger has one cell.
 	SecretFile string `yaml:"secret_file"`
+	// Mesh has the nodes' identities come from the mesh, with mesh.state or mesh.control; false: the cells have an authority
+	// of their own. It is the same for all nodes.
+	Mesh bool `yaml:"mesh"`
 	// Upgrading lets nodes of a release in that did not know each other by certificates, and calls them as that did.
 	Upgrading bool `yaml:"upgrading"`
 	// CA is a file of those who may sign the tls of such nodes; empty: the system's.
@@ -39,8 +42,12 @@ func (c *Config) checkCells(fault func(format string, args ...any)) {
 	switch {
 	case c.Cells.SecretFile != "" && !c.Store.Shared():
 		fault("cells: are for a ledger whose journals are in a database: set store.dsn, too")
-	case c.Cells.Upgrading && c.Cells.SecretFile == "":
-		fault("cells.upgrading: is for nodes with cells.secret_file")
+	case (c.Cells.Upgrading || c.Cells.Mesh) && c.Cells.SecretFile == "":
+		fault("cells: mesh and upgrading are for nodes with cells.secret_file")
+	case c.Cells.Mesh && c.Mesh.State == "" && c.Mesh.Control == "":
+		fault("cells.mesh: want mesh.control, or mesh.state for a control plane in this process")
+	case c.Mesh.Control != "" && !c.Cells.Mesh:
+		fault("mesh.control: is for cells.mesh")
 	case c.Cells.CA != "" && (!c.Cells.Upgrading || c.TLS == nil):
 		fault("cells.ca: is for cells.upgrading and tls: nodes have certificates of their own now, so leave it out otherwise")
 	}
@@ -70,13 +77,6 @@ func (n *Node) openCells(ctx context.Context) error {
 	}
 	id := uint64(n.config.Cell)
 	c := &cells{token: token, upgrading: n.config.Cells.Upgrading}
-	if c.peers, err = n.openPeers(ctx, token); err != nil {
-		return err
-	}
-	c.network = router.NewNetwork(id, token, func(to uint64) []client.Option { return n.dialPeers(c.peers.clientTLS(to)) })
-	c.driver = router.NewDriver(router.Options{
-		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
-	})
 	c.atlas = &atlas{maps: n.shared, cell: id, clock: n.clock, logger: n.logger, use: func(m *router.Map) error {
 		err := c.network.Use(m)
 		if err == nil {
@@ -91,8 +91,16 @@ func (n *Node) openCells(ctx context.Context) error {
 	if own := m.Cell(id); !slices.Contains(own.Nodes, n.advertised()) {
 		n.logger.Warn("the map of cells does not have this node, which other cells then don't reach", "node", n.advertised(), "cell", id, "nodes", own.Nodes)
 	}
+	if c.peers, err = n.openPeers(ctx, token); err != nil {
+		return err
+	}
+	c.network = router.NewNetwork(id, token, func(to uint64) []client.Option { return n.dialPeers(c.peers.clientTLS(to)) })
+	c.driver = router.NewDriver(router.Options{
+		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
+	})
 	c.router = router.NewRouter(id, m)
 	if err := c.network.Use(m); err != nil {
+		c.peers.close()
 		return errors.Join(err, c.network.Close())
 	}
 	c.start(m)
@@ -135,6 +143,7 @@ func (c *cells) close() error {
 	}
 	c.standDown()
 	c.atlas.close()
+	c.peers.close()
 	return c.network.Close()
 }
 

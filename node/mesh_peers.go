@@ -30,22 +30,43 @@ type peers struct {
 	domain   string
 	age      time.Duration
 	clock    clock.Clock
+	close    func() // ends what renews the identity
 }
 
 func cellID(domain string, number uint64) mesh.ID {
 	return mesh.ID{Domain: domain, Cell: "c" + strconv.FormatUint(number, 10), Service: ledgerService}
 }
 
-// openPeers gives the node its identity: in the ledger's own trust domain, whose root is in the database.
-func (n *Node) openPeers(ctx context.Context, secret string) (*peers, error) {
-	root := &sealedRoot{documents: n.shared, secret: secret, clock: n.clock}
-	authority, err := control.NewAuthority(ctx, peersDomain, control.MaxLifetime, root, n.clock)
-	if err != nil {
-		return nil, fmt.Errorf("open the authority of the ledger's cells: %w", err)
+// openPeers gives the node its identity: one of the mesh, or in the cells' own trust domain, whose root is in the database.
+func (n *Node) openPeers(ctx context.Context, secret string) (p *peers, err error) {
+	p = &peers{domain: peersDomain, age: control.MaxLifetime / 3, clock: n.clock, close: func() {}}
+	if n.config.Cells.Mesh {
+		p.domain = n.config.Mesh.Domain
 	}
-	p := &peers{
-		identity: authority.Self(cellID(peersDomain, uint64(n.config.Cell))),
-		domain:   peersDomain, age: control.MaxLifetime / 3, clock: n.clock,
+	id := cellID(p.domain, uint64(n.config.Cell))
+	switch {
+	case !n.config.Cells.Mesh:
+		root := &sealedRoot{documents: n.shared, secret: secret, clock: n.clock}
+		authority, err := control.NewAuthority(ctx, p.domain, control.MaxLifetime, root, n.clock)
+		if err != nil {
+			return nil, fmt.Errorf("open the authority of the cells: %w", err)
+		}
+		p.identity = authority.Self(id)
+	case n.config.Mesh.State != "":
+		if err := n.startMesh(ctx); err != nil {
+			return nil, err
+		}
+		p.identity, p.age = n.mesh.authority.Self(id), n.config.Mesh.Certificates/3
+	default:
+		m, err := n.joinMesh(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		p.identity, p.age, p.close = m, m.age(), m.close
+	}
+	n.logger.Info("nodes of other cells know this one by its identity", "id", id)
+	if n.config.Cells.Upgrading {
+		n.logger.Warn("cells.upgrading is set: nodes of other cells are let in without a certificate")
 	}
 	return p, nil
 }

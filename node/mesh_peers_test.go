@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -23,6 +24,8 @@ import (
 	"github.com/sterlingrun/sterling/auth/mtls"
 	"github.com/sterlingrun/sterling/client"
 	"github.com/sterlingrun/sterling/engines/enginestest"
+	"github.com/sterlingrun/sterling/mesh"
+	"github.com/sterlingrun/sterling/mesh/control"
 	"github.com/sterlingrun/sterling/money"
 	"github.com/sterlingrun/sterling/node"
 	cellv1 "github.com/sterlingrun/sterling/proto/gen/sterling/cell/v1"
@@ -111,8 +114,8 @@ func (c *twoCells) dial(folder string, options ...client.Option) *client.Client 
 }
 
 // pay opens an account in each cell, and pays from one to the other.
-func (c *twoCells) pay(l *client.Client, id string) error {
-	ctx, cancel := context.WithTimeout(c.t.Context(), 60*time.Second)
+func (c *twoCells) pay(l *client.Client, id string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(c.t.Context(), within)
 	defer cancel()
 	one, two := c.accountOf(1), c.accountOf(2)
 	if _, err := l.CreateAccounts(ctx, &client.Account{Id: one, Asset: "CNY/2", Code: 1}, &client.Account{Id: two, Asset: "CNY/2", Code: 1}); err != nil {
@@ -144,7 +147,7 @@ func TestCellsPayEachOtherByCertificates(t *testing.T) {
 	c.start(1, folder, nil)
 	stop := c.start(2, t.TempDir(), nil)
 	l := c.dial(folder)
-	if err := c.pay(l, "1"); err != nil {
+	if err := c.pay(l, "1", time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.plainCall(); status.Code(err) != codes.Unauthenticated {
@@ -157,7 +160,7 @@ func TestCellsPayEachOtherByCertificates(t *testing.T) {
 	}
 	c.secrets[2] = other
 	c.start(2, t.TempDir(), nil)
-	if err := c.pay(l, "2"); err == nil || !strings.Contains(err.Error(), "verify a node of another cell") {
+	if err := c.pay(l, "2", 5*time.Second); err == nil || !strings.Contains(err.Error(), "verify a node of another cell") {
 		t.Errorf("a node with another secret, and so another root: %v", err)
 	}
 }
@@ -168,11 +171,68 @@ func TestCellsDuringAnUpgrade(t *testing.T) {
 	folder := t.TempDir()
 	c.start(1, folder, func(config *node.Config) { config.Cells.Upgrading = true })
 	c.start(2, t.TempDir(), nil)
-	if err := c.pay(c.dial(folder), "1"); err != nil {
+	if err := c.pay(c.dial(folder), "1", time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.plainCall(); err != nil {
 		t.Errorf("a node of before: %v", err)
+	}
+}
+
+// TestCellsOfAMesh: the node of one cell has the mesh's control plane, that of the other has joined it. A node of another domain is refused.
+func TestCellsOfAMesh(t *testing.T) {
+	c := openTwoCells(t)
+	folders := [2]string{t.TempDir(), t.TempDir()}
+	state, listen := filepath.Join(t.TempDir(), "mesh.yaml"), "127.0.0.1:"+freePort(t)
+	err := os.WriteFile(state, fmt.Appendf(nil, `
+apiVersion: mesh.sterling.run/v1
+kind: Cells
+metadata: {name: cells}
+spec: {buckets: 1, cells: [{name: c1, region: r1, zone: z1, buckets: ["0"]}, {name: c2, region: r1, zone: z2}]}
+---
+apiVersion: mesh.sterling.run/v1
+kind: Identity
+metadata: {name: ledger-c2}
+spec: {service: ledger, cell: c2, unix: {uid: %d}}
+`, os.Getuid()), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := c.start(1, folders[0], func(config *node.Config) {
+		config.Cells.Mesh, config.Mesh.State, config.Mesh.Domain, config.Mesh.Listen = true, state, "bank.example", listen
+		config.Mesh.Certificates = control.MinLifetime
+	})
+	token, err := control.NewTicket(filepath.Join(folders[0], "mesh"), control.Ticket{
+		Node: "box-2", Workloads: []mesh.ID{{Domain: "bank.example", Cell: "c2", Service: "ledger"}}, Expires: time.Now().Add(time.Minute),
+	}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	join := func(config *node.Config) {
+		config.Cells.Mesh, config.Mesh.Control, config.Mesh.Domain, config.Mesh.JoinTokenFile = true, listen, "bank.example", file
+	}
+	stop2 := c.start(2, folders[1], join)
+	if err := c.pay(c.dial(folders[0]), "1", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	stop2()
+	c.start(2, folders[1], join) // the token was used
+	if err := c.pay(c.dial(folders[0]), "2", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	c.start(1, t.TempDir(), nil) // with the identity of another domain
+	l, err := client.Dial(c.m.Cell(2).Nodes[0], "", client.WithTokenFile(filepath.Join(folders[1], "admin.token")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := c.pay(l, "3", 5*time.Second); err == nil || !strings.Contains(err.Error(), "verify a node of another cell") {
+		t.Errorf("a node of another domain: %v", err)
 	}
 }
 
@@ -187,7 +247,7 @@ func TestCellsWithTLS(t *testing.T) {
 	c.start(1, folder, encrypt)
 	c.start(2, t.TempDir(), encrypt)
 	files := client.WithTLSFiles(cert, cert, key)
-	if err := c.pay(c.dial(folder, files), "1"); err != nil {
+	if err := c.pay(c.dial(folder, files), "1", time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.plainCall(files); status.Code(err) != codes.Unauthenticated {

@@ -203,7 +203,7 @@ func selfSigned(t *testing.T) selfIdentity {
 // TestIdentitiesAreRenewed at half the life of their certificates; one that is over is refused. While the database is away,
 // they are renewed until the authority in memory would not outlive them.
 func TestIdentitiesAreRenewed(t *testing.T) {
-	clk, docs := clock.NewFake(uint64(time.Now().UnixNano())), &sharedShelfFake{} //nolint:gosec // of this age
+	clk, docs := clock.NewFake(uint64(time.Now().UnixNano())), &sharedShelfFake{}
 	one := peersOf(authorityOf(t, docs, peersSecret, clk), cellID(peersDomain, 1), clk)
 	two := peersOf(authorityOf(t, docs, peersSecret, clk), cellID(peersDomain, 2), clk)
 	serial := func() *big.Int {

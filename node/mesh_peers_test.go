@@ -68,7 +68,7 @@ func openTwoCells(t *testing.T) *twoCells {
 func (c *twoCells) start(cell uint64, folder string, change func(*node.Config)) (stop func()) {
 	c.t.Helper()
 	config := node.DefaultConfig()
-	config.Data, config.Listen, config.Cell = folder, c.m.Cell(cell).Nodes[0], uint32(cell) //nolint:gosec // 1 or 2
+	config.Data, config.Listen, config.Cell = folder, c.m.Cell(cell).Nodes[0], uint32(cell)
 	config.Store.DSN, config.Store.Lease, config.Cells.SecretFile = c.dsn, time.Second, c.secrets[cell]
 	if change != nil {
 		change(&config)

@@ -74,7 +74,7 @@ func KeepsLedgerDocuments(t *testing.T, stores ...LedgerDocuments) {
 	}
 	errs := make(chan error, len(stores))
 	for i, s := range stores {
-		go func() { errs <- s.AddLedgerDocument(ctx, "a", []byte{0, byte(i)}) }()
+		go func() { errs <- s.AddLedgerDocument(ctx, "a", []byte{0, byte(i)}) }() //nolint:gosec // few
 	}
 	for range stores {
 		must(t, <-errs)

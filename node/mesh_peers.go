@@ -99,8 +99,10 @@ func (p *peers) TLS() *tls.Config {
 		ClientAuth:             tls.RequireAnyClientCert, // VerifyConnection judges it
 		SessionTicketsDisabled: true,                     // a resumed session would outlive the certificate that it began with
 		VerifyConnection: func(state tls.ConnectionState) error {
-			_, err := p.verify(&state, x509.ExtKeyUsageClientAuth)
-			return err
+			if _, err := p.verify(&state, x509.ExtKeyUsageClientAuth); err != nil { // in these words for the access log
+				return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}
+			}
+			return nil
 		},
 	}
 }

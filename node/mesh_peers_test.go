@@ -23,6 +23,7 @@ import (
 
 	"github.com/sterlingrun/sterling/auth/mtls"
 	"github.com/sterlingrun/sterling/client"
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/engines/enginestest"
 	"github.com/sterlingrun/sterling/mesh"
 	"github.com/sterlingrun/sterling/mesh/control"
@@ -179,53 +180,64 @@ func TestCellsDuringAnUpgrade(t *testing.T) {
 	}
 }
 
-// TestCellsOfAMesh: the node of one cell has the mesh's control plane, that of the other has joined it. A node of another domain is refused.
-func TestCellsOfAMesh(t *testing.T) {
-	c := openTwoCells(t)
-	folders := [2]string{t.TempDir(), t.TempDir()}
-	state, listen := filepath.Join(t.TempDir(), "mesh.yaml"), "127.0.0.1:"+freePort(t)
-	err := os.WriteFile(state, fmt.Appendf(nil, `
+// desiredCells is a mesh in which both nodes have an identity, if they are this user's.
+func desiredCells(t *testing.T) (file string) {
+	t.Helper()
+	text := `
 apiVersion: mesh.sterling.run/v1
 kind: Cells
 metadata: {name: cells}
 spec: {buckets: 1, cells: [{name: c1, region: r1, zone: z1, buckets: ["0"]}, {name: c2, region: r1, zone: z2}]}
----
+`
+	for _, cell := range []string{"c1", "c2"} {
+		text += fmt.Sprintf(`---
 apiVersion: mesh.sterling.run/v1
 kind: Identity
-metadata: {name: ledger-c2}
-spec: {service: ledger, cell: c2, unix: {uid: %d}}
-`, os.Getuid()), 0o600)
-	if err != nil {
+metadata: {name: ledger-%[1]s}
+spec: {service: ledger, cell: %[1]s, unix: {uid: %[2]d}}
+`, cell, os.Getuid())
+	}
+	file = filepath.Join(t.TempDir(), "mesh.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stop := c.start(1, folders[0], func(config *node.Config) {
-		config.Cells.Mesh, config.Mesh.State, config.Mesh.Domain, config.Mesh.Listen = true, state, "bank.example", listen
-		config.Mesh.Certificates = control.MinLifetime
-	})
-	token, err := control.NewTicket(filepath.Join(folders[0], "mesh"), control.Ticket{
+	return file
+}
+
+// joinToken writes a token for the machine of cell 2.
+func joinToken(t *testing.T, folder string) (file string) {
+	t.Helper()
+	token, err := control.NewTicket(folder, control.Ticket{
 		Node: "box-2", Workloads: []mesh.ID{{Domain: "bank.example", Cell: "c2", Service: "ledger"}}, Expires: time.Now().Add(time.Minute),
 	}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "token")
+	file = filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	join := func(config *node.Config) {
-		config.Cells.Mesh, config.Mesh.Control, config.Mesh.Domain, config.Mesh.JoinTokenFile = true, listen, "bank.example", file
-	}
-	stop2 := c.start(2, folders[1], join)
+	return file
+}
+
+// TestCellsOfAMesh: the node of one cell has the mesh's control plane, that of the other joins it. A node of another domain
+// is refused.
+func TestCellsOfAMesh(t *testing.T) {
+	c := openTwoCells(t)
+	folders, listen := [2]string{t.TempDir(), t.TempDir()}, "127.0.0.1:"+freePort(t)
+	stop := c.start(1, folders[0], func(config *node.Config) {
+		config.Cells.Mesh, config.Mesh.State, config.Mesh.Domain, config.Mesh.Listen = true, desiredCells(t), "bank.example", listen
+		config.Mesh.Certificates = control.MinLifetime
+	})
+	token := joinToken(t, filepath.Join(folders[0], "mesh"))
+	c.start(2, folders[1], func(config *node.Config) {
+		config.Cells.Mesh, config.Mesh.Control, config.Mesh.Domain, config.Mesh.JoinTokenFile = true, listen, "bank.example", token
+	})
 	if err := c.pay(c.dial(folders[0]), "1", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	stop2()
-	c.start(2, folders[1], join) // the token was used
-	if err := c.pay(c.dial(folders[0]), "2", time.Minute); err != nil {
-		t.Fatal(err)
-	}
 	stop()
-	c.start(1, t.TempDir(), nil) // with the identity of another domain
+	c.start(1, t.TempDir(), nil)
 	l, err := client.Dial(c.m.Cell(2).Nodes[0], "", client.WithTokenFile(filepath.Join(folders[1], "admin.token")))
 	if err != nil {
 		t.Fatal(err)
@@ -233,6 +245,42 @@ spec: {service: ledger, cell: c2, unix: {uid: %d}}
 	defer l.Close()
 	if err := c.pay(l, "3", 5*time.Second); err == nil || !strings.Contains(err.Error(), "verify a node of another cell") {
 		t.Errorf("a node of another domain: %v", err)
+	}
+}
+
+// TestCellsWithoutTheControlPlane: nodes keep the identities that they have, over a restart, too.
+func TestCellsWithoutTheControlPlane(t *testing.T) {
+	c := openTwoCells(t)
+	config, folder, folders := node.DefaultMesh(), t.TempDir(), [2]string{t.TempDir(), t.TempDir()}
+	config.State, config.Domain, config.Listen = desiredCells(t), "bank.example", "127.0.0.1:"+freePort(t)
+	plane, err := node.StartMeshControl(t.Context(), folder, config, clock.NewSystem(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(plane.Close)
+	token := joinToken(t, folder)
+	members := [2]func(*node.Config){
+		func(n *node.Config) {
+			n.Cells.Mesh, n.Mesh.Domain, n.Mesh.Control = true, "bank.example", "unix:"+plane.Socket()
+		},
+		func(n *node.Config) {
+			n.Cells.Mesh, n.Mesh.Domain, n.Mesh.Control, n.Mesh.JoinTokenFile = true, "bank.example", config.Listen, token
+		},
+	}
+	stop1, stop2 := c.start(1, folders[0], members[0]), c.start(2, folders[1], members[1])
+	if err := c.pay(c.dial(folders[0]), "1", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	plane.Close()
+	if err := os.Remove(token); err != nil {
+		t.Fatal(err)
+	}
+	stop1()
+	stop2()
+	c.start(1, folders[0], members[0])
+	c.start(2, folders[1], members[1])
+	if err := c.pay(c.dial(folders[0]), "2", time.Minute); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -21,6 +21,7 @@ type origin struct {
 	address     string
 	certificate auth.Principal // of the client certificate; no role: it has none that is known
 	notAfter    time.Time      // of the client certificate
+	cell        uint64         // of the node of another cell that it comes from; 0: it comes from none
 }
 
 // AuthType implements credentials.AuthInfo: grpc-go hands it to every call.

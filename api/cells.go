@@ -34,6 +34,10 @@ type Cells struct {
 	Mover Mover
 	// Token is what nodes prove themselves by to each other; see router.ReadSecret.
 	Token string
+	// Peers knows them by their certificates besides; nil: the secret is all.
+	Peers Peers
+	// Unproven lets nodes in that have no certificate, while others have: during an upgrade from a release before that.
+	Unproven bool
 
 	host *router.Host
 }

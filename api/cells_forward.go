@@ -113,6 +113,9 @@ const maxCaller = 1024
 
 // forward answers a call that came in at a node of another cell.
 func (s *Server) forward(ctx context.Context, _ auth.Principal, r *cellv1.ForwardRequest) (*cellv1.ForwardResponse, error) {
+	if err := s.speaksFor(ctx, r.GetFrom()); err != nil {
+		return nil, err
+	}
 	p, err := readCaller(r.GetPrincipal())
 	if err != nil {
 		return nil, err

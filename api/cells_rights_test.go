@@ -52,7 +52,7 @@ func TestARevokedTokenIsRefusedWhereTheDataIs(t *testing.T) {
 	gone := [16]byte{7}
 	b := openOf(t, 1, func(c *api.Config) {
 		m := router.Even([]router.Cell{{ID: 1, Nodes: []string{"127.0.0.1:1"}}})
-		c.Cells = &api.Cells{Router: router.NewRouter(1, m), Network: router.NewNetwork(1, secret), Token: secret}
+		c.Cells = &api.Cells{Router: router.NewRouter(1, m), Network: router.NewNetwork(1, secret, nil), Token: secret}
 		c.Revoked = func(id [16]byte, _ time.Time) bool { return id == gone }
 	})
 	conn, _ := b.grpcConn(auth.RoleReader)

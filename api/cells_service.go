@@ -56,6 +56,9 @@ func (s *Server) admitNode(v *visitor) (auth.Principal, error) {
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		return auth.Principal{}, tokenRefused("this is for nodes of the ledger's cells, which know a secret")
 	}
+	if err := s.admitPeer(v.origin); err != nil {
+		return auth.Principal{}, err
+	}
 	p := *nodePrincipal()
 	if s.config.Leads != nil {
 		return p, s.config.Leads()
@@ -64,6 +67,9 @@ func (s *Server) admitNode(v *visitor) (auth.Principal, error) {
 }
 
 func (s *Server) submit(ctx context.Context, _ auth.Principal, r *cellv1.SubmitRequest) (*cellv1.SubmitResponse, error) {
+	if err := s.speaksFor(ctx, r.GetHome()); err != nil {
+		return nil, err
+	}
 	steps, err := router.ReadSteps(r)
 	var statuses []journal.Status
 	if err == nil {

@@ -46,7 +46,7 @@ func openCells(t *testing.T) *ledgerOfCells {
 	routers := map[uint64]*router.Router{}
 	for i := range cells {
 		id := cells[i].ID
-		networks[id], routers[id] = router.NewNetwork(id, secret), router.NewRouter(id, l.m)
+		networks[id], routers[id] = router.NewNetwork(id, secret, nil), router.NewRouter(id, l.m)
 		t.Cleanup(func() { networks[id].Close() })
 		l.drivers[id] = router.NewDriver(router.Options{
 			Cell: id, Peers: networks[id], Clock: clock.NewSystem(), Random: rand.Reader, Logger: slog.New(slog.DiscardHandler), HoldPatience: 2 * time.Second,

@@ -25,7 +25,10 @@ import (
 // streamWorkers are kept for calls; more at the same time than these get goroutines of their own.
 const streamWorkers = 256
 
-func (s *Server) newGRPC() *grpc.Server {
+// A client that is silent for so long is asked whether it is still there.
+const probeAfter, probeTimeout = 2 * time.Minute, 20 * time.Second
+
+func (s *Server) newGRPC(methods map[string]*method, alive keepalive.ServerParameters) *grpc.Server {
 	limits := s.config.Limits
 	server := grpc.NewServer(
 		grpc.ForceServerCodecV2(&grpcCodec{server: s, messages: encoding.GetCodecV2(grpcproto.Name)}),
@@ -34,16 +37,14 @@ func (s *Server) newGRPC() *grpc.Server {
 		grpc.MaxHeaderListSize(uint32(limits.HeaderBytes)), //nolint:gosec // small
 		grpc.Creds(dealt{}),
 		grpc.ConnectionTimeout(limits.Header), // the HTTP/2 handshake
-		grpc.KeepaliveParams(keepalive.ServerParameters{ // finds dead peers
-			Time: 2 * time.Minute, Timeout: 20 * time.Second,
-		}),
+		grpc.KeepaliveParams(alive),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.InTapHandle(s.bound),
 		// A goroutine for each call would grow its stack in each call: 11 % of the processor under single transfers.
 		grpc.NumStreamWorkers(streamWorkers),
 	)
 	services := map[string]*grpc.ServiceDesc{}
-	for _, m := range s.methods {
+	for _, m := range methods {
 		service, name := splitPath(m.path)
 		desc := services[service]
 		if desc == nil {

@@ -39,6 +39,9 @@ func moveMethods() []*method {
 
 // record takes what another cell gives.
 func (s *Server) record(ctx context.Context, _ auth.Principal, r *cellv1.RecordRequest) (*cellv1.RecordResponse, error) {
+	if err := s.speaksFor(ctx, r.GetFrom()); err != nil {
+		return nil, err
+	}
 	record, err := router.ReadRecord(r)
 	var statuses []journal.Status
 	if err == nil {

@@ -15,6 +15,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/sterlingrun/sterling/api/internal/codec"
 	"github.com/sterlingrun/sterling/auth/accesslog"
@@ -78,6 +79,7 @@ type Server struct {
 	metrics *metrics
 	codec   *codec.Codec
 	tls     *tls.Config // nil: plain text
+	peerTLS *tls.Config // of nodes of other cells; nil: they have none
 	calls   sync.Pool   // of *call
 	bodies  sync.Pool   // of *[]byte
 	assets  atomic.Pointer[codec.AssetTable]
@@ -85,6 +87,7 @@ type Server struct {
 	methods map[string]*method // by path
 	errors  *connect.ErrorWriter
 	grpc    *grpc.Server
+	between *grpc.Server // of nodes of other cells; nil: grpc is
 	http    *http.Server
 
 	stopping chan struct{} // closed by Shutdown: subscriptions end
@@ -110,16 +113,17 @@ func New(config Config) (*Server, error) {
 		config: config, logger: config.Logger, metrics: m,
 		codec: codec.New(), errors: connect.NewErrorWriter(), stopping: make(chan struct{}),
 	}
-	if config.Certificates != nil {
-		s.tls = config.Certificates.TLS()
-	}
+	s.openTLS()
 	if err := s.openCells(); err != nil {
 		return nil, err
 	}
 	s.calls.New = func() any { return new(call) }
 	s.bodies.New = func() any { return new([]byte) }
 	s.methods = s.allMethods()
-	s.grpc = s.newGRPC()
+	s.grpc = s.newGRPC(s.methods, keepalive.ServerParameters{Time: probeAfter, Timeout: probeTimeout})
+	if s.peers() != nil {
+		s.between = s.newPeerGRPC()
+	}
 	s.http = s.newHTTP()
 	return s, nil
 }
@@ -141,7 +145,7 @@ func (s *Server) Serve(l net.Listener) error {
 	s.mu.Unlock()
 
 	var group sync.WaitGroup
-	var http1, http2 error
+	var http1, http2, peers error
 	group.Go(func() {
 		if err := s.http.Serve(split.http1); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			http1 = fmt.Errorf("serve HTTP/1.1: %w", err)
@@ -149,17 +153,28 @@ func (s *Server) Serve(l net.Listener) error {
 		split.close()
 	})
 	group.Go(func() {
-		if err := s.grpc.Serve(split.http2); err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, net.ErrClosed) {
-			http2 = fmt.Errorf("serve gRPC: %w", err)
-		}
+		http2 = serveGRPC(s.grpc, split.http2)
 		split.close()
 	})
+	if s.between != nil {
+		group.Go(func() {
+			peers = serveGRPC(s.between, split.peers)
+			split.close()
+		})
+	}
 	err := split.run()
 	if err != nil {
 		err = fmt.Errorf("accept connections: %w", err)
 	}
 	group.Wait()
-	return errors.Join(err, http1, http2)
+	return errors.Join(err, http1, http2, peers)
+}
+
+func serveGRPC(server *grpc.Server, l net.Listener) error {
+	if err := server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("serve gRPC: %w", err)
+	}
+	return nil
 }
 
 // Shutdown stops accepting and waits until the calls in flight are answered. When
@@ -182,9 +197,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			err = errors.Join(err, s.http.Close())
 		}
 	})
-	stop := context.AfterFunc(ctx, s.grpc.Stop)
-	s.grpc.GracefulStop()
-	stop()
+	for _, server := range []*grpc.Server{s.grpc, s.between} {
+		if server != nil {
+			group.Go(func() {
+				stop := context.AfterFunc(ctx, server.Stop)
+				server.GracefulStop()
+				stop()
+			})
+		}
+	}
 	group.Wait()
 	return err
 }

@@ -27,6 +27,7 @@ type splitter struct {
 
 	http1 *queue // what begins with anything but the preface
 	http2 *queue
+	peers *queue // of nodes of other cells, whatever it begins with
 
 	mu      sync.Mutex
 	waiting map[net.Conn]struct{} // accepted, not dealt out yet
@@ -38,7 +39,7 @@ type splitter struct {
 func newSplitter(l net.Listener, limits Limits, c clock.Clock, m *metrics, logger *slog.Logger, secure func(net.Conn) (net.Conn, *origin, error)) *splitter {
 	return &splitter{
 		listener: l, limits: limits, clock: c, metrics: m, logger: logger, secure: secure,
-		http1: newQueue(l.Addr()), http2: newQueue(l.Addr()),
+		http1: newQueue(l.Addr()), http2: newQueue(l.Addr()), peers: newQueue(l.Addr()),
 		waiting: map[net.Conn]struct{}{},
 		slots:   make(chan struct{}, limits.Connections),
 	}
@@ -127,8 +128,14 @@ func (s *splitter) deal(accepted net.Conn) {
 		<-s.slots
 		return
 	}
+	if begun, ok := conn.(*begunConn); ok {
+		conn = begun.Conn // its first byte is in first
+	}
 	to, protocol := s.http1, "http1"
-	if isHTTP2 {
+	switch {
+	case from.cell != 0:
+		to, protocol = s.peers, "peer"
+	case isHTTP2:
 		to, protocol = s.http2, "http2"
 	}
 	gauge = s.metrics.connections.WithLabelValues(protocol)
@@ -180,6 +187,7 @@ func (s *splitter) close() {
 	s.listener.Close() //nolint:errcheck // closing twice is no fault
 	s.http1.Close()    //nolint:errcheck // returns nil
 	s.http2.Close()    //nolint:errcheck // returns nil
+	s.peers.Close()    //nolint:errcheck // returns nil
 }
 
 // queue is a listener over connections that were accepted elsewhere.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sterlingrun/sterling/auth"
 	"github.com/sterlingrun/sterling/auth/accesslog"
+	"github.com/sterlingrun/sterling/router"
 )
 
 // Certificates encrypt a port. [mtls.Source] does.
@@ -28,12 +29,22 @@ const notTLS = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnecti
 // where the connection comes from.
 func (s *Server) secure(conn net.Conn) (net.Conn, *origin, error) {
 	from := &origin{address: conn.RemoteAddr().String()}
-	if s.config.Certificates == nil {
-		return conn, from, nil
+	config := s.tls
+	if config == nil {
+		if s.peerTLS == nil {
+			return conn, from, nil
+		}
+		begun, speaksTLS, err := s.begins(conn)
+		if err != nil {
+			return conn, from, err
+		}
+		if conn, config = begun, s.peerTLS; !speaksTLS {
+			return conn, from, nil
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Limits.Header)
 	defer cancel()
-	secured := tls.Server(conn, s.tls)
+	secured := tls.Server(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		s.metrics.handshakes.Inc()
 		if plain := (tls.RecordHeaderError{}); errors.As(err, &plain) && plain.Conn != nil {
@@ -43,7 +54,11 @@ func (s *Server) secure(conn net.Conn) (net.Conn, *origin, error) {
 		s.refuseHandshake(from, err)
 		return conn, from, fmt.Errorf("TLS handshake with %s: %w", from.address, err)
 	}
-	if certs := secured.ConnectionState().PeerCertificates; len(certs) > 0 {
+	state := secured.ConnectionState()
+	if s.peerTLS != nil && (config == s.peerTLS || state.NegotiatedProtocol == router.PeerProtocol) {
+		return secured, from, s.isPeer(&state, from)
+	}
+	if certs := state.PeerCertificates; len(certs) > 0 {
 		from.notAfter = certs[0].NotAfter
 		from.certificate, _ = s.config.Certificates.Principal(certs[0])
 	}

@@ -21,6 +21,7 @@ import (
 
 type options struct {
 	tls         *tls.Config
+	first       *tls.Config // see WithTLSFirst
 	files       *tlsFiles
 	plaintext   bool
 	connections int
@@ -119,6 +120,9 @@ func (o *options) dialOptions() ([]grpc.DialOption, error) {
 	transport, err := o.transport()
 	if err != nil {
 		return nil, err
+	}
+	if o.first != nil {
+		transport = either{credentials.NewTLS(o.first), transport}
 	}
 	agent := "sterling-go"
 	if o.agent != "" {

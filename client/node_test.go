@@ -221,3 +221,32 @@ func TestNothingIsPaidTwiceOrLost(t *testing.T) {
 		t.Error("no answer was lost: the test has not tested")
 	}
 }
+
+// TestANodeThatBreaksConnectionsOffIsPassedBy: no call was sent to one that ends them in the handshake, be it of TLS or of
+// HTTP/2, so the next one is asked.
+func TestANodeThatBreaksConnectionsOffIsPassedBy(t *testing.T) {
+	address, token := bank(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+	}()
+	c, err := client.Dial(l.Addr().String()+","+address, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Ledger().LookupAccounts(t.Context(), &ledgerv1.LookupAccountsRequest{Ids: []string{"1"}}); err != nil {
+		t.Error(err)
+	}
+}

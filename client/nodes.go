@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -120,9 +121,16 @@ func (n *nodes) unary(ctx context.Context, method string, request, reply any, _ 
 // nobodyLeads is how long a call waits where every node says that it does not lead: one will in a moment.
 const nobodyLeads = 40 * time.Millisecond
 
-// notSent tells whether a call never left this machine: there was no connection.
+// notSent tells whether a call never left this machine: there was no connection, or it ended before any call could begin,
+// in the handshake of TLS or of HTTP/2.
 func notSent(err error) bool {
-	return status.Code(err) == codes.Unavailable && strings.Contains(status.Convert(err).Message(), "while dialing")
+	if status.Code(err) != codes.Unavailable {
+		return false
+	}
+	message := status.Convert(err).Message()
+	return slices.ContainsFunc([]string{"while dialing", "authentication handshake failed", "error reading server preface"}, func(s string) bool {
+		return strings.Contains(message, "connection error: desc = ") && strings.Contains(message, s)
+	})
 }
 
 // stream has the next stream go elsewhere where this one's end says so.

@@ -26,8 +26,12 @@ type Cells struct {
 	// SecretFile has what the nodes of all cells know each other by: 32 random bytes or more, readable by nobody else.
 	// Empty: the ledger has one cell.
 	SecretFile string `yaml:"secret_file"`
-	// CA is a file of those who may sign the certificates of the other cells' nodes, where this node has tls; empty: the
-	// system's.
+	// Mesh has the nodes' identities come from the mesh, with mesh.state or mesh.control; false: the cells have an authority
+	// of their own. It is the same for all nodes.
+	Mesh bool `yaml:"mesh"`
+	// Upgrading lets nodes of a release in that did not know each other by certificates, and calls them as that did.
+	Upgrading bool `yaml:"upgrading"`
+	// CA is a file of those who may sign the tls of such nodes; empty: the system's.
 	CA string `yaml:"ca"`
 }
 
@@ -38,19 +42,28 @@ func (c *Config) checkCells(fault func(format string, args ...any)) {
 	switch {
 	case c.Cells.SecretFile != "" && !c.Store.Shared():
 		fault("cells: are for a ledger whose journals are in a database: set store.dsn, too")
-	case c.Cells.CA != "" && (c.Cells.SecretFile == "" || c.TLS == nil):
-		fault("cells.ca: is for nodes with cells.secret_file and tls")
+	case (c.Cells.Upgrading || c.Cells.Mesh) && c.Cells.SecretFile == "":
+		fault("cells: mesh and upgrading are for nodes with cells.secret_file")
+	case c.Cells.Mesh && c.Mesh.State == "" && c.Mesh.Control == "":
+		fault("cells.mesh: want mesh.control, or mesh.state for a control plane in this process")
+	case c.Mesh.Control != "" && !c.Cells.Mesh:
+		fault("mesh.control: is for cells.mesh")
+	case c.Cells.CA != "" && (!c.Cells.Upgrading || c.TLS == nil):
+		fault("cells.ca: is for cells.upgrading and tls: nodes have certificates of their own now, so leave it out otherwise")
 	}
 }
 
 // cells is this node's part in a ledger of several cells; nil: there is one.
 type cells struct {
 	*atlas
-	token   string
-	router  *router.Router
-	network *router.Network
-	driver  *router.Driver
-	mover   *mover.Runner
+	token string
+	peers *peers
+	// upgrading: not all nodes have certificates yet.
+	upgrading bool
+	router    *router.Router
+	network   *router.Network
+	driver    *router.Driver
+	mover     *mover.Runner
 }
 
 // openCells reads what the node has to know of the other cells, where there are any.
@@ -63,11 +76,7 @@ func (n *Node) openCells(ctx context.Context) error {
 		return fmt.Errorf("%w: cells.secret_file: %w", ErrConfig, err)
 	}
 	id := uint64(n.config.Cell)
-	c := &cells{token: token, network: router.NewNetwork(id, token, n.dialPeers()...)}
-	c.driver = router.NewDriver(router.Options{
-		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) },
-		Refresh: func(ctx context.Context) error { return c.refresh(ctx, 0) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
-	})
+	c := &cells{token: token, upgrading: n.config.Cells.Upgrading}
 	c.atlas = &atlas{maps: n.shared, cell: id, clock: n.clock, logger: n.logger, use: func(m *router.Map) error {
 		err := c.network.Use(m)
 		if err == nil {
@@ -82,8 +91,17 @@ func (n *Node) openCells(ctx context.Context) error {
 	if own := m.Cell(id); !slices.Contains(own.Nodes, n.advertised()) {
 		n.logger.Warn("the map of cells does not have this node, which other cells then don't reach", "node", n.advertised(), "cell", id, "nodes", own.Nodes)
 	}
+	if c.peers, err = n.openPeers(ctx, token); err != nil {
+		return err
+	}
+	c.network = router.NewNetwork(id, token, func(to uint64) []client.Option { return n.dialPeers(c.peers.clientTLS(to)) })
+	c.driver = router.NewDriver(router.Options{
+		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) },
+		Refresh: func(ctx context.Context) error { return c.refresh(ctx, 0) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
+	})
 	c.router = router.NewRouter(id, m)
 	if err := c.network.Use(m); err != nil {
+		c.peers.close()
 		return errors.Join(err, c.network.Close())
 	}
 	c.start(m)
@@ -94,27 +112,12 @@ func (n *Node) openCells(ctx context.Context) error {
 	return nil
 }
 
-// dialPeers is how nodes of other cells are reached: as this one is, since all are configured alike. Without tls, only
-// those on loopback are, unless exposed says that something else encrypts.
-func (n *Node) dialPeers() []client.Option {
-	t := n.config.TLS
-	switch {
-	case t != nil && t.RequireClientCert:
-		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, t.Cert, t.Key)}
-	case t != nil:
-		return []client.Option{client.WithTLSFiles(n.config.Cells.CA, "", "")}
-	case n.config.Exposed:
-		return []client.Option{client.WithPlaintext()}
-	}
-	return nil
-}
-
 // api is what the API needs of the other cells; nil: there are none.
 func (c *cells) api() *api.Cells {
 	if c == nil {
 		return nil
 	}
-	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Refresh: c.refresh, Mover: c.mover, Token: c.token}
+	return &api.Cells{Router: c.router, Driver: c.driver, Network: c.network, Refresh: c.refresh, Mover: c.mover, Token: c.token, Peers: c.peers, Unproven: c.upgrading}
 }
 
 // lead takes over what transfers to other cells, and what buckets that move, the leader before left open.
@@ -141,6 +144,7 @@ func (c *cells) close() error {
 	}
 	c.standDown()
 	c.atlas.close()
+	c.peers.close()
 	return c.network.Close()
 }
 

@@ -68,9 +68,17 @@ type Mesh struct {
 	// Watch is how long the first node that gets a new configuration is watched for a rise in failures, if it has calls,
 	// before the others get it: 0 (not at all) to 1h. Changes of who may call whom go to all at once.
 	Watch time.Duration `yaml:"watch"`
+	// Control is where another process has the control plane, for cells.mesh: unix:PATH on this machine, or host:port.
+	Control string `yaml:"control"`
+	// JoinTokenFile has a token of `sterling mesh token`, for the first start with a control plane on another machine.
+	JoinTokenFile string `yaml:"join_token_file"`
 }
 
 func (m *Mesh) check(fault func(format string, args ...any)) {
+	if m.Control != "" {
+		m.checkMember(fault)
+		return
+	}
 	if m.State == "" {
 		if *m != (Mesh{Certificates: m.Certificates, Watch: m.Watch}) {
 			fault("mesh.state: want the file of the desired state")
@@ -99,11 +107,12 @@ func DefaultMesh() Mesh { return Mesh{Certificates: control.MaxLifetime, Watch: 
 
 // MeshControl is a running control plane.
 type MeshControl struct {
-	config Mesh
-	folder string
-	plane  *control.Plane
-	clock  clock.Clock
-	log    *slog.Logger
+	config    Mesh
+	folder    string
+	authority *control.Authority
+	plane     *control.Plane
+	clock     clock.Clock
+	log       *slog.Logger
 
 	grpc    *grpc.Server
 	remote  *http.Server // nil: nobody joins from elsewhere
@@ -184,7 +193,7 @@ func StartMeshControl(ctx context.Context, folder string, config Mesh, clk clock
 		return nil, err
 	}
 	m := &MeshControl{
-		config: config, folder: folder, clock: clk, log: logger,
+		config: config, folder: folder, authority: authority, clock: clk, log: logger,
 		plane: control.New(control.Options{Authority: authority, Clock: clk, Log: logger, Sidecar: sidecarConfig, Watch: config.Watch}),
 	}
 	ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -313,7 +322,7 @@ func (m *MeshControl) Socket() string { return m.config.Socket }
 
 // startMesh runs the control plane that the configuration asks for.
 func (n *Node) startMesh(ctx context.Context) (err error) {
-	if n.config.Mesh.State != "" {
+	if n.config.Mesh.State != "" && n.mesh == nil { // the cells may have needed it before
 		n.mesh, err = StartMeshControl(ctx, filepath.Join(n.config.Data, meshDir), n.config.Mesh, n.clock, n.logger)
 	}
 	return err

@@ -81,6 +81,7 @@ type sharedLog interface {
 	cell.Leases
 	router.Maps
 	documents
+	ledgerDocuments
 	Close() error
 }
 

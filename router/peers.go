@@ -50,9 +50,9 @@ func ReadSecret(path string) (token string, err error) {
 
 // Network is the connections to the other cells' nodes. It is safe for concurrent use.
 type Network struct {
-	own     uint64
-	token   string
-	options []client.Option
+	own   uint64
+	token string
+	dial  func(cell uint64) []client.Option
 
 	mu    sync.Mutex
 	cells map[uint64]*connection
@@ -64,10 +64,14 @@ type connection struct {
 	client    *client.Client
 }
 
-// NewNetwork returns a network of a node of cell own; token is what ReadSecret returned. Options say how to dial, such as
-// client.WithTLSFiles.
-func NewNetwork(own uint64, token string, options ...client.Option) *Network {
-	return &Network{own: own, token: token, options: append(slices.Clone(options), client.WithPatience(electionPatience)), cells: map[uint64]*connection{}}
+// PeerProtocol is what nodes of different cells ask for in a TLS handshake (ALPN) with the port that is the API's as well:
+// both show certificates there.
+const PeerProtocol = "sterling-cells"
+
+// NewNetwork returns a network of a node of cell own; token is what ReadSecret returned. dial says how the nodes of a cell
+// are reached, such as by client.WithTLS; nil: as the client does by default.
+func NewNetwork(own uint64, token string, dial func(cell uint64) []client.Option) *Network {
+	return &Network{own: own, token: token, dial: dial, cells: map[uint64]*connection{}}
 }
 
 // Use dials the nodes of a map: those that are new.
@@ -80,7 +84,11 @@ func (n *Network) Use(m *Map) error {
 		if c.ID == n.own || was != nil && was.addresses == addresses {
 			continue
 		}
-		dialled, err := client.Dial(addresses, n.token, n.options...)
+		options := []client.Option{client.WithPatience(electionPatience)}
+		if n.dial != nil {
+			options = append(options, n.dial(c.ID)...)
+		}
+		dialled, err := client.Dial(addresses, n.token, options...)
 		if err != nil {
 			return fmt.Errorf("dial cell %d: %w", c.ID, err)
 		}

@@ -48,7 +48,7 @@ func TestReadSecret(t *testing.T) {
 }
 
 func TestNetworkKnowsTheCellsOfItsMap(t *testing.T) {
-	n := router.NewNetwork(1, "x")
+	n := router.NewNetwork(1, "x", nil)
 	m := router.Even([]router.Cell{{ID: 1, Nodes: []string{"127.0.0.1:1"}}, {ID: 2, Nodes: []string{"127.0.0.1:2", "127.0.0.1:3"}}})
 	for range 2 {
 		if err := n.Use(m); err != nil {

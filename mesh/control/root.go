@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -65,56 +64,26 @@ func OpenRoot(folder, domain string, clk clock.Clock) (*Root, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("open the root of %s: %s can be read by others: want mode 0600", domain, keyFile)
 	}
-	certs, err := parseCertificates(certPEM)
+	root, err := ParseRoot(certPEM, keyPEM, domain, clk)
 	if err != nil {
-		return nil, fmt.Errorf("open the root of %s: %s: %w", domain, certFile, err)
-	}
-	if len(certs) != 1 {
-		return nil, fmt.Errorf("open the root of %s: %s: want one certificate", domain, certFile)
-	}
-	key, err := parseKey(keyPEM)
-	if err != nil {
-		return nil, fmt.Errorf("open the root of %s: %s: %w", domain, keyFile, err)
-	}
-	root := &Root{clock: clk, cert: certs[0], key: key}
-	if len(root.cert.URIs) != 1 || root.cert.URIs[0].String() != "spiffe://"+domain {
-		return nil, fmt.Errorf("open the root of %s: %s is of another trust domain", domain, certFile)
-	}
-	if !key.PublicKey.Equal(root.cert.PublicKey) {
-		return nil, fmt.Errorf("open the root of %s: root.key does not belong to root.crt", domain)
+		return nil, fmt.Errorf("root.crt and root.key in %s: %w", folder, err)
 	}
 	return root, nil
 }
 
 func makeRoot(folder, domain string, clk clock.Clock) (*Root, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certPEM, keyPEM, err := NewRoot(domain, clk)
 	if err != nil {
-		return nil, fmt.Errorf("make the root of %s: %w", domain, err)
-	}
-	template, err := authorityTemplate(domain, wall(clk), rootLifetime)
-	if err != nil {
-		return nil, fmt.Errorf("make the root of %s: %w", domain, err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, fmt.Errorf("make the root of %s: %w", domain, err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("make the root of %s: %w", domain, err)
-	}
-	keyPEM, err := encodeKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("make the root of %s: %w", domain, err)
+		return nil, err
 	}
 	// The certificate last: a crash in between leaves a key alone, which is an error to look at and no silent new root.
 	if err := durable.WriteFile(filepath.Join(folder, "root.key"), keyPEM); err != nil {
 		return nil, fmt.Errorf("make the root of %s: %w", domain, err)
 	}
-	if err := durable.WriteFile(filepath.Join(folder, "root.crt"), encodeCertificates([]*x509.Certificate{cert})); err != nil {
+	if err := durable.WriteFile(filepath.Join(folder, "root.crt"), certPEM); err != nil {
 		return nil, fmt.Errorf("make the root of %s: %w", domain, err)
 	}
-	return &Root{clock: clk, cert: cert, key: key}, nil
+	return ParseRoot(certPEM, keyPEM, domain, clk)
 }
 
 // SignIntermediate implements Upstream.

@@ -30,11 +30,11 @@ func (s *signal) wake() {
 	}
 }
 
-// holder keeps a certificate until half its life.
+// holder keeps a certificate until half its life, and longer where there is no new one to be had.
 type holder struct {
 	mu   sync.Mutex
 	svid *SVID
-	cert tls.Certificate
+	cert *tls.Certificate // replaced, never changed: handshakes still read the last one
 }
 
 func (h *holder) get(ctx context.Context, a *Authority, issue func(ctx context.Context) (*SVID, error)) (*tls.Certificate, error) {
@@ -42,10 +42,13 @@ func (h *holder) get(ctx context.Context, a *Authority, issue func(ctx context.C
 	defer h.mu.Unlock()
 	if h.svid == nil || !wall(a.clock).Before(h.svid.Renew) {
 		svid, err := issue(ctx)
-		if err != nil {
+		switch {
+		case err == nil:
+			cert := svid.TLS()
+			h.svid, h.cert = svid, &cert
+		case h.svid == nil || !wall(a.clock).Before(h.svid.Chain[0].NotAfter):
 			return nil, err
 		}
-		h.svid, h.cert = svid, svid.TLS()
 	}
-	return &h.cert, nil
+	return h.cert, nil
 }

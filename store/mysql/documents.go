@@ -18,10 +18,14 @@ const (
 )
 
 // Document returns what the cell's nodes keep under a name, nil where there is nothing.
-func (s *Store) Document(ctx context.Context, name string) (body []byte, err error) {
+func (s *Store) Document(ctx context.Context, name string) ([]byte, error) {
+	return s.document(ctx, s.cell, name)
+}
+
+func (s *Store) document(ctx context.Context, cell uint64, name string) (body []byte, err error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	err = s.readers.QueryRowContext(ctx, documentSQL, key(s.cell), []byte(name)).Scan(&body)
+	err = s.readers.QueryRowContext(ctx, documentSQL, key(cell), []byte(name)).Scan(&body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

@@ -240,6 +240,15 @@ func TestDocuments(t *testing.T) {
 	storetest.KeepsDocuments(t, open(t, dsn), open(t, dsn), open(t, dsn, func(o *mysql.Options) { o.Cell = 2 }))
 }
 
+func TestLedgerDocuments(t *testing.T) {
+	dsn := fresh(t)
+	two := open(t, dsn, func(o *mysql.Options) { o.Cell = 2 })
+	storetest.KeepsLedgerDocuments(t, open(t, dsn), two, open(t, dsn))
+	if names, err := two.Documents(t.Context(), ""); err != nil || len(names) != 0 {
+		t.Errorf("they are documents %q of a cell, error %v", names, err)
+	}
+}
+
 func TestLeaseContention(t *testing.T) {
 	dsn := fresh(t)
 	stores := make([]cell.Leases, 4)

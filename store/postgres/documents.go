@@ -20,10 +20,14 @@ const (
 )
 
 // Document returns what the cell's nodes keep under a name, nil where there is nothing.
-func (s *Store) Document(ctx context.Context, name string) (body []byte, err error) {
+func (s *Store) Document(ctx context.Context, name string) ([]byte, error) {
+	return s.document(ctx, s.cell, name)
+}
+
+func (s *Store) document(ctx context.Context, cell uint64, name string) (body []byte, err error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	err = s.readers.QueryRow(ctx, documentSQL, key(s.cell), name).Scan(&body)
+	err = s.readers.QueryRow(ctx, documentSQL, key(cell), name).Scan(&body)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

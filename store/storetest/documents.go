@@ -57,3 +57,41 @@ func KeepsDocuments(t *testing.T, here, there, another Documents) {
 		}
 	}
 }
+
+// LedgerDocuments is what the nodes of all cells keep together.
+type LedgerDocuments interface {
+	LedgerDocument(ctx context.Context, name string) ([]byte, error)
+	AddLedgerDocument(ctx context.Context, name string, body []byte) error
+}
+
+// KeepsLedgerDocuments checks the documents of all cells, through stores of several: whoever adds one at the same time as
+// others, all read the same one afterwards, and for ever.
+func KeepsLedgerDocuments(t *testing.T, stores ...LedgerDocuments) {
+	t.Helper()
+	ctx := t.Context()
+	if got, err := stores[0].LedgerDocument(ctx, "a"); err != nil || got != nil {
+		t.Fatalf("before the first: %q, error %v", got, err)
+	}
+	errs := make(chan error, len(stores))
+	for i, s := range stores {
+		go func() { errs <- s.AddLedgerDocument(ctx, "a", []byte{0, byte(i)}) }() //nolint:gosec // few
+	}
+	for range stores {
+		must(t, <-errs)
+	}
+	first, err := stores[0].LedgerDocument(ctx, "a")
+	if err != nil || len(first) != 2 {
+		t.Fatalf("after the first: %q, error %v", first, err)
+	}
+	for i, s := range stores {
+		must(t, s.AddLedgerDocument(ctx, "a", []byte("late")))
+		if got, err := s.LedgerDocument(ctx, "a"); err != nil || !bytes.Equal(got, first) {
+			t.Errorf("store %d: %q, error %v; store 0 has %q", i, got, err, first)
+		}
+	}
+	for name, body := range map[string][]byte{"": {1}, strings.Repeat("n", 161): {1}, "empty": nil} {
+		if err := stores[0].AddLedgerDocument(ctx, name, body); err == nil {
+			t.Errorf("%.20q with %d bytes was taken", name, len(body))
+		}
+	}
+}

@@ -57,6 +57,9 @@ func (s *Server) admitNode(v *visitor) (auth.Principal, error) {
 		return auth.Principal{}, tokenRefused("this is for nodes of the ledger's cells, which know a secret")
 	}
 	p := *nodePrincipal()
+	if err := s.judgeColor(v.shadow, &p); err != nil {
+		return p, err
+	}
 	if s.config.Leads != nil {
 		return p, s.config.Leads()
 	}

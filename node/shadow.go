@@ -37,6 +37,7 @@ func (c *Config) checkShadow(fault func(format string, args ...any)) {
 		{"store", c.Store.Shared()},
 		{"cells", c.Cells.SecretFile != ""},
 		{"backup", c.Backup != nil},
+		{"archive", c.Archive.Dir != ""},
 		{"sinks", len(c.Sinks) > 0},
 		{"read_model", c.ReadModel.wanted()},
 		{"watch.alerts", c.Watch.Alerts != nil},

@@ -116,7 +116,7 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 	if told := r.witnesses.finish(); err == nil {
 		err = told
 	}
-	if err != nil || ctx.Err() != nil {
+	if err != nil || ctx.Err() != nil || r.Shadow { // what a shadow was seeded with has another side, which is not the bank's
 		return ended(err)
 	}
 	totals, err := r.balance(ctx)

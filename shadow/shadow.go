@@ -1,8 +1,9 @@
-// Package shadow proves after a load test, or in the middle of one, that nothing of its shadow traffic is in the live
-// ledger. It reads both change feeds as any client may, and what the live ledger's watch has recomputed.
+// Package shadow is about load tests beside live traffic: it seeds a ledger's shadow with the accounts of the ledger, and
+// proves afterwards, or in the middle, that nothing of the shadow traffic is in the live ledger. It reads both change feeds
+// as any client may, and what the live ledger's watch has recomputed.
 //
-// It changes nothing, and does not trust the marks of the traffic: it compares what the journals say. Start reading at
-// [Compare].
+// It writes into shadows only, and does not trust the marks of the traffic: it compares what the journals say. Start
+// reading at [Seed] and [Compare].
 package shadow
 
 import (

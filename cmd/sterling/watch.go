@@ -38,7 +38,7 @@ two people.`,
 		newWatchStatus(&f), newWatchProof(&f), newWatchBreaks(&f), newWatchBreak(&f),
 		newWatchDecide(&f, watchv1.BreakState_BREAK_STATE_EXPLAINED), newWatchDecide(&f, watchv1.BreakState_BREAK_STATE_ACCEPTED),
 		newWatchDecide(&f, watchv1.BreakState_BREAK_STATE_OPEN), newWatchRepair(&f),
-		newWatchFlows(&f), newWatchSources(&f), newWatchCheck(), newWatchObserve(&f), newWatchImport(&f), newWatchShadow(&f),
+		newWatchFlows(&f), newWatchSources(&f), newWatchCheck(), newWatchObserve(&f), newWatchImport(&f),
 	)
 	return c
 }

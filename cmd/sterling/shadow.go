@@ -71,6 +71,7 @@ func (f *shadowFlags) with(c *cobra.Command, work func(ctx context.Context, live
 		return work(ctx, s.client, conn)
 	})
 }
+
 func newShadowSeed(f *shadowFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "seed", Short: "Open the live ledger's accounts in its shadow, with their balances", Args: cobra.NoArgs,

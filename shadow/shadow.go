@@ -29,6 +29,8 @@ const (
 	maxFirst = 10
 	// lookPause is how often the watch is asked whether it has come as far as the comparison.
 	lookPause = 50 * time.Millisecond
+	// stuck is how long it may stand still until then.
+	stuck = 10 * time.Second
 )
 
 // Errors of [Compare] and [Report.Proven].
@@ -144,22 +146,25 @@ func (r *Report) judge(e *ledgerv1.FeedEvent, ids []money.U128, actors []string)
 	return err
 }
 
-// recomputed asks the live ledger's watch, once it has come as far as the comparison.
+// recomputed asks the live ledger's watch, once it has come as far as the comparison, or no longer goes on.
 func (r *Report) recomputed(ctx context.Context, live *client.Client) error {
-	for {
+	for moved := time.Now(); ; {
 		p, err := live.Watch().GetProof(ctx, &watchv1.GetProofRequest{})
 		if err != nil {
 			return fmt.Errorf("ask the live ledger's watch: %w", err)
 		}
+		if p.GetAppliedSeq() > r.Recomputed {
+			moved = time.Now()
+		}
 		r.Recomputed, r.OpenBreaks = p.GetAppliedSeq(), p.GetOpenBreaks()
-		if r.Recomputed >= r.Live.Through {
+		if r.Recomputed >= r.Live.Through || time.Since(moved) > stuck {
 			for _, t := range p.GetTotals() {
 				r.Totals = append(r.Totals, Total{t.GetAsset(), t.GetDebitsPosted(), t.GetCreditsPosted(), t.GetDebitsPending(), t.GetCreditsPending()})
 			}
 			return nil
 		}
 		if err := clock.Sleep(ctx, clock.NewSystem(), lookPause); err != nil {
-			return fmt.Errorf("the live ledger's watch is at block %d of %d: %w", r.Recomputed, r.Live.Through, err)
+			return fmt.Errorf("wait for the live ledger's watch: %w", err)
 		}
 	}
 }
@@ -173,6 +178,9 @@ func (r *Report) Proven() error {
 	}
 	if r.Leaks > 0 {
 		faults = append(faults, fmt.Errorf("%d events of the live ledger belong to the shadow", r.Leaks))
+	}
+	if r.Recomputed < r.Live.Through {
+		faults = append(faults, fmt.Errorf("the live ledger's watch stands still at block %d", r.Recomputed))
 	}
 	if r.OpenBreaks > 0 {
 		faults = append(faults, fmt.Errorf("the live ledger's watch has %d open breaks", r.OpenBreaks))

@@ -177,6 +177,7 @@ func TestWhatTheWatchHasAgainstTheLiveLedger(t *testing.T) {
 		t.Error(err)
 	}
 	for want, spoil := range map[string]func(*shadow.Report){
+		"stands still at block 0":     func(r *shadow.Report) { r.Live.Through = 1 },
 		"3 open breaks":               func(r *shadow.Report) { r.OpenBreaks = 3 },
 		"CNY/2: debits differ":        func(r *shadow.Report) { r.Totals = []shadow.Total{{"CNY/2", "5", "6", "1", "1"}} },
 		"USD/2: debits differ":        func(r *shadow.Report) { r.Totals = []shadow.Total{{"USD/2", "5", "5", "0", "1"}} },

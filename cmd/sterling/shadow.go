@@ -102,7 +102,8 @@ func newShadowProve(f *shadowFlags) *cobra.Command {
 compares them: no transfer of the shadow may be in the live ledger, nor anything that was
 asked for by a token which acts in the shadow. Then it asks the live ledger's watch: debits
 equal credits, and there is no open break. It ends with 4 where one of that is not so. Both
-may be at work meanwhile. It takes 16 bytes of memory a transfer of the shadow.`,
+may be at work meanwhile. It takes 16 bytes of memory a transfer of the shadow. A ledger of
+several cells is proven cell by cell.`,
 		Example: `  sterling shadow prove --shadow-server 127.0.0.1:7700 --shadow-token-file shadow.token`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return f.with(c, func(ctx context.Context, live, other *client.Client) error {

@@ -129,7 +129,7 @@ func printShadow(w io.Writer, r *shadow.Report, output string) error {
 		name string
 		side *shadow.Side
 	}{{"shadow", &r.Shadow}, {"live", &r.Live}} {
-		_, _ = fmt.Fprintf(w, "%-7s cell %d through block %d: %d accounts, %d transfers, %d tokens\n", x.name, x.side.Cell, x.side.Through, x.side.Accounts, x.side.Transfers, x.side.Actors)
+		_, _ = fmt.Fprintf(w, "%-7s cell %d through block %d: accounts %d, transfers %d, tokens %d\n", x.name, x.side.Cell, x.side.Through, x.side.Accounts, x.side.Transfers, x.side.Actors)
 	}
 	for _, l := range r.First {
 		_, _ = fmt.Fprintf(w, "  %v transfer %s by token %s: %s\n", l.Position, dash(l.Transfer), dash(l.Actor), l.Why)

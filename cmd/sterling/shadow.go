@@ -20,14 +20,14 @@ func (f *ledgerFlags) registerShadow(flags *pflag.FlagSet) {
 }
 
 // greetShadow is greet for a shadow.
-func greetShadow(w io.Writer, n *node.Node, config node.Config) {
-	_, _ = fmt.Fprintf(w, `Sterling is ready on http://%[1]s
+func greetShadow(w io.Writer, scheme string, n *node.Node, config node.Config) {
+	_, _ = fmt.Fprintf(w, `Sterling is ready on %[4]s://%[1]s
 
 It is the shadow of the ledger in %[2]s, for load tests. It takes marked calls only, by tokens
 made for them:
   %[3]s token create --data %[2]s --shadow --role teller load-test > shadow.token
   %[3]s demo --shadow --server %[1]s --token-file shadow.token
-`, n.Address(), config.Shadow.Of, program())
+`, n.Address(), config.Shadow.Of, program(), scheme)
 }
 
 // shadowFlags are those of commands that talk to a live ledger and to its shadow.

@@ -117,11 +117,7 @@ func up(c *cobra.Command, f *upFlags) error {
 	if err != nil {
 		return err
 	}
-	if config.Shadow.Of == "" {
-		greet(c.OutOrStdout(), n, config)
-	} else {
-		greetShadow(c.OutOrStdout(), n, config)
-	}
+	greet(c.OutOrStdout(), n, config)
 	stopDemo := func() {}
 	if f.demo {
 		stopDemo = startDemo(c.Context(), c.OutOrStdout(), n.Address(), config, logger)
@@ -172,6 +168,10 @@ func greet(w io.Writer, n *node.Node, config node.Config) {
 	scheme := "http"
 	if config.TLS != nil {
 		scheme = "https"
+	}
+	if config.Shadow.Of != "" {
+		greetShadow(w, scheme, n, config)
+		return
 	}
 	_, _ = fmt.Fprintf(w, `Sterling is ready on %[6]s://%[1]s
 

@@ -31,6 +31,7 @@ func (*origin) AuthType() string { return "sterling" }
 type visitor struct {
 	authorization string
 	requestID     string
+	shadow        bool // the call is marked as shadow traffic
 	origin        *origin
 }
 
@@ -39,7 +40,7 @@ type visitor struct {
 const requestIDHeader = "x-request-id"
 
 func grpcVisitor(ctx context.Context) visitor {
-	v := visitor{authorization: one(ctx, "authorization"), requestID: one(ctx, requestIDHeader)}
+	v := visitor{authorization: one(ctx, "authorization"), requestID: one(ctx, requestIDHeader), shadow: grpcShadow(ctx)}
 	if p, ok := peer.FromContext(ctx); ok {
 		v.origin, _ = p.AuthInfo.(*origin)
 	}
@@ -54,7 +55,7 @@ func one(ctx context.Context, name string) string {
 }
 
 func httpVisitor(r *http.Request) visitor {
-	v := visitor{authorization: r.Header.Get("Authorization"), requestID: r.Header.Get(requestIDHeader)}
+	v := visitor{authorization: r.Header.Get("Authorization"), requestID: r.Header.Get(requestIDHeader), shadow: httpShadow(r.Header)}
 	v.origin, _ = r.Context().Value(originKey{}).(*origin)
 	return v
 }
@@ -123,7 +124,7 @@ func (s *Server) identify(v *visitor, now time.Time) (auth.Principal, error) {
 	return p, nil
 }
 
-// admit says who a visitor is, and whether the role, the scope and the rate let
+// admit says who a visitor is, and whether the colour, the role, the scope and the rate let
 // it call the method now. The principal is returned with refusals, too, where it
 // is known: for the access log.
 func (s *Server) admit(m *method, v *visitor) (auth.Principal, error) {
@@ -133,6 +134,9 @@ func (s *Server) admit(m *method, v *visitor) (auth.Principal, error) {
 	now := wall(s.config.Clock)
 	p, err := s.identify(v, now)
 	if err != nil {
+		return p, err
+	}
+	if err := s.judgeColor(v.shadow, &p); err != nil {
 		return p, err
 	}
 	if err := permit(m, &p); err != nil {

@@ -60,6 +60,9 @@ func (s *Server) admitNode(v *visitor) (auth.Principal, error) {
 		return auth.Principal{}, err
 	}
 	p := *nodePrincipal()
+	if err := s.judgeColor(v.shadow, &p); err != nil {
+		return p, err
+	}
 	if s.config.Leads != nil {
 		return p, s.config.Leads()
 	}

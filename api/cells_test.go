@@ -378,11 +378,11 @@ func TestScopesHoldInAllCells(t *testing.T) {
 	for i, id := range []string{a[0], b[0], b[1]} {
 		list = append(list, fmt.Sprintf(`{"id":"%s","asset":"CNY/2","code":1,"address":"m:%d:%d"}`, id, 1+i/2, i))
 	}
-	l.banks[1].call("CreateAccounts", `{"accounts":[`+strings.Join(list, ",")+`]}`)
 	token, _, err := auth.CreateToken(l.banks[1].dir, auth.Spec{Name: "shop", Role: auth.RoleTeller, Scope: auth.Scope{AddressPrefixes: []string{"m:1"}}}, time.Now(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.banks[1].call("CreateAccounts", `{"accounts":[`+strings.Join(list, ",")+`]}`)
 	for body, want := range map[string]int{
 		batchOf(one("1", a[0], b[0], 1, "")): http.StatusOK,
 		batchOf(one("2", b[0], a[0], 1, "")): http.StatusOK,

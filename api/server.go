@@ -58,6 +58,7 @@ type Config struct {
 	// Leads is asked before each call on a node that may not lead its cell; nil: it always does. Its error, such as
 	// cell.ErrNotLeader, refuses the call.
 	Leads    func() error
+	Shadow   bool // the ledger is the shadow of another: it takes marked calls of shadow tokens, and nothing else
 	Clock    clock.Clock
 	Limits   Limits
 	Logger   *slog.Logger

@@ -31,6 +31,7 @@ var table = []tree{
 	{path: "export", rank: assemblyRank},   // the ledger to files, through the client like any user; the command is its only caller
 	{path: "importer", rank: assemblyRank}, // files to accounts and transfers, through the client like any user; the command is its only caller
 	{path: "qualify", rank: assemblyRank},
+	{path: "shadow", rank: assemblyRank}, // whether a load test kept out of the live ledger, through the client like any user
 	{path: "sim", rank: assemblyRank},
 
 	{path: "api", rank: 5},

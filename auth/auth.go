@@ -109,6 +109,7 @@ type Principal struct {
 	Role    Role
 	Via     Via
 	Scope   *Scope   // nil: everything
+	Shadow  bool     // may make shadow traffic, and nothing else: see Token.Shadow
 	Limiter *Limiter // nil: no bound
 }
 

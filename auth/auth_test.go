@@ -220,7 +220,7 @@ func TestOpenRefusesFilesThatCannotBeTrusted(t *testing.T) {
 		`e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","created":"2026-01-01T00:00:00Z"}`
 	for name, text := range map[string]string{
 		"unknown field":   `{"version":1,"tokens":[],"more":1}`,
-		"unknown version": `{"version":3,"tokens":[]}`,
+		"unknown version": `{"version":4,"tokens":[]}`,
 		"trailing data":   `{"version":1,"tokens":[]} {}`,
 		"duplicate id":    `{"version":1,"tokens":[` + one + "," + one + `]}`,
 		"unknown role":    `{"version":1,"tokens":[` + strings.Replace(one, "reader", "king", 1) + `]}`,

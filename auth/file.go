@@ -28,6 +28,7 @@ const (
 const (
 	fileVersion1 = 1 // has neither scopes, rates nor rotation
 	fileVersion2 = 2 // written only where one of them is used, so that older programs go on where they can
+	fileVersion3 = 3 // has shadow, which an older program must not overlook; written only where it is used
 	maxFileBytes = 8 << 20
 	maxNameBytes = 64
 	filePerm     = 0o600
@@ -50,12 +51,27 @@ type Token struct {
 	// PreviousUntil.
 	PreviousHash  string    `json:"previous_sha256,omitempty"`
 	PreviousUntil time.Time `json:"previous_until,omitzero"`
+
+	// Shadow is a token for the shadow traffic of load tests: the ledger takes nothing unmarked of it, and its shadow
+	// takes nothing of other tokens. Of version 3.
+	Shadow bool `json:"shadow,omitempty"`
 }
 
 // needs2 reports whether an entry has what version 1 of the file can't say.
 func (t *Token) needs2() bool {
 	return len(t.Assets) > 0 || len(t.AddressPrefixes) > 0 || t.CallsPerSecond != 0 || t.EventsPerSecond != 0 ||
 		t.PreviousHash != "" || !t.PreviousUntil.IsZero()
+}
+
+// version is the lowest version of the file that can say what the entry has.
+func (t *Token) version() int {
+	switch {
+	case t.Shadow:
+		return fileVersion3
+	case t.needs2():
+		return fileVersion2
+	}
+	return fileVersion1
 }
 
 type tokenFile struct {
@@ -118,6 +134,7 @@ type Spec struct {
 	Expires time.Time // zero: never
 	Scope
 	CallsPerSecond, EventsPerSecond float64 // 0: no limit
+	Shadow                          bool    // for shadow traffic only
 }
 
 // Create adds a token without scope and limits; see [CreateToken].
@@ -143,7 +160,7 @@ func CreateToken(dir string, spec Spec, now time.Time, random io.Reader) (token 
 	entry = Token{
 		ID: hex.EncodeToString(id[:]), Name: spec.Name, Role: spec.Role,
 		Hash: hex.EncodeToString(hash[:]), Created: now.UTC(), Expires: utcOrZero(spec.Expires),
-		Scope: spec.Scope, CallsPerSecond: spec.CallsPerSecond, EventsPerSecond: spec.EventsPerSecond,
+		Scope: spec.Scope, CallsPerSecond: spec.CallsPerSecond, EventsPerSecond: spec.EventsPerSecond, Shadow: spec.Shadow,
 	}
 	if err := entry.checkLimits(); err != nil {
 		return "", Token{}, err
@@ -287,8 +304,8 @@ func parseFile(data []byte) (tokenFile, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return tokenFile{}, errors.New("data after the end of the document")
 	}
-	if f.Version != fileVersion1 && f.Version != fileVersion2 {
-		return tokenFile{}, fmt.Errorf("version %d is unknown: this program reads versions %d and %d; a newer one wrote it", f.Version, fileVersion1, fileVersion2)
+	if f.Version < fileVersion1 || f.Version > fileVersion3 {
+		return tokenFile{}, fmt.Errorf("version %d is unknown: this program reads versions %d to %d; a newer one wrote it", f.Version, fileVersion1, fileVersion3)
 	}
 	seen := make(map[tokenID]bool, len(f.Tokens))
 	for i := range f.Tokens {
@@ -299,8 +316,8 @@ func parseFile(data []byte) (tokenFile, error) {
 			return tokenFile{}, fmt.Errorf("tokens[%d].%w", i, err)
 		case seen[id]:
 			return tokenFile{}, fmt.Errorf("tokens[%d].id: %s occurs twice", i, t.ID)
-		case f.Version == fileVersion1 && t.needs2():
-			return tokenFile{}, fmt.Errorf("tokens[%d] has a scope, a rate or a rotation, which version 1 has not", i)
+		case f.Version < t.version():
+			return tokenFile{}, fmt.Errorf("tokens[%d] has a scope, a rate, a rotation (of version 2) or shadow (of version 3), which version %d has not", i, f.Version)
 		case t.Hash == "":
 			return tokenFile{}, fmt.Errorf("tokens[%d].sha256 is missing", i)
 		}
@@ -337,9 +354,7 @@ func isHash(text string) bool {
 func writeFile(dir string, f tokenFile) error {
 	f.Version = fileVersion1
 	for i := range f.Tokens {
-		if f.Tokens[i].needs2() {
-			f.Version = fileVersion2
-		}
+		f.Version = max(f.Version, f.Tokens[i].version())
 	}
 	data, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {

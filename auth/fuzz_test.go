@@ -18,6 +18,7 @@ func FuzzTokenFile(f *testing.F) {
 	f.Add([]byte(`{"version":1,"tokens":[` + token + `]}`))
 	f.Add([]byte(`{"version":2,"tokens":[` + strings.TrimSuffix(token, "}") + `,"assets":["CNY/2"],"address_prefixes":["m:1:"],"calls_per_second":5,` +
 		`"events_per_second":0.5,"previous_sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","previous_until":"2026-01-01T00:00:00Z"}]}`))
+	f.Add([]byte(`{"version":3,"tokens":[` + strings.TrimSuffix(token, "}") + `,"shadow":true}]}`))
 	f.Add([]byte(`{"version":1}`))
 	f.Add([]byte(`{"version":1,"tokens":[{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

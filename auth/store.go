@@ -194,6 +194,7 @@ func (s *Store) publish(err error) {
 	for i := range s.journaled {
 		id, e := s.journaled[i].entry()
 		if f, found := next[id]; found {
+			e.principal.Shadow = f.principal.Shadow // the journal can't say it
 			if s.journaled[i].Hash == "" {
 				e.hash, e.previous, e.previousUntil = f.hash, f.previous, f.previousUntil
 			}
@@ -220,7 +221,7 @@ func (t *Token) entry() (id tokenID, e entry) {
 	_, _ = hex.Decode(e.hash[:], []byte(t.Hash))
 	_, _ = hex.Decode(e.previous[:], []byte(t.PreviousHash))
 	e.previousUntil, e.expires, e.revoked = t.PreviousUntil, t.Expires, !t.Revoked.IsZero()
-	e.principal = Principal{ID: id, Name: t.Name, Role: t.Role, Via: ViaToken, Limiter: NewLimiter(t.CallsPerSecond, t.EventsPerSecond)}
+	e.principal = Principal{ID: id, Name: t.Name, Role: t.Role, Via: ViaToken, Shadow: t.Shadow, Limiter: NewLimiter(t.CallsPerSecond, t.EventsPerSecond)}
 	if len(t.Assets) > 0 || len(t.AddressPrefixes) > 0 {
 		e.principal.Scope = &Scope{Assets: t.Assets, AddressPrefixes: t.AddressPrefixes}
 	}

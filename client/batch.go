@@ -242,7 +242,8 @@ func (l *lane[E]) fly(ctx context.Context, groups []*group[E]) {
 func someonesFault(err error) bool {
 	switch status.Code(err) { //nolint:exhaustive // the others are not about the content
 	case codes.InvalidArgument, codes.PermissionDenied, codes.NotFound, codes.FailedPrecondition:
-		return Reason(err) != ledgerv1.ErrorReason_ERROR_REASON_CLOCK_HELD
+		r := Reason(err)
+		return r != ledgerv1.ErrorReason_ERROR_REASON_CLOCK_HELD && r != ledgerv1.ErrorReason_ERROR_REASON_SHADOW_REFUSED
 	default:
 		switch Reason(err) { //nolint:exhaustive // the others are not about the content
 		case ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE:

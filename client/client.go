@@ -53,6 +53,7 @@ type Client struct {
 	nodes  nodes
 	ids    *ident.Generator
 	policy retryPolicy
+	shadow bool // see WithShadow
 
 	transfers *lane[*Transfer]
 	accounts  *lane[*Account]
@@ -80,7 +81,7 @@ func Dial(address, token string, list ...Option) (*Client, error) {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
 	base, stop := context.WithCancelCause(context.Background())
-	c := &Client{ids: ident.NewGenerator(time.Now, rand.Reader), policy: o.policy, stop: stop}
+	c := &Client{ids: ident.NewGenerator(time.Now, rand.Reader), policy: o.policy, shadow: o.shadow, stop: stop}
 	c.openLanes(base, o.connections, o.queue)
 	addresses := splitAddresses(address)
 	if len(addresses) > 1 {

@@ -29,6 +29,7 @@ type options struct {
 	policy      retryPolicy
 	token       TokenSource
 	agent       string
+	shadow      bool
 }
 
 // Option changes how [Dial] connects.
@@ -130,7 +131,7 @@ func (o *options) dialOptions() ([]grpc.DialOption, error) {
 	}
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
-		grpc.WithPerRPCCredentials(bearer{o.token}),
+		grpc.WithPerRPCCredentials(bearer{o.token, o.shadow}),
 		grpc.WithUserAgent(agent),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
@@ -181,8 +182,11 @@ func (f *tlsFiles) config() (*tls.Config, error) {
 	return config, nil
 }
 
-// bearer is the Authorization header.
-type bearer struct{ source TokenSource }
+// bearer is the Authorization header, and the mark of shadow traffic.
+type bearer struct {
+	source TokenSource
+	shadow bool
+}
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.
 func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
@@ -190,10 +194,14 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 	if err != nil {
 		return nil, fmt.Errorf("get the token: %w", err)
 	}
-	if token == "" { // the certificate tells who calls
-		return nil, nil
+	header := make(map[string]string, 2)
+	if token != "" { // else the certificate tells who calls
+		header["authorization"] = "Bearer " + token
 	}
-	return map[string]string{"authorization": "Bearer " + token}, nil
+	if b.shadow {
+		header[shadowHeader] = "1"
+	}
+	return header, nil
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials; Dial has

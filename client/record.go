@@ -56,6 +56,9 @@ func (c *Client) record(ctx context.Context, entries []Entry) ([]Result, error) 
 			g.events[i].Flags = append(g.events[i].Flags, ledgerv1.TransferFlag_TRANSFER_FLAG_LINKED)
 		}
 	}
+	if err := c.checkColor(ctx); err != nil {
+		return results, err
+	}
 	ctx, cancel := c.policy.bound(ctx)
 	defer cancel()
 	if unsure, err := c.transfers.do(ctx, g); err != nil {
@@ -174,6 +177,9 @@ func (c *Client) Open(ctx context.Context, o Opening) (Result, error) {
 	results := []Result{{ID: o.ID}}
 	a, err := o.message()
 	if err != nil {
+		return results[0], err
+	}
+	if err := c.checkColor(ctx); err != nil {
 		return results[0], err
 	}
 	ctx, cancel := c.policy.bound(ctx)

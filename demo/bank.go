@@ -110,16 +110,20 @@ func (b bank) accounts() []*client.Account {
 	return list
 }
 
-// openings are the first transfers: what everybody begins with. Their ids don't depend on the seed.
-func (b bank) openings() []*client.Transfer {
+// openings are the first transfers: what everybody begins with. Their ids don't depend on the seed; a shadow has its own.
+func (b bank) openings(shadow bool) []*client.Transfer {
 	var list []*client.Transfer
+	what := "opening at 8800"
+	if shadow {
+		what = "shadow " + what
+	}
 	pay := func(from, to Role, n int, amount int) {
 		debit := 0
 		if from == Loan {
 			debit = n
 		}
 		t := &client.Transfer{
-			Id: transferID("opening at 8800", uint64(to)<<16|uint64(from), uint64(n)), DebitAccountId: AccountID(from, debit), CreditAccountId: AccountID(to, n), //nolint:gosec // G115: n ≥ 0
+			Id: transferID(what, uint64(to)<<16|uint64(from), uint64(n)), DebitAccountId: AccountID(from, debit), CreditAccountId: AccountID(to, n), //nolint:gosec // G115: n ≥ 0
 			Amount: proto.String(strconv.Itoa(amount)), Asset: from.asset(), Code: uint32(Opening),
 		}
 		list = append(list, t)

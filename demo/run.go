@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,9 @@ import (
 // Config says how large the bank is and how busy.
 type Config struct {
 	Client *client.Client
+	// Shadow is the bank in a load test, beside a live one: its accounts have the same ids, no transfer has, and it has no
+	// witnesses. Client makes shadow traffic.
+	Shadow bool
 	// Seed makes the plan. The same seed means the same transfers: run again, they exist.
 	Seed     uint64
 	Accounts int           // customers, 10 or more; merchants and employers come on top
@@ -86,6 +90,9 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if c.Shadow {
+		c.Seed = SeedOf("shadow", strconv.FormatUint(c.Seed, 10))
+	}
 	r := &runner{Config: c, began: time.Now(), summary: newSummary()}
 	ended := func(err error) (*Summary, error) {
 		r.summary.Elapsed = time.Since(r.began)
@@ -109,7 +116,7 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 	if told := r.witnesses.finish(); err == nil {
 		err = told
 	}
-	if err != nil || ctx.Err() != nil {
+	if err != nil || ctx.Err() != nil || r.Shadow { // what a shadow was seeded with has another side, which is not the bank's
 		return ended(err)
 	}
 	totals, err := r.balance(ctx)
@@ -120,6 +127,9 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 // openWitnesses brings the witnesses, where the server has somebody to tell it to, and begins to listen for another
 // bank's. listen is to be called before the first story.
 func (r *runner) openWitnesses(ctx context.Context) (listen func(ended context.CancelCauseFunc) error, err error) {
+	if r.Shadow {
+		return func(context.CancelCauseFunc) error { return nil }, nil
+	}
 	c := r.Witnesses
 	if c == nil {
 		c = r.Client
@@ -202,7 +212,7 @@ func (r *runner) open(ctx context.Context) error {
 			}
 		}
 	}
-	openings := b.openings()
+	openings := b.openings(r.Shadow)
 	for len(openings) > 0 {
 		batch := openings[:min(openingBatch, len(openings))]
 		openings = openings[len(batch):]
@@ -404,7 +414,8 @@ func passing(err error) bool {
 	}
 	switch client.Reason(err) {
 	case ledgerv1.ErrorReason_ERROR_REASON_MALFORMED, ledgerv1.ErrorReason_ERROR_REASON_TOO_LARGE, ledgerv1.ErrorReason_ERROR_REASON_TOKEN_REFUSED,
-		ledgerv1.ErrorReason_ERROR_REASON_ROLE_REFUSED, ledgerv1.ErrorReason_ERROR_REASON_SOURCE_GAP, ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED:
+		ledgerv1.ErrorReason_ERROR_REASON_ROLE_REFUSED, ledgerv1.ErrorReason_ERROR_REASON_SOURCE_GAP, ledgerv1.ErrorReason_ERROR_REASON_ASSETS_EXHAUSTED,
+		ledgerv1.ErrorReason_ERROR_REASON_SHADOW_REFUSED:
 		return false
 	default:
 		return true

@@ -21,7 +21,7 @@ type Summary struct {
 	Accounts                  int    // opened, or found open
 	Created, Existed, Refused uint64 // transfers
 	Kinds                     map[Kind]*KindSummary
-	// Totals are over all of the bank's accounts, by asset; none where the run was interrupted.
+	// Totals are over all of the bank's accounts, by asset; none where the run was interrupted, and of a shadow.
 	Totals []Total
 }
 

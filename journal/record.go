@@ -263,6 +263,10 @@ const indexBits = 14
 // MaxSeq is the largest sequence number: 48 bits, so that a position leaves two bits to spare in a 64-bit word.
 const MaxSeq = 1<<48 - 1
 
+// ShadowCells is the first number of the cells of shadows, which have it in addition to a number of their own. As every
+// block has the number, nothing of a shadow can be taken for a part of the ledger that it is the shadow of.
+const ShadowCells = 1 << 31
+
 // At returns the position of index in block seq.
 func At(seq uint64, index int) Position { return Position(seq<<indexBits | uint64(index)) } //nolint:gosec // index < 2^14
 

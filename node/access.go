@@ -81,7 +81,7 @@ type access struct {
 // openAccess opens what the configuration asks for. What it has opened is closed by close, also after an error.
 func (n *Node) openAccess() (err error) {
 	a := &n.access
-	if a.tokens, err = auth.Open(n.config.Data, time.Unix(0, int64(n.clock.Wall())), n.logger); err != nil { //nolint:gosec // until 2262
+	if a.tokens, err = auth.Open(n.config.tokens(), time.Unix(0, int64(n.clock.Wall())), n.logger); err != nil { //nolint:gosec // until 2262
 		return err
 	}
 	if n.config.Auth != nil && len(n.config.Auth.OIDC) > 0 {

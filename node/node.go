@@ -93,6 +93,9 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
+	if config.Shadow.is() {
+		config.Cell += journal.ShadowCells
+	}
 	n := &Node{config: config, logger: logger, clock: clock.NewSystem(), registry: prometheus.NewRegistry(), fatal: make(chan error, 1), opened: make(chan struct{})}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
@@ -152,6 +155,9 @@ func (n *Node) openFolder(ctx context.Context) error {
 		return err
 	}
 	n.index.Start(n.journal)
+	if n.config.Shadow.is() { // it has those of the other ledger
+		return nil
+	}
 	created, err := auth.Bootstrap(n.config.Data, time.Unix(0, int64(n.clock.Wall())), rand.Reader) //nolint:gosec // until 2262
 	if created {
 		n.logger.Info("first start: the admin token was written", "file", filepath.Join(n.config.Data, auth.AdminFile))
@@ -231,7 +237,7 @@ func (n *Node) serve(ctx context.Context) error {
 		CellNumber: uint64(n.config.Cell), Cell: n.cell, Queries: n.index.Queries(n.cell), Progress: n.index, Node: operations{n}, Operations: n.jobs, Signer: n.audit.key,
 		Audit: api.Audit{Log: n.audit, Blocks: n.journal, Heads: n.audit, Public: n.config.Audit.Public},
 		Feed:  n.feed, Sinks: n.sinks,
-		Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
+		Shadow: n.config.Shadow.is(), Clock: n.clock, Limits: api.DefaultLimits(), Logger: n.logger, Registry: n.registry,
 		Handlers: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(n.healthz), "/readyz": http.HandlerFunc(n.readyz),
 			"/leader":  http.HandlerFunc(n.leaderz),
@@ -251,8 +257,10 @@ func (n *Node) serve(ctx context.Context) error {
 	n.installWatch(&config)
 	n.showSandboxes(&config)
 	n.access.install(&config)
-	if err := addConsole(&config); err != nil {
-		return err
+	if !config.Shadow { // the console marks nothing
+		if err := addConsole(&config); err != nil {
+			return err
+		}
 	}
 	if n.member == nil {
 		if err := n.readPrincipals(ctx, n.cell.Read); err != nil {

@@ -48,7 +48,10 @@ Where the server's watch has the bank's flows (sterling up --demo on a new folde
 bank's witnesses tell it what was ordered, and what card schemes and other banks say. Only
 one bank can do so at a time. Then --inject makes faults, for real: money moves that nobody
 ordered, an order is not carried out, a card scheme pays twice. Only a demonstration's
-folder takes that.`,
+folder takes that.
+
+With --shadow it is the load of a load test: marked as shadow traffic, on the accounts of
+the live bank by their ids, but in the ledger's shadow. It has no witnesses.`,
 		Example: `  sterling demo
   sterling demo --rate 2000 --accounts 100000 --duration 5m
   sterling demo --seed 7 --duration 10s   # and the same again: all of it exists
@@ -67,6 +70,7 @@ folder takes that.`,
 	flags.StringVar(&f.data, "data", node.DefaultConfig().Data, "data folder, where the admin token is looked for")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token (default: "+tokenEnv+", or else "+auth.AdminFile+" in the data folder)")
 	f.registerTLS(flags)
+	f.registerShadow(flags)
 	flags.IntVar(&d.Accounts, "accounts", d.Accounts, "customers")
 	flags.Float64Var(&d.Rate, "rate", d.Rate, "payments and other stories begun a second, on average over the day")
 	flags.DurationVar(&d.Duration, "duration", d.Duration, "how long stories begin (0: until interrupted)")
@@ -77,6 +81,7 @@ folder takes that.`,
 }
 
 func runDemo(c *cobra.Command, f *ledgerFlags, d demo.Config) (err error) {
+	d.Shadow = f.shadow
 	if d.Day == 0 {
 		if d.Day = d.Duration; d.Day == 0 {
 			d.Day = gentleDay

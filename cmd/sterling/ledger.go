@@ -25,7 +25,7 @@ const tokenEnv = "STERLING_TOKEN"
 type ledgerFlags struct {
 	server, data, tokenFile, output string
 	deadline                        time.Duration
-	tls, plaintext                  bool
+	tls, plaintext, shadow          bool
 	ca, cert, key                   string
 }
 
@@ -36,6 +36,7 @@ func (f *ledgerFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the token (default: "+tokenEnv+", or else "+auth.AdminFile+" in the data folder)")
 	flags.StringVar(&f.output, "output", "text", "text, or json: what the API answers")
 	f.registerTLS(flags)
+	f.registerShadow(flags)
 	flags.DurationVar(&f.deadline, "deadline", 30*time.Second, "how long a call may take")
 }
 
@@ -110,6 +111,9 @@ func (f *ledgerFlags) dial(token string) (*client.Client, error) {
 	}
 	if f.plaintext {
 		options = append(options, client.WithPlaintext())
+	}
+	if f.shadow {
+		options = append(options, client.WithShadow())
 	}
 	c, err := client.Dial(f.server, token, options...)
 	if err != nil {

@@ -68,6 +68,7 @@ a token without a scope.`,
 	c.Flags().DurationVar(&life, "expires-in", 0, "how long it is valid (0: until revoked)")
 	c.Flags().StringArrayVar(&spec.Assets, "asset", nil, "see and move this asset only, CODE/SCALE; may be repeated")
 	c.Flags().StringArrayVar(&spec.AddressPrefixes, "address-prefix", nil, "see and move accounts below this address only; may be repeated")
+	c.Flags().BoolVar(&spec.Shadow, "shadow", false, "for the shadow traffic of load tests, and for nothing else: see docs/guides/shadow-load.md")
 	c.Flags().Float64Var(&spec.CallsPerSecond, "calls-per-second", 0, "refuse calls beyond this rate (0: no limit)")
 	c.Flags().Float64Var(&spec.EventsPerSecond, "events-per-second", 0, "refuse accounts, transfers and ids beyond this rate (0: no limit)")
 	return c
@@ -127,6 +128,9 @@ func newTokenList(data *string) *cobra.Command {
 // narrowed is what a token may not, in a few words.
 func narrowed(t *auth.Token) string {
 	parts := append(slices.Clone(t.Assets), t.AddressPrefixes...)
+	if t.Shadow {
+		parts = append(parts, "shadow only")
+	}
 	if t.CallsPerSecond > 0 {
 		parts = append(parts, fmt.Sprintf("%v calls/s", t.CallsPerSecond))
 	}

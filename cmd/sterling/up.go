@@ -29,7 +29,7 @@ type upFlags struct {
 	store, advertise     string
 	cellsSecret          string
 	cell                 uint32
-	readModel            string
+	readModel, shadowOf  string
 	exposed, demo        bool
 }
 
@@ -53,6 +53,7 @@ token in it. It runs until it is interrupted.`,
 	c.Flags().BoolVar(&f.exposed, "exposed", false, "allow an address that other machines reach")
 	c.Flags().StringVar(&f.store, "store", "", "database that has the journal: postgres://… or mysql://…, or file:PATH of a file with that (default: the data folder)")
 	c.Flags().StringVar(&f.readModel, "read-model", "", "database that gets the ledger as tables: postgres://…, mysql://…, sqlite:FILE, or file:PATH of a file with that")
+	c.Flags().StringVar(&f.shadowOf, "shadow-of", "", "data folder of another ledger: become its shadow, which takes the shadow traffic of load tests and nothing else")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "where clients and other nodes reach this node, with --store (default: --listen)")
 	c.Flags().Uint32Var(&f.cell, "cell", 0, "number of the node's cell (default 1)")
 	c.Flags().StringVar(&f.cellsSecret, "cells-secret", "", "file that all nodes of all cells share, where the ledger has several, with --store")
@@ -70,7 +71,7 @@ func (f *upFlags) load() (node.Config, error) {
 			return config, err
 		}
 	}
-	for flag, key := range map[*string]*string{&f.data: &config.Data, &f.listen: &config.Listen, &f.level: &config.Log.Level, &f.format: &config.Log.Format, &f.advertise: &config.Store.Advertise, &f.cellsSecret: &config.Cells.SecretFile} {
+	for flag, key := range map[*string]*string{&f.data: &config.Data, &f.listen: &config.Listen, &f.level: &config.Log.Level, &f.format: &config.Log.Format, &f.advertise: &config.Store.Advertise, &f.cellsSecret: &config.Cells.SecretFile, &f.shadowOf: &config.Shadow.Of} {
 		if *flag != "" {
 			*key = *flag
 		}
@@ -87,6 +88,9 @@ func (f *upFlags) load() (node.Config, error) {
 		config.Cell = f.cell
 	}
 	config.Exposed = config.Exposed || f.exposed
+	if f.demo && config.Shadow.Of != "" {
+		return config, usage("--demo is not for a shadow: run `sterling demo --shadow` beside it")
+	}
 	if f.demo && config.TLS != nil {
 		return config, usage("--demo speaks plain text: start it without tls, or run `sterling demo --tls` beside the server")
 	}
@@ -164,6 +168,10 @@ func greet(w io.Writer, n *node.Node, config node.Config) {
 	scheme := "http"
 	if config.TLS != nil {
 		scheme = "https"
+	}
+	if config.Shadow.Of != "" {
+		greetShadow(w, scheme, n, config)
+		return
 	}
 	_, _ = fmt.Fprintf(w, `Sterling is ready on %[6]s://%[1]s
 

@@ -45,6 +45,13 @@ class LedgerTest(unittest.TestCase):
     def lookup(self, id: int):
         return self.ledger.stub.LookupTransfers(ledger_pb2.LookupTransfersRequest(ids=[str(id)])).transfers
 
+    def test_shadow_traffic_is_marked_and_refused_by_a_ledger_that_is_no_shadow(self) -> None:
+        with Ledger(self.server.address, self.server.token, shadow=True) as shadow:
+            with self.assertRaises(grpc.RpcError) as caught:
+                shadow.open(Opening(id=77, asset=ASSET, code=1))
+        self.assertEqual(error_reason(caught.exception), status_pb2.ERROR_REASON_SHADOW_REFUSED)
+        self.assertEqual(len(self.ledger.stub.LookupAccounts(ledger_pb2.LookupAccountsRequest(ids=["77"])).accounts), 0)
+
     def assertRefused(self, status: int, *entries: Entry) -> sterling.TransferRefused:
         with self.assertRaises(sterling.TransferRefused) as caught:
             self.ledger.chain(entries)

@@ -30,6 +30,8 @@ export interface Options {
   tls?: { ca?: string; cert?: string; key?: string };
   /** Names the program that calls, such as "checkout/1.4". */
   userAgent?: string;
+  /** Marks every call as shadow traffic of a load test, which takes a token made for it. */
+  shadow?: boolean;
   /** Run around every attempt of every call. */
   interceptors?: Interceptor[];
 }
@@ -128,10 +130,13 @@ export class Sterling {
       throw new Error(`${options.baseUrl}: the token would cross the network unencrypted: use https, or plaintext if the network is trusted`);
     }
     this.sessions = new Http2SessionManager(options.baseUrl, { pingIntervalMs: 30_000 }, options.tls);
-    const { token, userAgent } = options;
+    const { token, userAgent, shadow } = options;
     const identify: Interceptor = (next) => async (request) => {
       request.header.set("authorization", `Bearer ${await current(token)}`);
       request.header.set("user-agent", userAgent ? `${userAgent} sterling-ts` : "sterling-ts");
+      if (shadow) {
+        request.header.set("x-sterling-shadow", "1");
+      }
       return next(request);
     };
     this.patience = options.patienceMs ?? 30_000;

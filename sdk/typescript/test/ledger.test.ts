@@ -49,6 +49,14 @@ test("accounts", async () => {
   assert.equal(accounts[0]!.userData64, 8n);
 });
 
+test("shadow traffic is marked, and refused by a ledger that is no shadow", async () => {
+  const shadow = new Sterling({ baseUrl: `http://${server.address}`, token: server.token, shadow: true });
+  await assert.rejects(shadow.open({ id: 77n, asset, code: 1 }), (error) => errorReason(error) === ErrorReason.SHADOW_REFUSED);
+  shadow.close();
+  const { accounts } = await sterling.ledger.lookupAccounts({ ids: ["77"] });
+  assert.equal(accounts.length, 0);
+});
+
 test("a transfer, and the same again", async () => {
   const had = await credits(2n);
   const made = await sterling.transfer(entry());

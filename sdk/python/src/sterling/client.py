@@ -135,11 +135,13 @@ class Ledger:
         plaintext: bool = False,
         patience: float = 30.0,
         user_agent: str = "",
+        shadow: bool = False,
     ) -> None:
         """address is host:port. tls, of grpc.ssl_channel_credentials, may carry a
         certificate and key of this client (mTLS). plaintext lets the token cross a
         network unencrypted; without it only loopback is called without tls. patience
-        bounds, in seconds, how long a call without a timeout is repeated."""
+        bounds, in seconds, how long a call without a timeout is repeated. shadow marks
+        every call as shadow traffic of a load test, which takes a token made for it."""
         if tls is None and not plaintext and not _is_loopback(address):
             raise ValueError(f"{address}: the token would cross the network unencrypted: give tls, or plaintext if the network is trusted")
         agent = f"{user_agent} sterling-python".strip()
@@ -152,7 +154,7 @@ class Ledger:
             ("grpc.keepalive_timeout_ms", 10_000),
         ]
         channel = grpc.secure_channel(address, tls, options) if tls else grpc.insecure_channel(address, options)
-        self._channel = grpc.intercept_channel(channel, _Authenticate(token))
+        self._channel = grpc.intercept_channel(channel, _Authenticate(token, shadow))
         self._patience = patience
         self._ids = IdGenerator()
         self._closed = threading.Event()
@@ -438,14 +440,15 @@ class _Authenticate(
     grpc.StreamUnaryClientInterceptor,
     grpc.StreamStreamClientInterceptor,
 ):
-    """Adds the token to every call."""
+    """Adds the token to every call, and the mark of shadow traffic."""
 
-    def __init__(self, token: Token) -> None:
+    def __init__(self, token: Token, shadow: bool) -> None:
         self._token = token
+        self._mark = [("x-sterling-shadow", "1")] if shadow else []
 
     def _add(self, proceed: Callable[..., Any], details: grpc.ClientCallDetails, request: Any) -> Any:
         token = self._token if isinstance(self._token, str) else self._token()
-        return proceed(_Details(details, [*(details.metadata or ()), ("authorization", f"Bearer {token}")]), request)
+        return proceed(_Details(details, [*(details.metadata or ()), *self._mark, ("authorization", f"Bearer {token}")]), request)
 
     intercept_unary_unary = _add
     intercept_unary_stream = _add

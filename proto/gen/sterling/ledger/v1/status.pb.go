@@ -700,6 +700,9 @@ const (
 	// Accounts of the call are being moved to another cell, and that has taken longer
 	// than a call waits; nothing was written. Send again.
 	ErrorReason_ERROR_REASON_BUCKET_MOVING ErrorReason = 73
+	// The colour of the call, of its token and of the ledger differ: one of them is
+	// shadow traffic of a load test and another is not. Nothing was done.
+	ErrorReason_ERROR_REASON_SHADOW_REFUSED ErrorReason = 80
 )
 
 // Enum value maps for ErrorReason.
@@ -740,6 +743,7 @@ var (
 		71: "ERROR_REASON_CELL_UNAVAILABLE",
 		72: "ERROR_REASON_IN_TRANSIT",
 		73: "ERROR_REASON_BUCKET_MOVING",
+		80: "ERROR_REASON_SHADOW_REFUSED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -777,6 +781,7 @@ var (
 		"ERROR_REASON_CELL_UNAVAILABLE":   71,
 		"ERROR_REASON_IN_TRANSIT":         72,
 		"ERROR_REASON_BUCKET_MOVING":      73,
+		"ERROR_REASON_SHADOW_REFUSED":     80,
 	}
 )
 
@@ -1037,7 +1042,7 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	" CONTROL_STATUS_RESERVATIONS_LEFT\x10%\x12-\n" +
 	")CONTROL_STATUS_CLEARING_ACCOUNT_NOT_FOUND\x10&\x12\x1c\n" +
 	"\x18CONTROL_STATUS_OVERFLOWS\x10'\x12$\n" +
-	" CONTROL_STATUS_TOO_MUCH_ATTACHED\x10(*\xc0\b\n" +
+	" CONTROL_STATUS_TOO_MUCH_ATTACHED\x10(*\xe1\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_REASON_MALFORMED\x10\x01\x12\x1a\n" +
@@ -1074,7 +1079,8 @@ const file_sterling_ledger_v1_status_proto_rawDesc = "" +
 	"\x1fERROR_REASON_CROSS_CELL_REFUSED\x10F\x12!\n" +
 	"\x1dERROR_REASON_CELL_UNAVAILABLE\x10G\x12\x1b\n" +
 	"\x17ERROR_REASON_IN_TRANSIT\x10H\x12\x1e\n" +
-	"\x1aERROR_REASON_BUCKET_MOVING\x10IBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
+	"\x1aERROR_REASON_BUCKET_MOVING\x10I\x12\x1f\n" +
+	"\x1bERROR_REASON_SHADOW_REFUSED\x10PBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_sterling_ledger_v1_status_proto_rawDescOnce sync.Once

@@ -23,6 +23,7 @@ import (
 func (c *command) runCommand() *cobra.Command {
 	var id string
 	var detach, cold bool
+	var services string
 	cmd := &cobra.Command{
 		Use:   "run POLICY",
 		Short: "Run a workload to its end, in a sandbox of the pool if one idles for its policy; the exit status is its own",
@@ -47,7 +48,12 @@ func (c *command) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o := gvisor.Options{ID: id, Policy: document, Folder: filepath.Dir(path), Cold: cold}
+			if services != "" {
+				if services, err = filepath.Abs(services); err != nil {
+					return fmt.Errorf("find the folder of services: %w", err)
+				}
+			}
+			o := gvisor.Options{ID: id, Services: services, Policy: document, Folder: filepath.Dir(path), Cold: cold}
 			if detach {
 				if _, err := r.Start(cmd.Context(), o); err != nil {
 					return err
@@ -75,6 +81,7 @@ func (c *command) runCommand() *cobra.Command {
 
 	cmd.Flags().StringVar(&id, "id", "", "name of the sandbox (default: the policy's)")
 	cmd.Flags().BoolVar(&detach, "detach", false, "print the name and return when the workload runs; it goes on, with its output in the log")
+	cmd.Flags().StringVar(&services, "services", "", "folder of the sockets that network.services of the policy names, such as a mesh proxy's")
 	cmd.Flags().BoolVar(&cold, "cold", false, "start a sandbox of its own, even if one idles")
 	return cmd
 }

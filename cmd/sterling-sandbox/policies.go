@@ -76,7 +76,9 @@ func (c *command) compileCommand() *cobra.Command {
 			if root == "" {
 				root = filepath.Join(out, "root")
 			}
+			p.Broker(filepath.Join(out, "services"))
 			plan, err := sandbox.Compile(p, sandbox.Site{
+				Listen: filepath.Join(out, "listen"),
 				ID: p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name,
 			})
 			if err != nil {

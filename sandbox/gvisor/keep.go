@@ -29,6 +29,8 @@ type (
 		ID     string `json:"id,omitempty"`
 		Policy []byte `json:"policy"`
 		Folder string `json:"folder"`
+
+		Services string `json:"services,omitempty"`
 	}
 	keepReport struct {
 		Ready      bool   `json:"ready,omitempty"`   // it idles
@@ -113,7 +115,7 @@ func (r *Runner) keepRunning(ctx context.Context, o keepOrder, gone <-chan struc
 		case <-ctx.Done():
 		}
 	}()
-	_, err := r.Run(ctx, Options{ID: o.ID, Policy: o.Policy, Folder: o.Folder, Cold: true, Started: func() {
+	_, err := r.Run(ctx, Options{ID: o.ID, Policy: o.Policy, Folder: o.Folder, Services: o.Services, Cold: true, Started: func() {
 		close(started)
 		report(keepReport{Started: true})
 	}})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,8 @@ const (
 	maxRoutes    = 10_000
 	maxDistance  = 7
 	maxTimeout   = time.Hour
+
+	maxSocketPath = 107 // bytes, of Linux
 )
 
 // faults collects what is wrong, each with the key it is at.
@@ -47,6 +50,9 @@ func (f *faults) oneOf(key, v string, want ...string) {
 }
 
 func (f *faults) address(key, v string) {
+	if path, ok := UnixAddress(v); ok && filepath.IsAbs(path) && len(path) <= maxSocketPath {
+		return
+	}
 	if _, port, err := net.SplitHostPort(v); err != nil || port == "" {
 		f.add("%s: want host:port, not %q", key, v)
 	}

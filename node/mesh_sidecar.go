@@ -44,10 +44,10 @@ type sidecar struct {
 
 	mu       sync.Mutex
 	sockets  map[string]socket // by address; proxies have copies, so that none is ever closed in between
-	proxy    *proxy.Proxy                // nil: no configuration yet
-	changed  chan struct{}               // closed when there is another proxy
-	text     []byte                      // the configuration in use
-	config   proxy.Config                // as placed, without the listeners that could not be had
+	proxy    *proxy.Proxy      // nil: no configuration yet
+	changed  chan struct{}     // closed when there is another proxy
+	text     []byte            // the configuration in use
+	config   proxy.Config      // as placed, without the listeners that could not be had
 	status   SidecarStatus
 	faults   map[string]string // of addresses that could not be had
 	finished bool

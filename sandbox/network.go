@@ -2,10 +2,11 @@ package sandbox
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"path"
+	"regexp"
 	"strconv"
+	"strings"
 )
 
 // ListenFolder is where the workload makes the sockets that Network.Listen names.
@@ -42,15 +43,33 @@ func (v *validator) network(n *Network) {
 	}
 	for _, e := range n.Egress {
 		name("network.egress", e.Name)
-		host, port, err := net.SplitHostPort(e.Address)
-		number, bad := strconv.ParseUint(port, 10, 16)
-		v.want(err == nil && bad == nil && number > 0 && host != "" && len(host) <= 253, "network.egress: %q: want host:port, not %q", clip(e.Name), clip(e.Address))
+		_, ok := hostOf(e.Address)
+		v.want(ok, "network.egress: %q: want host:port, not %q", clip(e.Name), clip(e.Address))
 		n.Sockets = append(n.Sockets, Socket{Name: e.Name, Address: e.Address})
 	}
 	clear(seen)
 	for _, s := range n.Listen {
 		name("network.listen", s)
 	}
+}
+
+var hostForm = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// hostOf takes host:port apart; an address of IPv6 is in brackets.
+func hostOf(address string) (host string, ok bool) {
+	i := strings.LastIndexByte(address, ':')
+	if i < 1 || i > 255 {
+		return "", false
+	}
+	host = address[:i]
+	port, err := strconv.ParseUint(address[i+1:], 10, 16)
+	inner, opened := strings.CutPrefix(host, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if opened && closed {
+		_, bad := netip.ParseAddr(inner)
+		return inner, bad == nil && err == nil && port > 0
+	}
+	return host, err == nil && port > 0 && hostForm.MatchString(host)
 }
 
 // Broker says where sockets of brokered services are: one of each name in a folder of the host.
@@ -83,7 +102,7 @@ func checkNetwork(p *Policy, add adder) {
 		}
 	}
 	for _, e := range p.Network.Egress {
-		host, _, _ := net.SplitHostPort(e.Address) // Parse has verified it
+		host, _ := hostOf(e.Address) // Parse has verified it
 		ip, err := netip.ParseAddr(host)
 		if err == nil && !Public(ip) {
 			add(SeverityWarn, "network.egress", "%s: %s is this host or its link: programs there may trust whoever reaches them", e.Name, host)

@@ -257,7 +257,7 @@ func (s *Supervisor) status(name string, u *unit) Status {
 		if r.Phase == service.Over {
 			continue
 		}
-		if r.Ready {
+		if _, stopping := st.Stopping[r.ID]; r.Ready && !stopping {
 			out.Ready++
 		}
 		out.Replicas = append(out.Replicas, s.replicaStatus(u, r))
@@ -311,7 +311,7 @@ func judge(u *unit, plan *service.Plan) (state, reason string) {
 	case st.Good == nil || st.Good.Generation != st.Current.Generation:
 		return StateUpdating, last
 	case plan.Whole:
-		return StateReady, ""
+		return StateReady, "" // one that is not wanted any more has yet to end
 	}
 	return StateDegraded, last
 }

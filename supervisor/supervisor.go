@@ -282,7 +282,7 @@ func (s *Supervisor) replicas(u *unit) []service.Replica {
 func endOf(id string, box Box, err error) service.Ended {
 	e := service.Ended{ID: id, Exit: box.Exit, Reason: box.Reason, Head: box.Audit.Head, Gaps: box.Audit.Gaps, Alerts: box.Audit.Alerts}
 	switch {
-	case err != nil:
+	case err != nil && box.Exit == nil:
 		e.Reason = err.Error()
 	case box.Exit != nil && *box.Exit != 0:
 		e.Reason = fmt.Sprintf("%s, status %d", box.Reason, *box.Exit)

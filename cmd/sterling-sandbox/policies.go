@@ -79,7 +79,7 @@ func (c *command) compileCommand() *cobra.Command {
 			p.Broker(filepath.Join(out, "services"))
 			plan, err := sandbox.Compile(p, sandbox.Site{
 				Listen: filepath.Join(out, "listen"),
-				ID: p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name,
+				ID:     p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name,
 			})
 			if err != nil {
 				return err

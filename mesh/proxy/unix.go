@@ -12,7 +12,9 @@ import (
 const unixPrefix = "unix:"
 
 // UnixAddress tells whether an address is a Unix socket, and its path.
-func UnixAddress(address string) (path string, ok bool) { return strings.CutPrefix(address, unixPrefix) }
+func UnixAddress(address string) (path string, ok bool) {
+	return strings.CutPrefix(address, unixPrefix)
+}
 
 // networkOf is what an endpoint is dialled by.
 func networkOf(address string) (network, at string) {

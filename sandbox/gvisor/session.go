@@ -43,8 +43,8 @@ type session struct {
 	log      *outputLog
 	relays   relays
 	listens  relays // into the sandbox
-	warm     bool // started before there was a workload for it
-	started  bool // the workload's first event came
+	warm     bool   // started before there was a workload for it
+	started  bool   // the workload's first event came
 	frozen   bool
 	lost     bool            // the recorder is gone: what is frozen stays frozen
 	held     bool            // a rule paused the workload: likewise

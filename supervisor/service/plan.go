@@ -11,7 +11,7 @@ type Plan struct {
 	Stop  map[string]string // replicas, with why
 	// Failed are those of Stop that are replaced because they fail.
 	Failed []string
-	// Settled: all that is wanted is ready, and nothing else runs.
+	// Settled: all that is wanted is ready, and nothing else runs but what is held.
 	Settled bool
 	// Whole: as many are ready as are wanted, of whatever release.
 	Whole bool
@@ -25,6 +25,7 @@ type planner struct {
 	out  Plan
 
 	wanted, total     int // to be there; not over, those included that are being stopped or held
+	held              int
 	fresh, old        []Replica
 	ready, freshReady int
 }
@@ -45,6 +46,7 @@ func Next(spec *Spec, s *State, all []Replica, now uint64) Plan {
 		case s.Stopped:
 			p.out.Stop[r.ID] = "the service is stopped"
 		case r.Phase == Held:
+			p.held++
 		default:
 			p.take(r)
 		}
@@ -60,7 +62,7 @@ func Next(spec *Spec, s *State, all []Replica, now uint64) Plan {
 	p.trim()
 	p.start()
 	p.out.Whole = p.ready >= p.wanted
-	p.out.Settled = s.Halted == "" && len(p.old) == 0 && len(p.fresh) == p.wanted && p.freshReady == p.wanted
+	p.out.Settled = s.Halted == "" && p.total-p.held == p.wanted && len(p.fresh) == p.wanted && p.freshReady == p.wanted
 	return p.out
 }
 

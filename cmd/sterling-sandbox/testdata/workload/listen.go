@@ -19,6 +19,9 @@ func serve(name string) {
 	fmt.Println("serving", name)
 	err = http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, name, r.URL.Path)
+		if service := r.URL.Query().Get("get"); service != "" {
+			fmt.Fprintln(w, got(service))
+		}
 		if service := r.URL.Query().Get("dial"); service != "" {
 			fmt.Fprintln(w, dialled(service))
 		}
@@ -34,6 +37,20 @@ func dialled(path string) string {
 	defer conn.Close()
 	text, err := io.ReadAll(io.LimitReader(conn, 1<<16))
 	return fmt.Sprint(string(text), err)
+}
+
+// got is what a service answers by HTTP.
+func got(socket string) string {
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
+		return net.Dial("unix", socket)
+	}}}
+	response, err := client.Get("http://service/rate")
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	return fmt.Sprint(response.Status, " ", string(text), err)
 }
 
 // astray puts other things where the host looks for sockets, and waits.

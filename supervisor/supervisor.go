@@ -79,6 +79,7 @@ type unit struct {
 	starting map[string]bool  // by this process, and not listed yet
 	failed   map[string]error // starts that failed
 	cleaned  map[string]bool  // sandboxes whose runner was lost, and nothing of which is left
+	removed  map[string]bool  // sandboxes that were removed, and may still be listed
 	busy     map[string]bool  // sandboxes that something is being done about
 	probes   map[string]*probe
 	mesh     *attachment // nil: it has no identity
@@ -142,7 +143,7 @@ func (s *Supervisor) load() error {
 }
 
 func newUnit() *unit {
-	return &unit{starting: map[string]bool{}, failed: map[string]error{}, cleaned: map[string]bool{}, busy: map[string]bool{}, probes: map[string]*probe{}}
+	return &unit{starting: map[string]bool{}, failed: map[string]error{}, cleaned: map[string]bool{}, removed: map[string]bool{}, busy: map[string]bool{}, probes: map[string]*probe{}}
 }
 
 // Run runs services until ctx ends. Their replicas go on; whoever runs in the folder next finds them.
@@ -370,6 +371,8 @@ func (s *Supervisor) act(u *unit, start []string) {
 		case !there:
 			delete(u.failed, id)
 			delete(u.cleaned, id)
+			delete(u.removed, id)
+		case u.removed[id]: // the list is older
 		case box.State == stateLost && !u.cleaned[id]:
 			s.do(u, id, "clean up after a runner that is gone", func(ctx context.Context) error {
 				err := s.o.Boxes.Stop(ctx, id)
@@ -377,7 +380,11 @@ func (s *Supervisor) act(u *unit, start []string) {
 				return err
 			})
 		case i < len(u.state.Ended)-kept:
-			s.do(u, id, "remove a replica that has ended", func(ctx context.Context) error { return s.o.Boxes.Remove(ctx, id) })
+			s.do(u, id, "remove a replica that has ended", func(ctx context.Context) error {
+				err := s.o.Boxes.Remove(ctx, id)
+				s.post(func() { u.removed[id] = err == nil })
+				return err
+			})
 		}
 	}
 }

@@ -50,7 +50,10 @@ func (f *faults) oneOf(key, v string, want ...string) {
 }
 
 func (f *faults) address(key, v string) {
-	if path, ok := UnixAddress(v); ok && filepath.IsAbs(path) && len(path) <= maxSocketPath {
+	if path, ok := UnixAddress(v); ok {
+		if !filepath.IsAbs(path) || len(path) > maxSocketPath {
+			f.add("%s: want an absolute path of at most %d bytes, not %q", key, maxSocketPath, v)
+		}
 		return
 	}
 	if _, port, err := net.SplitHostPort(v); err != nil || port == "" {

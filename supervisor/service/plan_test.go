@@ -171,6 +171,18 @@ func TestUpdateThatFails(t *testing.T) {
 		if plan := w.run(30); !plan.Settled || w.ready() != 3 || w.state.Good.Generation != 3 {
 			t.Errorf("%s: tried again: %+v", how, w.state)
 		}
+		w.sick[4] = how
+		w.declare("three")
+		w.run(10)
+		before := len(w.ids)
+		w.declare("two")
+		if plan := w.run(10); !plan.Settled || w.ready() != 3 || w.state.Current.Generation != 3 || len(w.ids) != before {
+			t.Errorf("%s: back: %+v", how, w.state)
+		}
+		w.declare("four")
+		if plan := w.run(30); !plan.Settled || w.state.Good.Generation != 5 {
+			t.Errorf("%s: and on: %+v", how, w.state)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ type State struct {
 	Current  Release `json:"current"`
 	// Good is the last release of which all replicas were ready. Nil: none yet.
 	Good   *Release `json:"good,omitempty"`
+	Last   int      `json:"last"`   // the highest generation that there was
 	Serial int      `json:"serial"` // of the last replica that was to start; never used again
 	// Stopped: no replica is to run. Removed: and then the service is to be forgotten.
 	Stopped bool `json:"stopped,omitempty"`
@@ -109,17 +110,23 @@ func serialOf(id string) int {
 	return n
 }
 
-// Declare takes a declaration over, and tells whether anything changes. Another policy is another generation; anything
-// else holds for the replicas that run. The same one again is another try where the last was halted.
+// Declare takes a declaration over, and tells whether anything changes. Another policy is another generation, that of
+// the last good one goes back to it; anything else holds for the replicas that run. The same one again is another try
+// where the last was halted.
 func (s *State) Declare(document, policy []byte, folder string) bool {
 	same := s.Current.same(policy, folder)
 	if same && bytes.Equal(s.Document, document) && !s.Stopped && s.Halted == "" {
 		return false
 	}
 	s.Document = document
-	if !same || s.Halted != "" {
-		s.Current = Release{Generation: s.Current.Generation + 1, Policy: policy, Folder: folder}
-		s.Done = 0
+	switch {
+	case s.Good != nil && s.Good.same(policy, folder): // what runs, or a way back to what ran
+		if s.Good.Generation != s.Current.Generation {
+			s.Current, s.Done = *s.Good, 0
+		}
+	case !same || s.Halted != "":
+		s.Last++
+		s.Current, s.Done = Release{Generation: s.Last, Policy: policy, Folder: folder}, 0
 	}
 	s.Stopped, s.Halted, s.Failures, s.RetryAt = false, "", 0, 0
 	return true

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -60,9 +62,25 @@ type guide struct {
 	started []*exec.Cmd
 }
 
+var buildSterling = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(workloadFolder, "sterling")
+	c := exec.Command("go", "build", "-o", path, "./cmd/sterling")
+	c.Dir = filepath.Join("..", "..")
+	// As the main module's own tests build it: all of it is in the cache by then.
+	c.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CGO_ENABLED=") })
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
 // build makes both programs: this test's own binary is one of them.
 func (g *guide) build() {
 	g.t.Helper()
+	sterling, err := buildSterling()
+	if err != nil {
+		g.t.Fatal(err)
+	}
 	bin := filepath.Join(g.dir, "bin")
 	self, err := os.Executable()
 	if err == nil {
@@ -71,15 +89,11 @@ func (g *guide) build() {
 	if err == nil {
 		err = os.Symlink(self, filepath.Join(bin, "sterling-sandbox"))
 	}
+	if err == nil {
+		err = os.Symlink(sterling, filepath.Join(bin, "sterling"))
+	}
 	if err != nil {
 		g.t.Fatal(err)
-	}
-	c := exec.Command("go", "build", "-o", filepath.Join(bin, "sterling"), "./cmd/sterling")
-	c.Dir = filepath.Join("..", "..")
-	// As the main module's own tests build it: all of it is in the cache by then.
-	c.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CGO_ENABLED=") })
-	if out, err := c.CombinedOutput(); err != nil {
-		g.t.Fatalf("%v\n%s", err, out)
 	}
 }
 
@@ -157,5 +171,41 @@ func (g *guide) end() {
 		}
 		// gVisor pins an empty network namespace there, which is a mount.
 		_ = syscall.Unmount(filepath.Join(r.State, "runsc", "null-netns"), syscall.MNT_DETACH)
+	}
+}
+
+// TestStatement: a bank's file is read in a sandbox, with the same result as outside; where there is no isolation, it is
+// not read.
+func TestStatement(t *testing.T) {
+	if err := gvisor.Probe(); err != nil {
+		t.Skipf("sandboxes can't run here: %v", err)
+	}
+	g := &guide{t: t, dir: short(t)}
+	g.build()
+	g.ctx = t.Context()
+	t.Cleanup(g.end)
+	files, err := filepath.Abs(filepath.Join("..", "..", "importer", "statement", "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := "sterling watch import --source bank:house --dry-run " + filepath.Join(files, "v08.xml")
+	outside, err := g.shell(read).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, outside)
+	}
+	inside, err := g.shell(read + " --sandbox=box").CombinedOutput()
+	if err != nil || string(inside) != string(outside) {
+		t.Errorf("%v\n%s\noutside:\n%s", err, inside, outside)
+	}
+	if left, err := os.ReadDir(filepath.Join(g.dir, "box", "boxes")); err != nil || len(left) > 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+	refused, err := g.shell("echo '<Document>' > bad.xml; sterling watch import --source bank:house --dry-run bad.xml --sandbox=box").CombinedOutput()
+	if err == nil || !strings.Contains(string(refused), "malformed statement") || !strings.Contains(string(refused), "read in the sandbox statement-") {
+		t.Errorf("a bad file: %v\n%s", err, refused)
+	}
+	none, err := g.shell("ln -sf /bin/false bin/sterling-sandbox; " + read + " --sandbox=box").CombinedOutput()
+	if err == nil || strings.Contains(string(none), "would be sent") {
+		t.Errorf("without isolation: %v\n%s", err, none)
 	}
 }

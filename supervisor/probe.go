@@ -89,7 +89,7 @@ func (p *probe) failing(health []service.Health, now uint64, limit time.Duration
 			return fmt.Sprintf("health[%d] failed %d times: %v", i, c.failures, c.err)
 		}
 	}
-	if p.was || now < p.since+uint64(limit) {
+	if p.was || now < p.since+uint64(limit) { //nolint:gosec // an hour at most
 		return ""
 	}
 	for i, c := range p.checks {

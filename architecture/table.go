@@ -51,6 +51,7 @@ var table = []tree{
 	{path: "sandbox/ownkernel", rank: 4},
 	{path: "store", rank: 4, branches: true},
 	{path: "supervisor", rank: 4},
+	{path: "supervisor/service", rank: 3, pure: true}, // declarations, and the plan from them to what runs
 
 	{path: "cell", rank: 3},
 

@@ -126,7 +126,7 @@ func (c *compiler) checkShadow() error {
 		}
 		for _, a := range c.services[service].Backends {
 			for _, b := range c.services[target].Backends {
-				if a.Address == b.Address || a.App.IsValid() && a.App == b.App {
+				if a.Address == b.Address || a.App.IsValid() && a.App == b.App && a.App != SupervisedApp() {
 					return fmt.Errorf("%w: Shadow: %s and its shadow %s share the backend %s", ErrConfig, service, target, b.Address)
 				}
 			}

@@ -106,7 +106,7 @@ func (p *parser) service(name string, n *yaml.Node) {
 		backend := Backend{
 			Cell:    p.required(item, b["cell"], "cell", "Cell"),
 			Address: p.address(b["address"], "address"),
-			App:     p.address(b["app"], "app"),
+			App:     p.app(b["app"]),
 			Weight:  p.number(b["weight"], "weight", 1, 1, 1<<16),
 		}
 		if b["address"] == nil || addresses[backend.Address.String()] {

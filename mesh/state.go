@@ -105,7 +105,7 @@ type Ejection struct {
 type Backend struct {
 	Cell    string
 	Address netip.AddrPort // with mTLS: the program itself or its sidecar
-	App     netip.AddrPort // the plain program behind its sidecar; zero for proxyless ones
+	App     netip.AddrPort // the plain program behind its sidecar, or SupervisedApp; zero for proxyless ones
 	Weight  uint32
 }
 

@@ -51,6 +51,8 @@ type Config struct {
 	Sandboxes Sandboxes `yaml:"sandboxes"`
 	// Shadow makes this ledger the shadow of another one.
 	Shadow Shadow `yaml:"shadow"`
+	// Services runs services in sandboxes beside the ledger.
+	Services Services `yaml:"services"`
 
 	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
 	Auth      *Auth         `yaml:"auth"`
@@ -148,6 +150,7 @@ func (c *Config) Check() error {
 	c.Mesh.check(fault)
 	c.Sandboxes.check(fault)
 	c.checkShadow(fault)
+	c.Services.check(fault)
 	if c.Debug.Listen != "" {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)

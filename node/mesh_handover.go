@@ -39,7 +39,7 @@ type handedSocket struct {
 // predecessor is the process that serves in the same folder.
 type predecessor struct {
 	conn    *net.UnixConn
-	sockets map[string]map[string]*net.TCPListener // by workload and address
+	sockets map[string]map[string]socket // by workload and address
 }
 
 // askForSockets asks whoever serves in a folder for its sockets; nil: nobody does.
@@ -48,7 +48,7 @@ func askForSockets(path string) (*predecessor, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr,nilnil // nobody answers: there is nothing to take over
 	}
-	p := &predecessor{conn: conn, sockets: map[string]map[string]*net.TCPListener{}}
+	p := &predecessor{conn: conn, sockets: map[string]map[string]socket{}}
 	if err := p.ask(); err != nil {
 		p.close()
 		return nil, fmt.Errorf("take over from the process that serves in this folder: %w", err)
@@ -89,14 +89,14 @@ func (p *predecessor) ask() error {
 		if err != nil {
 			return err
 		}
-		socket, ok := l.(*net.TCPListener)
+		one, ok := l.(socket)
 		if !ok {
-			return errors.Join(errors.New("what came is no TCP socket"), l.Close())
+			return errors.Join(errors.New("what came is no socket"), l.Close())
 		}
 		if p.sockets[named.Workload] == nil {
-			p.sockets[named.Workload] = map[string]*net.TCPListener{}
+			p.sockets[named.Workload] = map[string]socket{}
 		}
-		p.sockets[named.Workload][named.Address] = socket
+		p.sockets[named.Workload][named.Address] = one
 	}
 	return nil
 }
@@ -122,8 +122,8 @@ func filesOf(rights []byte) ([]*os.File, error) {
 }
 
 // of hands out the sockets of a workload, once.
-func (p *predecessor) of(workload string) map[string]*net.TCPListener {
-	out := map[string]*net.TCPListener{}
+func (p *predecessor) of(workload string) map[string]socket {
+	out := map[string]socket{}
 	if p != nil && p.sockets[workload] != nil {
 		out = p.sockets[workload]
 		delete(p.sockets, workload)

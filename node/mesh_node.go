@@ -40,6 +40,9 @@ type MeshNodeConfig struct {
 	Addresses []string
 	// Offer is the loopback address where workloads find the services that they may call.
 	Offer string
+	// Sockets is a folder where a workload without a network finds the services that it may call: Unix sockets, instead of
+	// addresses on loopback. Only with one workload. Empty: none.
+	Sockets string
 	// Name tells this data plane from others of the same workload: letters, digits, ".", "_" and "-".
 	Name string
 	// Metrics is host:port where Prometheus finds metrics, without a token; empty: nowhere.

@@ -45,14 +45,26 @@ type sidecar struct {
 	started  time.Time    // since when they count
 
 	mu       sync.Mutex
-	sockets  map[string]*net.TCPListener // by address; proxies have copies, so that none is ever closed in between
-	proxy    *proxy.Proxy                // nil: no configuration yet
-	changed  chan struct{}               // closed when there is another proxy
-	text     []byte                      // the configuration in use
-	config   proxy.Config                // as placed, without the listeners that could not be had
+	sockets  map[string]socket // by address; proxies have copies, so that none is ever closed in between
+	proxy    *proxy.Proxy      // nil: no configuration yet
+	changed  chan struct{}     // closed when there is another proxy
+	text     []byte            // the configuration in use
+	config   proxy.Config      // as placed, without the listeners that could not be had
 	status   SidecarStatus
 	faults   map[string]string // of addresses that could not be had
 	finished bool
+	programs []string // Unix sockets of the service's replicas, where a supervisor runs them
+}
+
+// setPrograms has calls of the service go to these Unix sockets.
+func (s *sidecar) setPrograms(paths []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.programs = paths
+	if s.proxy == nil {
+		return nil // with the first configuration
+	}
+	return s.use(s.text, s.status.Version)
 }
 
 // SidecarStatus is how a workload's data plane is.
@@ -69,7 +81,7 @@ type SidecarStatus struct {
 	Expires   time.Time         `json:"expires"` // the certificate
 }
 
-func newSidecar(life context.Context, n *MeshNode, id mesh.ID, inherited map[string]*net.TCPListener) (*sidecar, error) {
+func newSidecar(life context.Context, n *MeshNode, id mesh.ID, inherited map[string]socket) (*sidecar, error) {
 	s := &sidecar{
 		node: n, life: life, id: id, folder: filepath.Join(n.config.Data, id.Service+"@"+id.Cell), log: n.log.With("workload", id.String()),
 		ready: make(chan struct{}), changed: make(chan struct{}), sockets: inherited, faults: map[string]string{},
@@ -140,6 +152,9 @@ func (s *sidecar) use(text []byte, version string) error {
 		return err
 	}
 	config.Place(s.node.mine, s.node.offer)
+	if s.node.config.Sockets != "" {
+		config.Enclose(s.node.config.Sockets, s.programs)
+	}
 	s.listen(&config)
 	if err := s.serve(config); err != nil {
 		return err
@@ -158,22 +173,22 @@ func (s *sidecar) listen(config *proxy.Config) {
 		if s.sockets[l.Address] != nil {
 			continue
 		}
-		socket, err := net.Listen("tcp", l.Address)
+		one, err := listenSocket(l.Address)
 		if err != nil {
 			s.faults[l.Address] = err.Error()
 			s.log.Error("a listener is left out until its address is free", "listener", l.Name, "error", err)
 			continue
 		}
-		s.sockets[l.Address] = socket.(*net.TCPListener) //nolint:forcetypeassert // what "tcp" listens with
+		s.sockets[l.Address] = one
 	}
 	config.Only(func(l proxy.Listener) bool { return s.sockets[l.Address] != nil })
 }
 
 // forget closes the sockets that config has no use for.
 func (s *sidecar) forget(config *proxy.Config) {
-	for address, socket := range s.sockets {
+	for address, one := range s.sockets {
 		if !slices.ContainsFunc(config.Listeners, func(l proxy.Listener) bool { return l.Address == address }) {
-			_ = socket.Close() // nobody is to come here any more
+			closeSocket(address, one)
 			delete(s.sockets, address)
 		}
 	}

@@ -5,9 +5,38 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sterlingrun/sterling/mesh/proxy"
 )
+
+// A socket is one that proxies have copies of: TCP's or Unix's.
+type socket interface {
+	net.Listener
+	syscall.Conn
+}
+
+// listenSocket listens at an address of a configuration.
+func listenSocket(address string) (socket, error) {
+	if path, ok := proxy.UnixAddress(address); ok {
+		return replaceUnix("unix", path, 0o600)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil //nolint:forcetypeassert // what "tcp" listens with
+}
+
+// closeSocket closes a socket where nobody is to come any more.
+func closeSocket(address string, l socket) {
+	_ = l.Close()
+	if path, ok := proxy.UnixAddress(address); ok {
+		_ = os.Remove(path) // the next who listens there would replace it
+	}
+}
 
 // listenUnix listens on a Unix socket with these rights. What a process that ended has left there is replaced; where
 // one still answers, it is an error.
@@ -37,7 +66,7 @@ func replaceUnix(network, path string, mode os.FileMode) (*net.UnixListener, err
 
 // copyOfSocket is another descriptor of a listener's socket. Not what its method File makes: that one turns all
 // descriptors of the socket to blocking calls when it is used, and whoever accepts on it then can't be stopped.
-func copyOfSocket(l *net.TCPListener) (*os.File, error) {
+func copyOfSocket(l socket) (*os.File, error) {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("copy a listener: %w", err)

@@ -82,6 +82,7 @@ type Node struct {
 	jobs        *jobs        // nil: not yet
 	audit       *auditor     // nil: not yet
 	mesh        *MeshControl // nil: none
+	services    *Supervised  // nil: none
 
 	fatal chan error // a fault after which the process must end
 	once  sync.Once
@@ -106,6 +107,7 @@ func Start(ctx context.Context, config Config, logger *slog.Logger, progress fun
 		n.startAudit,
 		n.startReadModel,
 		n.startMesh,
+		n.startServices,
 		n.serve,
 	} {
 		if err := step(ctx); err != nil {
@@ -322,9 +324,10 @@ func (n *Node) settle(ctx context.Context) error {
 
 // release closes what was opened, last first.
 func (n *Node) release() error {
+	errs := []error{n.services.Close()}
 	n.mesh.Close()
 	n.sandboxes.close()
-	errs := []error{n.access.close(), n.stopAudit(context.Background())}
+	errs = append(errs, n.access.close(), n.stopAudit(context.Background()))
 	if n.debug != nil {
 		errs = append(errs, n.debug.close())
 	}

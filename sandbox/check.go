@@ -63,9 +63,7 @@ func Check(p *Policy) []Finding {
 			add(SeverityNote, fmt.Sprintf("audit.rules[%d]", i), "sees the path that is asked for, made absolute, and not where links lead: keep root.writable off and mounts without places to make links in")
 		}
 	}
-	for _, s := range p.Network.Sockets {
-		add(SeverityNote, "network.sockets", "%s: whoever listens there is all that stands between the workload and what lies behind", s.Name)
-	}
+	checkNetwork(p, add)
 	rank := []Severity{SeverityRefuse, SeverityWarn, SeverityNote}
 	slices.SortStableFunc(found, func(a, b Finding) int {
 		return slices.Index(rank, a.Severity) - slices.Index(rank, b.Severity)

@@ -19,6 +19,7 @@ type Site struct {
 	Root        string // the unpacked root file system
 	AuditSocket string // where the recorder of events listens
 	Cgroup      string // the sandbox's control group, below the mount of each controller: "/sterling-sandbox/…"
+	Listen      string // a folder for the sockets of Network.Listen; "" where there are none
 	Idle        bool   // the first process is package gvisor's init, which the workload takes the place of
 }
 
@@ -40,13 +41,17 @@ func Compile(p *Policy, at Site) (*Plan, error) {
 	if !ValidName(at.ID) {
 		return nil, fmt.Errorf("%w: %q is no name of a sandbox", ErrPolicy, clip(at.ID))
 	}
-	for _, s := range append(p.hostPaths(), at.Root, at.AuditSocket, at.Cgroup) {
+	paths := append(p.hostPaths(), at.Root, at.AuditSocket, at.Cgroup)
+	if len(p.Network.Listen) > 0 {
+		paths = append(paths, at.Listen)
+	}
+	for _, s := range paths {
 		if !path.IsAbs(s) {
 			return nil, fmt.Errorf("%w: %q is relative", ErrPolicy, clip(s))
 		}
 	}
 	if at.Idle && !p.CanIdle() {
-		return nil, fmt.Errorf("%w: syscalls.deny: a sandbox that idles needs %s", ErrRefused, strings.Join(idleCalls, ", "))
+		return nil, fmt.Errorf("%w: a sandbox that idles needs the system calls %s, and has no network.services or network.listen", ErrRefused, strings.Join(idleCalls, ", "))
 	}
 	spec, err := encode(p.spec(at))
 	if err != nil {
@@ -83,7 +88,7 @@ func (p *Policy) Resolve(folder string) {
 		abs(&p.Secrets[i].File)
 	}
 	for i := range p.Network.Sockets {
-		abs(&p.Network.Sockets[i].Path)
+		abs(&p.Network.Sockets[i].Path) // that of a brokered one is not known yet
 	}
 }
 
@@ -118,11 +123,7 @@ func (p *Policy) flags() []string {
 	default:
 		flags = append(flags, "--overlay2=none")
 	}
-	if len(p.Network.Sockets) > 0 {
-		flags = append(flags, "--host-uds=open")
-	} else {
-		flags = append(flags, "--host-uds=none")
-	}
+	flags = append(flags, "--host-uds="+p.Network.hostUDS())
 	if len(p.Syscalls.Deny) > 0 {
 		flags = append(flags, "--oci-seccomp=true")
 	}
@@ -147,7 +148,7 @@ func (p *Policy) spec(at Site) ociSpec {
 				{Type: "RLIMIT_NOFILE", Hard: uint64(p.Limits.OpenFiles), Soft: uint64(p.Limits.OpenFiles)}, //nolint:gosec // Parse: 16 to 1 Mi
 			},
 		},
-		Mounts: p.ociMounts(),
+		Mounts: p.ociMounts(at),
 		Linux: ociLinux{
 			CgroupsPath: at.Cgroup,
 			Resources: ociResources{
@@ -183,7 +184,7 @@ func (p *Policy) environment() []string {
 	return env
 }
 
-func (p *Policy) ociMounts() []ociMount {
+func (p *Policy) ociMounts(at Site) []ociMount {
 	mounts := []ociMount{{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}}}
 	bind := func(source, target, access string) {
 		mounts = append(mounts, ociMount{
@@ -209,6 +210,9 @@ func (p *Policy) ociMounts() []ociMount {
 	}
 	for _, s := range p.Network.Sockets {
 		bind(s.Path, path.Join(SocketFolder, s.Name), "rw")
+	}
+	if len(p.Network.Listen) > 0 {
+		bind(at.Listen, ListenFolder, "rw")
 	}
 	// A mount hides what is mounted below it before; so the shorter path comes first.
 	slices.SortStableFunc(mounts, func(a, b ociMount) int {

@@ -10,8 +10,12 @@ import (
 var idleCalls = []string{"read", "write", "close", "open", "execve", "exit_group"}
 
 // CanIdle tells whether a sandbox of this policy can be started before there is a workload for it: not where the policy
-// denies a system call that the idling program needs.
+// denies a system call that the idling program needs, and not where it listens, or calls services by an identity that it
+// does not have yet.
 func (p *Policy) CanIdle() bool {
+	if len(p.Network.Services) > 0 || len(p.Network.Listen) > 0 {
+		return false
+	}
 	return !slices.ContainsFunc(idleCalls, func(call string) bool { return slices.Contains(p.Syscalls.Deny, call) })
 }
 

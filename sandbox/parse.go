@@ -80,7 +80,7 @@ const maxReference = 473
 func ValidName(name string) bool { return labelForm.MatchString(name) }
 
 // reserved are places in the sandbox that its kernel fills.
-var reserved = []string{"/", "/proc", "/sys", "/dev", SecretFolder, SocketFolder}
+var reserved = []string{"/", "/proc", "/sys", "/dev", SecretFolder, SocketFolder, ListenFolder}
 
 type validator struct{ faults []string }
 
@@ -114,6 +114,7 @@ func (v *validator) policy(p *Policy) {
 		v.text("environment."+clip(name), p.Environment[name])
 	}
 	v.mounts(p)
+	v.network(&p.Network)
 	v.limits(p.Limits)
 	v.items("syscalls.deny", len(p.Syscalls.Deny))
 	for _, s := range p.Syscalls.Deny {

@@ -66,16 +66,24 @@ type Limits struct {
 	FileSize  Size     `yaml:"file_size"`  // of one file that is written; zero is none
 }
 
-// Network is what the workload can reach: nothing, but sockets that are named here.
+// Network is what the workload can reach, and what reaches it: nothing, but sockets that are named here.
 type Network struct {
 	// Sockets are Unix sockets of the host (of a broker or a mesh proxy), which appear at SocketFolder/Name.
-	Sockets []Socket `yaml:"sockets"`
+	Sockets []Socket `yaml:"sockets"` // Parse adds one for each of Services and Egress
+	// Services are names of services of the mesh, which appear at SocketFolder/Name. Calls go out as the identity of
+	// whoever runs the sandbox says; see Policy.Broker.
+	Services []string `yaml:"services"`
+	Egress   []Egress `yaml:"egress"`
+	// Listen are names of stream sockets that the workload makes in ListenFolder, for those outside that may call it.
+	Listen []string `yaml:"listen"`
 }
 
 // Socket is one Unix socket of the host.
 type Socket struct {
-	Name string `yaml:"name"`
-	Path string `yaml:"path"`
+	Name    string `yaml:"name"`
+	Path    string `yaml:"path"`
+	Service bool   `yaml:"-"` // of Network.Services
+	Address string `yaml:"-"` // of Network.Egress
 }
 
 // Syscalls narrows what the sandbox's kernel does for the workload.

@@ -81,7 +81,7 @@ const Schema = `{
     "network": {
       "type": "object",
       "additionalProperties": false,
-      "description": "Nothing but these Unix sockets of the host, at /run/services/NAME.",
+      "description": "Nothing but these Unix sockets, at /run/services/NAME.",
       "properties": {
         "sockets": {
           "type": "array",
@@ -92,6 +92,29 @@ const Schema = `{
             "required": ["name", "path"],
             "properties": {"name": {"$ref": "#/$defs/name"}, "path": {"$ref": "#/$defs/path"}}
           }
+        },
+        "services": {
+          "type": "array",
+          "maxItems": 256,
+          "description": "Services of the mesh, called with the identity of the service that this is.",
+          "items": {"$ref": "#/$defs/label"}
+        },
+        "egress": {
+          "type": "array",
+          "maxItems": 256,
+          "description": "Addresses beyond the host, by TCP.",
+          "items": {
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["name", "address"],
+            "properties": {"name": {"$ref": "#/$defs/name"}, "address": {"type": "string", "pattern": "^.+:[0-9]{1,5}$", "maxLength": 260}}
+          }
+        },
+        "listen": {
+          "type": "array",
+          "maxItems": 256,
+          "description": "Sockets that the workload makes in /run/listen, to be called from outside.",
+          "items": {"$ref": "#/$defs/name"}
         }
       }
     },

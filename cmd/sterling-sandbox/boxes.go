@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ import (
 func (c *command) runCommand() *cobra.Command {
 	var id string
 	var detach, cold bool
+	var services, folder string
 	cmd := &cobra.Command{
 		Use:   "run POLICY",
 		Short: "Run a workload to its end, in a sandbox of the pool if one idles for its policy; the exit status is its own",
@@ -32,6 +34,12 @@ func (c *command) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if folder == "" {
+				folder = filepath.Dir(args[0])
+			}
+			if folder, err = filepath.Abs(folder); err != nil {
+				return fmt.Errorf("find the policy's folder: %w", err)
+			}
 			if id == "" {
 				p, err := sandbox.Parse(document)
 				if err != nil {
@@ -39,15 +47,16 @@ func (c *command) runCommand() *cobra.Command {
 				}
 				id = p.Name
 			}
-			path, err := filepath.Abs(args[0])
-			if err != nil {
-				return fmt.Errorf("find the policy's folder: %w", err)
-			}
 			r, err := c.runner()
 			if err != nil {
 				return err
 			}
-			o := gvisor.Options{ID: id, Policy: document, Folder: filepath.Dir(path), Cold: cold}
+			if services != "" {
+				if services, err = filepath.Abs(services); err != nil {
+					return fmt.Errorf("find the folder of services: %w", err)
+				}
+			}
+			o := gvisor.Options{ID: id, Services: services, Policy: document, Folder: folder, Cold: cold}
 			if detach {
 				if _, err := r.Start(cmd.Context(), o); err != nil {
 					return err
@@ -75,6 +84,8 @@ func (c *command) runCommand() *cobra.Command {
 
 	cmd.Flags().StringVar(&id, "id", "", "name of the sandbox (default: the policy's)")
 	cmd.Flags().BoolVar(&detach, "detach", false, "print the name and return when the workload runs; it goes on, with its output in the log")
+	cmd.Flags().StringVar(&folder, "folder", "", "what relative paths of the policy start from (default: the policy's folder)")
+	cmd.Flags().StringVar(&services, "services", "", "folder of the sockets that network.services of the policy names, such as a mesh proxy's")
 	cmd.Flags().BoolVar(&cold, "cold", false, "start a sandbox of its own, even if one idles")
 	return cmd
 }
@@ -87,13 +98,16 @@ func exited(code int) error {
 	return &exitError{code: code}
 }
 
-// readPolicy reads a document, and no more than a policy can be.
+// readPolicy reads a document, and no more than a policy can be; - is standard input.
 func readPolicy(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("read the policy: %w", err)}
+	f := os.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return nil, &exitError{exitUsage, fmt.Errorf("read the policy: %w", err)}
+		}
+		defer f.Close() //nolint:errcheck // only read from
 	}
-	defer f.Close() //nolint:errcheck // only read from
 	document, err := io.ReadAll(io.LimitReader(f, sandbox.MaxDocument+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the policy: %w", err)
@@ -121,7 +135,8 @@ func (c *command) execCommand() *cobra.Command {
 }
 
 func (c *command) psCommand() *cobra.Command {
-	return &cobra.Command{
+	var follow bool
+	cmd := &cobra.Command{
 		Use:   "ps",
 		Short: "List sandboxes, those that have ended included",
 		Args:  cobra.NoArgs,
@@ -129,6 +144,9 @@ func (c *command) psCommand() *cobra.Command {
 			r, err := c.runner()
 			if err != nil {
 				return err
+			}
+			if follow {
+				return followBoxes(cmd.Context(), r, cmd.OutOrStdout())
 			}
 			all, err := r.List()
 			if err != nil {
@@ -149,6 +167,38 @@ func (c *command) psCommand() *cobra.Command {
 			}
 			return w.Flush()
 		},
+	}
+	cmd.Flags().BoolVar(&follow, "follow", false, "print the list as a line of JSON, now, when something changes, and every 10s; until nobody reads it")
+	return cmd
+}
+
+const (
+	lookEvery = 200 * time.Millisecond
+	sayEvery  = 10 * time.Second // so that nobody who has gone is told for ever
+)
+
+// followBoxes prints the list whenever it changes, until ctx ends or it can't be written.
+func followBoxes(ctx context.Context, r *gvisor.Runner, to io.Writer) error {
+	var last []byte
+	var said uint64
+	for {
+		all, err := r.List()
+		if err != nil {
+			return err
+		}
+		line, err := json.Marshal(all)
+		if err != nil {
+			return err
+		}
+		if now := r.Clock.Mono(); !bytes.Equal(line, last) || now-said >= uint64(sayEvery) {
+			if _, err := to.Write(append(line, '\n')); err != nil {
+				return fmt.Errorf("print the list: %w", err)
+			}
+			last, said = line, now
+		}
+		if clock.Sleep(ctx, r.Clock, lookEvery) != nil {
+			return nil
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
 	root.AddCommand(
 		c.runCommand(), c.execCommand(), c.psCommand(), c.inspectCommand(), c.logsCommand(), c.stopCommand(), c.removeCommand(),
-		c.auditCommand(), c.checkCommand(), c.compileCommand(), schemaCommand(), recordCommand(), c.poolCommand(), c.keepCommand(), c.buildCommand(), c.benchCommand(), workCommand(),
+		c.auditCommand(), c.checkCommand(), c.compileCommand(), schemaCommand(), recordCommand(), c.poolCommand(), c.keepCommand(), c.buildCommand(), c.benchCommand(), workCommand(), statementCommand(),
 	)
 	return root
 }

@@ -76,8 +76,10 @@ func (c *command) compileCommand() *cobra.Command {
 			if root == "" {
 				root = filepath.Join(out, "root")
 			}
+			p.Broker(filepath.Join(out, "services"))
 			plan, err := sandbox.Compile(p, sandbox.Site{
-				ID: p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name,
+				Listen: filepath.Join(out, "listen"),
+				ID:     p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name,
 			})
 			if err != nil {
 				return err

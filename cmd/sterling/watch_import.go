@@ -29,6 +29,7 @@ import (
 type watchImportFlags struct {
 	source, flow, account, format, mapping string
 	dryRun                                 bool
+	sandbox                                string // state folder of sandboxes; "": files are read in this process
 }
 
 func newWatchImport(f *ledgerFlags) *cobra.Command {
@@ -46,7 +47,7 @@ opening balance is not the closing balance of the one before it is refused: one 
 		Example: `  sterling watch import march.xml --source bank:house --flow settlement --account 8800401000000001
   sterling watch import march.csv --source bank:house --format csv --mapping house.yaml --dry-run`,
 		RunE: func(c *cobra.Command, args []string) error {
-			list, err := i.read(args)
+			list, err := i.read(c.Context(), args)
 			if err != nil {
 				return usage("%w", err)
 			}
@@ -61,6 +62,8 @@ opening balance is not the closing balance of the one before it is refused: one 
 	c.Flags().StringVar(&i.account, "account", "", "account of the ledger that mirrors the bank's account")
 	c.Flags().StringVar(&i.format, "format", "camt053", "camt053 or csv")
 	c.Flags().StringVar(&i.mapping, "mapping", "", "YAML file that says what the columns of a CSV file mean")
+	c.Flags().StringVar(&i.sandbox, "sandbox", "", "read files in a sandbox, as root; =FOLDER of sandboxes")
+	c.Flags().Lookup("sandbox").NoOptDefVal = sandboxState
 	c.Flags().BoolVar(&i.dryRun, "dry-run", false, "read and check everything, send nothing")
 	return c
 }
@@ -76,7 +79,7 @@ type told struct {
 var sourceName = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 
 // read reads all files, oldest statement first. Nothing is sent before all of them are understood.
-func (i *watchImportFlags) read(paths []string) ([]told, error) {
+func (i *watchImportFlags) read(ctx context.Context, paths []string) ([]told, error) {
 	switch {
 	case !sourceName.MatchString(i.source):
 		return nil, fmt.Errorf("--source: want 1 to 64 letters, digits, and . _ - :, not %.80q", i.source)
@@ -86,6 +89,7 @@ func (i *watchImportFlags) read(paths []string) ([]told, error) {
 		return nil, errors.New("--mapping: a CSV file needs one, and nothing else does")
 	}
 	var m *bank.Mapping
+	var mapping []byte
 	if i.mapping != "" {
 		text, err := os.ReadFile(i.mapping)
 		if err != nil {
@@ -94,10 +98,19 @@ func (i *watchImportFlags) read(paths []string) ([]told, error) {
 		if m, err = bank.ParseMapping(text); err != nil {
 			return nil, fmt.Errorf("%s: %w", i.mapping, err)
 		}
+		mapping = text
+	}
+	readFile := func(path string) ([]bank.Statement, error) { return readStatements(path, m) }
+	if i.sandbox != "" {
+		r, err := newStatementReader(i.sandbox)
+		if err != nil {
+			return nil, err
+		}
+		readFile = func(path string) ([]bank.Statement, error) { return r.read(ctx, path, mapping) }
 	}
 	var list []told
 	for _, path := range paths {
-		found, err := readStatements(path, m)
+		found, err := readFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}

@@ -31,7 +31,7 @@ type Config struct {
 // Listener is an address that the proxy accepts connections on.
 type Listener struct {
 	Name     string `yaml:"name"`
-	Address  string `yaml:"address"`  // host:port
+	Address  string `yaml:"address"`  // host:port, or unix:/path
 	Protocol string `yaml:"protocol"` // http (the default; HTTP/1.1 and HTTP/2, whichever a client speaks), bolt, dubbo or tcp
 	// MTLS wants TLS 1.3 with a certificate from the caller. Without it, Caller says who calls.
 	MTLS bool `yaml:"mtls"`
@@ -100,7 +100,7 @@ type Cluster struct {
 
 // Endpoint is one address of a cluster.
 type Endpoint struct {
-	Address string `yaml:"address"` // host:port
+	Address string `yaml:"address"` // host:port, or unix:/path
 	Zone    string `yaml:"zone"`
 	// Distance is how far away it is, 0 the nearest. Farther ones get requests only while fewer than half of each
 	// nearer distance are healthy.

@@ -150,7 +150,8 @@ func dial(c *cluster, e *endpoint, secure *tls.Config, latest time.Time) (net.Co
 		by = latest
 	}
 	d := net.Dialer{Deadline: by, KeepAlive: 15 * time.Second}
-	nc, err := d.DialContext(context.Background(), "tcp", e.Address)
+	network, address := networkOf(e.Address)
+	nc, err := d.DialContext(context.Background(), network, address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", c.Name, err)
 	}

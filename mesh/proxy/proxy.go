@@ -85,7 +85,7 @@ func New(c Config, o Options) (*Proxy, error) {
 		o.Stats = NewStats()
 	}
 	if p.listen == nil {
-		p.listen = func(l Listener) (net.Listener, error) { return net.Listen("tcp", l.Address) }
+		p.listen = func(l Listener) (net.Listener, error) { return net.Listen(networkOf(l.Address)) }
 	}
 	p.snap.Store(compile(&c, o.Identity, &snapshot{}))
 	for _, l := range c.Listeners {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ const (
 	maxRoutes    = 10_000
 	maxDistance  = 7
 	maxTimeout   = time.Hour
+
+	maxSocketPath = 107 // bytes, of Linux
 )
 
 // faults collects what is wrong, each with the key it is at.
@@ -48,6 +51,12 @@ func (f *faults) oneOf(key, v string, want ...string) {
 }
 
 func (f *faults) address(key, v string) {
+	if path, ok := UnixAddress(v); ok {
+		if !filepath.IsAbs(path) || len(path) > maxSocketPath {
+			f.add("%s: want an absolute path of at most %d bytes, not %q", key, maxSocketPath, v)
+		}
+		return
+	}
 	if _, port, err := net.SplitHostPort(v); err != nil || port == "" {
 		f.add("%s: want host:port, not %q", key, v)
 	}

@@ -58,7 +58,7 @@ const (
 
 // idle starts a sandbox for a policy in a slot of the pool, and returns when its init has answered.
 func (r *Runner) idle(ctx context.Context, slot string, document []byte, folder string) (*idler, error) {
-	policy, err := read(document, folder)
+	policy, err := read(document, folder, "")
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (i *idler) check() error {
 
 // fresh tells whether a sandbox that would be started now would be the same.
 func (i *idler) fresh() error {
-	policy, err := read(i.options.Policy, i.options.Folder)
+	policy, err := read(i.options.Policy, i.options.Folder, i.options.Services)
 	if err != nil {
 		return err
 	}
@@ -248,6 +248,9 @@ func stampOf(p *sandbox.Policy) (string, error) {
 		errs = append(errs, stamp(s.File, false))
 	}
 	for _, s := range p.Network.Sockets {
+		if s.Brokered() {
+			continue
+		}
 		errs = append(errs, stamp(s.Path, false))
 	}
 	if image := p.Root.Image; image != "" {

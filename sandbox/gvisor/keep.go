@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -29,6 +30,8 @@ type (
 		ID     string `json:"id,omitempty"`
 		Policy []byte `json:"policy"`
 		Folder string `json:"folder"`
+
+		Services string `json:"services,omitempty"`
 	}
 	keepReport struct {
 		Ready      bool   `json:"ready,omitempty"`   // it idles
@@ -113,10 +116,14 @@ func (r *Runner) keepRunning(ctx context.Context, o keepOrder, gone <-chan struc
 		case <-ctx.Done():
 		}
 	}()
-	_, err := r.Run(ctx, Options{ID: o.ID, Policy: o.Policy, Folder: o.Folder, Cold: true, Started: func() {
+	begun := sync.OnceFunc(func() {
 		close(started)
 		report(keepReport{Started: true})
-	}})
+	})
+	_, err := r.Run(ctx, Options{ID: o.ID, Policy: o.Policy, Folder: o.Folder, Services: o.Services, Cold: true, Started: begun})
+	if err == nil {
+		begun() // it ended before anybody could say that it ran
+	}
 	return err
 }
 

@@ -80,12 +80,12 @@ func (p *Pool) verify() error {
 	}
 	idle := 0
 	for _, one := range p.Policies {
-		policy, err := read(one.Policy, one.Folder)
+		policy, err := read(one.Policy, one.Folder, "")
 		if err != nil {
 			return err
 		}
 		if !policy.CanIdle() {
-			return fmt.Errorf("%w: %s denies a system call that a sandbox needs to idle", ErrPool, policy.Name)
+			return fmt.Errorf("%w: %s can't idle: it denies a system call that an idle sandbox needs, or has network.services or network.listen", ErrPool, policy.Name)
 		}
 		if one.Idle < 1 || one.Idle > MaxIdle {
 			return fmt.Errorf("%w: %d sandboxes; 1 to %d", ErrPool, one.Idle, MaxIdle)
@@ -251,7 +251,7 @@ func (r *Runner) Start(ctx context.Context, o Options) (*Status, error) {
 	if !filepath.IsAbs(o.Folder) {
 		return nil, fmt.Errorf("start %s: the folder %q is relative", o.ID, o.Folder)
 	}
-	if _, err := read(o.Policy, o.Folder); err != nil {
+	if _, err := read(o.Policy, o.Folder, o.Services); err != nil {
 		return nil, err
 	}
 	if !o.Cold {
@@ -260,7 +260,7 @@ func (r *Runner) Start(ctx context.Context, o Options) (*Status, error) {
 			return s, err
 		}
 	}
-	k, err := r.startKeeper(keepOrder{ID: o.ID, Policy: o.Policy, Folder: o.Folder})
+	k, err := r.startKeeper(keepOrder{ID: o.ID, Policy: o.Policy, Folder: o.Folder, Services: o.Services})
 	if err != nil {
 		return nil, err
 	}

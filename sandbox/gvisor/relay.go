@@ -4,32 +4,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/sterlingrun/sterling/sandbox"
 	"github.com/sterlingrun/sterling/sandbox/trail"
 )
 
-// A relay stands between the workload and one socket of the host, and counts what goes through. So the host knows what
-// left the sandbox without asking the kernel in it. It passes bytes of streams on, and no descriptors.
+// A relay stands between the workload and one socket of the host, or one address beyond it, and counts what goes
+// through. So the host knows what left the sandbox without asking the kernel in it. It passes bytes of streams on, and no
+// descriptors. Another one stands between the host and one socket of the workload.
 type relay struct {
-	name, target string
-	listener     *net.UnixListener
+	name     string
+	dial     func() (stream, error)
+	listener *net.UnixListener
 
 	connections, sent, received atomic.Uint64
 
 	places chan struct{} // one for each open connection
 	group  sync.WaitGroup
 	mu     sync.Mutex
-	open   map[*net.UnixConn]bool
+	open   map[stream]bool
 	ended  bool
 }
 
@@ -50,7 +50,19 @@ func (s *session) startRelays() (*sandbox.Policy, error) {
 	relayed.Network.Sockets = slices.Clone(s.policy.Network.Sockets)
 	for i := range relayed.Network.Sockets {
 		one := &relayed.Network.Sockets[i]
-		r, err := newRelay(one.Name, one.Path, s.place.path("s"+strconv.Itoa(i)))
+		target, address := one.Path, one.Address
+		dial, who := func() (stream, error) { return dialUnix(target) }, owner{int(s.policy.User.UID), int(s.policy.User.GID), 0o600}
+		var err error
+		switch {
+		case address != "":
+			dial = func() (stream, error) { return dialBeyond(address) }
+		case !one.Service: // a service's may come later
+			who, err = ownerOf(target)
+		}
+		var r *relay
+		if err == nil {
+			r, err = newRelay(one.Name, s.place.path("s"+strconv.Itoa(i)), who, dial)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("relay the socket %s: %w", one.Name, err)
 		}
@@ -59,23 +71,20 @@ func (s *session) startRelays() (*sandbox.Policy, error) {
 	return &relayed, nil
 }
 
-func newRelay(name, target, path string) (*relay, error) {
-	var like syscall.Stat_t
-	if err := syscall.Stat(target, &like); err != nil {
-		return nil, fmt.Errorf("look at %s: %w", target, err)
-	}
+// newRelay listens at path, for who.
+func newRelay(name, path string, who owner, dial func() (stream, error)) (*relay, error) {
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
 	listener.SetUnlinkOnClose(false) // its folder may be renamed
-	if err = os.Chown(path, int(like.Uid), int(like.Gid)); err == nil {
-		err = os.Chmod(path, fs.FileMode(like.Mode&0o777))
+	if err = os.Chown(path, who.uid, who.gid); err == nil {
+		err = os.Chmod(path, who.mode)
 	}
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	r := &relay{name: name, target: target, listener: listener, places: make(chan struct{}, maxRelayed), open: map[*net.UnixConn]bool{}}
+	r := &relay{name: name, dial: dial, listener: listener, places: make(chan struct{}, maxRelayed), open: map[stream]bool{}}
 	r.group.Go(r.accept)
 	return r, nil
 }
@@ -101,14 +110,14 @@ func (r *relay) accept() {
 }
 
 // pass copies both ways until both have ended.
-func (r *relay) pass(inside *net.UnixConn) {
+func (r *relay) pass(inside stream) {
 	if !r.hold(inside) {
 		return
 	}
 	defer r.drop(inside)
-	outside, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: r.target, Net: "unix"})
+	outside, err := r.dial()
 	if err != nil || !r.hold(outside) {
-		return // the workload sees the end of the connection
+		return // who called sees the end of the connection
 	}
 	defer r.drop(outside)
 	var both sync.WaitGroup
@@ -118,7 +127,7 @@ func (r *relay) pass(inside *net.UnixConn) {
 }
 
 // count copies one way, and hands on the end.
-func (r *relay) count(to, from *net.UnixConn, total *atomic.Uint64) {
+func (r *relay) count(to, from stream, total *atomic.Uint64) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -140,7 +149,7 @@ func (r *relay) count(to, from *net.UnixConn, total *atomic.Uint64) {
 }
 
 // hold keeps a connection to be closed at the end.
-func (r *relay) hold(conn *net.UnixConn) bool {
+func (r *relay) hold(conn stream) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -151,7 +160,7 @@ func (r *relay) hold(conn *net.UnixConn) bool {
 	return true
 }
 
-func (r *relay) drop(conn *net.UnixConn) {
+func (r *relay) drop(conn stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.open, conn)

@@ -41,6 +41,9 @@ type Options struct {
 	ID     string // a DNS label that no other sandbox of this State has
 	Policy []byte // the document
 	Folder string // absolute; what relative paths of the policy start from
+	// Services is the folder, absolute, of the sockets that network.services of the policy names; of a mesh proxy that
+	// calls them as who this workload is. Empty: a policy that names any is refused.
+	Services string
 	// Stdout and Stderr get what the workload writes, besides the log. Nil: only the log.
 	Stdout, Stderr io.Writer
 	// Started is called when the workload runs, before Run returns. May be nil.
@@ -55,7 +58,7 @@ func (r *Runner) Run(ctx context.Context, o Options) (*Status, error) {
 	if err := Probe(); err != nil {
 		return nil, err
 	}
-	policy, err := read(o.Policy, o.Folder)
+	policy, err := read(o.Policy, o.Folder, o.Services)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +83,16 @@ func (r *Runner) Run(ctx context.Context, o Options) (*Status, error) {
 }
 
 // read reads a policy as it is to be enforced here.
-func read(document []byte, folder string) (*sandbox.Policy, error) {
+func read(document []byte, folder, services string) (*sandbox.Policy, error) {
 	policy, err := sandbox.Parse(document)
 	if err != nil {
 		return nil, err
 	}
+	if len(policy.Network.Services) > 0 && services == "" {
+		return nil, fmt.Errorf("%w: network.services: nobody says who calls %s: run it by `sterling service`, or name a folder of their sockets", sandbox.ErrPolicy, policy.Network.Services[0])
+	}
 	policy.Resolve(folder)
+	policy.Broker(filepath.Join("/", services))
 	return policy, settle(policy)
 }
 
@@ -158,12 +165,17 @@ func (s *session) prepare(idle bool) (*sandbox.Plan, error) {
 	}
 	var cgroup string
 	s.cgroup, cgroup = s.group(s.name())
-	site := sandbox.Site{ID: s.name(), Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup, Idle: idle}
+	site := sandbox.Site{
+		ID: s.name(), Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup, Listen: s.place.path(listenFolder), Idle: idle,
+	}
 	if _, err := sandbox.Compile(s.policy, site); err != nil { // before anything listens for it
 		return nil, err
 	}
 	relayed, err := s.startRelays()
 	if err != nil {
+		return nil, err
+	}
+	if site.Listen, err = s.startListens(); err != nil {
 		return nil, err
 	}
 	plan, err := sandbox.Compile(relayed, site)
@@ -187,7 +199,9 @@ func (s *session) beginning() trail.Begin {
 // clean removes what an ended sandbox needs no more. Policy, status, output and record stay.
 func (s *session) clean() error {
 	s.relays.close() // of a sandbox that was not started
-	var errs []error
+	s.listens.close()
+	s.status.Listen = nil
+	errs := []error{s.place.endListens()}
 	for i := range s.relays {
 		errs = append(errs, os.RemoveAll(s.place.path("s"+strconv.Itoa(i))))
 	}
@@ -211,7 +225,7 @@ func (r *Runner) Remove(id string) error {
 		return fmt.Errorf("remove %s: it is running; stop it first", id)
 	}
 	defer lock.Close() //nolint:errcheck // nothing is written there
-	if err := os.RemoveAll(p.folder); err != nil {
+	if err := errors.Join(p.endListens(), os.RemoveAll(p.folder)); err != nil {
 		return fmt.Errorf("remove %s: %w", id, err)
 	}
 	return nil

@@ -42,8 +42,9 @@ type session struct {
 	last     kept        // of the record that has ended
 	log      *outputLog
 	relays   relays
-	warm     bool // started before there was a workload for it
-	started  bool // the workload's first event came
+	listens  relays // into the sandbox
+	warm     bool   // started before there was a workload for it
+	started  bool   // the workload's first event came
 	frozen   bool
 	lost     bool            // the recorder is gone: what is frozen stays frozen
 	held     bool            // a rule paused the workload: likewise
@@ -330,6 +331,7 @@ func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
 func (s *session) finish(ctx context.Context, exit int, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
+	s.listens.close()
 	s.relays.close()
 	last, err := s.recorder.end(ctx, finish{Exit: exit, Reason: reason, Host: s.account()})
 	if err != nil {

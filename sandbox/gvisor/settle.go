@@ -44,6 +44,9 @@ func settle(p *sandbox.Policy) error {
 	}
 	for i := range p.Network.Sockets {
 		s := &p.Network.Sockets[i]
+		if s.Brokered() {
+			continue // it may come later
+		}
 		info, err := follow("socket "+s.Name, &s.Path)
 		if err != nil {
 			return err
@@ -80,6 +83,9 @@ func settleTargets(p *sandbox.Policy) error {
 	}
 	for _, s := range p.Network.Sockets {
 		targets = append(targets, filepath.Join(sandbox.SocketFolder, s.Name))
+	}
+	if len(p.Network.Listen) > 0 {
+		targets = append(targets, sandbox.ListenFolder)
 	}
 	for _, t := range targets {
 		if _, err := root.Stat(t[1:]); err != nil {

@@ -60,6 +60,9 @@ type Status struct {
 	Ended     uint64   `json:"ended"`
 	Exit      *int     `json:"exit,omitempty"` // as shells give it
 	Audit     Audited  `json:"audit"`
+	// Listen are the host's sockets that lead to those of the policy's network.listen, by name, while the sandbox lives.
+	// Root connects to them; where the workload does not listen, a connection ends.
+	Listen map[string]string `json:"listen,omitempty"`
 }
 
 // name is what gVisor and the host's control groups call the sandbox.

@@ -151,7 +151,11 @@ func TestRelay(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	r, err := newRelay("bank", target, path)
+	who, err := ownerOf(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRelay("bank", path, who, func() (stream, error) { return dialUnix(target) })
 	if err != nil {
 		t.Fatal(err)
 	}

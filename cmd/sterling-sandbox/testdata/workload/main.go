@@ -68,6 +68,10 @@ func main() {
 		fmt.Println("mkdir:", os.Mkdir("/mem/d", 0o700))
 		err := os.WriteFile("/mem/big", make([]byte, 2<<20), 0o600)
 		fmt.Println("fill:", errors.Unwrap(err))
+	case "serve":
+		serve(os.Args[2])
+	case "astray":
+		astray(os.Args[2])
 	case "dial":
 		conn, err := net.Dial("unix", os.Args[2])
 		if err != nil {

@@ -84,6 +84,9 @@ func (p *Pool) verify() error {
 		if err != nil {
 			return err
 		}
+		if policy.Isolation.Kind() != sandbox.GVisor {
+			return fmt.Errorf("%w: %s: %w", ErrPool, policy.Name, errPool)
+		}
 		if !policy.CanIdle() {
 			return fmt.Errorf("%w: %s denies a system call that a sandbox needs to idle", ErrPool, policy.Name)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sterlingrun/sterling/durable"
@@ -17,8 +18,8 @@ import (
 // fileLevels is where it is kept what was found out about this host, until it is booted again.
 const fileLevels = "levels.json"
 
-// probeLimit bounds one attempt to boot something.
-const probeLimit = 30 * time.Second
+// probeLimit bounds one attempt to boot something. What works takes a second; what does not, often stands still.
+const probeLimit = 15 * time.Second
 
 // found is what was found out by booting.
 type found struct {
@@ -45,10 +46,13 @@ func (r *Runner) Booted(ctx context.Context, level sandbox.Isolation, stamp stri
 			return fmt.Errorf("make the state folder: %w", err)
 		}
 		limited, cancel := context.WithTimeout(ctx, probeLimit)
+		defer cancel()
 		err := probe(limited)
-		cancel()
 		if err != nil {
 			why = clipped(err)
+		}
+		if err != nil && limited.Err() != nil {
+			why = fmt.Sprintf("it did not boot within %v: %s", probeLimit, why)
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("find out whether %s works here: %w", level, ctx.Err())
@@ -127,8 +131,8 @@ func (r *Runner) bootKVM(ctx context.Context) error {
 	files := &initFiles{program: program, socket: nothing}
 	defer files.close()
 	c := &runsc{program: r.Program, folder: folder, state: r.State, id: id, flags: plan.Flags, init: files, untraced: true}
-	var out bytes.Buffer
-	exited, err := c.run(&out, &out)
+	out := &tail{}
+	exited, err := c.run(out, out)
 	if err != nil {
 		return err
 	}
@@ -142,7 +146,7 @@ func (r *Runner) bootKVM(ctx context.Context) error {
 		return err
 	}
 	_ = c.Forget(clean) // it may not know it
-	return errors.Join(fmt.Errorf("gVisor ended with %d: %s", exit, c.Said()), ctx.Err(), err)
+	return errors.Join(fmt.Errorf("gVisor ended with %d: %s", exit, strings.TrimSpace(c.Said()+" "+out.String())), err)
 }
 
 // initEnded is how the init ends when nobody speaks to it.

@@ -35,7 +35,6 @@ const (
 // Bounds of a machine.
 const (
 	maxSaid    = 4 << 10 // bytes of what a console or a program said
-	bootLimit  = time.Minute
 	endLimit   = 10 * time.Second
 	maxStreams = 128 // connections and commands at a time
 )
@@ -112,9 +111,6 @@ func (h *Host) Boots(ctx context.Context, kvm bool, folder, cgroup string, limit
 	<-m.ended
 	if err != nil {
 		err = fmt.Errorf("%w: it does not boot (%s): %s", ErrUnavailable, m.qemu.ProcessState, m.Said())
-		if ctx.Err() != nil {
-			err = fmt.Errorf("%w, and was given up: %w", err, ctx.Err())
-		}
 	}
 	return errors.Join(err, m.Forget(context.WithoutCancel(ctx)))
 }

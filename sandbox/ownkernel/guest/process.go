@@ -159,6 +159,12 @@ func (m *machine) run(to io.Writer, from io.Reader, r protocol.Run) error {
 		return err
 	}
 	defer pipes.closeOurs()
+	defer pipes.closeTheirs()
+	for _, f := range pipes.theirs[:3] { // so that /dev/stdin and its like can be opened
+		if err := f.Chown(int(m.boot.UID), int(m.boot.GID)); err != nil {
+			return fmt.Errorf("give a pipe to the user: %w", err)
+		}
+	}
 	attr := &syscall.ProcAttr{
 		Files: []uintptr{pipes.theirs[0].Fd(), pipes.theirs[1].Fd(), pipes.theirs[2].Fd(), pipes.theirs[3].Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(m.group.Fd())},

@@ -58,6 +58,14 @@ func (m message) bytes(field protowire.Number, v []byte) message {
 
 func (m message) text(field protowire.Number, s string) message { return m.bytes(field, []byte(s)) }
 
+// texts is a list, whose elements are there also where they are empty.
+func (m message) texts(field protowire.Number, list []string) message {
+	for _, s := range list {
+		m = protowire.AppendString(protowire.AppendTag(m, field, protowire.BytesType), s)
+	}
+	return m
+}
+
 // context is the first field of each message.
 func (t task) context() message {
 	var user message
@@ -86,17 +94,12 @@ func (e *events) send(kind uint16, m message) {
 
 func (e *events) started(t task, argv []string) {
 	m := t.context().text(3, t.folder)
-	for _, a := range argv {
-		m = m.text(4, a)
-	}
+	m = m.texts(4, argv)
 	e.send(msgStart, m)
 }
 
 func (e *events) executed(t task, p program, argv []string) {
-	m := t.context().text(2, p.path)
-	for _, a := range argv {
-		m = m.text(3, a)
-	}
+	m := t.context().text(2, p.path).texts(3, argv)
 	m = m.number(5, uint64(p.mode)).number(6, uint64(p.uid)).number(7, uint64(p.gid)).bytes(8, p.sha256[:])
 	e.send(msgExec, m.number(10, p.inode).number(18, uint64(p.size))) //nolint:gosec // not negative
 }

@@ -175,8 +175,10 @@ var (
 		{"kernel/core_pattern", "core"}, {"kernel/panic", "-1"}, {"kernel/panic_on_oops", "1"},
 		{"kernel/modules_disabled", "1"}, // the last: it can't be taken back
 	}
-	readOnly = []string{"sys", "irq", "bus", "fs", "acpi", "sysrq-trigger"}
-	hidden   = []string{"kcore", "kmsg", "keys", "timer_list", "sched_debug", "kallsyms", "iomem", "ioports", "interrupts", "modules"}
+	readOnly = []string{"sys", "irq", "bus", "fs", "sysrq-trigger"}
+	hidden   = []string{
+		"kcore", "kmsg", "keys", "timer_list", "sched_debug", "kallsyms", "iomem", "ioports", "interrupts", "modules", "diskstats", "acpi",
+	}
 )
 
 func harden(hostname string) error {
@@ -201,10 +203,16 @@ func harden(hostname string) error {
 	}
 	for _, name := range hidden {
 		at := path.Join(rootAt, "proc", name)
-		if _, err := os.Stat(at); err != nil {
+		info, err := os.Stat(at)
+		switch {
+		case err != nil:
 			continue
+		case info.IsDir():
+			err = unix.Mount("hidden", at, "tmpfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=4k")
+		default:
+			err = unix.Mount("/dev/null", at, "", unix.MS_BIND, "")
 		}
-		if err := unix.Mount("/dev/null", at, "", unix.MS_BIND, ""); err != nil {
+		if err != nil {
 			return fmt.Errorf("hide %s: %w", at, err)
 		}
 	}

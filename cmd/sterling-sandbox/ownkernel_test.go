@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"github.com/sterlingrun/sterling/sandbox"
 	"github.com/sterlingrun/sterling/sandbox/gvisor"
 	"github.com/sterlingrun/sterling/sandbox/ownkernel"
+	"github.com/sterlingrun/sterling/sandbox/trail"
 )
 
 // machineParts puts what machines are made of beside the test's own binary: the kernel that tools/microvm.sh has fetched,
@@ -183,7 +185,7 @@ func (b *bench) confined() {
 		if space, err := os.Readlink("/proc/" + pid + "/ns/net"); err != nil || space == here {
 			b.Errorf("the network is the host's: %s %v", space, err)
 		}
-		if _, err := os.Stat("/proc/" + pid + "/root/etc"); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join("/proc", pid, "root", "etc")); !errors.Is(err, os.ErrNotExist) {
 			b.Errorf("the machine's process sees the host's /etc: %v", err)
 		}
 	}
@@ -274,6 +276,23 @@ func TestOwnKernelMissing(t *testing.T) {
 	_, err := b.Run(t.Context(), gvisor.Options{ID: "box", Policy: missing, Folder: b.folder})
 	if !errors.Is(err, gvisor.ErrNotStarted) || !strings.Contains(err.Error(), "/missing") {
 		t.Errorf("a command that is not there: %v", err)
+	}
+}
+
+// TestOwnKernelKilled: of a machine that ends in the middle, the record says that it does not know the rest.
+func TestOwnKernelKilled(t *testing.T) {
+	b := newMachineBench(t)
+	b.start(b.policy("tick", tcg), gvisor.StateRunning)
+	pid, err := strconv.Atoi(strings.TrimSpace(b.processes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s := b.await(gvisor.StateEnded)
+	if report, _ := b.record(); *s.Exit != 128+int(syscall.SIGKILL) || len(report.Gaps) != 1 || report.Gaps[0].Reason != trail.GapOpenTasks {
+		t.Errorf("%+v %+v", s, report)
 	}
 }
 

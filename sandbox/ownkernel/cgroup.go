@@ -44,7 +44,9 @@ func (g groups) make(l sandbox.Limits) error {
 	}
 	if len(g) > 1 {
 		settings = [][2]string{
-			{"memory.limit_in_bytes", number(int64(l.Memory))}, {"cpu.cfs_period_us", number(period)}, {"cpu.cfs_quota_us", number(quota)},
+			{"memory.limit_in_bytes", number(int64(l.Memory))},
+			{"cpu.cfs_period_us", number(period)},
+			{"cpu.cfs_quota_us", number(quota)},
 			{"pids.max", strconv.Itoa(hostThreads)},
 		}
 	}

@@ -72,9 +72,9 @@ func (t task) context() message {
 	for field := protowire.Number(1); field <= 3; field++ {
 		user = user.number(field, uint64(t.uid)).number(field+3, uint64(t.gid))
 	}
-	pid := uint64(t.pid)                                                                                 //nolint:gosec // positive
-	c := message{}.number(1, uint64(time.Now().UnixNano())).number(2, pid).number(4, pid).bytes(7, user) //nolint:gosec // until 2262
-	c = c.text(8, t.folder).text(9, t.command).number(10, uint64(t.parent))                              //nolint:gosec // positive
+	pid := uint64(t.pid) //nolint:gosec // positive
+	c := message{}.number(1, uint64(time.Now().UnixNano())).number(2, pid).number(4, pid).bytes(7, user)
+	c = c.text(8, t.folder).text(9, t.command).number(10, uint64(t.parent)) //nolint:gosec // positive
 	if t.session {
 		c = c.number(11, 1)
 	}

@@ -34,7 +34,7 @@ func filter() []unix.SockFilter {
 		{Code: least, K: x32, Jt: n + 1},
 	}
 	for i, number := range denied {
-		f = append(f, unix.SockFilter{Code: equal, K: number, Jt: n - uint8(i)}) //nolint:gosec // few
+		f = append(f, unix.SockFilter{Code: equal, K: number, Jt: n - uint8(i)})
 	}
 	return append(f, unix.SockFilter{Code: end, K: unix.SECCOMP_RET_ALLOW}, unix.SockFilter{Code: end, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)})
 }

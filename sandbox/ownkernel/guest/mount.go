@@ -38,7 +38,7 @@ func (m *machine) mountAll() error {
 
 // mount makes the place and mounts there.
 func mount(source, target, kind string, flags uintptr, data string) error {
-	if err := os.MkdirAll(target, 0o755); err != nil {
+	if err := os.MkdirAll(target, 0o755); err != nil { //nolint:gosec // places to mount on are open to all users
 		return fmt.Errorf("make a place to mount on: %w", err)
 	}
 	if err := unix.Mount(source, target, kind, flags, data); err != nil {
@@ -168,11 +168,21 @@ func mountDevices(at string) error {
 // read. A file that this kernel does not have needs no setting.
 var (
 	settings = [][2]string{
-		{"kernel/kptr_restrict", "2"}, {"kernel/dmesg_restrict", "1"}, {"kernel/unprivileged_bpf_disabled", "1"},
-		{"kernel/perf_event_paranoid", "4"}, {"kernel/kexec_load_disabled", "1"}, {"kernel/sysrq", "0"},
-		{"kernel/io_uring_disabled", "2"}, {"user/max_user_namespaces", "0"}, {"vm/unprivileged_userfaultfd", "0"},
-		{"fs/protected_symlinks", "1"}, {"fs/protected_hardlinks", "1"}, {"vm/overcommit_memory", "0"},
-		{"kernel/core_pattern", "core"}, {"kernel/panic", "-1"}, {"kernel/panic_on_oops", "1"},
+		{"kernel/kptr_restrict", "2"},
+		{"kernel/dmesg_restrict", "1"},
+		{"kernel/unprivileged_bpf_disabled", "1"},
+		{"kernel/perf_event_paranoid", "4"},
+		{"kernel/kexec_load_disabled", "1"},
+		{"kernel/sysrq", "0"},
+		{"kernel/io_uring_disabled", "2"},
+		{"user/max_user_namespaces", "0"},
+		{"vm/unprivileged_userfaultfd", "0"},
+		{"fs/protected_symlinks", "1"},
+		{"fs/protected_hardlinks", "1"},
+		{"vm/overcommit_memory", "0"},
+		{"kernel/core_pattern", "core"},
+		{"kernel/panic", "-1"},
+		{"kernel/panic_on_oops", "1"},
 		{"kernel/modules_disabled", "1"}, // the last: it can't be taken back
 	}
 	readOnly = []string{"sys", "irq", "bus", "fs", "sysrq-trigger"}

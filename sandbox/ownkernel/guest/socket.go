@@ -88,7 +88,7 @@ func peer(conn *net.UnixConn, folder string) task {
 		return t
 	}
 	_ = raw.Control(func(fd uintptr) {
-		if c, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil { //nolint:gosec // a descriptor
+		if c, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
 			t.pid, t.uid, t.gid = int(c.Pid), c.Uid, c.Gid
 		}
 	})

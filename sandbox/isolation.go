@@ -68,7 +68,7 @@ func checkMachine(p *Policy, add adder) {
 		}
 	}
 	if p.Isolation != OwnKernelKVM {
-		add(SeverityWarn, "isolation", "%s: without KVM, QEMU translates every instruction: ten times slower, and its authors do not vouch for it as a boundary; say own-kernel-kvm where the host has it", p.Isolation)
+		add(SeverityWarn, "isolation", "%s: without KVM, QEMU translates every instruction: slow (cryptography 40 times), and its authors do not vouch for it as a boundary; say own-kernel-kvm where the host has it", p.Isolation)
 	}
 	refuse(p.Limits.Memory < minMachine, "limits.memory", "at least %d MiB, of which QEMU has %d", minMachine>>20, MachineOverhead>>20)
 	refuse(len(p.Audit.Events) > 0, "audit.events", "its kernel tells of the workload's start and end and of connections to network.sockets, and of nothing else: leave it out, or use gvisor")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -276,6 +277,72 @@ func TestOwnKernelMissing(t *testing.T) {
 	_, err := b.Run(t.Context(), gvisor.Options{ID: "box", Policy: missing, Folder: b.folder})
 	if !errors.Is(err, gvisor.ErrNotStarted) || !strings.Contains(err.Error(), "/missing") {
 		t.Errorf("a command that is not there: %v", err)
+	}
+}
+
+// TestOwnKernelBroken: where the machine does not boot, the error is what QEMU says.
+func TestOwnKernelBroken(t *testing.T) {
+	b := newMachineBench(t)
+	folder, err := machineParts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := t.TempDir()
+	parts, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range parts {
+		if filepath.Base(part) == "vmlinuz" {
+			err = os.WriteFile(filepath.Join(broken, "vmlinuz"), []byte("no kernel"), 0o600)
+		} else {
+			err = os.Symlink(part, filepath.Join(broken, filepath.Base(part)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	addOwnKernel(b.Runner, broken)
+	_, err = b.Run(t.Context(), gvisor.Options{ID: "box", Policy: b.policy("say", tcg), Folder: b.folder})
+	if !errors.Is(err, gvisor.ErrNotStarted) || !strings.Contains(err.Error(), "qemu") {
+		t.Errorf("a machine without a kernel: %v", err)
+	}
+	if left, _ := filepath.Glob("/sys/fs/cgroup/*/sterling-sandbox/*-box"); len(left) > 0 {
+		t.Errorf("left over: %q", left)
+	}
+}
+
+// TestCompileKinds: what a host enforces a policy with is that of its kind, and Kata is Kubernetes's.
+func TestCompileKinds(t *testing.T) {
+	image := "kubernetes: {image: 'registry.example/a@sha256:" + strings.Repeat("0", 64) + "'}"
+	for isolation, want := range map[sandbox.Isolation][]string{
+		sandbox.GVisorKVM:    {"config.json", "kubernetes.json", "runsc.flags", "seccomp.json", "trace.json"},
+		sandbox.OwnKernelTCG: {"qemu.arguments"},
+		sandbox.Kata:         {"kubernetes.json", "seccomp.json"},
+	} {
+		folder := t.TempDir()
+		path, out := filepath.Join(folder, "policy.yaml"), filepath.Join(folder, "out")
+		policy := fmt.Sprintf("{version: 1, name: a, isolation: %s, root: {directory: r}, command: [x], limits: {cpu: 1, memory: 512MiB, processes: 64}, %s}", isolation, image)
+		if err := os.WriteFile(path, []byte(policy), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code := run(t.Context(), []string{"compile", path, "--out", out}); code != 0 {
+			t.Errorf("%s: exit status %d", isolation, code)
+		}
+		var names []string
+		entries, err := os.ReadDir(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("%s: %q, want %q", isolation, names, want)
+		}
+		if flags, err := os.ReadFile(filepath.Join(out, "runsc.flags")); err == nil && !strings.HasPrefix(string(flags), "--platform=kvm\n") {
+			t.Errorf("%s: %s", isolation, flags)
+		}
 	}
 }
 

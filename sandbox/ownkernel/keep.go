@@ -57,12 +57,17 @@ func (m *Machine) keep(boot protocol.Boot, recorder net.Conn) {
 	m.recorder = recorder
 	exit := -1
 	err := m.boot(boot)
-	if err == nil {
+	if err != nil {
+		err = fmt.Errorf("the machine does not boot: %w", err)
+	} else {
 		exit, err = m.follow()
 	}
-	m.fail(err)
 	m.End()
 	<-m.ended
+	if err != nil && !errors.Is(err, errFault) {
+		err = fmt.Errorf("%w: %s", err, m.console)
+	}
+	m.fail(err)
 	_ = m.mux.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
 	stop := context.AfterFunc(ctx, func() { _ = recorder.Close() }) // one that stands still

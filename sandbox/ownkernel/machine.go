@@ -253,7 +253,7 @@ func (m *Machine) boot(b protocol.Boot) error {
 	}
 	k, text, err := protocol.Read(stream, protocol.MaxFrame)
 	if err == nil && k != protocol.Ready {
-		err = errors.New(string(text[:min(len(text), maxSaid)]))
+		err = fmt.Errorf("%w: %s", errFault, text[:min(len(text), maxSaid)])
 	}
 	return err
 }

@@ -97,6 +97,7 @@ type Call struct {
 func Config() *yamux.Config {
 	c := yamux.DefaultConfig()
 	c.EnableKeepAlive = false
+	c.AcceptBacklog = 32 // what a hostile guest can make the host keep: so many windows of 256 KiB, and those of open streams
 	c.ConnectionWriteTimeout = 365 * 24 * time.Hour
 	c.StreamOpenTimeout, c.StreamCloseTimeout = 0, 0
 	c.LogOutput = io.Discard

@@ -33,6 +33,7 @@ func Check(p *Policy) []Finding {
 	add := func(s Severity, field, format string, args ...any) {
 		found = append(found, Finding{s, field, fmt.Sprintf(format, args...)})
 	}
+	checkIsolation(p, add)
 	checkMounts(p, add)
 	checkSecrets(p, add)
 	if p.User.UID == 0 {

@@ -20,6 +20,7 @@ type Site struct {
 	AuditSocket string // where the recorder of events listens
 	Cgroup      string // the sandbox's control group, below the mount of each controller: "/sterling-sandbox/…"
 	Listen      string // a folder for the sockets of Network.Listen; "" where there are none
+	KVM         bool   // gVisor uses KVM, not systrap
 	Idle        bool   // the first process is package gvisor's init, which the workload takes the place of
 }
 
@@ -61,7 +62,7 @@ func Compile(p *Policy, at Site) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Plan{Spec: spec, Flags: p.flags(), Trace: trace}, nil
+	return &Plan{Spec: spec, Flags: p.flags(at.KVM), Trace: trace}, nil
 }
 
 func encode(v any) ([]byte, error) {
@@ -110,11 +111,15 @@ func (p *Policy) hostPaths() []string {
 }
 
 // flags are runsc's. Those that say what is the default already are there because a default may change.
-func (p *Policy) flags() []string {
+func (p *Policy) flags(kvm bool) []string {
+	platform := "--platform=systrap"
+	if kvm {
+		platform = "--platform=kvm"
+	}
 	// Without directfs, the kernel of the sandbox has no file descriptor of the host's folders, and no right to open
 	// one: it asks a second process, the gofer, for each file.
 	flags := []string{
-		"--platform=systrap", "--network=none", "--directfs=false", "--net-raw=false", "--allow-suid=false",
+		platform, "--network=none", "--directfs=false", "--net-raw=false", "--allow-suid=false",
 		"--character-device-policy=emulated-only", "--host-fifo=none", "--ignore-cgroups=false", "--rootless=false",
 	}
 	switch {

@@ -19,6 +19,8 @@ type object = map[string]any
 // (pod-init-config), and sockets of the host are refused here, since a pod would need a folder of its node for them.
 func (p *Policy) Manifest() (manifest, seccomp []byte, err error) {
 	switch {
+	case p.Isolation.Kind() == OwnKernel:
+		return nil, nil, fmt.Errorf("%w: isolation: %s: a cluster has no such machines; say kata there", ErrPolicy, p.Isolation)
 	case p.Kubernetes.Image == "":
 		return nil, nil, fmt.Errorf("%w: kubernetes.image is missing: a cluster pulls images by reference", ErrPolicy)
 	case len(p.Network.Sockets) > 0:
@@ -34,7 +36,7 @@ func (p *Policy) Manifest() (manifest, seccomp []byte, err error) {
 	list := object{"apiVersion": "v1", "kind": "List", "items": []object{
 		{
 			"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass",
-			"metadata": object{"name": p.Kubernetes.RuntimeClass}, "handler": "runsc",
+			"metadata": object{"name": p.Kubernetes.RuntimeClass}, "handler": p.handler(),
 		},
 		{
 			"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": named,
@@ -45,6 +47,14 @@ func (p *Policy) Manifest() (manifest, seccomp []byte, err error) {
 	manifest, err = encode(list)
 	profile, err2 := encode(p.seccomp())
 	return manifest, profile, errors.Join(err, err2)
+}
+
+// handler is what the nodes' container engines call the kind of kernel.
+func (p *Policy) handler() string {
+	if p.Isolation == Kata {
+		return "kata"
+	}
+	return "runsc"
 }
 
 func (p *Policy) pod() object {

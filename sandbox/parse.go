@@ -52,6 +52,9 @@ func (p *Policy) fill() {
 	if p.User == nil {
 		p.User = &User{UID: nobody, GID: nobody}
 	}
+	if p.Isolation == "" {
+		p.Isolation = GVisor
+	}
 	if p.Limits.OpenFiles == 0 {
 		p.Limits.OpenFiles = defaultOpenFiles
 	}
@@ -60,6 +63,9 @@ func (p *Policy) fill() {
 	}
 	if p.Kubernetes.RuntimeClass == "" {
 		p.Kubernetes.RuntimeClass = defaultRuntimeClass
+		if p.Isolation == Kata {
+			p.Kubernetes.RuntimeClass = string(Kata)
+		}
 	}
 }
 
@@ -101,6 +107,7 @@ func (v *validator) items(where string, n int) {
 func (v *validator) policy(p *Policy) {
 	v.want(p.Version == Version, "version: %d, this program reads %d", p.Version, Version)
 	v.want(ValidName(p.Name), "name: %q is no DNS label (a-z, 0-9 and -, up to 63)", clip(p.Name))
+	v.isolation(p.Isolation)
 	v.root(p.Root)
 	v.want(len(p.Command) > 0 && p.Command[0] != "", "command: nothing to run")
 	v.items("command", len(p.Command))

@@ -9,9 +9,11 @@ const Version = 1
 type Policy struct {
 	Version int `yaml:"version"`
 	// Name is what logs and clusters call the workload: a DNS label.
-	Name    string   `yaml:"name"`
-	Root    Root     `yaml:"root"`
-	Command []string `yaml:"command"`
+	Name string `yaml:"name"`
+	// Isolation is the kind of kernel, or the exact level, that the workload must have. Default: gvisor.
+	Isolation Isolation `yaml:"isolation"`
+	Root      Root      `yaml:"root"`
+	Command   []string  `yaml:"command"`
 	// User is never looked up in the image's own files, which the image's author controls. Default: nobody, 65534.
 	User             *User             `yaml:"user"`
 	WorkingDirectory string            `yaml:"working_directory"` // absolute; default "/"

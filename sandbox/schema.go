@@ -12,6 +12,11 @@ const Schema = `{
   "properties": {
     "version": {"const": 1},
     "name": {"$ref": "#/$defs/label", "description": "What logs and clusters call the workload."},
+    "isolation": {
+      "enum": ["gvisor", "gvisor-systrap", "gvisor-kvm", "own-kernel", "own-kernel-kvm", "own-kernel-tcg", "kata"],
+      "default": "gvisor",
+      "description": "A kind of kernel, or one exact level of it. What runs is never weaker."
+    },
     "root": {
       "type": "object",
       "additionalProperties": false,

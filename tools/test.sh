@@ -5,6 +5,7 @@ source "$(dirname "$0")/env.sh"
 
 tools/setup.sh test
 tools/engines.sh install
+tools/microvm.sh install # kernels of their own for sandboxes
 tools/lint.sh code
 tools/install.sh h2spec # which the mesh's proxy is judged by
 say "architecture and style"

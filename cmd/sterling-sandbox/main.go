@@ -110,6 +110,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		c.runCommand(), c.execCommand(), c.psCommand(), c.inspectCommand(), c.logsCommand(), c.stopCommand(), c.removeCommand(),
 		c.auditCommand(), c.checkCommand(), c.compileCommand(), schemaCommand(), recordCommand(), c.poolCommand(), c.keepCommand(), c.buildCommand(), c.benchCommand(), workCommand(), statementCommand(),
+		c.levelsCommand(), confineCommand(),
 	)
 	return root
 }
@@ -128,5 +129,7 @@ func (c *command) runner() (*gvisor.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gvisor.Runner{Program: program, State: state, Clock: clock.NewSystem(), Heads: keeper}, nil
+	r := &gvisor.Runner{Program: program, State: state, Clock: clock.NewSystem(), Heads: keeper}
+	addOwnKernel(r, filepath.Join(filepath.Dir(program), machineFolder))
+	return r, nil
 }

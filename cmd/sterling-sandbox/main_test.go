@@ -28,6 +28,7 @@ import (
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/sandbox/gvisor"
+	"github.com/sterlingrun/sterling/sandbox/ownkernel"
 	"github.com/sterlingrun/sterling/sandbox/trail"
 )
 
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case gvisor.RecordCommand, gvisor.KeepCommand, "run", "pool", "bench-work": // what the program starts itself as
+		case gvisor.RecordCommand, gvisor.KeepCommand, ownkernel.ConfineCommand, "run", "pool", "bench-work": // what the program starts itself as
 			main()
 		case asProgram:
 			os.Args = append(os.Args[:1], os.Args[2:]...)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sterlingrun/sterling/sandbox"
 	"github.com/sterlingrun/sterling/sandbox/gvisor"
+	"github.com/sterlingrun/sterling/sandbox/ownkernel"
 )
 
 func parsePolicy(path string) (*sandbox.Policy, error) {
@@ -72,20 +73,9 @@ func (c *command) compileCommand() *cobra.Command {
 			if out, err = filepath.Abs(out); err != nil {
 				return fmt.Errorf("find the folder: %w", err)
 			}
-			root := p.Root.Directory
-			if root == "" {
-				root = filepath.Join(out, "root")
-			}
-			p.Broker(filepath.Join(out, "services"))
-			plan, err := sandbox.Compile(p, sandbox.Site{
-				Listen: filepath.Join(out, "listen"),
-				ID:     p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name,
-			})
+			files, err := compiled(p, out)
 			if err != nil {
 				return err
-			}
-			files := map[string][]byte{
-				"config.json": plan.Spec, "trace.json": plan.Trace, "runsc.flags": []byte(strings.Join(plan.Flags, "\n") + "\n"),
 			}
 			manifest, seccomp, err := p.Manifest()
 			if err == nil {
@@ -99,6 +89,31 @@ func (c *command) compileCommand() *cobra.Command {
 	cmd.Flags().StringVar(&out, "out", "", "folder to write to; made if it is not there")
 	_ = cmd.MarkFlagRequired("out") // it is defined above
 	return cmd
+}
+
+// compiled is what a host enforces a policy with.
+func compiled(p *sandbox.Policy, out string) (map[string][]byte, error) {
+	root := p.Root.Directory
+	if root == "" {
+		root = filepath.Join(out, "root")
+	}
+	p.Broker(filepath.Join(out, "services"))
+	plan, err := sandbox.Compile(p, sandbox.Site{
+		Listen: filepath.Join(out, "listen"),
+		ID:     p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name, KVM: p.Isolation == sandbox.GVisorKVM,
+	})
+	if err != nil {
+		return nil, err
+	}
+	lines := func(all []string) []byte { return []byte(strings.Join(all, "\n") + "\n") }
+	switch p.Isolation.Kind() {
+	case sandbox.OwnKernel:
+		spec := ownkernel.SpecOf(p, p.Isolation != sandbox.OwnKernelTCG)
+		return map[string][]byte{"qemu.arguments": lines(spec.Arguments("qemu-system-x86_64"))}, nil
+	case sandbox.Kata: // there is nothing but what Kubernetes gets
+		return map[string][]byte{}, nil
+	}
+	return map[string][]byte{"config.json": plan.Spec, "trace.json": plan.Trace, "runsc.flags": lines(plan.Flags)}, nil
 }
 
 func writeFiles(folder string, files map[string][]byte) error {

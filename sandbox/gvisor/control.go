@@ -31,7 +31,7 @@ func (r *Runner) Stop(ctx context.Context, id string) error {
 		if err := group.kill(ctx); err != nil {
 			return err
 		}
-		return r.runsc(p, s.name()).forget(ctx)
+		return r.forget(ctx, p, s)
 	}
 	// The runner holds the lock as long as it lives; so the process id is still its own.
 	if err := syscall.Kill(s.Runner, syscall.SIGTERM); err != nil {
@@ -72,6 +72,9 @@ func (r *Runner) Exec(ctx context.Context, id string, argv []string, stdin io.Re
 	policy, err := sandbox.Parse(document)
 	if err != nil {
 		return -1, err
+	}
+	if tier := r.Tiers[s.Isolation.Kind()]; tier != nil {
+		return tier.Exec(ctx, p.folder, argv, stdin, stdout, stderr)
 	}
 	user := fmt.Sprintf("--user=%d:%d", policy.User.UID, policy.User.GID)
 	args := append([]string{"exec", "--cwd=" + policy.WorkingDirectory, user, s.name()}, argv...)

@@ -62,6 +62,13 @@ func (r *Runner) idle(ctx context.Context, slot string, document []byte, folder 
 	if err != nil {
 		return nil, err
 	}
+	if policy.Isolation.Kind() != sandbox.GVisor {
+		return nil, errPool
+	}
+	level, err := r.level(ctx, policy.Isolation)
+	if err != nil {
+		return nil, err
+	}
 	stamp, err := stampOf(policy)
 	if err != nil {
 		return nil, err
@@ -71,7 +78,7 @@ func (r *Runner) idle(ctx context.Context, slot string, document []byte, folder 
 	if err != nil {
 		return nil, err
 	}
-	i := &idler{session: r.session(p, policy, Options{Policy: document, Folder: folder}), lock: lock, stamp: stamp, exit: -1}
+	i := &idler{session: r.session(p, policy, level, Options{Policy: document, Folder: folder}), lock: lock, stamp: stamp, exit: -1}
 	i.warm, i.status.Slot, i.status.Start = true, slot, StartPool
 	i.options.Stdout, i.options.Stderr = &lateWriter{}, &lateWriter{}
 	if err := i.boot(ctx); err != nil {
@@ -97,7 +104,7 @@ func (i *idler) boot(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = i.init.Close() })
 	defer stop()
 	if err := i.answer(startLimit); err != nil {
-		return fmt.Errorf("%w: %w: %s", ErrNotStarted, err, i.runsc.said())
+		return fmt.Errorf("%w: %w: %s", ErrNotStarted, err, i.kernel.Said())
 	}
 	return nil
 }
@@ -164,13 +171,13 @@ func (i *idler) discard(ctx context.Context) error {
 		errs = append(errs, i.init.Close())
 	}
 	if i.exited != nil {
-		i.runsc.end()
+		i.kernel.End()
 		i.exit = <-i.exited
 	}
 	if i.recorder != nil {
 		i.recorder.kill()
 	}
-	if i.runsc != nil {
+	if i.kernel != nil {
 		errs = append(errs, i.end(ctx, i.exit))
 	}
 	if i.log != nil {
@@ -198,7 +205,10 @@ func (i *idler) enter(ctx context.Context, id string, ready func() error) (began
 	if err != nil {
 		return false, fmt.Errorf("name the sandbox: %w", err)
 	}
-	i.place, i.runsc.folder = to, to.folder
+	i.place = to
+	if c, ok := i.kernel.(*runsc); ok {
+		c.folder = to.folder
+	}
 	i.log.moved(to.path(fileOutput))
 	i.options.ID, i.status.ID, i.status.Created = id, id, i.Clock.Wall()
 	err = i.place.save(&i.status)
@@ -304,5 +314,5 @@ func (r *Runner) sweep(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
 	group, _ := r.group(name)
-	return errors.Join(group.kill(ctx), r.runsc(p, name).forget(ctx), os.RemoveAll(p.folder), lock.Close())
+	return errors.Join(group.kill(ctx), r.runsc(p, name).Forget(ctx), os.RemoveAll(p.folder), lock.Close())
 }

@@ -212,7 +212,7 @@ func (i *idler) await(ctx context.Context, takers <-chan *net.UnixConn, gone <-c
 		case exit := <-i.exited:
 			cancel()
 			i.exit, i.exited = exit, nil
-			return nil, takeRequest{}, fmt.Errorf("the idle sandbox ended with %d: %s", exit, i.runsc.said())
+			return nil, takeRequest{}, fmt.Errorf("the idle sandbox ended with %d: %s", exit, i.kernel.Said())
 		case <-i.recorder.reports:
 			cancel()
 			return nil, takeRequest{}, fmt.Errorf("the recorder of the idle sandbox is gone: %s", i.recorder.said)

@@ -84,6 +84,9 @@ func (p *Pool) verify() error {
 		if err != nil {
 			return err
 		}
+		if policy.Isolation.Kind() != sandbox.GVisor {
+			return fmt.Errorf("%w: %s: %w", ErrPool, policy.Name, errPool)
+		}
 		if !policy.CanIdle() {
 			return fmt.Errorf("%w: %s can't idle: it denies a system call that an idle sandbox needs, or has network.services or network.listen", ErrPool, policy.Name)
 		}

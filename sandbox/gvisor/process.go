@@ -24,7 +24,10 @@ type runsc struct {
 	id      string
 	flags   []string
 	process *exec.Cmd
+	exited  <-chan int
 	init    *initFiles // of a sandbox that idles; else nil
+	// untraced: nothing records it, and nothing but our init is in it.
+	untraced bool
 }
 
 // command is a command of runsc, to be started by the caller.
@@ -41,10 +44,11 @@ func (r *runsc) command(ctx context.Context, args ...string) *exec.Cmd {
 // run starts the sandbox, and delivers the workload's exit once everything of it has ended. If this process is killed,
 // the sandbox is, too.
 func (r *runsc) run(stdout, stderr io.Writer) (<-chan int, error) {
-	args := []string{
-		"--pod-init-config=" + filepath.Join(r.folder, "trace.json"), "--log=" + filepath.Join(r.folder, "runsc.log"), "--log-format=json",
-		"run", "--bundle=" + r.folder,
+	args := []string{"--log=" + filepath.Join(r.folder, "runsc.log"), "--log-format=json"}
+	if !r.untraced {
+		args = append(args, "--pod-init-config="+filepath.Join(r.folder, "trace.json"))
 	}
+	args = append(args, "run", "--bundle="+r.folder)
 	if r.init != nil {
 		args = append(args, "--exec-fd=3")
 	}
@@ -70,6 +74,7 @@ func (r *runsc) run(stdout, stderr io.Writer) (<-chan int, error) {
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start gVisor: %w", err)
 	}
+	r.exited = exited
 	return exited, nil
 }
 
@@ -80,19 +85,27 @@ func codeOf(s *os.ProcessState) int {
 	return s.ExitCode()
 }
 
-// end kills gVisor's process, and with it the sandbox.
-func (r *runsc) end() { _ = r.process.Process.Kill() }
+// End implements Kernel: it kills gVisor's process, and with it the sandbox.
+func (r *runsc) End() { _ = r.process.Process.Kill() }
 
-// forget has gVisor remove what it knows of the sandbox, which it does itself unless it was killed.
-func (r *runsc) forget(ctx context.Context) error {
+// Exited implements Kernel.
+func (r *runsc) Exited() <-chan int { return r.exited }
+
+// Signal implements Kernel.
+func (r *runsc) Signal(ctx context.Context, name string) error {
+	return r.command(ctx, "kill", r.id, name).Run()
+}
+
+// Forget implements Kernel: it has gVisor remove what it knows of the sandbox, which it does itself unless it was killed.
+func (r *runsc) Forget(ctx context.Context) error {
 	if text, err := r.command(ctx, "delete", "--force", r.id).CombinedOutput(); err != nil {
 		return fmt.Errorf("remove the sandbox from gVisor: %w: %s", err, text)
 	}
 	return nil
 }
 
-// said is what gVisor says of its own faults, at most the first few.
-func (r *runsc) said() string {
+// Said implements Kernel: what gVisor says of its own faults, at most the first few.
+func (r *runsc) Said() string {
 	f, err := os.Open(filepath.Join(r.folder, "runsc.log"))
 	if err != nil {
 		return "and gVisor said nothing"

@@ -27,6 +27,8 @@ type Runner struct {
 	State   string // absolute; a folder that is made if it is not there
 	Clock   clock.Clock
 	Heads   HeadLog // nil: heads of records are not logged
+	// Tiers are kernels of other kinds than gVisor's, by kind. May be nil.
+	Tiers map[sandbox.Isolation]Tier
 }
 
 // RecordCommand makes Runner.Program call Record with its control on standard input, its status on standard output,
@@ -72,12 +74,16 @@ func (r *Runner) Run(ctx context.Context, o Options) (*Status, error) {
 			return s, err
 		}
 	}
+	level, err := r.level(ctx, policy.Isolation)
+	if err != nil {
+		return nil, err
+	}
 	lock, err := r.claim(p, o.ID)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close() //nolint:errcheck // nothing is written there
-	s := r.session(p, policy, o)
+	s := r.session(p, policy, level, o)
 	s.status.Start = StartCold
 	return &s.status, s.close(s.run(ctx))
 }
@@ -96,11 +102,11 @@ func read(document []byte, folder, services string) (*sandbox.Policy, error) {
 	return policy, settle(policy)
 }
 
-func (r *Runner) session(p place, policy *sandbox.Policy, o Options) *session {
+func (r *Runner) session(p place, policy *sandbox.Policy, level sandbox.Isolation, o Options) *session {
 	s := &session{Runner: r, place: p, options: o, policy: policy}
 	sum := sha256.Sum256(o.Policy)
 	s.status = Status{
-		ID: o.ID, State: StateStarting, Isolation: Isolation, Policy: hex.EncodeToString(sum[:]), Root: policy.Root.Directory,
+		ID: o.ID, State: StateStarting, Isolation: level, Policy: hex.EncodeToString(sum[:]), Root: policy.Root.Directory,
 		Command: policy.Command, Runner: os.Getpid(), Created: r.Clock.Wall(),
 	}
 	return s
@@ -138,8 +144,15 @@ func (r *Runner) claim(p place, id string) (*os.File, error) {
 	return lock, nil
 }
 
+// prepared is what a kernel starts from.
+type prepared struct {
+	*sandbox.Plan
+	root, cgroup string
+	policy       *sandbox.Policy // with the relays
+}
+
 // prepare makes everything that gVisor and the recorder start from. The plan is for the bundle that it wrote.
-func (s *session) prepare(idle bool) (*sandbox.Plan, error) {
+func (s *session) prepare(idle bool) (*prepared, error) {
 	if err := os.WriteFile(s.place.path(filePolicy), s.options.Policy, 0o600); err != nil {
 		return nil, fmt.Errorf("keep the policy: %w", err)
 	}
@@ -167,6 +180,7 @@ func (s *session) prepare(idle bool) (*sandbox.Plan, error) {
 	s.cgroup, cgroup = s.group(s.name())
 	site := sandbox.Site{
 		ID: s.name(), Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup, Listen: s.place.path(listenFolder), Idle: idle,
+		KVM: s.status.Isolation == sandbox.GVisorKVM,
 	}
 	if _, err := sandbox.Compile(s.policy, site); err != nil { // before anything listens for it
 		return nil, err
@@ -187,12 +201,13 @@ func (s *session) prepare(idle bool) (*sandbox.Plan, error) {
 			return nil, fmt.Errorf("write the bundle: %w", err)
 		}
 	}
-	return plan, nil
+	return &prepared{plan, root, cgroup, relayed}, nil
 }
 
 func (s *session) beginning() trail.Begin {
 	return trail.Begin{
-		Sandbox: s.options.ID, Policy: s.status.Policy, Root: s.status.Root, Isolation: Isolation, Nonce: rand.Text(),
+		Sandbox: s.options.ID, Policy: s.status.Policy, Root: s.status.Root, Isolation: string(s.status.Isolation), Nonce: rand.Text(),
+		Unseen: s.status.Isolation.Unseen(),
 	}
 }
 

@@ -36,7 +36,7 @@ type session struct {
 	status  Status
 
 	cgroup   group
-	runsc    *runsc
+	kernel   Kernel
 	recorder *recorderProcess
 	heads    *headKeeper // nil: nobody logs them
 	last     kept        // of the record that has ended
@@ -86,8 +86,7 @@ func (s *session) start(ctx context.Context, idle *initFiles) (<-chan int, error
 			return nil, err
 		}
 	}
-	s.runsc = &runsc{program: s.Program, folder: s.place.folder, state: s.State, id: s.name(), flags: plan.Flags, init: idle}
-	exited, err := s.runsc.run(tee(log, s.options.Stdout), tee(log, s.options.Stderr))
+	exited, err := s.startKernel(plan, idle)
 	if err != nil && idle == nil {
 		err = errors.Join(err, s.finish(ctx, -1, "not started"))
 	}
@@ -132,7 +131,7 @@ func (s *session) end(ctx context.Context, exit int) error {
 	defer cancel()
 	err := s.cgroup.kill(ctx)
 	if exit == 128+int(syscall.SIGKILL) {
-		err = errors.Join(err, s.runsc.forget(ctx))
+		err = errors.Join(err, s.kernel.Forget(ctx))
 	}
 	return err
 }
@@ -141,7 +140,7 @@ func (s *session) notStarted() error {
 	if s.warm {
 		return fmt.Errorf("%w: %q can't be executed in the sandbox", ErrNotStarted, s.policy.Command[0])
 	}
-	return fmt.Errorf("%w: %s", ErrNotStarted, s.runsc.said())
+	return fmt.Errorf("%w: %s", ErrNotStarted, s.kernel.Said())
 }
 
 // watch is the loop: until gVisor has ended, it freezes what is not recorded, and stops what is to stop.
@@ -273,7 +272,7 @@ func (s *session) freeze(frozen bool, why string) {
 		}
 		if err != nil {
 			s.status.Reason = why + ", and it can't be frozen: killed"
-			s.runsc.end()
+			s.kernel.End()
 			return
 		}
 	}
@@ -301,7 +300,7 @@ func (s *session) stop() <-chan time.Time {
 	case 2:
 		return s.signal("KILL", killGrace)
 	default:
-		s.runsc.end()
+		s.kernel.End()
 		s.helpers.Go(func() {
 			ctx, cancel := context.WithTimeout(s.helping, lastWords)
 			defer cancel()
@@ -317,7 +316,7 @@ func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
 	s.helpers.Go(func() {
 		ctx, cancel := context.WithTimeout(s.helping, wait)
 		defer cancel()
-		for s.runsc.command(ctx, "kill", s.name(), name).Run() != nil {
+		for s.kernel.Signal(ctx, name) != nil {
 			if clock.Sleep(ctx, s.Clock, beat) != nil {
 				return // the next step is harder
 			}

@@ -61,6 +61,9 @@ func settle(p *sandbox.Policy) error {
 	if _, err := follow("root", &p.Root.Directory); err != nil {
 		return err
 	}
+	if p.Isolation.Kind() != sandbox.GVisor {
+		return nil // a copy of the root, in which places can be made
+	}
 	return settleTargets(p)
 }
 

@@ -14,9 +14,6 @@ import (
 	"github.com/sterlingrun/sterling/sandbox"
 )
 
-// Isolation is the level that this package gives.
-const Isolation = "gvisor-systrap"
-
 // Start is how a workload got its sandbox. Both give the same isolation, and the same record.
 type Start string
 
@@ -46,20 +43,20 @@ var (
 
 // Status is what is known of a sandbox. Times are in nanoseconds since 1970 (UTC); 0 is not yet.
 type Status struct {
-	ID        string   `json:"id"`
-	State     State    `json:"state"`
-	Reason    string   `json:"reason,omitempty"`
-	Isolation string   `json:"isolation"`
-	Policy    string   `json:"policy_sha256"`
-	Root      string   `json:"root"` // digest of the image, or the folder
-	Command   []string `json:"command"`
-	Runner    int      `json:"runner"` // process id
-	Start     Start    `json:"start"`
-	Slot      string   `json:"slot,omitempty"` // of the pool that it started in: its name for gVisor and in control groups
-	Created   uint64   `json:"created"`
-	Ended     uint64   `json:"ended"`
-	Exit      *int     `json:"exit,omitempty"` // as shells give it
-	Audit     Audited  `json:"audit"`
+	ID        string            `json:"id"`
+	State     State             `json:"state"`
+	Reason    string            `json:"reason,omitempty"`
+	Isolation sandbox.Isolation `json:"isolation"` // the level
+	Policy    string            `json:"policy_sha256"`
+	Root      string            `json:"root"` // digest of the image, or the folder
+	Command   []string          `json:"command"`
+	Runner    int               `json:"runner"` // process id
+	Start     Start             `json:"start"`
+	Slot      string            `json:"slot,omitempty"` // of the pool that it started in: its name for gVisor and in control groups
+	Created   uint64            `json:"created"`
+	Ended     uint64            `json:"ended"`
+	Exit      *int              `json:"exit,omitempty"` // as shells give it
+	Audit     Audited           `json:"audit"`
 	// Listen are the host's sockets that lead to those of the policy's network.listen, by name, while the sandbox lives.
 	// Root connects to them; where the workload does not listen, a connection ends.
 	Listen map[string]string `json:"listen,omitempty"`

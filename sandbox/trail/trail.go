@@ -58,6 +58,8 @@ type Begin struct {
 	Root      string `json:"root"`      // digest of the image, or the folder
 	Isolation string `json:"isolation"` // such as "gvisor-systrap"
 	Nonce     string `json:"nonce"`     // random: two records of one sandbox's name never share a line
+	// Unseen are things that the sandbox's kernel does not tell of, whatever the policy asks for; none with gVisor.
+	Unseen []string `json:"unseen,omitempty"`
 }
 
 // Format is the version of the format that is written. Version 1, which is read, too, has no hosts and alerts.

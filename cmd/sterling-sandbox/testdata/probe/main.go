@@ -55,7 +55,7 @@ func say(group, what string, err error) {
 		switch errno {
 		case syscall.EPERM, syscall.EACCES, syscall.ENOSYS, syscall.ENOENT, syscall.EROFS, syscall.ESRCH, syscall.ENODEV, syscall.ENXIO,
 			syscall.EAFNOSUPPORT, syscall.EPROTONOSUPPORT, syscall.ESOCKTNOSUPPORT, syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.ENOTTY,
-			syscall.EHOSTUNREACH, syscall.ETXTBSY, syscall.EOPNOTSUPP, syscall.ENETDOWN, syscall.EADDRNOTAVAIL:
+			syscall.EHOSTUNREACH, syscall.ETXTBSY, syscall.EOPNOTSUPP, syscall.ENETDOWN, syscall.EADDRNOTAVAIL, syscall.ENOSPC: // the last where no user namespaces are allowed
 			verdict = "denied"
 		}
 	case err != nil:

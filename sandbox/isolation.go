@@ -73,6 +73,7 @@ func checkMachine(p *Policy, add adder) {
 	refuse(p.Limits.Memory < minMachine, "limits.memory", "at least %d MiB, of which QEMU has %d", minMachine>>20, MachineOverhead>>20)
 	refuse(len(p.Audit.Events) > 0, "audit.events", "its kernel tells of the workload's start and end and of connections to network.sockets, and of nothing else: leave it out, or use gvisor")
 	refuse(len(p.Audit.Rules) > 0, "audit.rules", "too little is recorded for rules to judge: leave them out, or use gvisor")
+	refuse(len(p.Network.Services)+len(p.Network.Egress)+len(p.Network.Listen) > 0, "network", "of all that, a machine has network.sockets only: name sockets, or use gvisor")
 	refuse(len(p.Syscalls.Deny) > 0, "syscalls.deny", "not enforced there: leave it out, or use gvisor")
 	refuse(slices.ContainsFunc(p.Mounts, func(m Mount) bool { return m.Source != "" }), "mounts", "a machine shares no folder with its host: put the files into the root, or use memory")
 	refuse(len(strings.Join(p.Command, "")) > maxMachineCommand, "command", "at most %d bytes", maxMachineCommand)

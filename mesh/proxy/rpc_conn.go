@@ -9,8 +9,12 @@ import (
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
 )
 
-// retireTime is how long calls are taken yet from a client that was asked for no more.
-const retireTime = time.Second
+// How long calls are taken yet on a connection that is to end: from a client that was asked for no more, and from one that
+// can't be asked, until there is a moment without any.
+const (
+	retireTime = time.Second
+	momentTime = 5 * time.Second
+)
 
 // rpcConn is a client's connection by Bolt or Dubbo. One goroutine reads it, one writes it, and each call has its own.
 type rpcConn struct {
@@ -103,7 +107,7 @@ func (r *rpcConn) late(by time.Time) error {
 }
 
 // await waits for a message, as long as the connection may be idle. A connection with calls under way is not idle. One
-// that is retired takes calls for a while yet: for its client was told, and has to hear it first.
+// that is retired takes calls for a while yet.
 func (r *rpcConn) await(in *bufio.Reader) error {
 	for {
 		if err := r.settleWait(in); err != nil {
@@ -144,12 +148,18 @@ func (r *rpcConn) retire() {
 	if !r.endBy.IsZero() {
 		return
 	}
-	r.endBy = time.Now().Add(retireTime)
-	if words := r.protocol.farewell; words != nil {
+	words := r.protocol.farewell
+	if r.endBy = time.Now().Add(momentTime); words != nil {
+		r.endBy = time.Now().Add(retireTime)
 		_ = r.w.add(func(b []byte) ([]byte, error) { return append(b, words...), nil }) // a client that is gone needs none
 	}
+	r.wake()
+}
+
+// wake makes a reader that waits look again whether it should. mu is held.
+func (r *rpcConn) wake() {
 	if r.waiting {
-		_ = r.nc.SetReadDeadline(time.Unix(1, 0)) // the reader wakes up, and sets it anew
+		_ = r.nc.SetReadDeadline(time.Unix(1, 0)) // it is set anew
 	}
 }
 
@@ -188,6 +198,9 @@ func (r *rpcConn) begin(m rpcMessage, started time.Time) {
 		delete(r.calls, t)
 		r.bytes -= m.bodyLen()
 		r.room.Broadcast()
+		if len(r.calls) == 0 && !r.endBy.IsZero() {
+			r.wake()
+		}
 		r.mu.Unlock()
 	})
 }

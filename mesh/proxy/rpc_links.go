@@ -51,10 +51,7 @@ type rpcAttempt struct {
 	oneWay bool
 }
 
-var (
-	errAttemptCut = errors.New("the call was given up")
-	errRetired    = errors.New("the connection takes no more calls")
-)
+var errAttemptCut = errors.New("the call was given up")
 
 // openCall takes a place on a connection to e.
 func (x *exchange) openCall(e *endpoint) (*rpcAttempt, error) {

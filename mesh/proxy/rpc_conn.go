@@ -22,8 +22,8 @@ type rpcConn struct {
 	protocol *rpcProtocol
 	w        *rpcWriter
 
-	mu      sync.Mutex
-	room    sync.Cond // for another call
+	mu      sync.Mutex // taken before the writer's
+	room    sync.Cond  // for another call
 	calls   map[*rpcCall]struct{}
 	bytes   int64     // of these calls
 	endBy   time.Time // when no more calls are taken; zero: not retired
@@ -88,8 +88,8 @@ func (r *rpcConn) read() error {
 		case err != nil:
 			return malformed(err)
 		case kind == rpcPing:
-			if r.w.add(func(b []byte) ([]byte, error) { return m.appendPong(b), nil }) != nil {
-				return errWaiting
+			if err := r.write(m.appendPong); err != nil {
+				return err
 			}
 		case kind == rpcPong:
 		case kind != rpcCallKind && kind != rpcOneWay:
@@ -205,6 +205,15 @@ func (r *rpcConn) begin(m rpcMessage, started time.Time) {
 	})
 }
 
+// write answers. A client that lets too much wait is given up.
+func (r *rpcConn) write(appendTo func(b []byte) []byte) error {
+	err := r.w.add(func(b []byte) ([]byte, error) { return appendTo(b), nil })
+	if errors.Is(err, errWaiting) {
+		_ = r.raw.Close() // the reader ends what is under way
+	}
+	return err
+}
+
 // rpcCall is a call: the client of its exchange, and the source of its body.
 type rpcCall struct {
 	c      *rpcConn
@@ -248,16 +257,7 @@ func (t *rpcCall) refuse(f *failure) {
 	if t.m.kind() == rpcOneWay {
 		return
 	}
-	_ = t.write(func(b []byte) ([]byte, error) { return t.m.appendRefusal(b, f), nil }) // a client that is gone gets nothing
-}
-
-// write answers. A client that lets too much wait is given up.
-func (t *rpcCall) write(appendTo func(b []byte) ([]byte, error)) error {
-	err := t.c.w.add(appendTo)
-	if errors.Is(err, errWaiting) {
-		_ = t.c.raw.Close() // the reader ends what is under way
-	}
-	return err
+	_ = t.c.write(func(b []byte) []byte { return t.m.appendRefusal(b, f) }) // a client that is gone gets nothing
 }
 
 // Step implements h1.Source: all of the call is here, and stays where it is.
@@ -287,5 +287,5 @@ func (t *rpcCall) finish(*exchange, []h1.Field) error {
 	if err != nil {
 		return err
 	}
-	return t.write(func(b []byte) ([]byte, error) { return m.appendAnswer(b, t.m.id()), nil })
+	return t.c.write(func(b []byte) []byte { return m.appendAnswer(b, t.m.id()) })
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -100,5 +101,35 @@ func passOn(t *testing.T, c *rpcConn, m rpcMessage) {
 		was.req.Has(h1.IdempotencyKey) == is.req.Has(h1.IdempotencyKey) && bytes.Equal(was.req.Get(h1.IdempotencyKey), is.req.Get(h1.IdempotencyKey))
 	if !same || string(is.req.Get(h1.Peer)) != c.peer {
 		t.Fatalf("%s %v becomes %s %v", was.req.Path, was.req.Fields, is.req.Path, is.req.Fields)
+	}
+}
+
+// TestSlowMessages: wherever a message stops coming, there is a time by which the rest must be there.
+func TestSlowMessages(t *testing.T) {
+	for name, p := range map[string]*rpcProtocol{ProtocolBolt: boltProtocol(), ProtocolDubbo: dubboProtocol()} {
+		text, err := os.ReadFile("testdata/rpc/" + name + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, digits, _ := strings.Cut(string(text[:bytes.IndexByte(text, '\n')]), " ")
+		b, err := hex.DecodeString(digits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _ := p.headerLen(b)
+		for n, most := range map[int]time.Duration{1: headTime, p.lead: headTime, head - 1: headTime, head: bodyTime, len(b) - 1: bodyTime} {
+			ours, theirs := net.Pipe()
+			go func() { _, _ = theirs.Write(b[:n]) }()
+			var given time.Duration
+			r := &rpcReader{p, bufio.NewReaderSize(ours, rpcBuffer), func(by time.Time) error {
+				given = time.Until(by)
+				return ours.SetReadDeadline(time.Now())
+			}}
+			if _, err := r.next(); !isTimeout(err) || given <= 0 || given > most {
+				t.Errorf("%s after %d bytes: %v, with a time of %s", name, n, err, given)
+			}
+			ours.Close()
+			theirs.Close()
+		}
 	}
 }

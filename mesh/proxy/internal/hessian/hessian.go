@@ -222,8 +222,8 @@ func fixedWidth(code byte) (n int, ok bool) {
 	return 0, false
 }
 
-// Skip reads past a value.
-func (r *Reader) Skip() error { return r.skip(0) }
+// SkipValue reads past a value.
+func (r *Reader) SkipValue() error { return r.skip(0) }
 
 func (r *Reader) skip(depth int) error {
 	if depth > maxDepth {

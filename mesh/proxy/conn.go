@@ -31,8 +31,9 @@ type conn struct {
 	raw  net.Conn // as accepted: nc without TLS
 	rd   *h1.Reader
 	req  h1.Request
-	peer string // the caller's identity, "" if unknown
-	out  []byte // of the answer, not yet written
+	rpc  atomic.Pointer[rpcConn] // nil: it speaks HTTP
+	peer string                  // the caller's identity, "" if unknown
+	out  []byte                  // of the answer, not yet written
 
 	peerBytes       []byte // peer, as fields have it
 	idleBy, writeBy timer
@@ -40,8 +41,7 @@ type conn struct {
 	chunked         bool        // the answer's body goes in chunks
 	halt            atomic.Bool // the body is to be read no more
 	x               exchange
-	h2              atomic.Pointer[h2.Conn] // nil: it speaks HTTP/1.1, or
-	rpc             atomic.Pointer[rpcConn] // Bolt or Dubbo
+	h2              atomic.Pointer[h2.Conn] // nil: it speaks HTTP/1.1
 	counted         atomic.Pointer[countedAt]
 }
 

@@ -84,7 +84,22 @@ func (m *boltMessage) call(t *rpcCall) *failure {
 	if m.Timeout > 0 {
 		fields = timeoutField(fields, int64(m.Timeout))
 	}
-	return t.carry(path, fields)
+	if f := t.carry(path, fields); f != nil {
+		return f
+	}
+	known := t.c.l.Shadow || t.req.Has(h1.Shadow) || t.req.Has(h1.TraceState) && shadowState(&t.req)
+	if m.Codec == bolt.Hessian && !known && marked(m.Content) {
+		return errCallMark
+	}
+	return nil
+}
+
+// errCallMark is for SOFARPC's older clients, which send the properties of a call in its content only.
+var errCallMark = &failure{400, "a content that names the shadow mark, and headers without it", notSent}
+
+// marked tells whether a mark may be in a content, which nobody reads: in doubt, it is.
+func marked(content []byte) bool {
+	return bytes.Contains(content, []byte("x-sterling-shadow")) || bytes.Contains(content, []byte("X-Sterling-Shadow")) || bytes.Contains(content, []byte(shadowMember))
 }
 
 // target is the service and the method, which must not be said differently in two places.

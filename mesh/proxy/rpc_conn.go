@@ -9,8 +9,12 @@ import (
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
 )
 
-// retireTime is how long calls are taken yet from a client that was asked for no more.
-const retireTime = time.Second
+// How long calls are taken yet on a connection that is to end: from a client that was asked for no more, and from one that
+// can't be asked, until there is a moment without any.
+const (
+	retireTime = time.Second
+	momentTime = 5 * time.Second
+)
 
 // rpcConn is a client's connection by Bolt or Dubbo. One goroutine reads it, one writes it, and each call has its own.
 type rpcConn struct {
@@ -18,8 +22,8 @@ type rpcConn struct {
 	protocol *rpcProtocol
 	w        *rpcWriter
 
-	mu      sync.Mutex
-	room    sync.Cond // for another call
+	mu      sync.Mutex // taken before the writer's
+	room    sync.Cond  // for another call
 	calls   map[*rpcCall]struct{}
 	bytes   int64     // of these calls
 	endBy   time.Time // when no more calls are taken; zero: not retired
@@ -84,8 +88,8 @@ func (r *rpcConn) read() error {
 		case err != nil:
 			return malformed(err)
 		case kind == rpcPing:
-			if r.w.add(func(b []byte) ([]byte, error) { return m.appendPong(b), nil }) != nil {
-				return errWaiting
+			if err := r.write(m.appendPong); err != nil {
+				return err
 			}
 		case kind == rpcPong:
 		case kind != rpcCallKind && kind != rpcOneWay:
@@ -103,7 +107,7 @@ func (r *rpcConn) late(by time.Time) error {
 }
 
 // await waits for a message, as long as the connection may be idle. A connection with calls under way is not idle. One
-// that is retired takes calls for a while yet: for its client was told, and has to hear it first.
+// that is retired takes calls for a while yet.
 func (r *rpcConn) await(in *bufio.Reader) error {
 	for {
 		if err := r.settleWait(in); err != nil {
@@ -144,12 +148,18 @@ func (r *rpcConn) retire() {
 	if !r.endBy.IsZero() {
 		return
 	}
-	r.endBy = time.Now().Add(retireTime)
-	if words := r.protocol.farewell; words != nil {
+	words := r.protocol.farewell
+	if r.endBy = time.Now().Add(momentTime); words != nil {
+		r.endBy = time.Now().Add(retireTime)
 		_ = r.w.add(func(b []byte) ([]byte, error) { return append(b, words...), nil }) // a client that is gone needs none
 	}
+	r.wake()
+}
+
+// wake makes a reader that waits look again whether it should. mu is held.
+func (r *rpcConn) wake() {
 	if r.waiting {
-		_ = r.nc.SetReadDeadline(time.Unix(1, 0)) // the reader wakes up, and sets it anew
+		_ = r.nc.SetReadDeadline(time.Unix(1, 0)) // it is set anew
 	}
 }
 
@@ -188,8 +198,20 @@ func (r *rpcConn) begin(m rpcMessage, started time.Time) {
 		delete(r.calls, t)
 		r.bytes -= m.bodyLen()
 		r.room.Broadcast()
+		if len(r.calls) == 0 && !r.endBy.IsZero() {
+			r.wake()
+		}
 		r.mu.Unlock()
 	})
+}
+
+// write answers. A client that lets too much wait is given up.
+func (r *rpcConn) write(appendTo func(b []byte) []byte) error {
+	err := r.w.add(func(b []byte) ([]byte, error) { return appendTo(b), nil })
+	if errors.Is(err, errWaiting) {
+		_ = r.raw.Close() // the reader ends what is under way
+	}
+	return err
 }
 
 // rpcCall is a call: the client of its exchange, and the source of its body.
@@ -235,16 +257,7 @@ func (t *rpcCall) refuse(f *failure) {
 	if t.m.kind() == rpcOneWay {
 		return
 	}
-	_ = t.write(func(b []byte) ([]byte, error) { return t.m.appendRefusal(b, f), nil }) // a client that is gone gets nothing
-}
-
-// write answers. A client that lets too much wait is given up.
-func (t *rpcCall) write(appendTo func(b []byte) ([]byte, error)) error {
-	err := t.c.w.add(appendTo)
-	if errors.Is(err, errWaiting) {
-		_ = t.c.raw.Close() // the reader ends what is under way
-	}
-	return err
+	_ = t.c.write(func(b []byte) []byte { return t.m.appendRefusal(b, f) }) // a client that is gone gets nothing
 }
 
 // Step implements h1.Source: all of the call is here, and stays where it is.
@@ -274,5 +287,5 @@ func (t *rpcCall) finish(*exchange, []h1.Field) error {
 	if err != nil {
 		return err
 	}
-	return t.write(func(b []byte) ([]byte, error) { return m.appendAnswer(b, t.m.id()), nil })
+	return t.c.write(func(b []byte) []byte { return m.appendAnswer(b, t.m.id()) })
 }

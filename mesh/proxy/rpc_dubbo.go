@@ -12,7 +12,7 @@ import (
 
 func dubboProtocol() *rpcProtocol {
 	readOnly := hessian.AppendText(nil, []byte(dubbo.ReadOnly))
-	farewell := dubbo.Header{Flag: dubbo.FlagRequest | dubbo.FlagEvent | dubbo.Hessian2, Length: uint32(len(readOnly))}
+	farewell := dubbo.Header{Flag: dubbo.FlagRequest | dubbo.FlagEvent | dubbo.Hessian2, Length: 2}
 	return &rpcProtocol{
 		lead: 2, farewell: append(farewell.Append(nil), readOnly...),
 		headerLen: func(lead []byte) (int, error) {

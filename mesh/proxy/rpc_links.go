@@ -51,10 +51,7 @@ type rpcAttempt struct {
 	oneWay bool
 }
 
-var (
-	errAttemptCut = errors.New("the call was given up")
-	errRetired    = errors.New("the connection takes no more calls")
-)
+var errAttemptCut = errors.New("the call was given up")
 
 // openCall takes a place on a connection to e.
 func (x *exchange) openCall(e *endpoint) (*rpcAttempt, error) {
@@ -249,16 +246,21 @@ func (l *rpcLink) read(protocol *rpcProtocol) error {
 				return err
 			}
 		}
-		l.mu.Lock()
-		over := l.retired && len(l.calls) == 0
-		l.mu.Unlock()
-		if over {
-			return nil
-		}
-		if err := l.nc.SetReadDeadline(time.Time{}); err != nil { // calls have times of their own
+		if over, err := l.over(); over || err != nil {
 			return err
 		}
 	}
+}
+
+// over tells whether nothing more is expected. Otherwise messages are awaited for as long as it takes: calls have times of
+// their own. Together, because close sets a time that must stay.
+func (l *rpcLink) over() (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.retired && len(l.calls) == 0 {
+		return true, nil
+	}
+	return false, l.nc.SetReadDeadline(time.Time{})
 }
 
 func (l *rpcLink) deliver(m rpcMessage, err error) {

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -252,6 +253,9 @@ func TestCallsThatStandForTwoThings(t *testing.T) {
 		{"bolt: another method in the header", boltTongue{}, sofa(header("sofa_head_method_name", "list")), names},
 		{"bolt: another service in a second header", boltTongue{}, sofa(header("sofa_head_target_service", "com.bank.Other:1.0")), names},
 		{"bolt: a content that is none", boltTongue{}, sofa(func(m *bolt.Message) { m.Content = []byte("x") }), names},
+		{"bolt: a mark in the content only", boltTongue{}, sofa(func(m *bolt.Message) {
+			m.Content = bytes.Replace(m.Content, []byte("\x05x-key"), []byte("\x11x-sterling-shadow"), 1)
+		}), "sterling: not-sent: a content that names the shadow mark, and headers without it"},
 		{"bolt: another codec, and no method in the header", boltTongue{}, sofa(func(m *bolt.Message) { m.Codec = 11 }), names},
 		{"bolt: another class goes by its name", boltTongue{}, sofa(func(m *bolt.Message) { m.Class = []byte("com.bank.Order") }), "path"},
 		{"bolt: a header twice", boltTongue{}, sofa(header("service", "com.bank.Pay:1.0")), fields},

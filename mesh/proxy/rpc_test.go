@@ -20,6 +20,8 @@ func TestCallsAndAnswersPassThrough(t *testing.T) {
 		app := serve(t, g, paid(g))
 		var log syncBuffer
 		p := start(t, proxy.Options{AccessLog: &log}, oneRPC, g.name(), "", g.name(), app.address, "", ", request: {set: {x-rule: r}}")
+		var tapped syncBuffer
+		stop := p.Tap(&tapped, 1)
 		c := talk(t, g, p.Addr("in").String())
 		if m := c.ask(7, "transfer", "100", map[string]string{"Biz-No": "b1", "X-Sterling-Peer": "nobody", "lang": "中文"}); m.status != "ok" || m.text != "paid 100" {
 			t.Errorf("%+v", m)
@@ -44,6 +46,12 @@ func TestCallsAndAnswersPassThrough(t *testing.T) {
 		line := log.line(t)
 		if line["path"] != g.path("transfer") || line["method"] != "CALL" || line["status"] != 200.0 || line["peer"] != idShop || line["bytes_in"].(float64) < 100 || line["bytes_out"].(float64) < 8 {
 			t.Errorf("access log: %v", line)
+		}
+		if line := tapped.line(t); line["path"] != g.path("transfer") {
+			t.Errorf("tap: %v", line)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -94,11 +94,11 @@ type Message struct {
 	Timeout  int32
 	Status   uint16
 
-	ver2                            byte
-	switches                        byte
-	classLen, headersLen, contentAt int
-	contentLen                      int64
-	Class, Headers, Content         []byte // once the body is there
+	ver2                    byte
+	switches                byte
+	classLen, headersLen    int
+	contentLen              int64
+	Class, Headers, Content []byte // once the body is there
 }
 
 // Parse reads the fixed part of a message, as long as HeaderLen says.

@@ -135,6 +135,23 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// TestContentsAsJavaWritesThem: SOFARPC's own serializer sorts the fields so that texts come first, and gives long names
+// a length of two bytes.
+func TestContentsAsJavaWritesThem(t *testing.T) {
+	const class = "O\xbccom.alipay.sofa.rpc.core.request.SofaRequest\x95" +
+		"\rtargetAppName\nmethodName\x17targetServiceUniqueName\frequestProps\rmethodArgSigso\x90"
+	long := "com.bank.settlement.facade.PaymentFacade:1.0"
+	for content, want := range map[string]string{
+		class + "N\x08transfer\x10com.bank.Pay:1.0M\x08protocol\x04boltzV":        "com.bank.Pay:1.0 transfer",
+		class + "\x03app\x08transferS\x00" + string(rune(len(long))) + long + "N": long + " transfer",
+	} {
+		service, method, err := bolt.Target([]byte(content))
+		if got := string(service) + " " + string(method); err != nil || got != want {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+}
+
 func TestContentsThatDoNotSayWhatIsCalled(t *testing.T) {
 	m, err := parse(vectors(t)["call"])
 	if err != nil {

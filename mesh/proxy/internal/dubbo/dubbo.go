@@ -133,7 +133,7 @@ func ParseCall(body []byte, limit int) (*Call, error) {
 		n--
 	}
 	for range n {
-		if r.Skip() != nil {
+		if r.SkipValue() != nil {
 			return nil, ErrMalformed
 		}
 	}
@@ -182,7 +182,7 @@ func (c *Call) attachments(r *hessian.Reader, body []byte, limit int) error {
 			c.Texts = append(c.Texts, Attachment{Name: name, Value: value})
 			continue
 		}
-		if err := r.Skip(); err != nil {
+		if err := r.SkipValue(); err != nil {
 			return err
 		}
 		if code != 'N' { // which is as good as absent

@@ -138,7 +138,7 @@ func TestAnExceptionCanBeRead(t *testing.T) {
 	if n, err := r.Int(); err != nil || n != 0 {
 		t.Fatalf("%d, %v", n, err)
 	}
-	if err := r.Skip(); err != nil {
+	if err := r.SkipValue(); err != nil {
 		t.Fatal(err)
 	}
 	if text, ok := dubbo.Thrown(dubbo.AppendException(nil, "sterling: unknown")); !ok || string(text) != "sterling: unknown" {

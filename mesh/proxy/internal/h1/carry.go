@@ -22,7 +22,7 @@ func (req *Request) Carry(method string, path []byte, fields []Field, body Body)
 		if req.first[k] != 0 {
 			return ErrRepeated // names that differ in case only
 		}
-		fields[i].Known, req.first[k] = k, uint8(i+1) //nolint:gosec // at most MaxFields
+		fields[i].Known, req.first[k] = k, uint8(i+1)
 	}
 	return nil
 }

@@ -222,8 +222,8 @@ func fixedWidth(code byte) (n int, ok bool) {
 	return 0, false
 }
 
-// Skip reads past a value.
-func (r *Reader) Skip() error { return r.skip(0) }
+// SkipValue reads past a value.
+func (r *Reader) SkipValue() error { return r.skip(0) }
 
 func (r *Reader) skip(depth int) error {
 	if depth > maxDepth {
@@ -397,7 +397,7 @@ func AppendText(b, s []byte) []byte {
 			case u < 0x80:
 				pairs = append(pairs, byte(u))
 			case u < 0x800:
-				pairs = append(pairs, 0xc0|byte(u>>6), 0x80|byte(u&0x3f)) //nolint:gosec // below 0x800
+				pairs = append(pairs, 0xc0|byte(u>>6), 0x80|byte(u&0x3f))
 			default:
 				pairs = append(pairs, 0xe0|byte(u>>12), 0x80|byte(u>>6&0x3f), 0x80|byte(u&0x3f))
 			}
@@ -408,6 +408,6 @@ func AppendText(b, s []byte) []byte {
 		return append(append(b, byte(length)), s...)
 	}
 	b = append(b, 'S')
-	b = binary.BigEndian.AppendUint16(b, uint16(length)) //nolint:gosec // not above the bytes, which are bounded
+	b = binary.BigEndian.AppendUint16(b, uint16(length))
 	return append(b, s...)
 }

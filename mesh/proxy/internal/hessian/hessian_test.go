@@ -36,11 +36,11 @@ func TestValuesOfAnotherProgramEndWhereTheyEnd(t *testing.T) {
 	}
 	for _, b := range list {
 		r := hessian.NewReader(append(bytes.Clone(b), 'Z'))
-		if err := r.Skip(); err != nil || r.At() != len(b) {
+		if err := r.SkipValue(); err != nil || r.At() != len(b) {
 			t.Errorf("%.80x: %v after %d of %d bytes", b, err, r.At(), len(b))
 		}
 		// None of them is whole without its last byte.
-		if err := hessian.NewReader(b[:len(b)-1]).Skip(); err == nil {
+		if err := hessian.NewReader(b[:len(b)-1]).SkipValue(); err == nil {
 			t.Errorf("%.80x: whole without its last byte", b)
 		}
 	}
@@ -110,7 +110,7 @@ func TestWhatCanNotBeReadPast(t *testing.T) {
 		"B\x00\x05abc", "A\x00\x01aN", "QN", "M", "\x40", "@", "G", deep,
 		"C\x01AI\x7f\xff\xff\xff", // a class that claims two thousand million fields
 	} {
-		if err := hessian.NewReader([]byte(in)).Skip(); !errors.Is(err, hessian.ErrMalformed) {
+		if err := hessian.NewReader([]byte(in)).SkipValue(); !errors.Is(err, hessian.ErrMalformed) {
 			t.Errorf("%.40q: %v", in, err)
 		}
 	}
@@ -118,7 +118,7 @@ func TestWhatCanNotBeReadPast(t *testing.T) {
 		"A\x00\x01aB\x00\x01b", "A\x00\x01a\x21b", "A\x00\x01a\x34\x01b", "B\x00\x00", "M\x90Z", "U\x01aNZ", "Q\x90", "\x71\x01aN",
 		"C\x01A\x91\x01fC\x01B\x90\x60\x61", // an object in an object
 	} {
-		if err := hessian.NewReader([]byte(in)).Skip(); err != nil {
+		if err := hessian.NewReader([]byte(in)).SkipValue(); err != nil {
 			t.Errorf("%q: %v", in, err)
 		}
 	}
@@ -146,11 +146,11 @@ func FuzzSkip(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := hessian.NewReader(b)
-		if r.Skip() != nil {
+		if r.SkipValue() != nil {
 			return
 		}
 		again := hessian.NewReader(append(bytes.Clone(b[:r.At()]), 'Z', 'Z'))
-		if err := again.Skip(); err != nil || again.At() != r.At() {
+		if err := again.SkipValue(); err != nil || again.At() != r.At() {
 			t.Fatalf("%d bytes, then %d, %v", r.At(), again.At(), err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -40,6 +41,8 @@ type MeshNodeConfig struct {
 	Offer string
 	// Name tells this data plane from others of the same workload: letters, digits, ".", "_" and "-".
 	Name string
+	// AccessLog is a file that gets a line of JSON for each request; empty: none.
+	AccessLog string
 }
 
 // MeshNode is a running data plane.
@@ -55,6 +58,7 @@ type MeshNode struct {
 	member    *control.Member // nil: the control plane is on this machine
 	sidecars  []*sidecar
 	admin     *http.Server
+	access    io.WriteCloser // nil: none
 	handover  *net.UnixListener
 	taken     chan struct{} // closed when another process has taken over
 
@@ -122,6 +126,10 @@ func StartMeshNode(ctx context.Context, config MeshNodeConfig, clk clock.Clock, 
 	}
 	if err := os.MkdirAll(config.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the node: %w", err)
+	}
+	var err error
+	if n.access, err = openAccessFile(config.AccessLog); err != nil {
+		return nil, err
 	}
 	var life context.Context
 	life, n.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -287,4 +295,7 @@ func (n *MeshNode) Close(ctx context.Context) {
 	n.stop()
 	n.keepers.Wait()
 	n.running.Wait()
+	if n.access != nil {
+		_ = n.access.Close() // its proxies have written and told what they could not
+	}
 }

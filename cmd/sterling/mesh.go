@@ -161,6 +161,7 @@ them, which ends once its connections have: an upgrade without a failed request.
 	c.Flags().StringVar(&token, "join-token", "", "file with a join token, for the first start on another machine")
 	c.Flags().StringArrayVar(&config.Addresses, "address", nil, "address of a backend that is here; again for more (default: those with an IP address of this machine)")
 	c.Flags().StringVar(&config.Offer, "offer", "127.0.0.1", "loopback address where workloads find the services they call")
+	c.Flags().StringVar(&config.AccessLog, "access-log", "", "file that gets a line of JSON for each request (default: none)")
 	c.Flags().StringVar(&config.Name, "name", name, "name of this data plane")
 	logs.register(c)
 	return c

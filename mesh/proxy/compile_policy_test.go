@@ -114,7 +114,7 @@ func TestFarCellsTakeOver(t *testing.T) {
 			if fail.Load() {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
-			fmt.Fprint(w, name)
+			_, _ = fmt.Fprint(w, name)
 		})
 	}
 	var fails [3]atomic.Bool
@@ -173,7 +173,7 @@ func TestHedgesOfDesiredState(t *testing.T) {
 		if n == 1 {
 			untilTakenBack(w, r)
 		}
-		fmt.Fprint(w, "paid")
+		_, _ = fmt.Fprint(w, "paid")
 	}}
 	one, two := backend(t, app.ServeHTTP), backend(t, app.ServeHTTP)
 	c := shopOf(t, s, "10.0.0.1:7000", one, "10.0.0.2:7000", two, "distance: 1", "distance: 0", "10.0.0.3:7000", freePort(t))

@@ -73,7 +73,7 @@ func TestTheFirstAnswerCounts(t *testing.T) {
 		if n == 1 {
 			untilTakenBack(w, r)
 		}
-		fmt.Fprintf(w, "copy %d", n)
+		_, _ = fmt.Fprintf(w, "copy %d", n)
 	})
 	for range 2 { // the connection goes on, and the next request is no copy's business
 		if resp, body := c.send(get("/")).answer("GET"); resp.StatusCode != http.StatusOK || body == "copy 1" {
@@ -94,7 +94,7 @@ func TestMoneyIsHedgedOnlyWithAKey(t *testing.T) {
 			case n == 1:
 				untilTakenBack(w, r)
 			}
-			fmt.Fprint(w, "paid")
+			_, _ = fmt.Fprint(w, "paid")
 		})
 		text := request("POST", "/pay", "100")
 		if key != "" {
@@ -114,7 +114,7 @@ func TestMoneyIsHedgedOnlyWithAKey(t *testing.T) {
 func TestHedgesHaveTheRetryBudget(t *testing.T) {
 	app, c := hedging(t, ", retry_percent: -1", "", func(_ int64, w http.ResponseWriter, r *http.Request) {
 		slowly(w, r)
-		fmt.Fprint(w, "late")
+		_, _ = fmt.Fprint(w, "late")
 	})
 	if _, body := c.send(get("/")).answer("GET"); body != "late" || app.n.Load() != 1 {
 		t.Errorf("%q, sent %d times", body, app.n.Load())
@@ -129,7 +129,7 @@ func TestACopyThatFailsDecidesNothing(t *testing.T) {
 			_, c := hedging(t, "", "", func(n int64, w http.ResponseWriter, r *http.Request) {
 				if n != failing {
 					<-failed
-					fmt.Fprint(w, "fine")
+					_, _ = fmt.Fprint(w, "fine")
 					return
 				}
 				defer close(failed)
@@ -227,7 +227,7 @@ func TestHedgesUnderLoad(t *testing.T) {
 		case 3:
 			<-time.After(20 * time.Millisecond) // as both copies are under way
 		}
-		fmt.Fprint(w, r.Header.Get("Idempotency-Key"))
+		_, _ = fmt.Fprint(w, r.Header.Get("Idempotency-Key"))
 	}
 	c := &copies{serve: program, ended: make(chan int64, 10_000)}
 	p := start(t, proxy.Options{}, pair, backend(t, c.ServeHTTP), backend(t, c.ServeHTTP), "http", ", ejection: {failures: -1}, retry_percent: 100", ", money: true")

@@ -133,6 +133,26 @@ func TestFarCellsTakeOver(t *testing.T) {
 	}
 }
 
+// TestADeadCellIsLeft without a word about ejection: nobody answers in the workload's own cell, and after a few failures
+// nobody is sent there.
+func TestADeadCellIsLeft(t *testing.T) {
+	s := snapshotOf(t, "", shopMayPay)
+	app := backend(t, func(http.ResponseWriter, *http.Request) {})
+	c := shopOf(t, s, "10.0.0.1:7000", freePort(t), "10.0.0.2:7000", app, "10.0.0.3:7000", app[:strings.LastIndexByte(app, ':')]+":1")
+	failed := 0
+	for range 20 {
+		if resp, _ := c.send(request("POST", "/", "x")).answer("POST"); resp.StatusCode != http.StatusOK {
+			failed++
+		}
+	}
+	if failed != 5 {
+		t.Errorf("%d of 20 failed", failed)
+	}
+	if k := clusterOf(t, compiled(t, snapshotOf(t, `ejection: {failures: 0}`, shopMayPay), "shop"), "pay"); k.Ejection.Failures != -1 {
+		t.Errorf("never to be ejected: %+v", k.Ejection)
+	}
+}
+
 // TestCanaryOfDesiredState: a share of the requests goes to another service, and none where its weight is 0.
 func TestCanaryOfDesiredState(t *testing.T) {
 	canary := `{apiVersion: mesh.sterling.run/v1, kind: Service, metadata: {name: next}, spec: {protocol: http, backends: [{cell: c1, address: "10.0.0.8:7000"}]}}`

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -206,6 +207,24 @@ func TestCallsAreHedged(t *testing.T) {
 	}
 	<-ended
 	<-ended
+}
+
+// TestMessagesBothWaysAreNotHeldForever: such a call can't be hedged, and waits for an answer before it goes on.
+func TestMessagesBothWaysAreNotHeldForever(t *testing.T) {
+	cc := grpcClient(t, start(t, proxy.Options{}, pair, service(t, echo), service(t, echo), "grpc", "", ", money: true"))
+	s := bidi(t, metadata.AppendToOutgoingContext(within(t, 10*time.Second), "idempotency-key", "k1"), cc, "Echo")
+	for _, text := range []string{"a", "b"} {
+		out := &wrapperspb.BytesValue{}
+		if err := s.SendMsg(wrapperspb.Bytes([]byte(text))); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RecvMsg(out); err != nil || string(out.Value) != text {
+			t.Fatalf("%v %q", err, out.Value)
+		}
+	}
+	if err := errors.Join(s.CloseSend(), s.RecvMsg(&wrapperspb.BytesValue{})); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
 }
 
 // TestHedgesUnderLoad: whatever the copies do, every request has one answer, no key more than two copies, and nothing is

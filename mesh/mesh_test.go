@@ -205,6 +205,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(base + object("GRPCRoute", "{parentRefs: [{name: ledger}], rules: [{matches: [{method: {service: bank.Ledger}}], retry: {attempts: 2}, backendRefs: [{name: ledger}]}]}")))
 	f.Add([]byte(object("Shedding", "{service: x, classes: [{priority: pay, methods: [/a/*]}]}")))
 	f.Add([]byte(object("Cells", "{buckets: 4000000000, cells: [{name: a, buckets: ['0']}]}")))
+	f.Add([]byte(base + object("HTTPRoute", "{parentRefs: [{name: web}], rules: [{retry: {hedge: 5ms}, rate: {perSecond: 1}, fault: {abort: {}}, filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [a]}}], backendRefs: [{name: web}]}]}")))
+	f.Add([]byte(object("Trust", "{domain: other.example, bundle: x, endpoint: {url: 'https://o/b', id: 'spiffe://other.example/x'}}")))
 	f.Add([]byte("--- \n---\n# nothing\n"))
 	f.Add([]byte("a: &a [*a]"))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -121,7 +121,7 @@ func (p *parser) service(name string, n *yaml.Node) {
 func (p *parser) ejection(n *yaml.Node) Ejection {
 	f := p.mapping(n, "ejection", "failures", "failurePercent", "requests", "interval", "time", "maxPercent")
 	return Ejection{
-		Failures:       p.number(f["failures"], "failures", 0, 1, 1000),
+		Failures:       p.number(f["failures"], "failures", defaultFailures, 0, 1000),
 		FailurePercent: p.number(f["failurePercent"], "failurePercent", 0, 1, 100),
 		Requests:       p.number(f["requests"], "requests", defaultEjectRequests, 1, 1<<20),
 		Interval:       p.duration(f["interval"], "interval", defaultEjectInterval),

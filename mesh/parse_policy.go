@@ -12,6 +12,7 @@ import (
 // What a service gets that says nothing else.
 const (
 	defaultRetryPercent = 20
+	defaultFailures     = 5 // Envoy's own default. Without any, a cell whose backends are gone would keep its requests
 	defaultBodyBytes    = 64 << 20
 )
 

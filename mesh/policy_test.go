@@ -31,7 +31,7 @@ func TestBadPolicies(t *testing.T) {
 		{rule("filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: X-Sterling-Outcome, value: not-sent}]}}]"), "the mesh's own"},
 		{object("Service", "{limits: {bodyBytes: 1073741825}}"), "1 to 1073741824"},
 		{object("Service", "{limits: {retryPercent: 0}}"), "1 to 100"},
-		{object("Service", "{ejection: {failures: 0}}"), "1 to 1000"},
+		{object("Service", "{ejection: {failures: 1001}}"), "0 to 1000"},
 		{object("Trust", "{domain: other.example}"), "or the endpoint that has it"},
 		{object("Trust", "{domain: other.example, endpoint: {url: 'http://other.example/b'}}"), "https://HOST/PATH"},
 		{object("Trust", "{domain: other.example, endpoint: {url: 'https://u:p@other.example/b'}}"), "https://HOST/PATH"},

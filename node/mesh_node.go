@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -50,6 +51,8 @@ type MeshNodeConfig struct {
 	// WorkloadSocket is where programs of a machine that joined find the SPIFFE Workload API; empty: nowhere. Programs of
 	// other users must be able to reach it: the kernel says who they are.
 	WorkloadSocket string
+	// AccessLog is a file that gets a line of JSON for each request; empty: none.
+	AccessLog string
 }
 
 // MeshNode is a running data plane.
@@ -68,6 +71,7 @@ type MeshNode struct {
 	metrics     *http.Server // nil: none
 	workloadAPI *grpc.Server // nil: not served here
 	metricsAt   net.Addr
+	access      io.WriteCloser // nil: none
 	handover    *net.UnixListener
 	taken       chan struct{} // closed when another process has taken over
 
@@ -137,6 +141,10 @@ func StartMeshNode(ctx context.Context, config MeshNodeConfig, clk clock.Clock, 
 	}
 	if err := os.MkdirAll(config.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the node: %w", err)
+	}
+	var err error
+	if n.access, err = openAccessFile(config.AccessLog); err != nil {
+		return nil, err
 	}
 	var life context.Context
 	life, n.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -314,4 +322,7 @@ func (n *MeshNode) Close(ctx context.Context) {
 	n.stop()
 	n.keepers.Wait()
 	n.running.Wait()
+	if n.access != nil {
+		_ = n.access.Close() // its proxies have written and told what they could not
+	}
 }

@@ -211,7 +211,7 @@ func (s *sidecar) serve(config proxy.Config) error {
 			return err
 		}
 	}
-	next, err := proxy.New(config, proxy.Options{Identity: s.identity, Clock: s.node.clock, Log: s.log, Listen: s.copyOf, Stats: s.stats})
+	next, err := proxy.New(config, proxy.Options{Identity: s.identity, Clock: s.node.clock, Log: s.log, AccessLog: s.node.access, Listen: s.copyOf, Stats: s.stats})
 	if err != nil {
 		return err
 	}

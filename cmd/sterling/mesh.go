@@ -165,6 +165,7 @@ them, which ends once its connections have: an upgrade without a failed request.
 	c.Flags().StringVar(&config.Offer, "offer", "127.0.0.1", "loopback address where workloads find the services they call")
 	c.Flags().StringVar(&config.Metrics, "metrics", "", "host:port of Prometheus metrics, such as 127.0.0.1:9090 (default: none)")
 	c.Flags().StringVar(&config.WorkloadSocket, "workload-socket", "", "where programs of a machine that joined find the SPIFFE Workload API (default: nowhere)")
+	c.Flags().StringVar(&config.AccessLog, "access-log", "", "file that gets a line of JSON for each request (default: none)")
 	c.Flags().StringVar(&config.Name, "name", name, "name of this data plane")
 	logs.register(c)
 	return c

@@ -246,11 +246,11 @@ func TestAnswersThatAreNoBundles(t *testing.T) {
 	good := httptest.NewTLSServer(http.HandlerFunc(p.plane.ServeBundle))
 	t.Cleanup(good.Close)
 	for name, answer := range map[string]http.HandlerFunc{
-		"no JSON":      func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "bundle") },
-		"no keys":      func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys": []}`) },
+		"no JSON":      func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "bundle") },
+		"no keys":      func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"keys": []}`) },
 		"another one":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 		"a redirect":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, good.URL, http.StatusFound) },
-		"without end":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{", strings.Repeat(" ", 2<<20)) },
+		"without end":  func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "{", strings.Repeat(" ", 2<<20)) },
 		"cut short":    func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"another name": nil,
 	} {

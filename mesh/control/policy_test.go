@@ -135,7 +135,7 @@ func TestEnvoyGetsPolicies(t *testing.T) {
 	r := newRig(t, clock.NewSystem())
 	r.apply(everything())
 	for _, m := range r.resourcesOf("api", "envoy", clusters) {
-		c := m.(*cluster.Cluster) //nolint:errcheck // it panics
+		c := m.(*cluster.Cluster)
 		if c.Name != "web" {
 			continue
 		}
@@ -149,7 +149,7 @@ func TestEnvoyGetsPolicies(t *testing.T) {
 	}
 	hedged := map[bool]int{}
 	for _, m := range r.resourcesOf("api", "envoy", routes) {
-		rc := m.(*route.RouteConfiguration) //nolint:errcheck // it panics
+		rc := m.(*route.RouteConfiguration)
 		if rc.Name != "web" {
 			continue
 		}

@@ -114,7 +114,7 @@ func TestFarCellsTakeOver(t *testing.T) {
 			if fail.Load() {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
-			fmt.Fprint(w, name)
+			_, _ = fmt.Fprint(w, name)
 		})
 	}
 	var fails [3]atomic.Bool
@@ -130,6 +130,26 @@ func TestFarCellsTakeOver(t *testing.T) {
 		for range 2 { // failures in a row
 			c.send(get("/")).answer("GET")
 		}
+	}
+}
+
+// TestADeadCellIsLeft without a word about ejection: nobody answers in the workload's own cell, and after a few failures
+// nobody is sent there.
+func TestADeadCellIsLeft(t *testing.T) {
+	s := snapshotOf(t, "", shopMayPay)
+	app := backend(t, func(http.ResponseWriter, *http.Request) {})
+	c := shopOf(t, s, "10.0.0.1:7000", freePort(t), "10.0.0.2:7000", app, "10.0.0.3:7000", app[:strings.LastIndexByte(app, ':')]+":1")
+	failed := 0
+	for range 20 {
+		if resp, _ := c.send(request("POST", "/", "x")).answer("POST"); resp.StatusCode != http.StatusOK {
+			failed++
+		}
+	}
+	if failed != 5 {
+		t.Errorf("%d of 20 failed", failed)
+	}
+	if k := clusterOf(t, compiled(t, snapshotOf(t, `ejection: {failures: 0}`, shopMayPay), "shop"), "pay"); k.Ejection.Failures != -1 {
+		t.Errorf("never to be ejected: %+v", k.Ejection)
 	}
 }
 
@@ -173,7 +193,7 @@ func TestHedgesOfDesiredState(t *testing.T) {
 		if n == 1 {
 			untilTakenBack(w, r)
 		}
-		fmt.Fprint(w, "paid")
+		_, _ = fmt.Fprint(w, "paid")
 	}}
 	one, two := backend(t, app.ServeHTTP), backend(t, app.ServeHTTP)
 	c := shopOf(t, s, "10.0.0.1:7000", one, "10.0.0.2:7000", two, "distance: 1", "distance: 0", "10.0.0.3:7000", freePort(t))

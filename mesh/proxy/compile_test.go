@@ -105,7 +105,7 @@ func TestServicesAreOfferedToTheirCallersOnly(t *testing.T) {
 		t.Errorf("shop: %+v", c.Listeners)
 	}
 	k := clusterOf(t, c, "pay")
-	if !k.MTLS || k.MaxRequests != 77 || k.ConnectTimeout.Milliseconds() != 250 || len(k.Peers) != 3 || k.Ejection.Failures != -1 {
+	if !k.MTLS || k.MaxRequests != 77 || k.ConnectTimeout.Milliseconds() != 250 || len(k.Peers) != 3 || k.Ejection.Failures != 5 {
 		t.Errorf("the cluster: %+v", k)
 	}
 	var places []string

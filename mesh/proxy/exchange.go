@@ -310,7 +310,10 @@ func (x *exchange) hold() *failure {
 		case len(data) > 0 && len(x.body) <= maxHeld:
 			continue
 		case !wait:
-			return nil
+			if len(x.body) > maxHeld || !x.awaitHedged() {
+				return nil
+			}
+			continue
 		}
 		if err := x.fillBody(); err != nil {
 			return x.bodyFailure(err)

@@ -28,6 +28,14 @@ type leg struct {
 	r    result
 }
 
+// awaitHedged waits for more of a body that does not say how long it is, as gRPC's don't, and tells whether there is more:
+// only what is held whole can be hedged. It waits no longer than until a second copy would be sent, since a call with
+// messages both ways may wait for an answer before its next one.
+func (x *exchange) awaitHedged() bool {
+	by := x.started.Add(x.route.Retry.Hedge)
+	return x.route.Retry.Hedge > 0 && !x.req.Expects && time.Now().Before(by) && x.repeatable() && x.from.fill(by) == nil
+}
+
 // hedges tells whether the next attempt is one that another may join: under the same conditions as another attempt
 // after it, for money as for all else.
 func (x *exchange) hedges() bool {

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,7 +74,7 @@ func TestTheFirstAnswerCounts(t *testing.T) {
 		if n == 1 {
 			untilTakenBack(w, r)
 		}
-		fmt.Fprintf(w, "copy %d", n)
+		_, _ = fmt.Fprintf(w, "copy %d", n)
 	})
 	for range 2 { // the connection goes on, and the next request is no copy's business
 		if resp, body := c.send(get("/")).answer("GET"); resp.StatusCode != http.StatusOK || body == "copy 1" {
@@ -94,7 +95,7 @@ func TestMoneyIsHedgedOnlyWithAKey(t *testing.T) {
 			case n == 1:
 				untilTakenBack(w, r)
 			}
-			fmt.Fprint(w, "paid")
+			_, _ = fmt.Fprint(w, "paid")
 		})
 		text := request("POST", "/pay", "100")
 		if key != "" {
@@ -114,7 +115,7 @@ func TestMoneyIsHedgedOnlyWithAKey(t *testing.T) {
 func TestHedgesHaveTheRetryBudget(t *testing.T) {
 	app, c := hedging(t, ", retry_percent: -1", "", func(_ int64, w http.ResponseWriter, r *http.Request) {
 		slowly(w, r)
-		fmt.Fprint(w, "late")
+		_, _ = fmt.Fprint(w, "late")
 	})
 	if _, body := c.send(get("/")).answer("GET"); body != "late" || app.n.Load() != 1 {
 		t.Errorf("%q, sent %d times", body, app.n.Load())
@@ -129,7 +130,7 @@ func TestACopyThatFailsDecidesNothing(t *testing.T) {
 			_, c := hedging(t, "", "", func(n int64, w http.ResponseWriter, r *http.Request) {
 				if n != failing {
 					<-failed
-					fmt.Fprint(w, "fine")
+					_, _ = fmt.Fprint(w, "fine")
 					return
 				}
 				defer close(failed)
@@ -208,6 +209,24 @@ func TestCallsAreHedged(t *testing.T) {
 	<-ended
 }
 
+// TestMessagesBothWaysAreNotHeldForever: such a call can't be hedged, and waits for an answer before it goes on.
+func TestMessagesBothWaysAreNotHeldForever(t *testing.T) {
+	cc := grpcClient(t, start(t, proxy.Options{}, pair, service(t, echo), service(t, echo), "grpc", "", ", money: true"))
+	s := bidi(t, metadata.AppendToOutgoingContext(within(t, 10*time.Second), "idempotency-key", "k1"), cc, "Echo")
+	for _, text := range []string{"a", "b"} {
+		out := &wrapperspb.BytesValue{}
+		if err := s.SendMsg(wrapperspb.Bytes([]byte(text))); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RecvMsg(out); err != nil || string(out.Value) != text {
+			t.Fatalf("%v %q", err, out.Value)
+		}
+	}
+	if err := errors.Join(s.CloseSend(), s.RecvMsg(&wrapperspb.BytesValue{})); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+}
+
 // TestHedgesUnderLoad: whatever the copies do, every request has one answer, no key more than two copies, and nothing is
 // left over when the proxy ends (start waits for that).
 func TestHedgesUnderLoad(t *testing.T) {
@@ -227,7 +246,7 @@ func TestHedgesUnderLoad(t *testing.T) {
 		case 3:
 			<-time.After(20 * time.Millisecond) // as both copies are under way
 		}
-		fmt.Fprint(w, r.Header.Get("Idempotency-Key"))
+		_, _ = fmt.Fprint(w, r.Header.Get("Idempotency-Key"))
 	}
 	c := &copies{serve: program, ended: make(chan int64, 10_000)}
 	p := start(t, proxy.Options{}, pair, backend(t, c.ServeHTTP), backend(t, c.ServeHTTP), "http", ", ejection: {failures: -1}, retry_percent: 100", ", money: true")

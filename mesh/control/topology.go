@@ -153,7 +153,7 @@ func (e edges) told() []*ledgerv1.MeshEdge {
 		}
 		for kind, rate := range side.failures {
 			if rate > 0 {
-				one.Failures = append(one.Failures, &ledgerv1.MeshFailures{Kind: ledgerv1.MeshFailure(kind + 1), PerSecond: rate}) //nolint:gosec // small
+				one.Failures = append(one.Failures, &ledgerv1.MeshFailures{Kind: ledgerv1.MeshFailure(kind + 1), PerSecond: rate})
 			}
 		}
 		out = append(out, one)

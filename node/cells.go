@@ -65,7 +65,8 @@ func (n *Node) openCells(ctx context.Context) error {
 	id := uint64(n.config.Cell)
 	c := &cells{token: token, network: router.NewNetwork(id, token, n.dialPeers()...)}
 	c.driver = router.NewDriver(router.Options{
-		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
+		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) },
+		Refresh: func(ctx context.Context) error { return c.refresh(ctx, 0) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
 	})
 	c.atlas = &atlas{maps: n.shared, cell: id, clock: n.clock, logger: n.logger, use: func(m *router.Map) error {
 		err := c.network.Use(m)

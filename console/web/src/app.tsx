@@ -15,6 +15,7 @@ import { MeshPage } from "./pages/mesh";
 import { NothingPage } from "./pages/nothing";
 import { OverviewPage } from "./pages/overview";
 import { ProofsPage } from "./pages/proofs";
+import { SandboxesPage } from "./pages/sandboxes";
 import { SignInPage } from "./pages/signin";
 import { TransferPage } from "./pages/transfer";
 import { Shell } from "./parts/shell";
@@ -80,6 +81,8 @@ function SignedIn() {
           <Route path="flows" element={<FlowsPage />} />
           <Route path="proofs" element={<ProofsPage />} />
           <Route path="mesh" element={<MeshPage />} />
+          <Route path="sandboxes" element={<SandboxesPage />} />
+          <Route path="sandboxes/:id" element={<SandboxesPage />} />
           <Route path="*" element={<NothingPage />} />
         </Route>
       </Routes>

@@ -16,6 +16,7 @@ export const navigation: Page[] = [
   { path: "/flows", name: "Flows", key: "f" },
   { path: "/proofs", name: "Proofs", key: "p" },
   { path: "/mesh", name: "Mesh", key: "m" },
+  { path: "/sandboxes", name: "Sandboxes", key: "s" },
 ];
 
 /** Every first segment of a path that the server answers with the page. */

@@ -1,5 +1,5 @@
 // What is around every page: navigation, the clock, search, keys, and the banners that no page may miss.
-import { ApartmentOutlined, AppstoreOutlined, ExceptionOutlined, LogoutOutlined, PartitionOutlined, QuestionCircleOutlined, SafetyCertificateOutlined, SearchOutlined, WalletOutlined } from "@ant-design/icons";
+import { ApartmentOutlined, AppstoreOutlined, ContainerOutlined, ExceptionOutlined, LogoutOutlined, PartitionOutlined, QuestionCircleOutlined, SafetyCertificateOutlined, SearchOutlined, WalletOutlined } from "@ant-design/icons";
 import { Button, Input, Modal, Tooltip, type InputRef } from "antd";
 import { useRef, useState, type ReactNode } from "react";
 import { NavLink, Outlet, useLocation, useNavigate } from "react-router";
@@ -20,6 +20,7 @@ const icons: Record<string, ReactNode> = {
   "/flows": <PartitionOutlined />,
   "/proofs": <SafetyCertificateOutlined />,
   "/mesh": <ApartmentOutlined />,
+  "/sandboxes": <ContainerOutlined />,
 };
 
 /** The frame of all pages. */

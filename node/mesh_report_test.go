@@ -69,6 +69,8 @@ func TestARiseInFailuresIsRolledBack(t *testing.T) {
 		t.Errorf("the second one has %s, not %s", v, before)
 	}
 	second.stop(t) // which fails the test if any of its requests did
+	first.stopping.Store(true)
+	first.running.Wait()
 	if len(first.failures) == 0 {
 		t.Error("no request failed: nothing was shown")
 	}

@@ -12,8 +12,9 @@ import (
 
 // Mesh is the control plane of the service mesh. The node has one where its configuration says so.
 type Mesh interface {
-	// Topology returns who calls whom and how the data planes are; the caller owns it.
-	Topology() *ledgerv1.GetTopologyResponse
+	// Topology returns who calls whom and how the data planes are, of the one named detailed with all its clusters and
+	// routes; the caller owns it.
+	Topology(detailed string) *ledgerv1.GetTopologyResponse
 }
 
 // meshMethods are there without a mesh, too, and say so. They are about this process, and any node answers them.
@@ -23,12 +24,12 @@ func meshMethods() []*method {
 	}
 }
 
-func (s *Server) getTopology(context.Context, auth.Principal, *ledgerv1.GetTopologyRequest) (*ledgerv1.GetTopologyResponse, error) {
+func (s *Server) getTopology(_ context.Context, _ auth.Principal, r *ledgerv1.GetTopologyRequest) (*ledgerv1.GetTopologyResponse, error) {
 	if s.config.Mesh == nil {
 		return nil, &fault{
 			code: connect.CodeFailedPrecondition, reason: ledgerv1.ErrorReason_ERROR_REASON_UNSPECIFIED,
 			message: "this node runs no control plane of the mesh: mesh.state in its configuration",
 		}
 	}
-	return s.config.Mesh.Topology(), nil
+	return s.config.Mesh.Topology(r.GetNode()), nil
 }

@@ -12,9 +12,9 @@ import (
 
 type fakeMesh struct{}
 
-func (fakeMesh) Topology() *ledgerv1.GetTopologyResponse {
+func (fakeMesh) Topology(detailed string) *ledgerv1.GetTopologyResponse {
 	return &ledgerv1.GetTopologyResponse{
-		Domain: "bank.example", Generation: 3,
+		Domain: "bank.example", Generation: 3, Nodes: []*ledgerv1.MeshNode{{Name: detailed}},
 		Edges: []*ledgerv1.MeshEdge{{Caller: "shop", Service: "orders", RequestsPerSecond: 1.5}},
 	}
 }
@@ -27,7 +27,7 @@ func TestTopology(t *testing.T) {
 	}
 	b := open(t, func(c *api.Config) { c.Mesh = fakeMesh{} })
 	for role := auth.RoleReader; role <= auth.RoleAdmin; role++ {
-		if code, body := b.post(path, b.tokens[role], "{}"); code != http.StatusOK || !strings.Contains(body, `"requestsPerSecond":1.5`) {
+		if code, body := b.post(path, b.tokens[role], `{"node":"x#1"}`); code != http.StatusOK || !strings.Contains(body, `"name":"x#1"`) || !strings.Contains(body, `"requestsPerSecond":1.5`) {
 			t.Errorf("%v: %d %s", role, code, body)
 		}
 	}

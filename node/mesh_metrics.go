@@ -36,7 +36,7 @@ func (m *MeshControl) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	t := m.Topology()
+	t := m.Topology("")
 	gauge(descMeshGeneration, float64(t.GetGeneration()))
 	gauge(descMeshRefused, boolean(t.GetRefusal() != ""))
 	states := map[string]int{"current": 0, "behind": 0, "refused": 0}

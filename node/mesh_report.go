@@ -44,9 +44,9 @@ func (s *sidecar) report(ctx context.Context, conn *grpc.ClientConn) {
 
 // tell makes a report of what was counted so far.
 func (s *sidecar) tell() *cellv1.ReportRequest {
-	out := &cellv1.ReportRequest{Node: s.name(), Started: uint64(s.started.UnixNano())} //nolint:gosec // after 1970
+	out := &cellv1.ReportRequest{Node: s.name(), Started: uint64(s.started.UnixNano())}
 	if m := s.identity.current.Load(); m != nil {
-		out.CertificateUntil = uint64(max(m.told.NotAfter.UnixNano(), 0)) //nolint:gosec // not negative
+		out.CertificateUntil = uint64(max(m.told.NotAfter.UnixNano(), 0))
 	}
 	out.Calls = s.tellCalls()
 	s.mu.Lock()

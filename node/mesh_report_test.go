@@ -18,7 +18,7 @@ import (
 func (r *meshRig) edge(what string, good func(*ledgerv1.MeshEdge) bool) {
 	r.t.Helper()
 	r.until(what, func() bool {
-		for _, e := range r.control.Topology().GetEdges() {
+		for _, e := range r.control.Topology("").GetEdges() {
 			if e.GetCaller() == "shop" && e.GetService() == "orders" && good(e) {
 				return true
 			}
@@ -62,13 +62,15 @@ func TestARiseInFailuresIsRolledBack(t *testing.T) {
 	}
 	r.until("the first one has what it had", func() bool { return r.sidecar("shop").Version == before })
 	r.wantCall("/orders/1", 200)
-	if s := r.control.Topology().GetRefusal(); !strings.Contains(s, "rolled back") {
+	if s := r.control.Topology("").GetRefusal(); !strings.Contains(s, "rolled back") {
 		t.Errorf("the topology says: %q", s)
 	}
 	if v := r.sidecar("shop-2").Version; v != before {
 		t.Errorf("the second one has %s, not %s", v, before)
 	}
 	second.stop(t) // which fails the test if any of its requests did
+	first.stopping.Store(true)
+	first.running.Wait()
 	if len(first.failures) == 0 {
 		t.Error("no request failed: nothing was shown")
 	}
@@ -105,7 +107,7 @@ func TestTopologyAndMetricsOfRealProxies(t *testing.T) {
 	r.until("rates, and a refusal, are told", func() bool {
 		r.wantCall("/orders/1", 200)
 		r.wantCall("/secret", 403)
-		for _, e := range r.control.Topology().GetEdges() {
+		for _, e := range r.control.Topology("").GetEdges() {
 			for _, f := range e.GetFailures() {
 				if e.GetCaller() == "shop" && e.GetService() == "orders" && f.GetKind() == ledgerv1.MeshFailure_MESH_FAILURE_REFUSED && e.GetP99Seconds() > 0 {
 					return true

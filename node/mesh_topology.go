@@ -8,9 +8,9 @@ import (
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
-// Topology tells who calls whom and how the data planes are. It implements api.Mesh.
-func (m *MeshControl) Topology() *ledgerv1.GetTopologyResponse {
-	out := m.plane.Topology()
+// Topology tells who calls whom and how the data planes are, of the one named with all there is. It implements api.Mesh.
+func (m *MeshControl) Topology(detailed string) *ledgerv1.GetTopologyResponse {
+	out := m.plane.Topology(detailed)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out.Refusal = m.refusal
@@ -18,8 +18,8 @@ func (m *MeshControl) Topology() *ledgerv1.GetTopologyResponse {
 }
 
 // serveTopology answers with the API's JSON.
-func (m *MeshControl) serveTopology(w http.ResponseWriter, _ *http.Request) {
-	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m.Topology())
+func (m *MeshControl) serveTopology(w http.ResponseWriter, r *http.Request) {
+	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m.Topology(r.FormValue("node")))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

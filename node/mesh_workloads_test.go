@@ -44,6 +44,10 @@ func TestAJoinedMachineServesItsPrograms(t *testing.T) {
 	}
 	old := r.startNode("shop", joined)
 	r.until("an identity", func() bool { got, err := fetch(); return err == nil && got == shop.String() })
+	r.until("it reports", func() bool {
+		nodes := r.control.Topology("").GetNodes()
+		return len(nodes) == 1 && nodes[0].GetReports()
+	})
 	next := r.startNode("shop", joined)
 	select {
 	case <-old.TakenOver():

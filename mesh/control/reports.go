@@ -187,6 +187,16 @@ func checkReport(in *cellv1.ReportRequest) error {
 	if in.GetStarted() == 0 {
 		return status.Error(codes.InvalidArgument, "started: want when the counts began")
 	}
+	for _, r := range in.GetRoutes() {
+		if len(r.GetName()) > maxPeer {
+			return status.Errorf(codes.InvalidArgument, "a route's name has at most %d bytes", maxPeer)
+		}
+	}
+	for _, k := range in.GetClusters() {
+		if len(k.GetName()) > maxPeer {
+			return status.Errorf(codes.InvalidArgument, "a cluster's name has at most %d bytes", maxPeer)
+		}
+	}
 	for _, c := range in.GetCalls() {
 		if len(c.GetPeer()) > maxPeer || len(c.GetLatency()) > mesh.LatencyBuckets || len(c.GetFailures()) > mesh.Failures {
 			return status.Errorf(codes.InvalidArgument, "calls: want a peer of at most %d bytes, %d counts of latency and %d of failures", maxPeer, mesh.LatencyBuckets, mesh.Failures)
@@ -195,7 +205,7 @@ func checkReport(in *cellv1.ReportRequest) error {
 	return nil
 }
 
-// maxPeer is the length of a SPIFFE id at most.
+// maxPeer is the length of a SPIFFE id at most, and of other names.
 const maxPeer = 2048
 
 // seconds is how long the window of a data plane's counts is, in seconds; 0: nothing is known yet.

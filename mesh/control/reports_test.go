@@ -160,6 +160,8 @@ func TestReportsFailClosed(t *testing.T) {
 		"no beginning":     {counted(name, 0, 1, 0), codes.InvalidArgument},
 		"too many":         {many, codes.InvalidArgument},
 		"too long a name":  {&cellv1.ReportRequest{Node: name, Started: 1, Calls: []*cellv1.MeshCalls{{Peer: strings.Repeat("x", 2049)}}}, codes.InvalidArgument},
+		"a long cluster":   {&cellv1.ReportRequest{Node: name, Started: 1, Clusters: []*cellv1.MeshCluster{{Name: strings.Repeat("x", 2049)}}}, codes.InvalidArgument},
+		"a long route":     {&cellv1.ReportRequest{Node: name, Started: 1, Routes: []*cellv1.MeshRoute{{Name: strings.Repeat("x", 2049)}}}, codes.InvalidArgument},
 		"too many buckets": {&cellv1.ReportRequest{Node: name, Started: 1, Calls: []*cellv1.MeshCalls{{Latency: make([]uint64, 99)}}}, codes.InvalidArgument},
 	} {
 		if got := r.report(c.in); got != c.want {
@@ -168,7 +170,7 @@ func TestReportsFailClosed(t *testing.T) {
 	}
 	leave()
 	eventually(t, "forgotten", func() bool { return r.report(counted(name, 1, 1, 0)) == codes.FailedPrecondition })
-	if nodes := r.plane.Topology().GetNodes(); len(nodes) != 0 {
+	if nodes := r.plane.Topology("").GetNodes(); len(nodes) != 0 {
 		t.Errorf("it left, and is still told: %v", nodes)
 	}
 }
@@ -176,7 +178,7 @@ func TestReportsFailClosed(t *testing.T) {
 func TestTopology(t *testing.T) {
 	clk := fakeNow(0)
 	r := newRig(t, clk)
-	if top := r.plane.Topology(); top.GetGeneration() != 0 || top.GetDomain() != domain || len(top.GetServices()) != 0 {
+	if top := r.plane.Topology(""); top.GetGeneration() != 0 || top.GetDomain() != domain || len(top.GetServices()) != 0 {
 		t.Errorf("before there is a configuration: %v", top)
 	}
 	r.apply(config("127.0.0.1:1"))
@@ -185,7 +187,7 @@ func TestTopology(t *testing.T) {
 	r.subscribed(other)
 	told := func(n *cellv1.ReportRequest) *cellv1.ReportRequest {
 		n.CertificateUntil = 7
-		n.Clusters = []*cellv1.MeshCluster{{Name: "ledger", Endpoints: 3, Ejected: 1, InFlight: 2, Most: 9, Refused: 4, Shed: 5}}
+		n.Clusters = []*cellv1.MeshCluster{{Name: "ledger", Endpoints: 3, Ejected: 1, InFlight: 2, Most: 9, Refused: 4, Shed: 5}, {Name: "other"}}
 		n.Routes = []*cellv1.MeshRoute{{Name: "ledger/0", Requests: 3, Failures: 2, Retries: 1}}
 		return n
 	}
@@ -198,7 +200,7 @@ func TestTopology(t *testing.T) {
 	r.wantReport(told(counted(name, 1, 540, 310)))
 	received.Calls[0].Latency[3], received.Calls[0].Failures[mesh.Refused] = 50, 6
 	r.wantReport(received)
-	top := r.plane.Topology()
+	top := r.plane.Topology(name)
 	if len(top.GetServices()) != 1 || top.GetServices()[0].GetName() != "ledger" || top.GetServices()[0].GetHolds() != "ledger" || top.GetServices()[0].GetBackends() != 1 {
 		t.Errorf("services: %v", top.GetServices())
 	}
@@ -223,11 +225,15 @@ func TestTopology(t *testing.T) {
 	if len(top.GetNodes()) != 2 || n.GetName() != name || !n.GetReports() || n.GetKind() != "proxyless" || n.GetGeneration() != 1 || n.GetCertificateUntil() != 7 || n.GetRequestsPerSecond() != 20 {
 		t.Errorf("nodes: %v", top.GetNodes())
 	}
-	if k := n.GetClusters(); len(k) != 1 || k[0].GetEjected() != 1 || k[0].GetMost() != 9 || k[0].GetRefused() != 4 || k[0].GetShed() != 5 {
+	if k := n.GetClusters(); len(k) != 2 || k[0].GetEjected() != 1 || k[0].GetMost() != 9 || k[0].GetRefused() != 4 || k[0].GetShed() != 5 {
 		t.Errorf("clusters: %v", k)
 	}
 	if k := n.GetRoutes(); len(k) != 1 || k[0].GetFailures() != 2 || k[0].GetRetries() != 1 {
 		t.Errorf("routes: %v", k)
+	}
+
+	if n := r.plane.Topology(other).GetNodes()[0]; len(n.GetClusters()) != 1 || len(n.GetRoutes()) != 0 {
+		t.Errorf("of a node that was not asked for: %v", n)
 	}
 
 	// Rates are of the last 10 to 20 seconds, and a silent node has none.
@@ -235,11 +241,11 @@ func TestTopology(t *testing.T) {
 		clk.Advance(time.Second)
 		r.wantReport(told(counted(name, 1, 540+i, 310)))
 	}
-	if e := r.plane.Topology().GetEdges()[0]; e.GetRequestsPerSecond() < 0.9 || e.GetRequestsPerSecond() > 1.1 || e.GetFailuresPerSecond() != 0 {
+	if e := r.plane.Topology("").GetEdges()[0]; e.GetRequestsPerSecond() < 0.9 || e.GetRequestsPerSecond() > 1.1 || e.GetFailuresPerSecond() != 0 {
 		t.Errorf("30 s later: %v", e)
 	}
 	clk.Advance(11 * time.Second)
-	if top := r.plane.Topology(); len(top.GetEdges()) != 0 || top.GetNodes()[0].GetReports() {
+	if top := r.plane.Topology(""); len(top.GetEdges()) != 0 || top.GetNodes()[0].GetReports() {
 		t.Errorf("after 11 s of silence: %v", top)
 	}
 }

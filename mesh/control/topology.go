@@ -9,8 +9,9 @@ import (
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
-// Topology tells who calls whom and how the data planes are, as they reported last. The caller owns it.
-func (p *Plane) Topology() *ledgerv1.GetTopologyResponse {
+// Topology tells who calls whom and how the data planes are, as they reported last; of the one named detailed, with all
+// its clusters and routes. The caller owns it.
+func (p *Plane) Topology(detailed string) *ledgerv1.GetTopologyResponse {
 	out := &ledgerv1.GetTopologyResponse{Domain: p.Authority.domain, Timestamp: p.Clock.Wall()}
 	p.mu.Lock()
 	current := p.current
@@ -33,7 +34,10 @@ func (p *Plane) Topology() *ledgerv1.GetTopologyResponse {
 		one := &ledgerv1.MeshNode{Name: n.Name, Kind: n.Kind.String(), Generation: n.Generation, Refusal: n.Refusal}
 		if r := p.reports.nodes[n.Name]; r != nil && !r.silent(now) {
 			one.Reports, one.CertificateUntil = true, r.last.GetCertificateUntil()
-			one.Clusters, one.Routes = clustersOf(r.last), routesOf(r.last)
+			one.Clusters = clustersOf(r.last, n.Name == detailed)
+			if n.Name == detailed {
+				one.Routes = routesOf(r.last)
+			}
 			edges.add(p.Authority.domain, r, one)
 		}
 		out.Nodes = append(out.Nodes, one)
@@ -57,9 +61,12 @@ func servicesOf(s *mesh.Snapshot) []*ledgerv1.MeshServiceState {
 	return out
 }
 
-func clustersOf(r *cellv1.ReportRequest) []*ledgerv1.MeshClusterState {
+func clustersOf(r *cellv1.ReportRequest, all bool) []*ledgerv1.MeshClusterState {
 	var out []*ledgerv1.MeshClusterState
 	for _, k := range r.GetClusters() {
+		if !all && k.GetEjected() == 0 {
+			continue
+		}
 		out = append(out, &ledgerv1.MeshClusterState{
 			Name: k.GetName(), Endpoints: k.GetEndpoints(), Ejected: k.GetEjected(), InFlight: k.GetInFlight(), Most: k.GetMost(), Refused: k.GetRefused(), Shed: k.GetShed(),
 		})
@@ -153,7 +160,7 @@ func (e edges) told() []*ledgerv1.MeshEdge {
 		}
 		for kind, rate := range side.failures {
 			if rate > 0 {
-				one.Failures = append(one.Failures, &ledgerv1.MeshFailures{Kind: ledgerv1.MeshFailure(kind + 1), PerSecond: rate}) //nolint:gosec // small
+				one.Failures = append(one.Failures, &ledgerv1.MeshFailures{Kind: ledgerv1.MeshFailure(kind + 1), PerSecond: rate})
 			}
 		}
 		out = append(out, one)

@@ -188,10 +188,10 @@ type RouteState struct {
 
 // ClusterState is how a cluster is.
 type ClusterState struct {
-	Name                        string
-	Endpoints, Ejected          int
-	InFlight, Most              int
-	BreakerRefused, Shed, Limit uint64 // Limit 0: not adaptive
+	Name                 string
+	Endpoints, Ejected   int
+	InFlight, Most       int
+	BreakerRefused, Shed uint64
 }
 
 // State returns how routes, in their order, and clusters, in no order, are now.
@@ -212,7 +212,7 @@ func (p *Proxy) State() (routes []RouteState, clusters []ClusterState) {
 		}
 		if k.limiter != nil {
 			state := k.limiter.State()
-			one.Limit, one.Shed = uint64(max(state.Limit, 0)), state.Shed+state.Overdue //nolint:gosec // not negative
+			one.Shed = state.Shed + state.Overdue
 		}
 		clusters = append(clusters, one)
 	}

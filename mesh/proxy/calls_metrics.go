@@ -23,7 +23,7 @@ func (s *Stats) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(descCalls, prometheus.CounterValue, float64(c.Requests()), labels...)
 		for kind, n := range c.Failures {
 			if n > 0 {
-				to <- prometheus.MustNewConstMetric(descFailed, prometheus.CounterValue, float64(n), append(labels, mesh.Failure(kind).String())...) //nolint:gosec // small
+				to <- prometheus.MustNewConstMetric(descFailed, prometheus.CounterValue, float64(n), append(labels, mesh.Failure(kind).String())...)
 			}
 		}
 	}

@@ -145,8 +145,8 @@ routes: [{name: all, backends: [{cluster: pay}]}]
 		if resp, _ := dialProxy(t, outer).send(get("/")).answer("GET"); resp.StatusCode != 200 {
 			t.Fatal(resp.StatusCode)
 		}
-		counted(t, stats, uint64(i+1))                                                          //nolint:gosec // 1 or 2
-		if c := callsOf(stats, idShop, "app"); c.Requests() != uint64(i+1) || c.Failed() != 0 { //nolint:gosec // 1 or 2
+		counted(t, stats, uint64(i+1))
+		if c := callsOf(stats, idShop, "app"); c.Requests() != uint64(i+1) || c.Failed() != 0 {
 			t.Errorf("after %d requests: %v", i+1, c)
 		}
 	}

@@ -80,9 +80,9 @@ function SignedIn() {
           <Route path="breaks/:id" element={<BreaksPage />} />
           <Route path="flows" element={<FlowsPage />} />
           <Route path="proofs" element={<ProofsPage />} />
+          <Route path="mesh" element={<MeshPage />} />
           <Route path="sandboxes" element={<SandboxesPage />} />
           <Route path="sandboxes/:id" element={<SandboxesPage />} />
-          <Route path="mesh" element={<MeshPage />} />
           <Route path="*" element={<NothingPage />} />
         </Route>
       </Routes>

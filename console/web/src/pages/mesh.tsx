@@ -15,13 +15,14 @@ import { Count, Facts, Panel, Tag } from "../parts/values";
 /** The live topology. */
 export function MeshPage() {
   const q = useQuery({ queryKey: ["mesh"], queryFn: ({ signal }) => mesh.getTopology({}, { signal }), refetchInterval: livePeriod });
-  const [shown, setShown] = useState<string | null>(null);
+  const [shown, setShown] = useState("");
+  const one = useQuery({ queryKey: ["mesh", shown], queryFn: ({ signal }) => mesh.getTopology({ node: shown }, { signal }), refetchInterval: livePeriod, enabled: shown !== "" });
   // A server that runs none says so at once; what was shown before is of another one.
   if (q.error instanceof ConnectError && q.error.code === Code.FailedPrecondition) return <NoMesh />;
   if (q.error && !q.data) return <Panel title="Mesh"><Failed error={q.error} what="The mesh's control plane" retry={() => void q.refetch()} /></Panel>;
   if (!q.data) return <Panel title="Mesh"><Waiting rows={8} /></Panel>;
   const t = q.data;
-  const node = t.nodes.find((n) => n.name === shown);
+  const node = one.data?.nodes.find((n) => n.name === shown);
   return (
     <div className="stack">
       {t.refusal && <div className="banner banner-boxed banner-bad" role="alert" data-testid="refusal"><b>The desired state is not in use.</b> {t.refusal}</div>}
@@ -34,7 +35,7 @@ export function MeshPage() {
       </Panel>
       <Calls edges={t.edges} planes={t.nodes.length} />
       <Planes t={t} open={setShown} />
-      <Drawer open={node !== undefined} onClose={() => setShown(null)} size={680} title={node && shortName(node.name)} destroyOnHidden>
+      <Drawer open={node !== undefined} onClose={() => setShown("")} size={680} title={node && shortName(node.name)} destroyOnHidden>
         {node && <Plane n={node} />}
       </Drawer>
     </div>

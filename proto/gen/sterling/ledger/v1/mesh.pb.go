@@ -101,7 +101,9 @@ func (MeshFailure) EnumDescriptor() ([]byte, []int) {
 }
 
 type GetTopologyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The data plane that all clusters and routes are told of; empty: of none.
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -134,6 +136,13 @@ func (x *GetTopologyRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use GetTopologyRequest.ProtoReflect.Descriptor instead.
 func (*GetTopologyRequest) Descriptor() ([]byte, []int) {
 	return file_sterling_ledger_v1_mesh_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *GetTopologyRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 type GetTopologyResponse struct {
@@ -486,9 +495,11 @@ type MeshNode struct {
 	CertificateUntil  uint64  `protobuf:"varint,6,opt,name=certificate_until,json=certificateUntil,proto3" json:"certificate_until,omitempty"`
 	RequestsPerSecond float64 `protobuf:"fixed64,7,opt,name=requests_per_second,json=requestsPerSecond,proto3" json:"requests_per_second,omitempty"`
 	FailuresPerSecond float64 `protobuf:"fixed64,8,opt,name=failures_per_second,json=failuresPerSecond,proto3" json:"failures_per_second,omitempty"`
-	// By name.
+	// By name: those with an ejected endpoint, and of the node that was asked for
+	// all.
 	Clusters []*MeshClusterState `protobuf:"bytes,9,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	// Those that had requests since the data plane started, in their order.
+	// Only of the node that was asked for: those that had requests since it
+	// started, in their order.
 	Routes        []*MeshRouteState `protobuf:"bytes,10,rep,name=routes,proto3" json:"routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -764,8 +775,9 @@ var File_sterling_ledger_v1_mesh_proto protoreflect.FileDescriptor
 
 const file_sterling_ledger_v1_mesh_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsterling/ledger/v1/mesh.proto\x12\x12sterling.ledger.v1\"\x14\n" +
-	"\x12GetTopologyRequest\"\xaf\x02\n" +
+	"\x1dsterling/ledger/v1/mesh.proto\x12\x12sterling.ledger.v1\"(\n" +
+	"\x12GetTopologyRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\xaf\x02\n" +
 	"\x13GetTopologyResponse\x12\x16\n" +
 	"\x06domain\x18\x01 \x01(\tR\x06domain\x12\x1e\n" +
 	"\n" +

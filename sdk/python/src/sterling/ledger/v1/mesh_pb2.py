@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsterling/ledger/v1/mesh.proto\x12\x12sterling.ledger.v1\"\x14\n\x12GetTopologyRequest\"\xaf\x02\n\x13GetTopologyResponse\x12\x16\n\x06\x64omain\x18\x01 \x01(\tR\x06\x64omain\x12\x1e\n\ngeneration\x18\x02 \x01(\x04R\ngeneration\x12\x18\n\x07refusal\x18\x03 \x01(\tR\x07refusal\x12\x1c\n\ttimestamp\x18\x04 \x01(\x04R\ttimestamp\x12@\n\x08services\x18\x05 \x03(\x0b\x32$.sterling.ledger.v1.MeshServiceStateR\x08services\x12\x32\n\x05\x65\x64ges\x18\x06 \x03(\x0b\x32\x1c.sterling.ledger.v1.MeshEdgeR\x05\x65\x64ges\x12\x32\n\x05nodes\x18\x07 \x03(\x0b\x32\x1c.sterling.ledger.v1.MeshNodeR\x05nodes\"\x8a\x01\n\x10MeshServiceState\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08protocol\x18\x02 \x01(\tR\x08protocol\x12\x14\n\x05holds\x18\x03 \x01(\tR\x05holds\x12\x1a\n\x08\x62\x61\x63kends\x18\x04 \x01(\rR\x08\x62\x61\x63kends\x12\x14\n\x05\x63\x65lls\x18\x05 \x03(\tR\x05\x63\x65lls\"\x9c\x02\n\x08MeshEdge\x12\x16\n\x06\x63\x61ller\x18\x01 \x01(\tR\x06\x63\x61ller\x12\x18\n\x07service\x18\x02 \x01(\tR\x07service\x12.\n\x13requests_per_second\x18\x03 \x01(\x01R\x11requestsPerSecond\x12.\n\x13\x66\x61ilures_per_second\x18\x04 \x01(\x01R\x11\x66\x61iluresPerSecond\x12<\n\x08\x66\x61ilures\x18\x05 \x03(\x0b\x32 .sterling.ledger.v1.MeshFailuresR\x08\x66\x61ilures\x12\x1f\n\x0bp50_seconds\x18\x06 \x01(\x01R\np50Seconds\x12\x1f\n\x0bp99_seconds\x18\x07 \x01(\x01R\np99Seconds\"b\n\x0cMeshFailures\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.sterling.ledger.v1.MeshFailureR\x04kind\x12\x1d\n\nper_second\x18\x02 \x01(\x01R\tperSecond\"\x91\x03\n\x08MeshNode\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1e\n\ngeneration\x18\x03 \x01(\x04R\ngeneration\x12\x18\n\x07refusal\x18\x04 \x01(\tR\x07refusal\x12\x18\n\x07reports\x18\x05 \x01(\x08R\x07reports\x12+\n\x11\x63\x65rtificate_until\x18\x06 \x01(\x04R\x10\x63\x65rtificateUntil\x12.\n\x13requests_per_second\x18\x07 \x01(\x01R\x11requestsPerSecond\x12.\n\x13\x66\x61ilures_per_second\x18\x08 \x01(\x01R\x11\x66\x61iluresPerSecond\x12@\n\x08\x63lusters\x18\t \x03(\x0b\x32$.sterling.ledger.v1.MeshClusterStateR\x08\x63lusters\x12:\n\x06routes\x18\n \x03(\x0b\x32\".sterling.ledger.v1.MeshRouteStateR\x06routes\"\xbd\x01\n\x10MeshClusterState\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tendpoints\x18\x02 \x01(\rR\tendpoints\x12\x18\n\x07\x65jected\x18\x03 \x01(\rR\x07\x65jected\x12\x1b\n\tin_flight\x18\x04 \x01(\rR\x08inFlight\x12\x12\n\x04most\x18\x05 \x01(\rR\x04most\x12\x18\n\x07refused\x18\x06 \x01(\x04R\x07refused\x12\x12\n\x04shed\x18\x07 \x01(\x04R\x04shed\"v\n\x0eMeshRouteState\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x1a\n\x08\x66\x61ilures\x18\x03 \x01(\x04R\x08\x66\x61ilures\x12\x18\n\x07retries\x18\x04 \x01(\x04R\x07retries*\x81\x02\n\x0bMeshFailure\x12\x1c\n\x18MESH_FAILURE_UNSPECIFIED\x10\x00\x12\x18\n\x14MESH_FAILURE_REFUSED\x10\x01\x12\x19\n\x15MESH_FAILURE_OVERLOAD\x10\x02\x12\x1c\n\x18MESH_FAILURE_UNREACHABLE\x10\x03\x12\x18\n\x14MESH_FAILURE_TIMEOUT\x10\x04\x12\x17\n\x13MESH_FAILURE_BROKEN\x10\x05\x12\x19\n\x15MESH_FAILURE_UPSTREAM\x10\x06\x12\x19\n\x15MESH_FAILURE_INJECTED\x10\x07\x12\x18\n\x14MESH_FAILURE_INVALID\x10\x08\x32m\n\x0bMeshService\x12^\n\x0bGetTopology\x12&.sterling.ledger.v1.GetTopologyRequest\x1a\'.sterling.ledger.v1.GetTopologyResponseBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsterling/ledger/v1/mesh.proto\x12\x12sterling.ledger.v1\"(\n\x12GetTopologyRequest\x12\x12\n\x04node\x18\x01 \x01(\tR\x04node\"\xaf\x02\n\x13GetTopologyResponse\x12\x16\n\x06\x64omain\x18\x01 \x01(\tR\x06\x64omain\x12\x1e\n\ngeneration\x18\x02 \x01(\x04R\ngeneration\x12\x18\n\x07refusal\x18\x03 \x01(\tR\x07refusal\x12\x1c\n\ttimestamp\x18\x04 \x01(\x04R\ttimestamp\x12@\n\x08services\x18\x05 \x03(\x0b\x32$.sterling.ledger.v1.MeshServiceStateR\x08services\x12\x32\n\x05\x65\x64ges\x18\x06 \x03(\x0b\x32\x1c.sterling.ledger.v1.MeshEdgeR\x05\x65\x64ges\x12\x32\n\x05nodes\x18\x07 \x03(\x0b\x32\x1c.sterling.ledger.v1.MeshNodeR\x05nodes\"\x8a\x01\n\x10MeshServiceState\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08protocol\x18\x02 \x01(\tR\x08protocol\x12\x14\n\x05holds\x18\x03 \x01(\tR\x05holds\x12\x1a\n\x08\x62\x61\x63kends\x18\x04 \x01(\rR\x08\x62\x61\x63kends\x12\x14\n\x05\x63\x65lls\x18\x05 \x03(\tR\x05\x63\x65lls\"\x9c\x02\n\x08MeshEdge\x12\x16\n\x06\x63\x61ller\x18\x01 \x01(\tR\x06\x63\x61ller\x12\x18\n\x07service\x18\x02 \x01(\tR\x07service\x12.\n\x13requests_per_second\x18\x03 \x01(\x01R\x11requestsPerSecond\x12.\n\x13\x66\x61ilures_per_second\x18\x04 \x01(\x01R\x11\x66\x61iluresPerSecond\x12<\n\x08\x66\x61ilures\x18\x05 \x03(\x0b\x32 .sterling.ledger.v1.MeshFailuresR\x08\x66\x61ilures\x12\x1f\n\x0bp50_seconds\x18\x06 \x01(\x01R\np50Seconds\x12\x1f\n\x0bp99_seconds\x18\x07 \x01(\x01R\np99Seconds\"b\n\x0cMeshFailures\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.sterling.ledger.v1.MeshFailureR\x04kind\x12\x1d\n\nper_second\x18\x02 \x01(\x01R\tperSecond\"\x91\x03\n\x08MeshNode\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1e\n\ngeneration\x18\x03 \x01(\x04R\ngeneration\x12\x18\n\x07refusal\x18\x04 \x01(\tR\x07refusal\x12\x18\n\x07reports\x18\x05 \x01(\x08R\x07reports\x12+\n\x11\x63\x65rtificate_until\x18\x06 \x01(\x04R\x10\x63\x65rtificateUntil\x12.\n\x13requests_per_second\x18\x07 \x01(\x01R\x11requestsPerSecond\x12.\n\x13\x66\x61ilures_per_second\x18\x08 \x01(\x01R\x11\x66\x61iluresPerSecond\x12@\n\x08\x63lusters\x18\t \x03(\x0b\x32$.sterling.ledger.v1.MeshClusterStateR\x08\x63lusters\x12:\n\x06routes\x18\n \x03(\x0b\x32\".sterling.ledger.v1.MeshRouteStateR\x06routes\"\xbd\x01\n\x10MeshClusterState\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tendpoints\x18\x02 \x01(\rR\tendpoints\x12\x18\n\x07\x65jected\x18\x03 \x01(\rR\x07\x65jected\x12\x1b\n\tin_flight\x18\x04 \x01(\rR\x08inFlight\x12\x12\n\x04most\x18\x05 \x01(\rR\x04most\x12\x18\n\x07refused\x18\x06 \x01(\x04R\x07refused\x12\x12\n\x04shed\x18\x07 \x01(\x04R\x04shed\"v\n\x0eMeshRouteState\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08requests\x18\x02 \x01(\x04R\x08requests\x12\x1a\n\x08\x66\x61ilures\x18\x03 \x01(\x04R\x08\x66\x61ilures\x12\x18\n\x07retries\x18\x04 \x01(\x04R\x07retries*\x81\x02\n\x0bMeshFailure\x12\x1c\n\x18MESH_FAILURE_UNSPECIFIED\x10\x00\x12\x18\n\x14MESH_FAILURE_REFUSED\x10\x01\x12\x19\n\x15MESH_FAILURE_OVERLOAD\x10\x02\x12\x1c\n\x18MESH_FAILURE_UNREACHABLE\x10\x03\x12\x18\n\x14MESH_FAILURE_TIMEOUT\x10\x04\x12\x17\n\x13MESH_FAILURE_BROKEN\x10\x05\x12\x19\n\x15MESH_FAILURE_UPSTREAM\x10\x06\x12\x19\n\x15MESH_FAILURE_INJECTED\x10\x07\x12\x18\n\x14MESH_FAILURE_INVALID\x10\x08\x32m\n\x0bMeshService\x12^\n\x0bGetTopology\x12&.sterling.ledger.v1.GetTopologyRequest\x1a\'.sterling.ledger.v1.GetTopologyResponseBGZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sterling.ledger.v1.mesh_pb2', globals())
@@ -21,24 +21,24 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'ZEgithub.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1;ledgerv1'
-  _MESHFAILURE._serialized_start=1626
-  _MESHFAILURE._serialized_end=1883
+  _MESHFAILURE._serialized_start=1646
+  _MESHFAILURE._serialized_end=1903
   _GETTOPOLOGYREQUEST._serialized_start=53
-  _GETTOPOLOGYREQUEST._serialized_end=73
-  _GETTOPOLOGYRESPONSE._serialized_start=76
-  _GETTOPOLOGYRESPONSE._serialized_end=379
-  _MESHSERVICESTATE._serialized_start=382
-  _MESHSERVICESTATE._serialized_end=520
-  _MESHEDGE._serialized_start=523
-  _MESHEDGE._serialized_end=807
-  _MESHFAILURES._serialized_start=809
-  _MESHFAILURES._serialized_end=907
-  _MESHNODE._serialized_start=910
-  _MESHNODE._serialized_end=1311
-  _MESHCLUSTERSTATE._serialized_start=1314
-  _MESHCLUSTERSTATE._serialized_end=1503
-  _MESHROUTESTATE._serialized_start=1505
-  _MESHROUTESTATE._serialized_end=1623
-  _MESHSERVICE._serialized_start=1885
-  _MESHSERVICE._serialized_end=1994
+  _GETTOPOLOGYREQUEST._serialized_end=93
+  _GETTOPOLOGYRESPONSE._serialized_start=96
+  _GETTOPOLOGYRESPONSE._serialized_end=399
+  _MESHSERVICESTATE._serialized_start=402
+  _MESHSERVICESTATE._serialized_end=540
+  _MESHEDGE._serialized_start=543
+  _MESHEDGE._serialized_end=827
+  _MESHFAILURES._serialized_start=829
+  _MESHFAILURES._serialized_end=927
+  _MESHNODE._serialized_start=930
+  _MESHNODE._serialized_end=1331
+  _MESHCLUSTERSTATE._serialized_start=1334
+  _MESHCLUSTERSTATE._serialized_end=1523
+  _MESHROUTESTATE._serialized_start=1525
+  _MESHROUTESTATE._serialized_end=1643
+  _MESHSERVICE._serialized_start=1905
+  _MESHSERVICE._serialized_end=2014
 # @@protoc_insertion_point(module_scope)

@@ -16,8 +16,10 @@ MESH_FAILURE_UNSPECIFIED: MeshFailure
 MESH_FAILURE_UPSTREAM: MeshFailure
 
 class GetTopologyRequest(_message.Message):
-    __slots__ = []
-    def __init__(self) -> None: ...
+    __slots__ = ["node"]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    def __init__(self, node: _Optional[str] = ...) -> None: ...
 
 class GetTopologyResponse(_message.Message):
     __slots__ = ["domain", "edges", "generation", "nodes", "refusal", "services", "timestamp"]

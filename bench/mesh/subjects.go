@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -269,6 +270,7 @@ clusters: [{name: app, adaptive: true, endpoints: [{address: "%s"}]%s}]
 
 // serveProxy runs our proxy until it is ended. It announces the address of its listener.
 func serveProxy(config string) error {
+	defer runtime.KeepAlive(proxy.HeapFloor()) // as a node of the mesh does
 	text, err := os.ReadFile(filepath.Clean(config))
 	if err != nil {
 		return fmt.Errorf("read the configuration: %w", err)

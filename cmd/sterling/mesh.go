@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -21,6 +22,7 @@ import (
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/mesh"
 	"github.com/sterlingrun/sterling/mesh/control"
+	"github.com/sterlingrun/sterling/mesh/proxy"
 	"github.com/sterlingrun/sterling/node"
 )
 
@@ -140,6 +142,7 @@ them, which ends once its connections have: an upgrade without a failed request.
 			if err != nil {
 				return err
 			}
+			defer runtime.KeepAlive(proxy.HeapFloor())
 			n, err := node.StartMeshNode(c.Context(), config, clock.NewSystem(), logger)
 			if err != nil {
 				return err

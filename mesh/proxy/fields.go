@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -99,7 +100,7 @@ func (c *carried) Step(b *h1.Body) (data []byte, done bool, err error) {
 
 // fromHTTP2 puts the fields of a message into dst.
 func fromHTTP2(dst []h1.Field, list []h2.Field) []h1.Field {
-	dst = dst[:0]
+	dst = slices.Grow(dst[:0], len(list))
 	for i := range list {
 		dst = append(dst, h1.Field{Name: list[i].Name, Value: list[i].Value})
 	}

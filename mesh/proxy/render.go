@@ -2,17 +2,21 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/sterlingrun/sterling/mesh/proxy/internal/h1"
 )
 
+// moreFields is how many fields the proxy adds of its own: trace, colour twice, peer.
+const moreFields = 4
+
 // collectFields takes the fields that endpoints get, up to what each attempt adds. Framing and all that belongs to one
 // connection is left out; what callers must not say of themselves is replaced by what the proxy knows.
 func (x *exchange) collectFields() {
 	req, r := x.req, x.route
-	list := x.fields[:0]
+	list := slices.Grow(x.fields[:0], len(req.Fields)+len(r.request.add)+moreFields)
 	for i := range req.Fields {
 		f := &req.Fields[i]
 		if !f.Forwarded() {

@@ -48,18 +48,38 @@ type block struct {
 	regular    bool      // a field that is not pseudo has come
 	malformed  bool
 	selfParent bool // its priority says that the stream depends on itself
-	arena      []byte
+
+	// Memory that this block and the next ones are put into, so that few need an allocation of their own.
+	arena []byte
+	room  []Field
 }
+
+const (
+	arenaSize  = 2 << 10
+	roomSize   = 32
+	fieldsMost = 12 // of a head, mostly
+)
 
 func (b *block) begin(stream uint32, end bool, now time.Time) {
-	*b = block{stream: stream, since: now, arena: make([]byte, 0, 512)}
-	b.head = &Head{Fields: make([]Field, 0, 16), end: end, length: -1}
+	if cap(b.room)-len(b.room) < fieldsMost {
+		b.room = make([]Field, 0, roomSize)
+	}
+	*b = block{stream: stream, since: now, arena: b.arena, room: b.room}
+	b.head = &Head{Fields: b.room[len(b.room):], end: end, length: -1}
 }
 
-// keep copies what the decoder owns. Earlier copies stay where they are when the arena grows.
+// finish makes the head its owner's: what is put into memory from now on comes behind it.
+func (b *block) finish() {
+	if n := len(b.head.Fields); n <= cap(b.room)-len(b.room) {
+		b.room = b.room[:len(b.room)+n]
+		b.head.Fields = b.head.Fields[:n:n]
+	}
+}
+
+// keep copies what the decoder owns. Earlier copies stay where they are when there is another arena.
 func (b *block) keep(s string) []byte {
 	if len(b.arena)+len(s) > cap(b.arena) {
-		b.arena = make([]byte, 0, max(2*cap(b.arena), len(s)))
+		b.arena = make([]byte, 0, max(arenaSize, len(s)))
 	}
 	at := len(b.arena)
 	b.arena = append(b.arena, s...)

@@ -86,6 +86,7 @@ func (c *Conn) piece(b []byte, end bool) error {
 		return http2.ConnectionError(http2.ErrCodeCompression)
 	}
 	k.since = time.Time{}
+	k.finish()
 	if c.o.Serve != nil {
 		return c.request(k)
 	}

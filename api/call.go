@@ -43,10 +43,9 @@ type call struct {
 
 	began     uint64 // clock.Mono
 	decodeErr error
-	forwarded bool   // by a node of another cell
-	hops      uint32 // of those that have forwarded it, beyond the first
-	moved     bool   // it was refused since a bucket moves: where its transfers are has to be found out anew
-	lost      bool   // the cell returned an error: it may still hold the memory
+	forwarded bool // by a node of another cell
+	moved     bool // it was refused since a bucket moves: where its transfers are has to be found out anew
+	lost      bool // the cell returned an error: it may still hold the memory
 }
 
 func (s *Server) take(m *method) *call {
@@ -62,7 +61,7 @@ func (s *Server) give(c *call) {
 	c.batch.Reset()
 	c.method, c.assets, c.decodeErr = nil, nil, nil
 	c.principal, c.visitor, c.forwarded = auth.Principal{}, visitor{}, false
-	c.hops, c.moved = 0, false
+	c.moved = false
 	c.reply = codec.Reply{}
 	s.calls.Put(c)
 }
@@ -96,11 +95,17 @@ func (s *Server) serve(ctx context.Context, c *call) error {
 	if err := s.admitEvents(&c.principal, n); err != nil {
 		return err
 	}
-	return s.whileMoving(ctx, func() error {
+	return s.whileMoving(ctx, c.forwarded, func() error {
 		err := s.protect(c.method, func() error { return c.method.hot.run(s, ctx, c) })
 		c.moved = c.moved || isMoving(err)
 		return err
 	})
+}
+
+// rest is a call for what is left of this one, of which other events were recorded: the node brings it about as if it had
+// come from the caller.
+func (c *call) rest() *call {
+	return &call{method: c.method, principal: c.principal, visitor: c.visitor, assets: c.assets, moved: true}
 }
 
 // events is how many accounts, transfers and ids a call carries.

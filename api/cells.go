@@ -108,12 +108,9 @@ func together(cells []uint64, f func(cell uint64) error) error {
 // transfersAcross is createTransfers for a call that is not of this cell alone.
 func (s *Server) transfersAcross(ctx context.Context, c *call) error {
 	results := make([]journal.Result, len(c.batch.Transfers))
-	begun, err := s.recordParts(ctx, c, &c.batch, results)
-	if err != nil && begun && len(results) > 1 && !isMoving(err) {
-		return partly(across(err))
-	}
+	err := s.recordParts(ctx, c, &c.batch, results)
 	if err != nil {
-		return across(err)
+		return err
 	}
 	c.reply.Results = results
 	c.reply.Cell, c.reply.Seq = s.config.CellNumber, s.config.Cell.Head()
@@ -132,20 +129,23 @@ func partly(err error) error {
 	return &g
 }
 
-// recordParts records each part of a batch where it belongs, and puts the results in place. Before it has begun, nothing
-// was recorded; nor if the whole batch was refused since a bucket moves.
-func (s *Server) recordParts(ctx context.Context, c *call, b *codec.Batch, results []journal.Result) (begun bool, err error) {
+// recordParts records each part of a batch where it belongs, and puts the results in place. After an error that is moving,
+// nothing was recorded; after another one, events may have been, and the error says so.
+func (s *Server) recordParts(ctx context.Context, c *call, b *codec.Batch, results []journal.Result) error {
 	p, err := s.splitCall(ctx, c, b)
-	if err != nil {
-		return false, err
+	if err == nil {
+		err = s.allowParts(ctx, c, b, p)
 	}
-	if err := s.allowParts(ctx, c, b, p); err != nil {
-		return false, err
+	if err != nil {
+		return across(err) // nothing has begun
 	}
 	var group sync.WaitGroup
 	errs := make(chan error, len(p.There))
 	for id, places := range p.There {
-		group.Go(func() { errs <- s.recordThere(ctx, c, id, b, places, results) })
+		group.Go(func() {
+			err := s.recordThere(ctx, c, id, b, places, results)
+			errs <- s.recordAgain(ctx, c, b, places, results, err)
+		})
 	}
 	err = s.recordHere(ctx, c, b, p, results)
 	group.Wait()
@@ -153,10 +153,10 @@ func (s *Server) recordParts(ctx context.Context, c *call, b *codec.Batch, resul
 	for e := range errs {
 		err = errors.Join(err, e)
 	}
-	if isMoving(err) && len(p.Here) != len(b.Transfers) && len(p.Cross) != len(b.Transfers) && len(p.Endings) != len(b.Transfers) && len(p.There) != 1 {
-		err = partly(across(err))
+	if err != nil && len(b.Transfers) > 1 && !isMoving(err) {
+		return partly(across(err))
 	}
-	return true, err
+	return across(err)
 }
 
 // recordHere records the parts of this cell, one after the other.
@@ -171,13 +171,9 @@ func (s *Server) recordHere(ctx context.Context, c *call, b *codec.Batch, p *rou
 			Kind: journal.KindTransfers, Actor: c.principal.ID, Events: journal.Bytes(sub.Transfers), Attachments: attached,
 			Results: make([]journal.Result, len(sub.Transfers)),
 		}
-		err = s.config.Cell.Do(ctx, r)
-		if isMoving(err) {
-			err = s.recordAgain(ctx, c, b, p.Here, results, err)
-		} else if err == nil {
+		if err = s.config.Cell.Do(ctx, r); err == nil {
 			scatter(results, p.Here, r.Results)
-		}
-		if err != nil {
+		} else if err = s.recordAgain(ctx, c, b, p.Here, results, err); err != nil {
 			return err
 		}
 	}
@@ -197,11 +193,12 @@ func (s *Server) recordHere(ctx context.Context, c *call, b *codec.Batch, p *rou
 		return nil
 	}
 	late := make([]journal.Result, len(p.Late))
-	if _, err := s.recordParts(ctx, c, part(b, p.Late), late); err != nil {
-		return err
+	err := s.recordParts(ctx, c, part(b, p.Late), late)
+	if err == nil {
+		scatter(results, p.Late, late)
+		return nil
 	}
-	scatter(results, p.Late, late)
-	return nil
+	return s.recordAgain(ctx, c, b, p.Late, results, err)
 }
 
 func (s *Server) recordCross(ctx context.Context, c *call, sub *codec.Batch, places []int, results []journal.Result) error {

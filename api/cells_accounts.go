@@ -27,14 +27,16 @@ func (s *Server) accountsAcross(ctx context.Context, c *call) error {
 		cells = append(cells, id)
 	}
 	err = together(cells, func(id uint64) error {
+		err := error(nil)
 		if id == s.config.CellNumber {
-			err := s.accountsHere(ctx, c, places[id], results)
-			if isMoving(err) && len(cells) > 1 {
-				err = s.accountsAgain(ctx, c, places[id], results, err)
-			}
-			return err
+			err = s.accountsHere(ctx, c, places[id], results)
+		} else {
+			err = s.accountsThere(ctx, c, id, places[id], results)
 		}
-		return s.accountsThere(ctx, c, id, places[id], results)
+		if isMoving(err) && len(cells) > 1 {
+			err = s.accountsAgain(ctx, c, places[id], results, err)
+		}
+		return err
 	})
 	if err != nil && len(cells) > 1 {
 		return partly(across(err))
@@ -53,8 +55,8 @@ func (s *Server) accountHomes(c *call) (map[uint64][]int, error) {
 	events := c.batch.Accounts
 	for i := range events {
 		home := s.config.Cells.Router.Home(events[i].ID)
-		if c.forwarded && home != s.config.CellNumber && (!c.moved || c.hops >= maxHops) {
-			return nil, cell.ErrMoving // this node, or the one that forwarded, has an old map
+		if c.forwarded && home != s.config.CellNumber {
+			return nil, cell.ErrMoved // this node, or the one that forwarded, has an old map
 		}
 		first := s.config.Cells.Router.Home(events[0].ID)
 		linked := i > 0 && events[i-1].Flags.Has(journal.AccountLinked) && home != s.config.Cells.Router.Home(events[i-1].ID)
@@ -69,7 +71,7 @@ func (s *Server) accountHomes(c *call) (map[uint64][]int, error) {
 
 // accountsPart is the part of a call that is about the accounts at these places.
 func accountsPart(c *call, places []int) *call {
-	own := &call{method: c.method, principal: c.principal, visitor: c.visitor, assets: c.assets, forwarded: c.forwarded, hops: c.hops, moved: c.moved}
+	own := c.rest()
 	own.batch.Details = partDetails(c.batch.Details, places)
 	for k, i := range places {
 		own.batch.Accounts = append(own.batch.Accounts, c.batch.Accounts[i])
@@ -86,15 +88,7 @@ func accountsPart(c *call, places []int) *call {
 // once. Others of the call may have been opened.
 func (s *Server) accountsAgain(ctx context.Context, c *call, places []int, results []journal.Result, refused error) error {
 	again := accountsPart(c, places)
-	again.moved = true
-	first := true
-	err := s.whileMoving(ctx, func() error {
-		if first {
-			first = false
-			return refused
-		}
-		return s.accountsAcross(ctx, again)
-	})
+	err := s.whenMoved(ctx, refused, func() error { return s.accountsAcross(ctx, again) })
 	if err == nil {
 		scatter(results, places, again.reply.Results)
 	}
@@ -285,8 +279,8 @@ func (s *Server) accountsFromCells(ctx context.Context, c *call) error {
 			missing[home] = append(missing[home], id)
 		}
 	}
-	if len(missing) > 0 && c.forwarded && (!c.moved || c.hops >= maxHops) {
-		return cell.ErrMoving // this node, or the one that forwarded, has an old map
+	if len(missing) > 0 && c.forwarded {
+		return cell.ErrMoved // this node, or the one that forwarded, has an old map
 	}
 	if len(missing) == 0 {
 		return nil

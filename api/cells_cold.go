@@ -185,14 +185,12 @@ func routed[PReq, PResp proto.Message](
 		return answer()
 	}
 	var response PResp
-	moved := false
-	err := s.whileMoving(ctx, func() (err error) {
-		if isForwarded(ctx) && (!moved || hopsOf(ctx) >= maxHops) { // its own ledger says whether that is right
+	err := s.whileMoving(ctx, isForwarded(ctx), func() (err error) {
+		if isForwarded(ctx) { // its own ledger says whether that is right; the one that forwarded asks the other cells, too
 			response, err = answer()
 		} else {
 			response, err = routedOnce(ctx, s, p, request, fresh, answer)
 		}
-		moved = moved || isMoving(err)
 		return err
 	})
 	return response, err
@@ -215,7 +213,7 @@ func routedOnce[PReq, PResp proto.Message](
 		return response, nil
 	}
 	switch {
-	case d.path == "", isForwarded(ctx) && d.cell == 0: // the one that forwarded asks the other cells, too
+	case d.path == "":
 		return answer()
 	case d.cell != 0:
 		return there(d.cell)

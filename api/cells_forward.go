@@ -22,15 +22,6 @@ type forwardedKey struct{}
 
 func isForwarded(ctx context.Context) bool { return ctx.Value(forwardedKey{}) != nil }
 
-// hopsOf is how many nodes a call has been forwarded by, beyond the first.
-func hopsOf(ctx context.Context) uint32 {
-	n, _ := ctx.Value(forwardedKey{}).(uint32)
-	return n
-}
-
-// maxHops is how often a call is forwarded: once, and again where the bucket has moved on since.
-const maxHops = 3
-
 // nodePrincipal is who a node is when it asks another one on its own account, and may read only.
 func nodePrincipal() *auth.Principal {
 	return &auth.Principal{Name: "a node of another cell", Role: auth.RoleReader}
@@ -46,12 +37,8 @@ func (s *Server) forwardTo(ctx context.Context, to uint64, p *auth.Principal, re
 	if err != nil {
 		return err
 	}
-	hops := hopsOf(ctx)
-	if isForwarded(ctx) {
-		hops++
-	}
 	answer, err := peer.Forward(ctx, &cellv1.ForwardRequest{
-		From: s.config.CellNumber, Principal: callerMessage(p), Method: path, Request: wire, RequestId: requestID, Hops: hops,
+		From: s.config.CellNumber, Principal: callerMessage(p), Method: path, Request: wire, RequestId: requestID,
 	})
 	if err != nil {
 		return faultOf(ctx, to, err)
@@ -150,7 +137,7 @@ func (s *Server) forward(ctx context.Context, _ auth.Principal, r *cellv1.Forwar
 	if err := s.begin(m, &p, &v); err != nil {
 		return nil, err
 	}
-	ctx = context.WithValue(ctx, forwardedKey{}, r.GetHops())
+	ctx = context.WithValue(ctx, forwardedKey{}, true)
 	began := s.config.Clock.Mono()
 	if m.hot != nil {
 		return s.forwardHot(ctx, m, p, v, r.GetRequest())
@@ -177,7 +164,7 @@ func (s *Server) forward(ctx context.Context, _ auth.Principal, r *cellv1.Forwar
 func (s *Server) forwardHot(ctx context.Context, m *method, p auth.Principal, v visitor, request []byte) (*cellv1.ForwardResponse, error) {
 	c := s.take(m)
 	defer s.give(c)
-	c.principal, c.visitor, c.forwarded, c.hops = p, v, true, hopsOf(ctx)
+	c.principal, c.visitor, c.forwarded = p, v, true
 	s.decode(c, request, m.hot.readWire)
 	err := s.serve(ctx, c)
 	var wire []byte

@@ -16,8 +16,10 @@ import (
 	"github.com/sterlingrun/sterling/router"
 )
 
-// A bucket of accounts that moves to another cell holds up the calls that touch it: they wait in the node until it has
-// arrived, and are then answered there.
+// A bucket of accounts that moves to another cell holds up the calls that touch it: they wait in the node that the caller
+// asked until it has arrived, and are then answered there. A node that another one forwarded a call to does not wait: it
+// refuses what it does not have, and the other one finds out where that is by now. What is left of a call of which it has
+// recorded the rest is a call of its own.
 const (
 	movingPatience = 5 * time.Second
 	movingPoll     = 50 * time.Millisecond
@@ -47,9 +49,9 @@ func (c *Cells) refresh(ctx context.Context, version uint64) error {
 	return c.Refresh(ctx, version)
 }
 
-// whileMoving calls f again while it is refused since a bucket moves: by the newest map each time. f must have done nothing
-// then.
-func (s *Server) whileMoving(ctx context.Context, f func() error) error {
+// whileMoving calls f again while it is refused since a bucket moves: by the newest map each time, and once only where the
+// call was forwarded. f must have done nothing then.
+func (s *Server) whileMoving(ctx context.Context, forwarded bool, f func() error) error {
 	err := f()
 	if s.config.Cells == nil || !isMoving(err) {
 		return err
@@ -59,7 +61,7 @@ func (s *Server) whileMoving(ctx context.Context, f func() error) error {
 		if refreshed := s.config.Cells.refresh(ctx, 0); refreshed != nil {
 			s.logger.Warn("the map of cells can't be read", "error", refreshed)
 		}
-		if try > 0 && (s.config.Clock.Mono() >= until || clock.Sleep(ctx, s.config.Clock, min(time.Millisecond<<min(try, 10), movingPoll)) != nil) {
+		if try > 0 && (forwarded || s.config.Clock.Mono() >= until || clock.Sleep(ctx, s.config.Clock, min(time.Millisecond<<min(try, 10), movingPoll)) != nil) {
 			return err
 		}
 		err = f()
@@ -67,16 +69,16 @@ func (s *Server) whileMoving(ctx context.Context, f func() error) error {
 	return err
 }
 
-// splitCall splits a call's transfers by the cells that they belong to. A call that came from another node goes on to a
-// third one only where a bucket has moved on.
+// splitCall splits a call's transfers by the cells that they belong to. A call that came from another node goes on to no
+// third one: the one that forwarded it knows what else is in it.
 func (s *Server) splitCall(ctx context.Context, c *call, b *codec.Batch) (*router.Parts, error) {
 	split := s.config.Cells.Router.Split
 	if c.moved {
 		split = s.config.Cells.Router.SplitAgain
 	}
 	p, err := split(ctx, b.Transfers, s.finder(c))
-	if err == nil && c.forwarded && len(p.There) > 0 && (!c.moved || c.hops >= maxHops) {
-		return nil, cell.ErrMoving // this node, or the one that forwarded, has an old map
+	if err == nil && c.forwarded && len(p.There) > 0 {
+		return nil, cell.ErrMoved // this node, or the one that forwarded, has an old map
 	}
 	return p, err
 }
@@ -95,25 +97,35 @@ func (s *Server) againWhere(ctx context.Context, c *call, b *codec.Batch, places
 }
 
 // recordAgain records the events at these places once their bucket has moved; refused is why they could not be recorded
-// at once. Others of the call may have been recorded.
+// at once. Others of the batch may have been recorded; if there are no others, all of it is begun anew by whoever waits for
+// it.
 func (s *Server) recordAgain(ctx context.Context, c *call, b *codec.Batch, places []int, results []journal.Result, refused error) error {
-	if len(places) == len(b.Transfers) {
-		return refused // nothing at all was recorded: all of it is begun anew
+	if !isMoving(refused) || len(places) == len(b.Transfers) {
+		return refused
 	}
-	c.moved = true
-	sub := part(b, places)
-	again := make([]journal.Result, len(places))
+	rest, sub, again := c.rest(), part(b, places), make([]journal.Result, len(places))
+	err := s.whenMoved(ctx, refused, func() error { return s.recordParts(ctx, rest, sub, again) })
+	if err == nil {
+		scatter(results, places, again)
+	}
+	return err
+}
+
+// whenMoved is whileMoving for what is left of a call, of which the first try was refused.
+func (s *Server) whenMoved(ctx context.Context, refused error, f func() error) error {
 	first := true
-	err := s.whileMoving(ctx, func() error {
+	err := s.whileMoving(ctx, false, func() error {
 		if first {
 			first = false
 			return refused
 		}
-		_, err := s.recordParts(ctx, c, sub, again)
-		return err
+		return f()
 	})
-	if err == nil {
-		scatter(results, places, again)
+	if isMoving(err) {
+		return &fault{
+			code: connect.CodeUnavailable, reason: ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN,
+			message: "accounts of the call are being moved to another cell, and other events of it may have been recorded: send again with the same ids",
+		}
 	}
 	return err
 }

@@ -51,6 +51,12 @@ func openCells(t *testing.T) *ledgerOfCells {
 		l.drivers[id] = router.NewDriver(router.Options{
 			Cell: id, Peers: networks[id], Clock: clock.NewSystem(), Random: rand.Reader, Logger: slog.New(slog.DiscardHandler), HoldPatience: 2 * time.Second,
 			Owner: func(a money.U128) uint64 { return routers[id].Home(a) },
+			Refresh: func(ctx context.Context) error {
+				if refresh := l.cells[id].Refresh; refresh != nil {
+					return refresh(ctx, 0)
+				}
+				return nil
+			},
 		})
 		b := openOf(t, id, func(c *api.Config) {
 			c.Cells = &api.Cells{Router: routers[id], Driver: l.drivers[id], Network: networks[id], Token: secret}

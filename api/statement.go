@@ -25,10 +25,8 @@ func statements() *cold {
 			return s.statementWire(ctx, p.Scope, &request)
 		}
 		var answer any
-		moved := false
-		err := s.whileMoving(ctx, func() (err error) {
-			answer, err = s.statementOf(ctx, &p, &request, moved)
-			moved = moved || isMoving(err)
+		err := s.whileMoving(ctx, isForwarded(ctx), func() (err error) {
+			answer, err = s.statementOf(ctx, &p, &request)
 			return err
 		})
 		return answer, err
@@ -37,8 +35,8 @@ func statements() *cold {
 }
 
 // statementOf answers where the account is.
-func (s *Server) statementOf(ctx context.Context, p *auth.Principal, r *ledgerv1.GetStatementRequest, moved bool) (any, error) {
-	if isForwarded(ctx) && (!moved || hopsOf(ctx) >= maxHops) {
+func (s *Server) statementOf(ctx context.Context, p *auth.Principal, r *ledgerv1.GetStatementRequest) (any, error) {
+	if isForwarded(ctx) {
 		return s.statementWire(ctx, p.Scope, r)
 	}
 	d, err := s.destine(ctx, r)

@@ -96,7 +96,8 @@ func (n *Node) openCells(ctx context.Context) error {
 	}
 	c.network = router.NewNetwork(id, token, func(to uint64) []client.Option { return n.dialPeers(c.peers.clientTLS(to)) })
 	c.driver = router.NewDriver(router.Options{
-		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
+		Cell: id, Peers: c.network, Owner: func(a money.U128) uint64 { return c.router.Home(a) },
+		Refresh: func(ctx context.Context) error { return c.refresh(ctx, 0) }, Clock: n.clock, Random: rand.Reader, Logger: n.logger,
 	})
 	c.router = router.NewRouter(id, m)
 	if err := c.network.Use(m); err != nil {

@@ -47,6 +47,8 @@ type Config struct {
 	Watch Watch `yaml:"watch"`
 	// Mesh runs the service mesh's control plane beside the ledger.
 	Mesh Mesh `yaml:"mesh"`
+	// Sandboxes shows the secure containers of this machine.
+	Sandboxes Sandboxes `yaml:"sandboxes"`
 
 	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
 	Auth      *Auth         `yaml:"auth"`
@@ -142,6 +144,7 @@ func (c *Config) Check() error {
 	c.checkCells(fault)
 	c.ReadModel.check(fault)
 	c.Mesh.check(fault)
+	c.Sandboxes.check(fault)
 	if c.Debug.Listen != "" {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)

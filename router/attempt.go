@@ -138,9 +138,11 @@ func (t *term) begin(c *Crossing) (*attempt, error) {
 // bringAbout takes attempts from nothing to the decision.
 func (t *term) bringAbout(actor journal.Actor, list []*attempt) error {
 	assets := t.local.Assets()
-	pairs := make([]pair, len(list))
-	for i, a := range list {
-		pairs[i] = pair{a.Asset, a.Peer}
+	var pairs []pair
+	for _, a := range list {
+		if a.Peer != t.opts.Cell {
+			pairs = append(pairs, pair{a.Asset, a.Peer})
+		}
 	}
 	if err := t.known.ensure(t.ctx, t.local, assets.Number, pairs); err != nil {
 		return err
@@ -172,6 +174,10 @@ func (t *term) bringAbout(actor journal.Actor, list []*attempt) error {
 	if err := t.each(actor, again, (*attempt).Transfer); err != nil { // the ledger says whether it is the same
 		return err
 	}
+	fresh = slices.DeleteFunc(fresh, func(a *attempt) bool {
+		a.moved = a.Peer == t.opts.Cell // its account came here while the call was split
+		return a.moved
+	})
 	fresh = t.reachable(fresh)
 	if err := t.each(actor, fresh, (*attempt).Reserved); err != nil {
 		return err
@@ -258,6 +264,11 @@ func (t *term) submit(ctx context.Context, peer uint64, s *Steps, list []*attemp
 		}
 		if err == nil {
 			return statuses, nil
+		}
+		if moving(err) && t.opts.Refresh != nil {
+			if refreshed := t.opts.Refresh(ctx); refreshed != nil {
+				t.opts.Logger.Warn("the map of cells can't be read", "error", refreshed)
+			}
 		}
 		left := moving(err) && slices.ContainsFunc(list, func(a *attempt) bool { return t.peerOf(a) != peer })
 		if left || clock.Sleep(ctx, t.opts.Clock, pause(try)) != nil {

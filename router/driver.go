@@ -68,6 +68,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Owner tells which cell has an account now; nil: none ever moves.
 	Owner func(account money.U128) uint64
+	// Refresh has Owner know the newest map of cells; nil: Owner knows it by itself.
+	Refresh func(ctx context.Context) error
 	// HoldPatience is how long another cell may take to reserve; 0: 5 s.
 	HoldPatience time.Duration
 	// Busy is how many calls of Transfer and Settle are worked on at once; further ones wait. 0: 256.

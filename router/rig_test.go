@@ -37,6 +37,8 @@ type world struct {
 	next  uint64 // account ids are taken from here on
 
 	patience time.Duration
+	owner    func(account money.U128) uint64 // of drivers that begin from now on; nil: no account moves
+	refresh  func(ctx context.Context) error
 }
 
 // member is one cell: its journal, and whoever leads it now.
@@ -98,7 +100,7 @@ func (m *member) lead() {
 	m.mu.Unlock()
 	driver := router.NewDriver(router.Options{
 		Cell: m.id, Peers: peers{m.w, m.id}, Clock: clock.NewSystem(), Random: rand.Reader,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), HoldPatience: m.w.patience,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), HoldPatience: m.w.patience, Owner: m.w.owner, Refresh: m.w.refresh,
 	})
 	if err := driver.Lead(context.Background(), fused{c, m.w}); err != nil {
 		m.w.t.Fatal(err)

@@ -26,7 +26,7 @@ type benchFlags struct {
 
 func newBench() *cobra.Command {
 	parent := &cobra.Command{Use: "bench", Short: "Measure"}
-	parent.AddCommand(newBenchLedger(), newBenchWatch(), newBenchFailover(), newBenchCells())
+	parent.AddCommand(newBenchLedger(), newBenchWatch(), newBenchFailover(), newBenchCells(), newBenchSandbox())
 	return parent
 }
 

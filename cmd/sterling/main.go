@@ -79,7 +79,7 @@ acknowledged, exactly once, provable afterwards.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newUp(), newLedger(), newCell(), newCluster(), newBooks(), newAudit(), newFeed(), newWatch(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newQualify(), newMesh(), newVersion())
+	root.AddCommand(newUp(), newLedger(), newCell(), newCluster(), newBooks(), newAudit(), newFeed(), newWatch(), newSinks(), newImport(), newExport(), newDemo(), newVerify(), newBackup(), newRestore(), newArchive(), newIndex(), newErase(), newSubject(), newKeys(), newConfig(), newToken(), newBench(), newQualify(), newMesh(), newSandbox(), newVersion())
 	strict(root)
 	return root
 }

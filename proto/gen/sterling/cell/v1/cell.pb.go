@@ -307,10 +307,7 @@ type ForwardRequest struct {
 	// The method's request message.
 	Request []byte `protobuf:"bytes,4,opt,name=request,proto3" json:"request,omitempty"`
 	// The caller's name for the call, for the access log.
-	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// How many nodes have forwarded the call before: buckets move while calls are
-	// under way. A call that was forwarded too often is refused.
-	Hops          uint32 `protobuf:"varint,6,opt,name=hops,proto3" json:"hops,omitempty"`
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -378,13 +375,6 @@ func (x *ForwardRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
-}
-
-func (x *ForwardRequest) GetHops() uint32 {
-	if x != nil {
-		return x.Hops
-	}
-	return 0
 }
 
 type ForwardResponse struct {
@@ -1257,15 +1247,14 @@ const file_sterling_cell_v1_cell_proto_rawDesc = "" +
 	"\x03via\x18\x04 \x01(\tR\x03via\x12\x16\n" +
 	"\x06scoped\x18\x05 \x01(\bR\x06scoped\x12\x16\n" +
 	"\x06assets\x18\x06 \x03(\tR\x06assets\x12)\n" +
-	"\x10address_prefixes\x18\a \x03(\tR\x0faddressPrefixes\"\xc4\x01\n" +
+	"\x10address_prefixes\x18\a \x03(\tR\x0faddressPrefixes\"\xbc\x01\n" +
 	"\x0eForwardRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x129\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x1b.sterling.cell.v1.PrincipalR\tprincipal\x12\x16\n" +
 	"\x06method\x18\x03 \x01(\tR\x06method\x12\x18\n" +
 	"\arequest\x18\x04 \x01(\fR\arequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\x12\x12\n" +
-	"\x04hops\x18\x06 \x01(\rR\x04hops\"-\n" +
+	"request_id\x18\x05 \x01(\tR\trequestIdJ\x04\b\x06\x10\aR\x04hops\"-\n" +
 	"\x0fForwardResponse\x12\x1a\n" +
 	"\bresponse\x18\x01 \x01(\fR\bresponse\"-\n" +
 	"\x0fDescribeRequest\x12\x1a\n" +

@@ -85,6 +85,17 @@ func TestBadConfigs(t *testing.T) {
 		"queue_events: 67108865":                              "queue_events: want 8,190 to",
 		"cell: 0\nlog: {format: xml}":                         "cell: want 1 or more\nlog.format: want text or json",
 		strings.Repeat("a: {", 200) + "\n":                    "configuration",
+
+		"cells: {upgrading: true}":            "with cells.secret_file",
+		"cells: {mesh: true}":                 "with cells.secret_file",
+		"mesh: {control: \"h:1\", domain: d}": "mesh.control: is for cells.mesh",
+		"store: {dsn: \"postgres://h/d\"}\ncells: {secret_file: s, mesh: true}":                                                               "want mesh.control, or mesh.state",
+		"store: {dsn: \"postgres://h/d\"}\ncells: {secret_file: s, ca: c}":                                                                    "cells.ca: is for cells.upgrading",
+		"store: {dsn: \"postgres://h/d\"}\ncells: {secret_file: s, mesh: true}\nmesh: {control: h, domain: d}":                                "mesh.control: want unix:PATH or host:port",
+		"store: {dsn: \"postgres://h/d\"}\ncells: {secret_file: s, mesh: true}\nmesh: {control: \"unix:/s\", domain: d, join_token_file: t}":  "the kernel says who a process is",
+		"store: {dsn: \"postgres://h/d\"}\ncells: {secret_file: s, mesh: true}\nmesh: {control: \"h:1\"}":                                     "mesh.domain: want the mesh's trust domain",
+		"store: {dsn: \"postgres://h/d\"}\ncells: {secret_file: s, mesh: true}\nmesh: {control: \"h:1\", domain: d, state: f}":                "with mesh.state there is one here",
+		"store: {dsn: \"postgres://h/d\"}\ncells: {secret_file: s, mesh: true}\nmesh: {control: \"h:1\", domain: d, listen: \"127.0.0.1:1\"}": "excludes mesh.listen",
 	} {
 		c, err := node.ParseConfig([]byte(text))
 		if err == nil {

@@ -8,10 +8,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"math/big"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -287,4 +290,44 @@ func TestTheFirstRootCounts(t *testing.T) {
 	if _, err := (&sealedRoot{away, peersSecret, clk}).open(t.Context()); !errors.Is(err, away.fault) {
 		t.Errorf("without a database: %v", err)
 	}
+}
+
+// storedRoot is a document that an earlier build wrote, with its name.
+func storedRoot(t testing.TB) (name string, sealed []byte) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "cells-root.base64"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sealed, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(text))); err != nil {
+		t.Fatal(err)
+	}
+	return "cells/root-1bd63e8e7bb0178a", sealed
+}
+
+// TestTheRootOfAnEarlierBuildIsRead: another one would part nodes of two builds from each other.
+func TestTheRootOfAnEarlierBuildIsRead(t *testing.T) {
+	name, sealed := storedRoot(t)
+	docs := &sharedShelfFake{kept: map[string][]byte{name: sealed}}
+	if _, err := (&sealedRoot{docs, peersSecret, clock.NewSystem()}).open(t.Context()); err != nil || len(docs.kept) != 1 {
+		t.Errorf("%v; documents: %d", err, len(docs.kept))
+	}
+}
+
+// FuzzSealedRoot: nothing but what was sealed is a root.
+func FuzzSealedRoot(f *testing.F) {
+	name, sealed := storedRoot(f)
+	for _, seed := range [][]byte{sealed, sealed[:100], nil, {1}} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if len(body) == 0 {
+			return // nothing is kept: one is made
+		}
+		docs := &sharedShelfFake{kept: map[string][]byte{name: body}}
+		_, err := (&sealedRoot{docs, peersSecret, clock.NewSystem()}).open(t.Context())
+		if opened := err == nil; opened != bytes.Equal(body, sealed) {
+			t.Errorf("opened: %v, %v", opened, err)
+		}
+	})
 }

@@ -192,18 +192,20 @@ func TestACallerThatNeverReads(t *testing.T) {
 		app := serve(t, g, func(_ int, m message) []byte { return g.answer(m, large) })
 		p := start(t, proxy.Options{}, oneRPC, g.name(), "", g.name(), app.address, ", max_requests: 10000", "")
 		deaf := talk(t, g, p.Addr("in").String())
+		_ = deaf.Conn.(*net.TCPConn).SetReadBuffer(64 << 10) // the kernel would take tens of megabytes for it
+		_ = deaf.SetDeadline(time.Now().Add(50 * time.Second))
 		var err error
 		for i := 0; err == nil; i++ {
 			b := deaf.ping(uint64(i))
 			if i < 3000 { // 180 MB of answers
-				b = deaf.call(uint64(i), "transfer", "x", false, nil)
+				b = deaf.call(uint64(i), "transfer", "x", false, map[string]string{"timeout": "60000"})
 			}
 			_, err = deaf.Write(b)
 		}
 		if isTimeout(err) {
 			t.Error("it was not given up")
 		}
-		if m := talk(t, g, p.Addr("in").String()).ask(1, "transfer", "x", nil); m.text != large {
+		if m := talk(t, g, p.Addr("in").String()).ask(1, "transfer", "x", map[string]string{"timeout": "15000"}); m.text != large {
 			t.Errorf("another client: %.40q", m.text)
 		}
 		if n := len(app.messages()); n > 2500 {

@@ -52,7 +52,7 @@ func (boltTongue) name() string              { return proxy.ProtocolBolt }
 func (boltTongue) path(method string) string { return "/" + boltService + "/" + method }
 
 func (boltTongue) call(id uint64, method, text string, oneWay bool, fields map[string]string) []byte {
-	m := bolt.Message{Protocol: 1, Kind: bolt.Request, Command: bolt.RPCRequest, ID: uint32(id), Codec: 11, Timeout: 3000, Class: []byte(bolt.SofaRequest), Content: []byte(text)}
+	m := bolt.Message{Protocol: 1, Kind: bolt.Request, Command: bolt.RPCRequest, ID: uint32(id), Codec: 11, Timeout: 10_000, Class: []byte(bolt.SofaRequest), Content: []byte(text)}
 	if oneWay {
 		m.Kind, m.Timeout = bolt.OneWay, -1
 	}
@@ -148,7 +148,7 @@ func (d dubboTongue) call(id uint64, method, text string, oneWay bool, fields ma
 	}
 	b = append(b, 'H')
 	if _, ok := fields["timeout"]; !ok && !oneWay {
-		b = dubbo.AppendAttachment(b, []byte("timeout"), []byte("3000"))
+		b = dubbo.AppendAttachment(b, []byte("timeout"), []byte("10000"))
 	}
 	b = dubbo.AppendAttachment(b, []byte("path"), []byte("com.bank.Pay"))
 	for name, value := range fields {

@@ -40,8 +40,8 @@ func TestCallsAndAnswersPassThrough(t *testing.T) {
 		if _, twice := got.fields["X-Sterling-Peer"]; twice || len(got.fields["traceparent"]) != 55 {
 			t.Errorf("fields: %v", got.fields)
 		}
-		if ms, err := strconv.Atoi(got.timeout); err != nil || ms < 1 || ms > 3000 {
-			t.Errorf("timeout %q, want what is left of 3000", got.timeout)
+		if ms, err := strconv.Atoi(got.timeout); err != nil || ms < 1 || ms > 10_000 {
+			t.Errorf("timeout %q, want what is left of 10000", got.timeout)
 		}
 		line := log.line(t)
 		if line["path"] != g.path("transfer") || line["method"] != "CALL" || line["status"] != 200.0 || line["peer"] != idShop || line["bytes_in"].(float64) < 100 || line["bytes_out"].(float64) < 8 {

@@ -68,12 +68,9 @@ func (p *parser) rate(n *yaml.Node) (out Rate) {
 	return out
 }
 
-// hedge reads after how long a second copy of a request is sent. An attempt must still be under way by then.
-func (p *parser) hedge(n *yaml.Node, r *Rule) {
-	if r.Retry.Hedge = p.duration(n, "hedge", 0); r.Retry.Hedge == 0 {
-		return
-	}
-	if r.Timeout != 0 && r.Retry.Hedge >= r.Timeout || r.Try != 0 && r.Retry.Hedge >= r.Try {
+// checkHedge wants the first attempt to be under way when the second copy is sent.
+func (p *parser) checkHedge(n *yaml.Node, r *Rule) {
+	if h := r.Retry.Hedge; h != 0 && (r.Timeout != 0 && h >= r.Timeout || r.Try != 0 && h >= r.Try) {
 		p.fail(n, "hedge: want less than the timeouts: then an attempt is over")
 	}
 }

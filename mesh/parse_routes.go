@@ -65,7 +65,7 @@ func (p *parser) rule(n *yaml.Node, isGRPC bool) Rule {
 		p.fail(timeouts["backendRequest"], "timeouts: an attempt (backendRequest) may not take longer than the request")
 	}
 	r.Retry, r.Fault, r.Rate = p.retry(f["retry"], isGRPC), p.fault(f["fault"]), p.rate(f["rate"])
-	p.hedge(p.mapping(f["retry"], "retry", retryFields...)["hedge"], &r)
+	p.checkHedge(f["retry"], &r)
 	return r
 }
 
@@ -201,14 +201,15 @@ func (p *parser) headers(n *yaml.Node) []Header {
 // grpcRetries are the statuses that gRPC's clients can be told to retry.
 var grpcRetries = []string{"UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED"}
 
-var retryFields = []string{"codes", "attempts", "backoff", "hedge"}
-
 func (p *parser) retry(n *yaml.Node, isGRPC bool) Retry {
 	if n == nil {
 		return Retry{}
 	}
-	f := p.mapping(n, "retry", retryFields...)
-	r := Retry{Attempts: p.number(f["attempts"], "attempts", 1, 1, 5), Backoff: p.duration(f["backoff"], "backoff", 0)}
+	f := p.mapping(n, "retry", "codes", "attempts", "backoff", "hedge")
+	r := Retry{
+		Attempts: p.number(f["attempts"], "attempts", 1, 1, 5),
+		Backoff:  p.duration(f["backoff"], "backoff", 0), Hedge: p.duration(f["hedge"], "hedge", 0),
+	}
 	for _, item := range p.list(f["codes"], "codes", 16) {
 		if isGRPC {
 			r.Statuses = append(r.Statuses, p.choice(item, "code", grpcRetries...))

@@ -153,6 +153,9 @@ func run(dir string, p plan) (r *Report, err error) {
 		f.keeping.Wait()
 		err = errors.Join(err, f.end())
 	}()
+	if err := f.certificates(); err != nil {
+		return nil, err
+	}
 	backend, err := f.self("backend", "")
 	if err != nil {
 		return nil, err

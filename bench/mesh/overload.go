@@ -16,11 +16,11 @@ import (
 	"github.com/sterlingrun/sterling/clock"
 )
 
-// The endpoint that is overloaded works on places requests at a time, each for work: 800 a second, whatever else the
+// The endpoint that is overloaded works on places requests at a time, each for work: 400 a second, whatever else the
 // machine does. It makes the others wait, as most services do.
 const (
 	places = 8
-	work   = 10 * time.Millisecond
+	work   = 20 * time.Millisecond
 )
 
 // What is offered, in parts of the capacity: settle calls just fit, and the rest does not.

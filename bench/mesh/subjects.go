@@ -103,9 +103,6 @@ func (f *fleet) file(name, text string) (string, error) {
 
 // subjects starts every proxy of every case.
 func (f *fleet) subjects(backend, calls string) (list []*subject, skipped []string, err error) {
-	if err := f.certificates(); err != nil {
-		return nil, nil, err
-	}
 	few, many := []int{16, 64}, []int{1, 16, 64}
 	for _, one := range []struct {
 		name, who   string

@@ -63,6 +63,7 @@ func (s *Server) allMethods() map[string]*method {
 	list = append(list, s.feedMethods()...)
 	list = append(list, auditMethods()...)
 	list = append(list, watchMethods()...)
+	list = append(list, sandboxMethods()...)
 	list = append(list, moveMethods()...)
 	list = append(list, s.cellMethods()...)
 	methods := make(map[string]*method, len(list))

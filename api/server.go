@@ -48,6 +48,7 @@ type Config struct {
 	Principals func([]ledger.Principal) error // told when journaled rights change; nil: nobody is
 	Feed       *feed.Feed                     // nil: it is not served
 	Sinks      Sinks                          // nil: there are none
+	Sandboxes  Sandboxes                      // nil: none are shown
 	Watch      Watch                          // nil: it is switched off, or WatchFault says why it does not run
 	WatchFault error                          // shown to callers; it has no secrets
 	Speakers   Speakers                       // nil: nobody can speak for a source

@@ -49,6 +49,8 @@ type Config struct {
 	Mesh Mesh `yaml:"mesh"`
 	// Services runs services in sandboxes beside the ledger.
 	Services Services `yaml:"services"`
+	// Sandboxes shows the secure containers of this machine.
+	Sandboxes Sandboxes `yaml:"sandboxes"`
 
 	TLS       *mtls.Options `yaml:"tls"` // nil: plain text
 	Auth      *Auth         `yaml:"auth"`
@@ -145,6 +147,7 @@ func (c *Config) Check() error {
 	c.ReadModel.check(fault)
 	c.Mesh.check(fault)
 	c.Services.check(fault)
+	c.Sandboxes.check(fault)
 	if c.Debug.Listen != "" {
 		if host, _, err := net.SplitHostPort(c.Debug.Listen); err != nil || !loopback(host) {
 			fault("debug.listen: want host:port on loopback such as 127.0.0.1:7601, not %q", c.Debug.Listen)

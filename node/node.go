@@ -65,6 +65,7 @@ type Node struct {
 	copies     []keyTarget // of the keys, in backups
 	feed       *feed.Feed
 	sinks      *feed.Runners
+	sandboxes  *sandboxes
 	watch      atomic.Pointer[monitor.Monitor] // nil: it does not run
 	injector   *injector                       // nil: this is no demonstration
 	speakers   *speaker.Store                  // nil: nobody speaks for a source
@@ -244,6 +245,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	config.Cells = n.cells.api()
 	n.installWatch(&config)
+	n.showSandboxes(&config)
 	n.access.install(&config)
 	if err := addConsole(&config); err != nil {
 		return err
@@ -310,6 +312,7 @@ func (n *Node) settle(ctx context.Context) error {
 func (n *Node) release() error {
 	errs := []error{n.services.Close()}
 	n.mesh.Close()
+	n.sandboxes.close()
 	errs = append(errs, n.access.close(), n.stopAudit(context.Background()))
 	if n.debug != nil {
 		errs = append(errs, n.debug.close())

@@ -2,17 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
-)
 
-// sandboxProgram is the program for secure containers. It has a kernel in it, and so is a program of its own.
-const sandboxProgram = "sterling-sandbox"
+	"github.com/sterlingrun/sterling/node"
+)
 
 func newSandbox() *cobra.Command {
 	return &cobra.Command{
@@ -41,7 +37,7 @@ func newBenchSandbox() *cobra.Command {
 
 // runSandbox runs sterling-sandbox to its end, with this process's input and output. What it says is all there is to say.
 func runSandbox(c *cobra.Command, args []string) error {
-	path, err := findSandbox()
+	path, err := node.FindSandbox()
 	if err != nil {
 		return err
 	}
@@ -53,23 +49,4 @@ func runSandbox(c *cobra.Command, args []string) error {
 		return &exitError{exit.ExitCode(), errors.New("")}
 	}
 	return err
-}
-
-// findSandbox returns the program for secure containers: the one beside this program first, which is of the same version.
-func findSandbox() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
-	}
-	beside := filepath.Join(filepath.Dir(self), sandboxProgram)
-	if _, err := os.Stat(beside); err == nil {
-		return beside, nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("look for %s: %w", sandboxProgram, err)
-	}
-	path, err := exec.LookPath(sandboxProgram)
-	if err != nil {
-		return "", fmt.Errorf("no %s beside %s or on the path: `make build` makes it (Linux on amd64), and nothing runs in a sandbox without it", sandboxProgram, self)
-	}
-	return path, nil
 }

@@ -14,6 +14,7 @@ import { FlowsPage } from "./pages/flows";
 import { NothingPage } from "./pages/nothing";
 import { OverviewPage } from "./pages/overview";
 import { ProofsPage } from "./pages/proofs";
+import { SandboxesPage } from "./pages/sandboxes";
 import { SignInPage } from "./pages/signin";
 import { TransferPage } from "./pages/transfer";
 import { Shell } from "./parts/shell";
@@ -78,6 +79,8 @@ function SignedIn() {
           <Route path="breaks/:id" element={<BreaksPage />} />
           <Route path="flows" element={<FlowsPage />} />
           <Route path="proofs" element={<ProofsPage />} />
+          <Route path="sandboxes" element={<SandboxesPage />} />
+          <Route path="sandboxes/:id" element={<SandboxesPage />} />
           <Route path="*" element={<NothingPage />} />
         </Route>
       </Routes>

@@ -15,6 +15,7 @@ export const navigation: Page[] = [
   { path: "/breaks", name: "Breaks", key: "b" },
   { path: "/flows", name: "Flows", key: "f" },
   { path: "/proofs", name: "Proofs", key: "p" },
+  { path: "/sandboxes", name: "Sandboxes", key: "s" },
 ];
 
 /** Every first segment of a path that the server answers with the page. */

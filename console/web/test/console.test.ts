@@ -4,6 +4,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { browserPath, Person, picture, Server, signIn } from "./harness";
 import { makeLog, type FakeLog } from "./log";
+import { record, standForSandboxes } from "./sandboxes";
 import { customer, FakeWatch, ids, merchant } from "./watch";
 
 const server = new Server();
@@ -403,6 +404,42 @@ describe.skipIf(!browserPath)("the console", () => {
       expect({ name, over }).toEqual({ name, over: [0, 0] });
     }
     await page.context().close();
+  });
+
+  describe("sandboxes", () => {
+    test("says that this server shows none", async () => {
+      const page = await signedIn(new FakeWatch().calm(), "/sandboxes");
+      await page.getByText("set sandboxes.state in its configuration").waitFor();
+      await page.context().close();
+    });
+
+    test("shows what runs, its processes with their hashes, and its record as it grows", async () => {
+      const { context, page } = await person.window();
+      await new FakeWatch().calm().stand(context);
+      const shown = record();
+      await standForSandboxes(context, () => shown);
+      await signIn(page, server.url, server.token());
+      await page.keyboard.press("g");
+      await page.keyboard.press("s");
+      await page.getByTestId("sandboxes").getByText("the log is away").waitFor();
+      await picture(page, "sandboxes");
+      await page.getByText("statement-parser").click();
+      await page.getByTestId("processes").getByText("signal 9").waitFor();
+      expect(await page.getByTestId("processes").locator("tbody tr").allInnerTexts()).toEqual([
+        expect.stringMatching(/^\/parser --format camt.053/),
+        expect.stringMatching(/^└ \/bin\/gunzip -c/),
+        expect.stringMatching(/^ {2}└ \/bin\/sh -c id by exec/),
+      ]);
+      await page.getByTestId("breaks").getByText("reason=dropped lost=12").waitFor();
+      expect(await page.getByTestId("record").locator("tbody tr").count()).toBe(7);
+      await picture(page, "sandbox");
+      shown.lines.push({ ...shown.lines[2]!, seq: 7n, body: JSON.stringify({ point: "open", context: { process: 1 }, path: "/etc/new" }) });
+      await page.getByTestId("record").getByText("[1] path=/etc/new").waitFor();
+      shown.fault = "the record is not what was written: line 9, at byte 4711: the hash does not follow";
+      await page.getByRole("alert").getByText("line 9, at byte 4711").waitFor();
+      await picture(page, "sandbox-changed");
+      await context.close();
+    });
   });
 
   test("a server that dies is said to, and asked until it is back", async () => {

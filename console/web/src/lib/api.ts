@@ -5,6 +5,7 @@ import { AdminService } from "../gen/sterling/ledger/v1/admin_pb";
 import { BooksService } from "../gen/sterling/ledger/v1/books_pb";
 import { HistoryService } from "../gen/sterling/ledger/v1/history_pb";
 import { LedgerService } from "../gen/sterling/ledger/v1/ledger_pb";
+import { SandboxService } from "../gen/sterling/ledger/v1/sandbox_pb";
 import { AuditService } from "../gen/sterling/watch/v1/audit_pb";
 import { WatchService } from "../gen/sterling/watch/v1/watch_pb";
 import { signOut, token } from "./session";
@@ -45,6 +46,7 @@ export const history = createClient(HistoryService, transport);
 export const ledger = createClient(LedgerService, transport);
 export const watch = createClient(WatchService, transport);
 export const audit = createClient(AuditService, transport);
+export const sandboxes = createClient(SandboxService, transport);
 
 /** Fetches a file below /audit/ with the session's token. */
 export async function auditFile(path: string): Promise<Uint8Array> {

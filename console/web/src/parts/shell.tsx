@@ -1,5 +1,5 @@
 // What is around every page: navigation, the clock, search, keys, and the banners that no page may miss.
-import { AppstoreOutlined, ExceptionOutlined, LogoutOutlined, PartitionOutlined, QuestionCircleOutlined, SafetyCertificateOutlined, SearchOutlined, WalletOutlined } from "@ant-design/icons";
+import { AppstoreOutlined, ContainerOutlined, ExceptionOutlined, LogoutOutlined, PartitionOutlined, QuestionCircleOutlined, SafetyCertificateOutlined, SearchOutlined, WalletOutlined } from "@ant-design/icons";
 import { Button, Input, Modal, Tooltip, type InputRef } from "antd";
 import { useRef, useState, type ReactNode } from "react";
 import { NavLink, Outlet, useLocation, useNavigate } from "react-router";
@@ -19,6 +19,7 @@ const icons: Record<string, ReactNode> = {
   "/breaks": <ExceptionOutlined />,
   "/flows": <PartitionOutlined />,
   "/proofs": <SafetyCertificateOutlined />,
+  "/sandboxes": <ContainerOutlined />,
 };
 
 /** The frame of all pages. */

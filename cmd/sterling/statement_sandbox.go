@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	bank "github.com/sterlingrun/sterling/importer/statement"
+	"github.com/sterlingrun/sterling/node"
 )
 
 // sandboxState is where sandboxes are, where no other folder is named.
@@ -40,7 +41,7 @@ type statementReader struct{ program, state string }
 
 // newStatementReader finds the program. Where there is none, nothing is read: what was asked for is isolation.
 func newStatementReader(state string) (*statementReader, error) {
-	program, err := findSandbox()
+	program, err := node.FindSandbox()
 	if err == nil {
 		program, err = filepath.Abs(program)
 	}

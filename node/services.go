@@ -51,6 +51,12 @@ const joinTime = 30 * time.Second
 
 // StartServices runs what was declared in the folder, and takes declarations at a socket in it.
 func StartServices(ctx context.Context, config Services, clk clock.Clock, logger *slog.Logger) (*Supervised, error) {
+	if config.Program == "" {
+		var err error
+		if config.Program, err = FindSandbox(); err != nil {
+			return nil, err
+		}
+	}
 	dir, err := filepath.Abs(config.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("find the folder of services: %w", err)

@@ -15,7 +15,7 @@ import (
 	"github.com/sterlingrun/sterling/sandbox"
 )
 
-var site = sandbox.Site{ID: "box-1", Root: "/state/box-1/root", AuditSocket: "/state/box-1/audit.sock", Cgroup: "/sterling-sandbox/box-1"}
+var site = sandbox.Site{ID: "box-1", Root: "/state/box-1/root", AuditSocket: "/state/box-1/audit.sock", Cgroup: "/sterling-sandbox/box-1", Listen: "/state/box-1/listen"}
 
 // TestPolicies runs the scripts in testdata: documents, and what becomes of them.
 func TestPolicies(t *testing.T) {
@@ -28,6 +28,7 @@ func TestPolicies(t *testing.T) {
 					t.Errorf("%s: Parse accepts what the schema refuses: %v", d.Pos, err)
 				}
 				p.Resolve("/srv/policies")
+				p.Broker("/state/box-1/services")
 			}
 			switch {
 			case err != nil && !errors.Is(err, sandbox.ErrPolicy):
@@ -133,6 +134,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("{version: 1, name: a, root: {directory: /}, command: [x], mounts: [{target: /a, memory: 1GiB, writable: true}], " +
 		"network: {sockets: [{name: a, path: b}]}, syscalls: {deny: [ptrace]}, audit: {events: [file], when_behind: stop}, " +
 		"time_limit: 90s, limits: {cpu: 1024, memory: 4194303TiB, processes: 100000}}"))
+	f.Add([]byte("{version: 1, name: a, root: {image: i}, command: [x], limits: {cpu: 1, memory: 64MiB, processes: 64}, " +
+		"network: {services: [b], egress: [{name: c, address: '[::1]:443'}, {name: d, address: 'bank.example:443'}], listen: [http]}}"))
 	f.Add([]byte("a: &a [*a, *a]"))
 	f.Add([]byte("---\n---\n"))
 	f.Fuzz(func(t *testing.T, document []byte) {
@@ -144,6 +147,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		p.Resolve("/srv")
+		p.Broker("/run/brokers")
 		plan, err := sandbox.Compile(p, site)
 		if errors.Is(err, sandbox.ErrRefused) {
 			return

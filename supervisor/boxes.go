@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -76,6 +78,9 @@ const (
 
 func (p *Program) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.Path, append([]string{"--state", p.State}, args...)...)
+	// It ends with this process, even if that is killed: a start that goes on is one that the next supervisor does not see
+	// in time. The kernel looks at the thread that started it; so callers keep theirs.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second
 	return cmd
 }
@@ -84,6 +89,8 @@ func (p *Program) command(ctx context.Context, args ...string) *exec.Cmd {
 func (p *Program) run(ctx context.Context, limit time.Duration, in []byte, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := p.command(ctx, args...)
 	said := &head{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), said, said
@@ -98,6 +105,8 @@ func (p *Program) run(ctx context.Context, limit time.Duration, in []byte, args 
 
 // Follow implements Boxes.
 func (p *Program) Follow(ctx context.Context, changed func([]Box)) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := p.command(ctx, "ps", "--follow")
 	said := &head{}
 	cmd.Stderr = said
@@ -147,6 +156,8 @@ func (p *Program) Exec(ctx context.Context, id string, argv []string) error {
 func (p *Program) Logs(ctx context.Context, id string, to io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := p.command(ctx, "logs", id)
 	said := &head{}
 	cmd.Stdout, cmd.Stderr = to, said

@@ -76,7 +76,8 @@ type unit struct {
 	saved []byte // of state, as it is on disk
 	fault string // why nothing is done about it
 
-	starting map[string]bool  // by this process, and not listed yet
+	mine     map[string]bool  // starts that this process has begun
+	starting map[string]bool  // of them, those that are not listed yet
 	failed   map[string]error // starts that failed
 	cleaned  map[string]bool  // sandboxes whose runner was lost, and nothing of which is left
 	removed  map[string]bool  // sandboxes that were removed, and may still be listed
@@ -143,7 +144,7 @@ func (s *Supervisor) load() error {
 }
 
 func newUnit() *unit {
-	return &unit{starting: map[string]bool{}, failed: map[string]error{}, cleaned: map[string]bool{}, removed: map[string]bool{}, busy: map[string]bool{}, probes: map[string]*probe{}}
+	return &unit{mine: map[string]bool{}, starting: map[string]bool{}, failed: map[string]error{}, cleaned: map[string]bool{}, removed: map[string]bool{}, busy: map[string]bool{}, probes: map[string]*probe{}}
 }
 
 // Run runs services until ctx ends. Their replicas go on; whoever runs in the folder next finds them.
@@ -214,6 +215,7 @@ func (s *Supervisor) step() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.services)) {
 		u := s.services[name]
+		s.settle(u)
 		replicas := s.replicas(u)
 		now := s.o.Clock.Wall()
 		ends := len(u.state.Ended)
@@ -240,6 +242,20 @@ func (s *Supervisor) step() {
 		s.act(u, start)
 		if u.state.Removed && plan.Settled && len(start) == 0 {
 			s.remove(name, u)
+		}
+	}
+}
+
+// settle finds out what became of starts: those that this process has not begun, and that are not done, never will be.
+func (s *Supervisor) settle(u *unit) {
+	for id := range u.state.Starting {
+		box := s.boxes[id]
+		switch {
+		case box.State == stateRunning, u.mine[id] && (box.over() || u.failed[id] != nil):
+			delete(u.state.Starting, id)
+			delete(u.mine, id)
+		case !u.mine[id]:
+			u.state.CutOff(id)
 		}
 	}
 }
@@ -396,7 +412,7 @@ func (s *Supervisor) start(u *unit, id string) {
 	if policy, err := sandbox.Parse(release.Policy); err == nil && len(policy.Network.Services) > 0 {
 		what.Services = s.offer(u.spec.Name)
 	}
-	u.starting[id] = true
+	u.mine[id], u.starting[id] = true, true
 	s.running.Go(func() {
 		// It is waited for at the end: a start that is cut off would be a replica that has failed.
 		err := s.o.Boxes.Start(context.WithoutCancel(s.life), what)

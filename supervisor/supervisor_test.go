@@ -32,10 +32,11 @@ type host struct {
 	of      map[string]string
 	changed chan struct{}
 	blind   bool // sandboxes can't be listed
+	hang    chan struct{}
 }
 
 func newHost() *host {
-	return &host{boxes: map[string]supervisor.Box{}, sick: map[string]bool{}, of: map[string]string{}, changed: make(chan struct{})}
+	return &host{boxes: map[string]supervisor.Box{}, sick: map[string]bool{}, of: map[string]string{}, changed: make(chan struct{}), hang: make(chan struct{})}
 }
 
 func (h *host) change(f func()) {
@@ -68,6 +69,11 @@ func (h *host) Follow(ctx context.Context, changed func([]supervisor.Box)) error
 func (h *host) Start(_ context.Context, s supervisor.Start) error {
 	if strings.Contains(string(s.Policy), "/missing") {
 		return errors.New("/missing can't be executed")
+	}
+	if strings.Contains(string(s.Policy), "/hangs") {
+		h.change(func() { h.boxes[s.ID] = supervisor.Box{ID: s.ID, State: "starting"} })
+		<-h.hang // until the test ends: whoever waits is as good as killed
+		return errors.New("cut off")
 	}
 	h.change(func() {
 		h.started = append(h.started, s.ID)
@@ -287,6 +293,29 @@ func TestSupervisorRestarts(t *testing.T) {
 	if _, err := supervisor.Open(supervisor.Options{Dir: r.dir, Boxes: r.host, Clock: r.clock}); !errors.Is(err, supervisor.ErrInUse) {
 		t.Errorf("a second one: %v", err)
 	}
+}
+
+// TestSupervisorIsKilled: a start that goes with it is no failure of the release, and the next one starts another.
+func TestSupervisorIsKilled(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.apply("/one", checked)
+	r.until("ready", is("ready", 3))
+	r.apply("/hangs", checked)
+	r.until("starting", func(s *supervisor.Status) bool { return len(s.Replicas) == 4 && s.Replicas[3].State == "starting" })
+	// What a killed one leaves is what is on disk, and the sandboxes.
+	next := newRig(t)
+	next.host = r.host
+	if err := os.CopyFS(filepath.Join(next.dir, "services"), os.DirFS(filepath.Join(r.dir, "services"))); err != nil {
+		t.Fatal(err)
+	}
+	r.host.end("orders-g2-n4", 143, "ended")
+	next.start()
+	s := next.until("it goes on", func(s *supervisor.Status) bool { return len(s.Replicas) == 4 && s.Replicas[3].ID == "orders-g2-n5" })
+	if s.State != "updating" || s.Failures != 0 || len(s.Ended) != 1 || !strings.Contains(s.Ended[0].Reason, "cut off with the supervisor") {
+		t.Errorf("%+v", s)
+	}
+	close(r.host.hang)
 }
 
 // TestStartThatFails: the first release is tried again and again, ever more slowly, and says why.

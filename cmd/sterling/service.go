@@ -39,16 +39,6 @@ get healthy stops and says why; the replicas of before stay.`,
 	return c
 }
 
-// placeSandbox finds the program for sandboxes, where services are run and none is named.
-func placeSandbox(s *node.Services) error {
-	if s.Dir == "" || s.Program != "" {
-		return nil
-	}
-	var err error
-	s.Program, err = node.FindSandbox()
-	return err
-}
-
 func newServiceRun() *cobra.Command {
 	config, logs := node.Services{Dir: serviceData}, meshLog{}
 	c := &cobra.Command{
@@ -57,9 +47,6 @@ func newServiceRun() *cobra.Command {
 the next supervisor of the folder finds them. Where gVisor can't run, no service does:
 the status says what is missing.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := placeSandbox(&config); err != nil {
-				return err
-			}
 			logger, err := logs.logger(c.ErrOrStderr())
 			if err != nil {
 				return err

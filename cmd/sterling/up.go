@@ -102,9 +102,6 @@ func up(c *cobra.Command, f *upFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := placeSandbox(&config.Services); err != nil {
-		return err
-	}
 	logger := newLogger(c.ErrOrStderr(), config.Log)
 	audit.RouteDriverLog(logger)
 	if f.demo {

@@ -164,10 +164,7 @@ func (p *planner) start() {
 // state has to be kept before anything of the plan is done.
 func (s *State) Apply(spec *Spec, plan Plan, now uint64) []string {
 	for id, why := range plan.Stop {
-		if s.Stopping == nil {
-			s.Stopping = map[string]string{}
-		}
-		s.Stopping[id] = why
+		s.stop(id, why)
 	}
 	for _, id := range plan.Failed {
 		current := generationOf(id) == s.Current.Generation
@@ -190,7 +187,12 @@ func (s *State) Apply(spec *Spec, plan Plan, now uint64) []string {
 	var ids []string
 	for _, generation := range plan.Start {
 		s.Serial++
-		ids = append(ids, ReplicaID(spec.Name, generation, s.Serial))
+		id := ReplicaID(spec.Name, generation, s.Serial)
+		if s.Starting == nil {
+			s.Starting = map[string]bool{}
+		}
+		s.Starting[id] = true
+		ids = append(ids, id)
 	}
 	return ids
 }

@@ -27,6 +27,8 @@ type State struct {
 	RetryAt  uint64 `json:"retry_at,omitempty"`
 	// Done are replicas of Current that have ended and are not to be started again.
 	Done int `json:"done,omitempty"`
+	// Starting are replicas that were to start, and of which it is not known yet that they run.
+	Starting map[string]bool `json:"starting,omitempty"`
 	// Stopping are replicas that are to end, with the reason.
 	Stopping map[string]string `json:"stopping,omitempty"`
 	// Ended are replicas that have ended, the oldest first.
@@ -148,6 +150,19 @@ func (s *State) fail(now uint64) {
 	s.RetryAt = now + uint64(min(backoffFirst<<min(s.Failures-1, 10), backoffMost)) //nolint:gosec // a minute at most
 }
 
+// CutOff takes down that a start went away with who had begun it: whatever becomes of the replica is no failure of its own.
+func (s *State) CutOff(id string) {
+	delete(s.Starting, id)
+	s.stop(id, "its start was cut off with the supervisor")
+}
+
+func (s *State) stop(id, why string) {
+	if s.Stopping == nil {
+		s.Stopping = map[string]string{}
+	}
+	s.Stopping[id] = why
+}
+
 // Known tells whether the end of a replica was noted.
 func (s *State) Known(id string) bool {
 	for i := range s.Ended {
@@ -162,6 +177,7 @@ func (s *State) Known(id string) bool {
 func (s *State) Note(spec *Spec, end Ended, now uint64) {
 	why, asked := s.Stopping[end.ID]
 	delete(s.Stopping, end.ID)
+	delete(s.Starting, end.ID)
 	end.At, end.Asked = now, asked
 	if asked {
 		end.Reason = "stopped: " + why

@@ -107,7 +107,7 @@ func (n *Node) showSandboxes(config *api.Config) {
 func listSandboxes(ctx context.Context, program, state string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
-	c := exec.CommandContext(ctx, program, "ps", "--json", "--state", state) //nolint:gosec // the program's own
+	c := exec.CommandContext(ctx, program, "ps", "--json", "--state", state)
 	var said bytes.Buffer
 	c.Stderr = &said
 	out, err := c.Output()
@@ -232,7 +232,7 @@ func (s *sandboxes) follow(id string) (*follower, error) {
 	if len(s.records) >= followed {
 		s.drop(oldest)
 	}
-	file, err := os.Open(path) //nolint:gosec // the name of a sandbox
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the record of sandbox %s: %w", id, err)
 	}

@@ -246,16 +246,17 @@ func (s *Supervisor) step() {
 	}
 }
 
-// settle finds out what became of starts: those that this process has not begun, and that are not done, never will be.
+// settle finds out what became of starts. One that another process had begun is cut off, even if the workload seems to
+// run: its runner may be about to end it, because nobody waited for it any more.
 func (s *Supervisor) settle(u *unit) {
 	for id := range u.state.Starting {
 		box := s.boxes[id]
 		switch {
-		case box.State == stateRunning, u.mine[id] && (box.over() || u.failed[id] != nil):
-			delete(u.state.Starting, id)
-			delete(u.mine, id)
 		case !u.mine[id]:
 			u.state.CutOff(id)
+		case box.State == stateRunning, box.over(), u.failed[id] != nil:
+			delete(u.state.Starting, id)
+			delete(u.mine, id)
 		}
 	}
 }

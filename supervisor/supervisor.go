@@ -61,6 +61,7 @@ type Supervisor struct {
 	running sync.WaitGroup
 	loop    chan func()
 	ended   chan struct{} // closed when the loop takes nothing more
+	begun   sync.Map      // replicas that were started
 
 	// All below is the loop's.
 	seen     bool // sandboxes were listed
@@ -164,10 +165,20 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			cancel()
 			close(s.ended)
 			s.running.Wait()
-			return s.lock.Close()
+			return errors.Join(s.leave(), s.lock.Close())
 		}
 		stop()
 	}
+}
+
+// leave takes down which starts have succeeded, for the next supervisor. All that ran beside the loop has ended.
+func (s *Supervisor) leave() error {
+	var errs []error
+	for name, u := range s.services {
+		maps.DeleteFunc(u.state.Starting, func(id string, _ bool) bool { _, runs := s.begun.Load(id); return runs })
+		errs = append(errs, s.save(name, u))
+	}
+	return errors.Join(errs...)
 }
 
 // post has the loop do something, unless it has ended.
@@ -246,16 +257,18 @@ func (s *Supervisor) step() {
 	}
 }
 
-// settle finds out what became of starts: those that this process has not begun, and that are not done, never will be.
+// settle finds out what became of starts. One that another process had begun is cut off, even if the workload seems to
+// run: its runner may be about to end it, because nobody waited for it any more.
 func (s *Supervisor) settle(u *unit) {
 	for id := range u.state.Starting {
 		box := s.boxes[id]
 		switch {
-		case box.State == stateRunning, u.mine[id] && (box.over() || u.failed[id] != nil):
-			delete(u.state.Starting, id)
-			delete(u.mine, id)
 		case !u.mine[id]:
 			u.state.CutOff(id)
+		case box.State == stateRunning, box.over(), u.failed[id] != nil:
+			delete(u.state.Starting, id)
+			delete(u.mine, id)
+			s.begun.Delete(id)
 		}
 	}
 }
@@ -416,6 +429,9 @@ func (s *Supervisor) start(u *unit, id string) {
 	s.running.Go(func() {
 		// It is waited for at the end: a start that is cut off would be a replica that has failed.
 		err := s.o.Boxes.Start(context.WithoutCancel(s.life), what)
+		if err == nil {
+			s.begun.Store(id, true)
+		}
 		s.post(func() {
 			if err != nil { // otherwise it is starting until it is listed: the list may be older
 				delete(u.starting, id)

@@ -512,7 +512,7 @@ func (w *town) unbalanced() (faults []string) {
 
 // moveTo has buckets moved, by whoever leads their cell, however often it takes, and waits for it.
 func (w *town) moveTo(to uint64, buckets ...uint16) error {
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute) // of a busy machine
 	var last error
 	for time.Now().Before(deadline) {
 		by := map[uint64][]uint16{}

@@ -79,6 +79,7 @@ type Conn struct {
 
 	out, spare  []byte // to be written
 	writing     bool
+	written     sync.Cond // of mu: writing is over
 	writeBy     time.Time // the writer's deadline
 	blocked     int       // streams that wait to write
 	enc         *hpack.Encoder
@@ -100,6 +101,7 @@ func NewConn(nc net.Conn, o Options) *Conn {
 		nc: nc, o: o, began: now, changed: now, heard: now, credit: credit{left: creditStart, at: now}, streams: map[uint32]*Stream{}, nextOut: 1,
 		names: map[string]string{}, sendWindow: 64<<10 - 1, initWindow: 64<<10 - 1, peerStreams: MaxStreams,
 	}
+	c.written.L = &c.mu
 	c.in = bufio.NewReaderSize((*feed)(c), 4<<10)
 	c.fr = http2.NewFramer((*sink)(c), c.in)
 	c.fr.SetReuseFrames()
@@ -182,8 +184,8 @@ func (c *Conn) wait(now time.Time) error {
 	return c.nc.SetReadDeadline(by)
 }
 
-// Serve reads until the connection ends, and returns when all owners of a client's streams have finished. The caller
-// closes the connection.
+// Serve reads until the connection ends, and returns when all owners of a client's streams have finished and what they
+// said is out. The caller closes the connection.
 func (c *Conn) Serve() error {
 	err := c.nc.SetReadDeadline(c.began.Add(headTime))
 	if err == nil && c.o.Serve != nil {
@@ -194,6 +196,11 @@ func (c *Conn) Serve() error {
 	}
 	c.fail(err)
 	c.serving.Wait()
+	c.mu.Lock()
+	for c.writing { // whoever it is, such as the caller of Drain, writes for all
+		c.written.Wait()
+	}
+	c.unlock()
 	return err
 }
 

@@ -57,6 +57,7 @@ func (c *Conn) flush() {
 		c.wake()
 	}
 	c.writing = false
+	c.written.Broadcast()
 }
 
 // wake lets blocked streams see whether they can write. mu is held.

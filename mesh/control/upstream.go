@@ -121,6 +121,11 @@ func (i *intermediate) check(domain string, now time.Time) error {
 		return err
 	}
 	chain := chains[0]
+	for below, c := range chain { // and the mesh's own, whose path length is 0
+		if c.MaxPathLen >= 0 && c.MaxPathLen <= below {
+			return fmt.Errorf("the certificate of %s has a path length of %d: want %d at least, with all that is below it", c.Subject, c.MaxPathLen, below+1)
+		}
+	}
 	root := chain[len(chain)-1]
 	i.chain = chain[:len(chain)-1]
 	if len(i.chain) == 0 {
@@ -130,7 +135,18 @@ func (i *intermediate) check(domain string, now time.Time) error {
 	return nil
 }
 
-// SignIntermediate implements Upstream. What it signs ends no later than the intermediate itself.
+// until is when the first of the authorities up to the root ends.
+func (i *intermediate) until() time.Time {
+	first := i.roots[0].NotAfter
+	for _, c := range i.chain {
+		if c.NotAfter.Before(first) {
+			first = c.NotAfter
+		}
+	}
+	return first
+}
+
+// SignIntermediate implements Upstream. What it signs ends no later than any authority above it.
 func (i *Intermediate) SignIntermediate(_ context.Context, csr []byte, lifetime time.Duration) (chain, roots []*x509.Certificate, err error) {
 	by, err := i.read()
 	if err != nil {
@@ -144,7 +160,7 @@ func (i *Intermediate) SignIntermediate(_ context.Context, csr []byte, lifetime 
 		return nil, nil, fmt.Errorf("sign an intermediate authority: %w", err)
 	}
 	now, own := wall(i.clock), by.chain[0]
-	template, err := authorityTemplate(i.domain, now, min(lifetime, own.NotAfter.Sub(now)))
+	template, err := authorityTemplate(i.domain, now, min(lifetime, by.until().Sub(now)))
 	if err != nil {
 		return nil, nil, fmt.Errorf("sign an intermediate authority: %w", err)
 	}

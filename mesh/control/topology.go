@@ -72,7 +72,7 @@ func clustersOf(r *cellv1.ReportRequest, all bool) []*ledgerv1.MeshClusterState 
 			continue
 		}
 		out = append(out, &ledgerv1.MeshClusterState{
-			Name: k.GetName(), Endpoints: k.GetEndpoints(), Ejected: k.GetEjected(), InFlight: k.GetInFlight(), Most: k.GetMost(), Refused: k.GetRefused(), Shed: k.GetShed(),
+			Name: printable(k.GetName()), Endpoints: k.GetEndpoints(), Ejected: k.GetEjected(), InFlight: k.GetInFlight(), Most: k.GetMost(), Refused: k.GetRefused(), Shed: k.GetShed(),
 		})
 	}
 	return out
@@ -81,7 +81,7 @@ func clustersOf(r *cellv1.ReportRequest, all bool) []*ledgerv1.MeshClusterState 
 func routesOf(r *cellv1.ReportRequest) []*ledgerv1.MeshRouteState {
 	var out []*ledgerv1.MeshRouteState
 	for _, one := range r.GetRoutes() {
-		out = append(out, &ledgerv1.MeshRouteState{Name: one.GetName(), Requests: one.GetRequests(), Failures: one.GetFailures(), Retries: one.GetRetries()})
+		out = append(out, &ledgerv1.MeshRouteState{Name: printable(one.GetName()), Requests: one.GetRequests(), Failures: one.GetFailures(), Retries: one.GetRetries()})
 	}
 	return out
 }

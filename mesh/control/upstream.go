@@ -146,6 +146,23 @@ func (i *intermediate) until() time.Time {
 	return first
 }
 
+// allows wants nothing above the mesh's authority, such as a constraint of names, to keep peers from believing it.
+func (i *intermediate) allows(cert *x509.Certificate, now time.Time) error {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, c := range i.roots {
+		roots.AddCert(c)
+	}
+	for _, c := range i.chain {
+		between.AddCert(c)
+	}
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} { // workloads have both
+		if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
+			return fmt.Errorf("nobody would believe it: %w", err)
+		}
+	}
+	return nil
+}
+
 // SignIntermediate implements Upstream. What it signs ends no later than any authority above it.
 func (i *Intermediate) SignIntermediate(_ context.Context, csr []byte, lifetime time.Duration) (chain, roots []*x509.Certificate, err error) {
 	by, err := i.read()
@@ -170,6 +187,9 @@ func (i *Intermediate) SignIntermediate(_ context.Context, csr []byte, lifetime 
 		return nil, nil, fmt.Errorf("sign an intermediate authority: %w", err)
 	}
 	cert, err := x509.ParseCertificate(der)
+	if err == nil {
+		err = by.allows(cert, now)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("sign an intermediate authority: %w", err)
 	}

@@ -328,3 +328,23 @@ func TestAnAuthorityAboveTheIntermediate(t *testing.T) {
 		}
 	}
 }
+
+// TestAnAuthorityForOthers: one that may not certify the mesh's names, or servers and clients, is refused at the start.
+func TestAnAuthorityForOthers(t *testing.T) {
+	for what, change := range map[string]func(*x509.Certificate){
+		"another domain's": func(c *x509.Certificate) { c.PermittedURIDomains, c.URIs = []string{"other.example"}, nil },
+		"all but ours":     func(c *x509.Certificate) { c.ExcludedURIDomains, c.URIs = []string{domain}, nil },
+		"servers only":     func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} },
+	} {
+		files := intermediateFiles(t)
+		newOrganisation(t, "org").certify(files, change)
+		up, err := control.OpenIntermediate(files, t.TempDir(), domain, clock.NewSystem())
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if _, err := control.NewAuthority(context.Background(), domain, time.Hour, up, clock.NewSystem()); err == nil {
+			t.Errorf("%s: it signs", what)
+		}
+	}
+}

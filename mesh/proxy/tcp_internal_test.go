@@ -32,7 +32,7 @@ func TestNothingFollowsWhatWasLost(t *testing.T) {
 				if _, err := io.ReadFull(receiver, got); err != nil || string(got) != "first" {
 					t.Fatalf("got %q, %v", got, err)
 				}
-				time.Sleep(time.Minute + 2*writeTime) // of the bubble
+				<-time.After(time.Minute + 2*writeTime) // of the bubble
 				if rest, _ := io.ReadAll(receiver); len(rest) > 0 {
 					t.Errorf("%d bytes follow a hole: %.10q", len(rest), rest)
 				}

@@ -54,7 +54,7 @@ func (m *MeshControl) Collect(to chan<- prometheus.Metric) {
 		gauge(descMeshNodes, float64(n), state)
 	}
 	for _, e := range t.GetEdges() {
-		caller := cmp.Or(e.GetCaller(), "unknown")
+		caller := cmp.Or(e.GetCaller(), "(unknown)") // which no service is called
 		gauge(descMeshRate, e.GetRequestsPerSecond(), caller, e.GetService())
 		gauge(descMeshFailing, e.GetFailuresPerSecond(), caller, e.GetService())
 		gauge(descMeshP99, e.GetP99Seconds(), caller, e.GetService())

@@ -148,6 +148,9 @@ func (s *sidecar) use(text []byte, version string) error {
 		return errors.New("the node ends")
 	}
 	config, err := proxy.ParseConfig(text)
+	if err == nil {
+		err = config.CheckNetwork()
+	}
 	if err != nil {
 		return err
 	}

@@ -139,7 +139,7 @@ func printShadow(w io.Writer, r *shadow.Report, output string) error {
 	}
 	_, err := fmt.Fprintf(w, "watch   live recomputed through block %d, %d open breaks\n", r.Recomputed, r.OpenBreaks)
 	if err == nil && verdict == nil {
-		_, err = fmt.Fprintln(w, "proven: nothing of the shadow is in the live ledger")
+		_, err = fmt.Fprintln(w, "proven: no transfer of the shadow is in the live ledger, nor anything its tokens asked for")
 	}
 	return errors.Join(err, verdict)
 }

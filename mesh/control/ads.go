@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -241,7 +242,7 @@ func (s *stream) take(ctx context.Context, r *discovery.DiscoveryRequest) error 
 	if r.GetResponseNonce() != "" && sub.nonce == r.GetResponseNonce() {
 		sub.acked = true
 		if detail := r.GetErrorDetail(); detail != nil {
-			sub.refusal = fmt.Sprintf("%s: %.*s", typeURL[strings.LastIndexByte(typeURL, '.')+1:], maxRefusal, detail.GetMessage())
+			sub.refusal = fmt.Sprintf("%s: %.*s", typeURL[strings.LastIndexByte(typeURL, '.')+1:], maxRefusal, printable(detail.GetMessage()))
 			s.plane.Log.WarnContext(ctx, "a data plane refused its configuration", "node", s.node, "reason", sub.refusal)
 		}
 	}
@@ -256,6 +257,16 @@ func (s *stream) take(ctx context.Context, r *discovery.DiscoveryRequest) error 
 		sub.names = nil
 	}
 	return nil
+}
+
+// printable is a data plane's text without what would do something to the terminal of who reads it.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
 }
 
 // push sends what differs from what was sent, in an order that never refers to what is not there yet. What was refused

@@ -499,7 +499,7 @@ func TestFirstNodeRefuses(t *testing.T) {
 	before := a.last.VersionInfo
 	done := r.rollout(config("127.0.0.1:1") + slow)
 	a.next()
-	a.answer("routes I do not like", "ledger", "inbound/ledger")
+	a.answer("routes I\x1bdo not like", "ledger", "inbound/ledger") // nothing for a terminal
 	err := await(t, done, "verdict")
 	if !errors.Is(err, control.ErrRolledBack) || !strings.Contains(err.Error(), "routes I do not like") || !strings.Contains(err.Error(), node("api", "a")) {
 		t.Errorf("got %v", err)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"github.com/sterlingrun/sterling/mesh"
 	cellv1 "github.com/sterlingrun/sterling/proto/gen/sterling/cell/v1"
 	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
@@ -38,7 +40,9 @@ func (p *Plane) Topology(detailed string) *ledgerv1.GetTopologyResponse {
 			if n.Name == detailed {
 				one.Routes = routesOf(r.last)
 			}
-			edges.add(p.Authority.domain, r, one)
+			if current != nil {
+				edges.add(current.snapshot, r, one)
+			}
 		}
 		out.Nodes = append(out.Nodes, one)
 	}
@@ -68,7 +72,7 @@ func clustersOf(r *cellv1.ReportRequest, all bool) []*ledgerv1.MeshClusterState 
 			continue
 		}
 		out = append(out, &ledgerv1.MeshClusterState{
-			Name: k.GetName(), Endpoints: k.GetEndpoints(), Ejected: k.GetEjected(), InFlight: k.GetInFlight(), Most: k.GetMost(), Refused: k.GetRefused(), Shed: k.GetShed(),
+			Name: printable(k.GetName()), Endpoints: k.GetEndpoints(), Ejected: k.GetEjected(), InFlight: k.GetInFlight(), Most: k.GetMost(), Refused: k.GetRefused(), Shed: k.GetShed(),
 		})
 	}
 	return out
@@ -77,7 +81,7 @@ func clustersOf(r *cellv1.ReportRequest, all bool) []*ledgerv1.MeshClusterState 
 func routesOf(r *cellv1.ReportRequest) []*ledgerv1.MeshRouteState {
 	var out []*ledgerv1.MeshRouteState
 	for _, one := range r.GetRoutes() {
-		out = append(out, &ledgerv1.MeshRouteState{Name: one.GetName(), Requests: one.GetRequests(), Failures: one.GetFailures(), Retries: one.GetRetries()})
+		out = append(out, &ledgerv1.MeshRouteState{Name: printable(one.GetName()), Requests: one.GetRequests(), Failures: one.GetFailures(), Retries: one.GetRetries()})
 	}
 	return out
 }
@@ -108,8 +112,8 @@ func (r *rated) add(c *mesh.Calls, seconds float64) {
 	}
 }
 
-// add takes a data plane's calls over, and their sums into its own state.
-func (e edges) add(domain string, r *nodeReport, state *ledgerv1.MeshNode) {
+// add takes a data plane's calls over, and their sums into its own state. Services that are no longer there have no edges.
+func (e edges) add(s *mesh.Snapshot, r *nodeReport, state *ledgerv1.MeshNode) {
 	seconds := r.seconds()
 	if seconds == 0 {
 		return
@@ -119,30 +123,50 @@ func (e edges) add(domain string, r *nodeReport, state *ledgerv1.MeshNode) {
 		return // it could not have reported
 	}
 	for end, w := range r.windows {
-		at := edge{nameOf(domain, end.name), id.Service}
+		calls := w.lately()
+		state.RequestsPerSecond += float64(calls.Requests()) / seconds
+		state.FailuresPerSecond += float64(calls.Failed()) / seconds
+		at := edge{callerOf(s, end.name), id.Service}
 		if end.outbound {
+			if s.Plan(end.name) == nil {
+				continue
+			}
 			at = edge{id.Service, end.name}
 		}
 		if e[at] == nil {
 			e[at] = &edgeCalls{}
 		}
-		calls := w.lately()
 		side := &e[at].service
 		if end.outbound {
 			side = &e[at].caller
 		}
 		side.add(&calls, seconds)
-		state.RequestsPerSecond += float64(calls.Requests()) / seconds
-		state.FailuresPerSecond += float64(calls.Failed()) / seconds
 	}
 }
 
-// nameOf is how people call a caller: by its service, unless it is of another trust domain.
-func nameOf(domain, spiffe string) string {
-	if id, err := mesh.ParseID(spiffe); err == nil && id.Domain == domain {
-		return id.Service
+// otherCaller is who called of whom there is no more to tell, as data planes call those that are too many.
+const otherCaller = "other"
+
+// callerOf is how people call a caller: by its service, or its SPIFFE id where it is of another trust domain; "" is
+// nobody. A data plane may name whom it likes, and these names are read by people and label metrics: who can't be is other.
+func callerOf(s *mesh.Snapshot, spiffe string) string {
+	if spiffe == "" {
+		return ""
 	}
-	return spiffe
+	id, err := spiffeid.FromString(spiffe)
+	if err != nil {
+		return otherCaller
+	}
+	own := func(i mesh.Identity) bool {
+		return spiffe == mesh.ID{Domain: s.Domain, Cell: i.Cell, Service: i.Service}.String()
+	}
+	if i := slices.IndexFunc(s.Identities, own); i >= 0 {
+		return s.Identities[i].Service
+	}
+	if slices.ContainsFunc(s.Trust, func(t mesh.Trust) bool { return t.Domain == id.TrustDomain().Name() }) {
+		return spiffe
+	}
+	return otherCaller
 }
 
 func (e edges) told() []*ledgerv1.MeshEdge {

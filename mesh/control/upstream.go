@@ -121,6 +121,11 @@ func (i *intermediate) check(domain string, now time.Time) error {
 		return err
 	}
 	chain := chains[0]
+	for below, c := range chain { // and the mesh's own, whose path length is 0
+		if c.MaxPathLen >= 0 && c.MaxPathLen <= below {
+			return fmt.Errorf("the certificate of %s has a path length of %d: want %d at least, with all that is below it", c.Subject, c.MaxPathLen, below+1)
+		}
+	}
 	root := chain[len(chain)-1]
 	i.chain = chain[:len(chain)-1]
 	if len(i.chain) == 0 {
@@ -130,7 +135,35 @@ func (i *intermediate) check(domain string, now time.Time) error {
 	return nil
 }
 
-// SignIntermediate implements Upstream. What it signs ends no later than the intermediate itself.
+// until is when the first of the authorities up to the root ends.
+func (i *intermediate) until() time.Time {
+	first := i.roots[0].NotAfter
+	for _, c := range i.chain {
+		if c.NotAfter.Before(first) {
+			first = c.NotAfter
+		}
+	}
+	return first
+}
+
+// allows wants nothing above the mesh's authority, such as a constraint of names, to keep peers from believing it.
+func (i *intermediate) allows(cert *x509.Certificate, now time.Time) error {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, c := range i.roots {
+		roots.AddCert(c)
+	}
+	for _, c := range i.chain {
+		between.AddCert(c)
+	}
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} { // workloads have both
+		if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
+			return fmt.Errorf("nobody would believe it: %w", err)
+		}
+	}
+	return nil
+}
+
+// SignIntermediate implements Upstream. What it signs ends no later than any authority above it.
 func (i *Intermediate) SignIntermediate(_ context.Context, csr []byte, lifetime time.Duration) (chain, roots []*x509.Certificate, err error) {
 	by, err := i.read()
 	if err != nil {
@@ -144,7 +177,7 @@ func (i *Intermediate) SignIntermediate(_ context.Context, csr []byte, lifetime 
 		return nil, nil, fmt.Errorf("sign an intermediate authority: %w", err)
 	}
 	now, own := wall(i.clock), by.chain[0]
-	template, err := authorityTemplate(i.domain, now, min(lifetime, own.NotAfter.Sub(now)))
+	template, err := authorityTemplate(i.domain, now, min(lifetime, by.until().Sub(now)))
 	if err != nil {
 		return nil, nil, fmt.Errorf("sign an intermediate authority: %w", err)
 	}
@@ -154,6 +187,9 @@ func (i *Intermediate) SignIntermediate(_ context.Context, csr []byte, lifetime 
 		return nil, nil, fmt.Errorf("sign an intermediate authority: %w", err)
 	}
 	cert, err := x509.ParseCertificate(der)
+	if err == nil {
+		err = by.allows(cert, now)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("sign an intermediate authority: %w", err)
 	}

@@ -278,3 +278,73 @@ func TestAnIntermediateThatEndsSoon(t *testing.T) {
 		t.Error("an authority that ends before what it would sign")
 	}
 }
+
+// TestAnAuthorityAboveTheIntermediate: what it does not allow, or outlive, would be signed for nothing.
+func TestAnAuthorityAboveTheIntermediate(t *testing.T) {
+	root := newOrganisation(t, "root")
+	for _, c := range []struct {
+		pathLen int
+		life    time.Duration
+		opened  bool
+		signs   bool
+	}{
+		{1, 100 * time.Hour, false, false}, // the mesh's and the intermediate are two
+		{2, 100 * time.Hour, true, true},
+		{-1, 100 * time.Hour, true, true},
+		{-1, 2 * time.Hour, true, true},
+		{-1, 30 * time.Minute, true, false},
+	} {
+		between := newOrganisation(t, "between")
+		key := between.key.(*rsa.PrivateKey).Public()
+		between.cert = root.sign(&x509.Certificate{
+			SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "between"}, IsCA: true, BasicConstraintsValid: true, MaxPathLen: c.pathLen,
+			KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(c.life),
+		}, key)
+		files := intermediateFiles(t)
+		between.certify(files, func(own *x509.Certificate) { own.MaxPathLen = -1 })
+		if err := os.WriteFile(files.Roots, []byte(pemOf("CERTIFICATE", root.cert.Raw)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		up, err := control.OpenIntermediate(files, t.TempDir(), domain, clock.NewSystem())
+		if (err == nil) != c.opened {
+			t.Errorf("%+v: opened: %v", c, err)
+		}
+		if err != nil {
+			continue
+		}
+		a, err := control.NewAuthority(context.Background(), domain, time.Hour, up, clock.NewSystem())
+		if (err == nil) != c.signs {
+			t.Errorf("%+v: signs: %v", c, err)
+		}
+		if err != nil {
+			continue
+		}
+		svid := issue(t, a)
+		if _, err := verify(svid, []*x509.Certificate{root.cert}); err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if svid.Chain[1].NotAfter.After(between.cert.NotAfter) {
+			t.Errorf("%+v: the mesh's authority outlives the one above", c)
+		}
+	}
+}
+
+// TestAnAuthorityForOthers: one that may not certify the mesh's names, or servers and clients, is refused at the start.
+func TestAnAuthorityForOthers(t *testing.T) {
+	for what, change := range map[string]func(*x509.Certificate){
+		"another domain's": func(c *x509.Certificate) { c.PermittedURIDomains, c.URIs = []string{"other.example"}, nil },
+		"all but ours":     func(c *x509.Certificate) { c.ExcludedURIDomains, c.URIs = []string{domain}, nil },
+		"servers only":     func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} },
+	} {
+		files := intermediateFiles(t)
+		newOrganisation(t, "org").certify(files, change)
+		up, err := control.OpenIntermediate(files, t.TempDir(), domain, clock.NewSystem())
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if _, err := control.NewAuthority(context.Background(), domain, time.Hour, up, clock.NewSystem()); err == nil {
+			t.Errorf("%s: it signs", what)
+		}
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sterlingrun/sterling/mesh"
 )
 
@@ -25,6 +27,19 @@ func TestTooManyCallers(t *testing.T) {
 	}
 	if len(list) != maxParties+1 || all.Requests() != callers {
 		t.Errorf("%d counted apart, %d in all", len(list), all.Requests())
+	}
+}
+
+// TestAServiceNamedNone does not collide with calls for which none was chosen: one double fails a whole scrape.
+func TestAServiceNamedNone(t *testing.T) {
+	s := NewStats()
+	for _, cluster := range []string{"", "none"} {
+		s.listener("in").connected("spiffe://bank.example/cell/c1/svc/shop", cluster, time.Millisecond, errCaller)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(s)
+	if _, err := registry.Gather(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -19,7 +19,7 @@ func (s *Stats) Describe(to chan<- *prometheus.Desc) { to <- descCalls; to <- de
 // Collect implements prometheus.Collector.
 func (s *Stats) Collect(to chan<- prometheus.Metric) {
 	for _, c := range s.Calls() {
-		labels := []string{c.Listener, cmp.Or(c.Caller, "unknown"), cmp.Or(c.Cluster, "none")}
+		labels := []string{c.Listener, cmp.Or(c.Caller, "unknown"), cmp.Or(c.Cluster, "(none)")} // which no service is called
 		to <- prometheus.MustNewConstMetric(descCalls, prometheus.CounterValue, float64(c.Requests()), labels...)
 		for kind, n := range c.Failures {
 			if n > 0 {

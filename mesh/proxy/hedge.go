@@ -37,8 +37,11 @@ func (x *exchange) awaitHedged() bool {
 }
 
 // hedges tells whether the next attempt is one that another may join: under the same conditions as another attempt
-// after it, for money as for all else.
+// after it, for money as for all else. A call that wants no answer is done when it is sent.
 func (x *exchange) hedges() bool {
+	if t := x.call(); t != nil && t.m.kind() == rpcOneWay {
+		return false
+	}
 	return x.route.Retry.Hedge > 0 && x.attempts <= x.route.Retry.Attempts && x.whole && x.repeatable() && x.req.UpgradeTo == nil && string(x.req.Method) != "CONNECT"
 }
 

@@ -22,8 +22,9 @@ type links struct {
 
 // dialing is a connection that is being made, and that more than one request may wait for.
 type dialing struct {
-	done chan struct{}
-	err  error // once done
+	done    chan struct{}
+	err     error // once done
+	hurried bool  // it was over with the time of the request that made it: the others have theirs
 }
 
 // openStream begins the request on a connection to e: the least loaded one that has room, or a new one.
@@ -66,6 +67,7 @@ func (p *links) get(x *exchange, e *endpoint) (*h2.Conn, error) {
 		p.mu.Unlock()
 		if mine {
 			d.err = p.dial(x, e)
+			d.hurried = d.err != nil && !time.Now().Before(x.deadline)
 			p.mu.Lock()
 			p.dialing = nil
 			p.mu.Unlock()
@@ -78,7 +80,7 @@ func (p *links) get(x *exchange, e *endpoint) (*h2.Conn, error) {
 		case <-late.C:
 			return nil, fmt.Errorf("wait for a connection: %w", os.ErrDeadlineExceeded)
 		}
-		if d.err != nil {
+		if d.err != nil && (mine || !d.hurried) {
 			return nil, d.err
 		}
 	}

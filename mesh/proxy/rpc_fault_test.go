@@ -185,6 +185,28 @@ func TestEndpointsSendHeartbeatsAndNotices(t *testing.T) {
 	})
 }
 
+// TestAHeartbeatTooLargeToBeGivenBack ends the connection: an answer that announces more than it has would swallow calls.
+func TestAHeartbeatTooLargeToBeGivenBack(t *testing.T) {
+	const size = 8<<20 + 1
+	g := dubboTongue{}
+	app := serve(t, g, func(n int, m message) []byte {
+		if n > 0 || m.kind != "call" {
+			return g.answer(m, "paid")
+		}
+		b := g.ping(42)[:16]
+		binary.BigEndian.PutUint32(b[12:], size)
+		return append(append(b, make([]byte, size)...), g.answer(m, "paid")...)
+	})
+	p := start(t, proxy.Options{}, oneRPC, g.name(), "", g.name(), app.address, "", ", timeout: 5s")
+	c := talk(t, g, p.Addr("in").String())
+	if m := c.ask(1, "transfer", "x", nil); m.status != "unknown" {
+		t.Errorf("the call on that connection: %+v", m)
+	}
+	if m := c.ask(2, "transfer", "x", nil); m.status != "ok" {
+		t.Errorf("the next call: %+v", m)
+	}
+}
+
 // TestACallerThatNeverReads: what waits for it is bounded, and others are served meanwhile.
 func TestACallerThatNeverReads(t *testing.T) {
 	each(t, func(t *testing.T, g tongue) {

@@ -91,6 +91,7 @@ func (p *rpcLinks) get(x *exchange, e *endpoint) (*rpcLink, error) {
 		p.mu.Unlock()
 		if mine {
 			d.err = p.dial(x, e)
+			d.hurried = d.err != nil && !time.Now().Before(x.deadline)
 			p.mu.Lock()
 			p.dialing = nil
 			p.mu.Unlock()
@@ -103,7 +104,7 @@ func (p *rpcLinks) get(x *exchange, e *endpoint) (*rpcLink, error) {
 		case <-late.C:
 			return nil, fmt.Errorf("wait for a connection: %w", os.ErrDeadlineExceeded)
 		}
-		if d.err != nil {
+		if d.err != nil && (mine || !d.hurried) {
 			return nil, d.err
 		}
 	}
@@ -230,14 +231,16 @@ func (l *rpcLink) read(protocol *rpcProtocol) error {
 		if err != nil && !large {
 			return err
 		}
-		switch m.kind() {
-		case rpcAnswer:
+		switch kind := m.kind(); {
+		case kind == rpcAnswer:
 			l.deliver(m, err)
-		case rpcPing:
+		case large:
+			return malformed(err) // what is not there can't be given back
+		case kind == rpcPing:
 			if err := l.w.add(func(b []byte) ([]byte, error) { return m.appendPong(b), nil }); err != nil {
 				return err
 			}
-		case rpcFarewell:
+		case kind == rpcFarewell:
 			l.retire()
 		default: // not for us: we serve no calls of endpoints
 		}

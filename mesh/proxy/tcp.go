@@ -126,7 +126,9 @@ func oneWay(to, from net.Conn, idle time.Duration, begin time.Time, moved *atomi
 			}
 			break
 		}
-		if isTimeout(err) && (n > 0 || time.Since(begin)-time.Duration(moved.Load()) < idle) {
+		// Where to has not taken what was read, that is lost, and nothing may follow it.
+		stuck := !time.Now().Before(by.Add(writeTime))
+		if isTimeout(err) && !stuck && (n > 0 || time.Since(begin)-time.Duration(moved.Load()) < idle) {
 			continue
 		}
 		break

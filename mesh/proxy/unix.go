@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -22,6 +23,24 @@ func networkOf(address string) (network, at string) {
 		return "unix", path
 	}
 	return "tcp", address
+}
+
+// CheckNetwork wants addresses of the network only, as a control plane may name them: by a socket of this machine it would
+// reach, with this process's rights, what was never meant for the mesh. The error wraps [ErrConfig].
+func (c *Config) CheckNetwork() error {
+	for _, l := range c.Listeners {
+		if path, ok := UnixAddress(l.Address); ok {
+			return fmt.Errorf("%w: listener %q: the Unix socket %q is this machine's own", ErrConfig, l.Name, path)
+		}
+	}
+	for _, k := range c.Clusters {
+		for _, e := range k.Endpoints {
+			if path, ok := UnixAddress(e.Address); ok {
+				return fmt.Errorf("%w: cluster %q: the Unix socket %q is this machine's own", ErrConfig, k.Name, path)
+			}
+		}
+	}
+	return nil
 }
 
 // Enclose is what a configuration becomes for a workload without a network: the services that it may call are Unix

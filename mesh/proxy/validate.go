@@ -52,8 +52,8 @@ func (f *faults) oneOf(key, v string, want ...string) {
 
 func (f *faults) address(key, v string) {
 	if path, ok := UnixAddress(v); ok {
-		if !filepath.IsAbs(path) || len(path) > maxSocketPath {
-			f.add("%s: want an absolute path of at most %d bytes, not %q", key, maxSocketPath, v)
+		if !filepath.IsAbs(path) || path != filepath.Clean(path) || len(path) > maxSocketPath { // one spelling: checkShadows compares
+			f.add("%s: want an absolute path without detours, of at most %d bytes, not %q", key, maxSocketPath, v)
 		}
 		return
 	}

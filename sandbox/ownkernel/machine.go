@@ -36,7 +36,11 @@ const (
 const (
 	maxSaid    = 4 << 10 // bytes of what a console or a program said
 	endLimit   = 10 * time.Second
-	maxStreams = 128 // connections and commands at a time
+	maxStreams = 128 // connections of the guest at a time, and about as many commands
+	// maxKept are streams that are open, or that the guest has not closed yet: each can keep 256 KiB here.
+	maxKept = 3 * maxStreams
+	// drainLimit is how long connections may still deliver when the machine has ended.
+	drainLimit = time.Second
 )
 
 // Options are what a machine is started with.
@@ -66,9 +70,10 @@ type Machine struct {
 	streams  sync.WaitGroup
 
 	mu       sync.Mutex
-	workload net.Conn // nil: not yet
-	telling  bool     // the guest has opened its stream of events
-	fault    string   // why the workload did not start
+	workload net.Conn          // nil: not yet
+	telling  bool              // the guest has opened its stream of events
+	fault    string            // why the workload did not start
+	held     map[net.Conn]bool // the host's ends of connections
 }
 
 // Exited delivers the workload's exit as shells give it, once everything of the machine has ended. It is what the machine
@@ -217,7 +222,7 @@ func (m *Machine) execute(program string, order []byte) error {
 	}
 	_, err = writer.Write(order)
 	if err = errors.Join(err, writer.Close()); err == nil {
-		m.mux, err = yamux.Client(ours, protocol.Config())
+		err = m.talk(ours)
 	}
 	if err != nil {
 		m.End()
@@ -225,6 +230,12 @@ func (m *Machine) execute(program string, order []byte) error {
 		return fmt.Errorf("talk to the machine: %w", err)
 	}
 	return nil
+}
+
+// talk makes streams of the serial port.
+func (m *Machine) talk(port net.Conn) (err error) {
+	m.mux, err = yamux.Client(&guard{Conn: port, refuse: m.fail}, protocol.Config())
+	return err
 }
 
 func socketPair() (net.Conn, *os.File, error) {

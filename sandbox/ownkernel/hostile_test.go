@@ -85,7 +85,7 @@ func TestHeldConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // the test is over
+	defer l.Close()
 	h, workload := booted(t, sandbox.Socket{Name: "bank", Path: path})
 	call, err := h.guest.Open()
 	if err == nil {
@@ -98,7 +98,7 @@ func TestHeldConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close() //nolint:errcheck // until here
+	defer held.Close()
 	if _, err := call.Write([]byte("last words")); err != nil {
 		t.Fatal(err)
 	}

@@ -401,7 +401,7 @@ func TestLevels(t *testing.T) {
 			err := b.Booted(t.Context(), level, "v1", func(context.Context) error {
 				probes++
 				if level == sandbox.GVisorKVM {
-					return errors.New("it ended at its first instruction")
+					return fmt.Errorf("%w: it ended at its first instruction", gvisor.ErrUnavailable)
 				}
 				return nil
 			})
@@ -416,6 +416,15 @@ func TestLevels(t *testing.T) {
 	}
 	if err := b.Booted(t.Context(), sandbox.GVisorKVM, "v2", func(context.Context) error { probes++; return nil }); err != nil || probes != 3 {
 		t.Errorf("another program: %v after %d", err, probes)
+	}
+	for range 2 { // says nothing of the level: a policy gets no weaker one for it, and it is asked again
+		err := b.Booted(t.Context(), sandbox.OwnKernelKVM, "v3", func(context.Context) error { probes++; return errors.New("no space left") })
+		if err == nil || errors.Is(err, gvisor.ErrUnavailable) {
+			t.Errorf("a fault of the host: %v", err)
+		}
+	}
+	if probes != 5 {
+		t.Errorf("%d probes", probes)
 	}
 	if err := b.ForgetLevels(); err != nil {
 		t.Fatal(err)

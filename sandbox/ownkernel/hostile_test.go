@@ -99,6 +99,9 @@ func TestHeldConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
+	if k, _, err := protocol.Read(call, 0); err != nil || k != protocol.Ready {
+		t.Fatalf("%d, %v", k, err)
+	}
 	if _, err := call.Write([]byte("last words")); err != nil {
 		t.Fatal(err)
 	}

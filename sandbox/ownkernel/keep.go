@@ -198,8 +198,11 @@ func (m *Machine) answer(stream net.Conn) {
 	}
 	for _, s := range m.options.Policy.Network.Sockets {
 		if s.Name == c.Socket {
-			if to, err := net.Dial("unix", s.Path); err == nil {
+			to, err := net.Dial("unix", s.Path)
+			if err == nil && protocol.Write(stream, protocol.Ready, nil) == nil {
 				m.pass(to, stream)
+			} else if err == nil {
+				_ = to.Close()
 			}
 			return
 		}

@@ -191,3 +191,19 @@ func TestGuardedPieces(t *testing.T) {
 		}
 	}
 }
+
+// TestSaidIsPlain: what a machine says gives no orders to the terminal of who reads it.
+func TestSaidIsPlain(t *testing.T) {
+	h, workload := booted(t)
+	if err := protocol.Write(workload, protocol.Fault, []byte("no\x1b[2J such\r\xff file"+strings.Repeat("x", 10000))); err != nil {
+		t.Fatal(err)
+	}
+	h.ended()
+	if exit, said := h.exit(), h.m.Said(); exit != -1 || !strings.Contains(said, "no?[2J such?") || strings.ContainsAny(said, "\x1b\r") || len(said) > 2*maxSaid {
+		t.Errorf("exit %d: %q", exit, said)
+	}
+	c := &tail{}
+	if _, err := c.Write([]byte("panic\x1b]0;x\a\nat once\n")); err != nil || c.String() != "panic?]0;x?\nat once" {
+		t.Errorf("%q, %v", c, err)
+	}
+}

@@ -139,7 +139,7 @@ func receive(from io.Reader, stdout, stderr io.Writer) (int, error) {
 		case k == protocol.Exit && len(payload) == 1:
 			return int(payload[0]), nil
 		case k == protocol.Fault:
-			return killed, fmt.Errorf("%w: %s", errFault, payload[:min(len(payload), maxSaid)])
+			return killed, fmt.Errorf("%w: %s", errFault, printable(payload))
 		default:
 			err = fmt.Errorf("a frame of kind %d where the output of a process is due", k)
 		}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/yamux"
 
@@ -264,7 +265,7 @@ func (m *Machine) boot(b protocol.Boot) error {
 	}
 	k, text, err := protocol.Read(stream, protocol.MaxFrame)
 	if err == nil && k != protocol.Ready {
-		err = fmt.Errorf("%w: %s", errFault, text[:min(len(text), maxSaid)])
+		err = fmt.Errorf("%w: %s", errFault, printable(text))
 	}
 	return err
 }
@@ -326,5 +327,15 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return strings.TrimSpace(strings.ToValidUTF8(string(t.text), "?"))
+	return printable(t.text)
+}
+
+// printable is what a machine says, bounded, without what a terminal would take for an order.
+func printable(text []byte) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, string(text[:min(len(text), maxSaid)])))
 }

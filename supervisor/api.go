@@ -59,7 +59,7 @@ const (
 	StateReady    = "ready"    // all that is wanted is ready, and nothing else runs
 	StateUpdating = "updating" // another release takes the place of the last
 	StateHalted   = "halted"   // it does not, and Reason says why; the last one goes on
-	StateDegraded = "degraded" // fewer are ready than wanted
+	StateDegraded = "degraded" // fewer are ready than wanted, or nobody knows
 	StateStopped  = "stopped"
 	StateRemoving = "removing"
 )
@@ -266,6 +266,9 @@ func (s *Supervisor) status(name string, u *unit) Status {
 	out.State, out.Reason = judge(u, &plan)
 	if s.fault != "" {
 		out.Reason = s.fault
+		if out.State == StateReady {
+			out.State = StateDegraded // it was ready when somebody last saw it
+		}
 	}
 	return out
 }

@@ -30,6 +30,7 @@ const joinAgain = 2 * time.Second
 type attachment struct {
 	identity string
 	stop     context.CancelFunc
+	gone     chan struct{} // closed when it is given up, with its sockets
 
 	mu       sync.Mutex
 	workload Workload // nil: not yet
@@ -37,11 +38,17 @@ type attachment struct {
 	fault    string // why not yet
 }
 
-func (s *Supervisor) attach(j Joining) *attachment {
+// attach joins once the place that the service had before is given up: both have the same folders, and the end of the old
+// one would take the sockets of the new one away.
+func (s *Supervisor) attach(j Joining, before <-chan struct{}) *attachment {
 	ctx, cancel := context.WithCancel(s.life)
-	a := &attachment{identity: j.Identity, stop: cancel, fault: "it has just begun"}
+	a := &attachment{identity: j.Identity, stop: cancel, gone: make(chan struct{}), fault: "it has just begun"}
 	s.running.Go(func() {
+		defer close(a.gone)
 		defer a.close()
+		if before != nil {
+			<-before
+		}
 		for {
 			w, err := s.o.Join(ctx, j)
 			if err == nil {
@@ -57,6 +64,14 @@ func (s *Supervisor) attach(j Joining) *attachment {
 		}
 	})
 	return a
+}
+
+// leave gives up the place of a service in the mesh, if it has one.
+func (u *unit) leave() {
+	if u.mesh != nil {
+		u.mesh.stop()
+		u.left, u.mesh = u.mesh.gone, nil
+	}
 }
 
 func (a *attachment) joined(w Workload) {

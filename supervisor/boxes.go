@@ -23,7 +23,8 @@ type Boxes interface {
 	Stop(ctx context.Context, id string) error
 	// Remove forgets a sandbox that has ended, with its output and its record.
 	Remove(ctx context.Context, id string) error
-	// Exec runs a command in a sandbox. The error says so if its exit status is not 0.
+	// Exec runs a command in a sandbox. The error says so if its exit status is not 0, and wraps ErrNotAsked where nothing
+	// could be run.
 	Exec(ctx context.Context, id string, argv []string) error
 	// Logs writes what a workload wrote.
 	Logs(ctx context.Context, id string, to io.Writer) error
@@ -95,6 +96,9 @@ func (p *Program) run(ctx context.Context, limit time.Duration, in []byte, args 
 	said := &head{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), said, said
 	if err := cmd.Run(); err != nil {
+		if cmd.Process == nil && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", ErrNotAsked, err)
+		}
 		if text := strings.TrimPrefix(strings.TrimSpace(said.String()), "sterling-sandbox: "); text != "" {
 			return fmt.Errorf("%s (%w)", text, err)
 		}

@@ -8,8 +8,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/supervisor/service"
@@ -21,6 +24,24 @@ const (
 	// openFor is how long a connection has to stay open to be one.
 	openFor = 200 * time.Millisecond
 )
+
+// ErrNotAsked is wrapped where a replica could not be asked for a reason of this host's. That says nothing about the
+// replica: else a host that has run out of something would end all of them at once.
+var ErrNotAsked = errors.New("it could not be asked")
+
+// maxWhy bounds what is kept of what a replica, or a program that speaks for it, says.
+const maxWhy = 512
+
+// plain is a text of somebody else's on one line, bounded, without what a terminal would take for an order.
+func plain(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text[:min(len(text), maxWhy)])
+	return strings.Join(strings.Fields(text), " ")
+}
 
 // A probe asks one replica how it is. All but ready is the loop's.
 type probe struct {
@@ -51,7 +72,11 @@ func (p *probe) start(ctx context.Context, s *Supervisor, box Box, health []serv
 				if ctx.Err() != nil {
 					return
 				}
-				s.post(func() { p.take(i, err, h.Failures) })
+				s.post(func() {
+					if s.boxes[box.ID].State == stateRunning { // one that stands still is not sick
+						p.take(i, err, h.Failures)
+					}
+				})
 				pause := time.Duration(h.Every)
 				if !p.ready.Load() {
 					pause = min(pause, unreadyEvery)
@@ -65,10 +90,14 @@ func (p *probe) start(ctx context.Context, s *Supervisor, box Box, health []serv
 // take judges an answer.
 func (p *probe) take(i int, err error, most int) {
 	c := &p.checks[i]
-	c.asked, c.err = true, err
-	if err == nil {
+	c.asked, c.err = true, nil
+	if err != nil {
+		c.err = errors.New(plain(err.Error()))
+	}
+	switch {
+	case err == nil:
 		c.failures = 0
-	} else {
+	case !errors.Is(err, ErrNotAsked):
 		c.failures++
 	}
 	ready := true
@@ -122,7 +151,7 @@ func check(ctx context.Context, boxes Boxes, box Box, h service.Health) error {
 	if h.Path != "" {
 		return checkHTTP(ctx, socket, h.Path)
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	conn, err := dialReplica(ctx, socket)
 	if err != nil {
 		return err
 	}
@@ -136,9 +165,20 @@ func check(ctx context.Context, boxes Boxes, box Box, h service.Health) error {
 	return fmt.Errorf("nobody listens: the connection ended: %w", err)
 }
 
+func dialReplica(ctx context.Context, socket string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOBUFS) {
+		err = fmt.Errorf("%w: %w", ErrNotAsked, err)
+	}
+	return conn, err
+}
+
+// maxHeader bounds the header of a replica's answer, in bytes.
+const maxHeader = 16 << 10
+
 func checkHTTP(ctx context.Context, socket, path string) error {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	transport := &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialReplica(ctx, socket)
 	}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://replica"+path, nil)
 	if err != nil {
@@ -151,7 +191,7 @@ func checkHTTP(ctx context.Context, socket, path string) error {
 	defer response.Body.Close()                                      //nolint:errcheck // the status tells
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<16)) // so that the replica can end what it began
 	if response.StatusCode < 200 || response.StatusCode > 399 {
-		return fmt.Errorf("GET %s: %s", path, response.Status)
+		return fmt.Errorf("GET %s: status %d", path, response.StatusCode) // its text is the replica's
 	}
 	return nil
 }

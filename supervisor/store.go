@@ -43,9 +43,13 @@ func (s *Supervisor) remove(name string, u *unit) {
 	if len(u.busy)+len(u.starting) > 0 {
 		return
 	}
-	if u.mesh != nil {
-		u.mesh.stop()
-		u.mesh = nil
+	u.leave()
+	select {
+	case <-u.left:
+	default:
+		if u.left != nil {
+			return // who is declared next by this name gets the same folders
+		}
 	}
 	if err := os.RemoveAll(s.offer(name)); err != nil {
 		s.o.Log.Error("remove the sockets of a service", "service", name, "error", err)

@@ -84,7 +84,8 @@ type unit struct {
 	removed  map[string]bool  // sandboxes that were removed, and may still be listed
 	busy     map[string]bool  // sandboxes that something is being done about
 	probes   map[string]*probe
-	mesh     *attachment // nil: it has no identity
+	mesh     *attachment     // nil: it has no identity
+	left     <-chan struct{} // closed when its last place in the mesh is given up; nil: there was none
 }
 
 // ErrInUse is wrapped where another supervisor runs in the folder.
@@ -197,6 +198,7 @@ func (s *Supervisor) follow(ctx context.Context) {
 				s.seen, s.fault = true, ""
 				clear(s.boxes)
 				for _, b := range all {
+					b.Reason = plain(b.Reason)
 					s.boxes[b.ID] = b
 				}
 				for _, u := range s.services {
@@ -240,11 +242,14 @@ func (s *Supervisor) step() {
 		plan := service.Next(u.spec, &u.state, replicas, now)
 		start := u.state.Apply(u.spec, plan, now)
 		s.forget(u)
-		if err := s.save(name, u); err != nil {
-			continue // told; and what is not on disk is not done
-		}
-		for _, e := range ended {
+		for _, e := range ended { // even if it can't be kept
 			s.o.Log.Info("a replica has ended", "service", name, "replica", e.ID, "reason", e.Reason, "asked", e.Asked, "head", e.Head, "gaps", e.Gaps, "alerts", e.Alerts)
+		}
+		if err := s.save(name, u); err != nil { // told; and what is not on disk is not done
+			for _, id := range start {
+				delete(u.state.Starting, id)
+			}
+			continue
 		}
 		if u.state.Halted != halted {
 			s.o.Log.Error("an update does not go on", "service", name, "reason", u.state.Halted)
@@ -294,7 +299,7 @@ func (s *Supervisor) replicas(u *unit) []service.Replica {
 		case box.over():
 			r.Phase, r.End = service.Over, endOf(id, box, u.failed[id])
 		case u.failed[id] != nil: // it may have come to life all the same
-			r.Failing = u.failed[id].Error()
+			r.Failing = plain(u.failed[id].Error())
 		case box.State == statePaused:
 			// A rule, or a recorder that is gone. One that is only silent comes back: nothing happens to it either.
 			r.Phase = service.Held
@@ -313,7 +318,7 @@ func endOf(id string, box Box, err error) service.Ended {
 	e := service.Ended{ID: id, Exit: box.Exit, Reason: box.Reason, Head: box.Audit.Head, Gaps: box.Audit.Gaps, Alerts: box.Audit.Alerts}
 	switch {
 	case err != nil && box.Exit == nil:
-		e.Reason = err.Error()
+		e.Reason = plain(err.Error())
 	case box.Exit != nil && *box.Exit != 0:
 		e.Reason = fmt.Sprintf("%s, status %d", box.Reason, *box.Exit)
 	}
@@ -354,11 +359,10 @@ func (s *Supervisor) connect(name string, u *unit) {
 		}
 	}
 	if u.mesh != nil && (u.spec.Mesh == nil || u.spec.Mesh.Identity != u.mesh.identity || u.state.Stopped) {
-		u.mesh.stop()
-		u.mesh = nil
+		u.leave()
 	}
 	if u.mesh == nil && u.spec.Mesh != nil && !u.state.Stopped && s.o.Join != nil {
-		u.mesh = s.attach(Joining{Service: name, Identity: u.spec.Mesh.Identity, Folder: s.offer(name)})
+		u.mesh = s.attach(Joining{Service: name, Identity: u.spec.Mesh.Identity, Folder: s.offer(name)}, u.left)
 	}
 	if u.mesh != nil {
 		u.mesh.use(sockets)

@@ -32,6 +32,7 @@ type host struct {
 	of      map[string]string
 	changed chan struct{}
 	blind   bool // sandboxes can't be listed
+	asked   int  // health checks
 	hang    chan struct{}
 }
 
@@ -112,6 +113,7 @@ func (h *host) Remove(_ context.Context, id string) error {
 func (h *host) Exec(_ context.Context, id string, _ []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.asked++
 	for part := range h.sick {
 		if strings.Contains(h.of[id], part) {
 			return errors.New("sick")
@@ -343,6 +345,43 @@ func TestBlind(t *testing.T) {
 	}
 	r.host.change(func() { r.host.blind = false })
 	r.until("sees again", is("ready", 1))
+	r.host.change(func() { r.host.blind = true })
+	r.until("does not call ready what nobody sees", func(s *supervisor.Status) bool { return s.State == "degraded" && s.Reason == "blind" })
+}
+
+// TestPausedIsNotSick: replicas that stood still, such as all at once when the disk of their records did, are not
+// replaced for what they did not answer then.
+func TestPausedIsNotSick(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.apply("/one", "replicas: 3\nhealth: [{exec: [/check], every: 100ms}]")
+	r.until("ready", is("ready", 3))
+	before := r.host.running()
+	state := func(from, to string) {
+		for id, b := range r.host.boxes {
+			if b.State == from {
+				b.State = to
+				r.host.boxes[id] = b
+			}
+		}
+	}
+	asked := func() int {
+		r.host.mu.Lock()
+		defer r.host.mu.Unlock()
+		return r.host.asked
+	}
+	r.host.change(func() { state("running", "paused") })
+	r.until("paused", func(s *supervisor.Status) bool { return s.Replicas[0].State == "paused" })
+	r.host.change(func() { r.host.sick["/one"] = true })
+	least := asked() + 30
+	r.until("asked in vain", func(*supervisor.Status) bool { return asked() > least })
+	r.host.change(func() { delete(r.host.sick, "/one"); state("paused", "running") })
+	r.until("ready again", is("ready", 3))
+	least = asked() + 30
+	r.until("asked again", func(*supervisor.Status) bool { return asked() > least })
+	if after := r.host.running(); !slices.Equal(before, after) {
+		t.Errorf("%v became %v", before, after)
+	}
 }
 
 func TestRefusals(t *testing.T) {
@@ -373,6 +412,7 @@ type place struct {
 	mu      sync.Mutex
 	sockets []string
 	closed  bool
+	closing func() // called first. May be nil
 }
 
 // Use implements supervisor.Workload.
@@ -384,6 +424,9 @@ func (p *place) Use(sockets []string) {
 
 // Close implements supervisor.Workload.
 func (p *place) Close() {
+	if p.closing != nil {
+		p.closing()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -431,4 +474,33 @@ func TestMesh(t *testing.T) {
 	if !at.closed {
 		t.Error("it is still in the mesh")
 	}
+}
+
+// TestMeshIdentity: a service with another identity joins once its last place is given up, since both have one folder.
+func TestMeshIdentity(t *testing.T) {
+	r := newRig(t)
+	release := make(chan struct{})
+	first, second := &place{closing: func() { <-release }}, &place{}
+	joins := make(chan string, 9)
+	r.join = func(_ context.Context, j supervisor.Joining) (supervisor.Workload, error) {
+		joins <- j.Identity
+		if strings.HasSuffix(j.Identity, "/orders") {
+			return first, nil
+		}
+		first.mu.Lock()
+		defer first.mu.Unlock()
+		if !first.closed {
+			t.Error("two places at a time")
+		}
+		return second, nil
+	}
+	r.start()
+	mesh := "mesh: {identity: 'spiffe://b.example/cell/c1/svc/%s', socket: http}"
+	r.apply("/one", fmt.Sprintf(mesh, "orders"))
+	r.until("in the mesh", func(*supervisor.Status) bool { return len(joins) == 1 })
+	r.apply("/one", fmt.Sprintf(mesh, "others"))
+	n := 0
+	r.until("some time later", func(*supervisor.Status) bool { n++; return n > 50 })
+	close(release)
+	r.until("there as somebody else", func(*supervisor.Status) bool { return len(joins) == 2 })
 }

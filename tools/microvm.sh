@@ -19,17 +19,19 @@ build_init() {
 fetch_kernel() (
 	package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*-cloud-amd64\)$/\1/p' | head -n 1)
 	[ -n "$package" ] || return 1
-	[ "$(cat "$folder/version" 2>/dev/null)" != "$package" ] || return 0
+	[ "$(cat "$folder/version" 2>/dev/null)" != "$package" ] || [ ! -s "$folder/vmlinuz" ] || return 0
 	say "taking the kernel out of $package"
 	scratch=$(mktemp -d)
 	trap 'rm -rf "$scratch"' EXIT
 	(cd "$scratch" && apt-get download -qq "$package" >/dev/null 2>&1 && dpkg-deb -x ./*.deb .) || return 1
-	mkdir -p "$folder"
+	# Without its kernel the folder is not taken for a machine; half of one kernel and half of another would be. What is
+	# called in a list of commands goes on after a failure, so each one says what it failed at.
+	rm -f "$folder/vmlinuz" "$folder/version" || return 1
 	for driver in $drivers; do
-		find "$scratch/lib/modules" -name "$driver.ko" -exec cp {} "$folder/$driver.ko" \;
-		[ -s "$folder/$driver.ko" ] || return 1
+		file=$(find "$scratch/lib/modules" "$scratch/usr/lib/modules" -name "$driver.ko" 2>/dev/null | head -n 1)
+		cp "$file" "$folder/$driver.ko" || return 1
 	done
-	cp "$scratch"/boot/vmlinuz-* "$folder/vmlinuz"
+	cp "$scratch"/boot/vmlinuz-* "$folder/vmlinuz.new" && mv "$folder/vmlinuz.new" "$folder/vmlinuz" || return 1
 	printf '%s\n' "$package" >"$folder/version"
 )
 

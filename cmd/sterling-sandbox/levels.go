@@ -60,18 +60,22 @@ func (o *ownKernel) kvm(ctx context.Context) error {
 	if _, err := os.Stat("/dev/kvm"); err != nil {
 		return fmt.Errorf("%w: %s: there is no /dev/kvm: it wants a processor with virtualisation, and in a virtual machine nested virtualisation", gvisor.ErrUnavailable, sandbox.OwnKernelKVM)
 	}
-	info, err := os.Stat(filepath.Join(o.host.Folder, "vmlinuz"))
+	stamp, err := o.host.Stamp()
 	if err != nil {
-		return fmt.Errorf("look at the kernel: %w", err)
+		return err
 	}
-	return o.runner.Booted(ctx, sandbox.OwnKernelKVM, info.ModTime().UTC().Format("20060102150405"), func(ctx context.Context) error {
+	return o.runner.Booted(ctx, sandbox.OwnKernelKVM, stamp, func(ctx context.Context) error {
 		folder, err := os.MkdirTemp(o.runner.State, "probe-")
 		if err != nil {
 			return fmt.Errorf("make a folder: %w", err)
 		}
 		defer os.RemoveAll(folder) //nolint:errcheck // of a probe
 		limits := sandbox.Limits{CPU: 1000, Memory: sandbox.MachineOverhead + 256<<20}
-		return o.host.Boots(ctx, true, folder, "/sterling-sandbox/"+filepath.Base(folder), limits)
+		err = o.host.Boots(ctx, true, folder, "/sterling-sandbox/"+filepath.Base(folder), limits)
+		if errors.Is(err, ownkernel.ErrUnavailable) {
+			err = fmt.Errorf("%w: %w", gvisor.ErrUnavailable, err)
+		}
+		return err
 	})
 }
 

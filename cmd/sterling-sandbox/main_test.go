@@ -184,7 +184,7 @@ func TestRun(t *testing.T) {
 	if s, _ := b.Inspect("box"); s.Exit == nil || s.Audit.Head != report.Head {
 		t.Errorf("inspect: %+v", s)
 	}
-	left, _ := filepath.Glob("/sys/fs/cgroup/*/sterling-sandbox/*-box")
+	left := b.groups()
 	if len(left) > 0 {
 		t.Errorf("left over: %q", left)
 	}
@@ -442,7 +442,7 @@ func TestRunnerKilled(t *testing.T) {
 	if err := b.Stop(ctx, "box"); err != nil {
 		t.Error(err)
 	}
-	if left, _ := filepath.Glob("/sys/fs/cgroup/*/sterling-sandbox/*-box"); len(left) > 0 {
+	if left := b.groups(); len(left) > 0 {
 		t.Errorf("left over: %q", left)
 	}
 	if err := b.Remove("box"); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -64,10 +65,7 @@ func dialBeyond(address string) (stream, error) {
 			if err != nil {
 				return err
 			}
-			if !sandbox.Public(ip.Addr()) {
-				return fmt.Errorf("%s stands for %s, which is this host or its link", host, ip.Addr())
-			}
-			return nil
+			return beyond(host, ip.Addr())
 		}
 	}
 	conn, err := d.Dial("tcp", address)
@@ -75,6 +73,23 @@ func dialBeyond(address string) (stream, error) {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	return conn.(*net.TCPConn), nil //nolint:forcetypeassert // what "tcp" dials
+}
+
+// beyond returns an error where an address that a name stands for is this host's, on any of its interfaces, or its link's.
+func beyond(host string, ip netip.Addr) error {
+	ip = ip.Unmap().WithZone("")
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return fmt.Errorf("find this host's addresses: %w", err)
+	}
+	is := func(a net.Addr) bool {
+		at, err := netip.ParsePrefix(a.String())
+		return err != nil || at.Addr().Unmap() == ip // what can't be read may be it
+	}
+	if !sandbox.Public(ip) || slices.ContainsFunc(own, is) {
+		return fmt.Errorf("%s stands for %s, which is this host or its link", host, ip)
+	}
+	return nil
 }
 
 // dialInside connects to a socket that the workload made. The folder is the workload's to write: what it put there in

@@ -28,7 +28,8 @@ type found struct {
 }
 
 // Booted tells whether a level works here, by a probe that boots something, once until the host is booted again or the
-// program is another one. The stamp tells programs apart. What the probe returns is wrapped in ErrUnavailable.
+// program is another one. The stamp tells programs apart. The probe's error wraps ErrUnavailable where the level does not
+// work; that, and that it takes too long, is kept. Another error says nothing of the level: the next call asks again.
 func (r *Runner) Booted(ctx context.Context, level sandbox.Isolation, stamp string, probe func(ctx context.Context) error) error {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -49,13 +50,15 @@ func (r *Runner) Booted(ctx context.Context, level sandbox.Isolation, stamp stri
 		defer cancel()
 		err := probe(limited)
 		if err != nil {
-			why = clipped(err)
+			why = strings.TrimPrefix(clipped(err), ErrUnavailable.Error()+": ")
 		}
-		if err != nil && limited.Err() != nil {
-			why = fmt.Sprintf("it did not boot within %v: %s", probeLimit, why)
-		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return fmt.Errorf("find out whether %s works here: %w", level, ctx.Err())
+		case err != nil && limited.Err() != nil:
+			why = fmt.Sprintf("it did not boot within %v: %s", probeLimit, why)
+		case err != nil && !errors.Is(err, ErrUnavailable):
+			return fmt.Errorf("find out whether %s works here: %w", level, err)
 		}
 		f.Levels[key] = why
 		text, err := json.MarshalIndent(f, "", "  ")
@@ -146,7 +149,7 @@ func (r *Runner) bootKVM(ctx context.Context) error {
 		return err
 	}
 	_ = c.Forget(clean) // it may not know it
-	return errors.Join(fmt.Errorf("gVisor ended with %d: %s", exit, strings.TrimSpace(c.Said()+" "+out.String())), err)
+	return errors.Join(fmt.Errorf("%w: gVisor ended with %d: %s", ErrUnavailable, exit, strings.TrimSpace(c.Said()+" "+out.String())), err)
 }
 
 // initEnded is how the init ends when nobody speaks to it.

@@ -1,6 +1,8 @@
 package ownkernel
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -70,4 +72,22 @@ func (h *Host) find() (parts, error) {
 		return p, fmt.Errorf("%w: missing: %s", ErrUnavailable, strings.Join(missing, "; "))
 	}
 	return p, nil
+}
+
+// Stamp is another one where QEMU, the kernel or the init is: what was found out with others says nothing about them. The
+// error wraps ErrUnavailable.
+func (h *Host) Stamp() (string, error) {
+	p, err := h.find()
+	if err != nil {
+		return "", err
+	}
+	stamp := sha256.New()
+	for _, path := range []string{p.qemu, filepath.Join(h.Folder, fileKernel), filepath.Join(h.Folder, fileInit)} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", fmt.Errorf("look at a part of the machine: %w", err)
+		}
+		_, _ = fmt.Fprintln(stamp, path, info.Size(), info.ModTime().UnixNano()) // never fails
+	}
+	return hex.EncodeToString(stamp.Sum(nil)), nil
 }

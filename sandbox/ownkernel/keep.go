@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -69,11 +70,14 @@ func (m *Machine) keep(boot protocol.Boot, recorder net.Conn) {
 	}
 	m.fail(err)
 	_ = m.mux.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
-	stop := context.AfterFunc(ctx, func() { _ = recorder.Close() }) // one that stands still
+	limits := []*time.Timer{
+		time.AfterFunc(drainLimit, m.letGo),                       // of who does not mind that the machine is gone
+		time.AfterFunc(endLimit, func() { _ = recorder.Close() }), // one that stands still
+	}
 	m.streams.Wait()
-	stop()
-	cancel()
+	for _, l := range limits {
+		l.Stop()
+	}
 	_ = recorder.Close()
 	m.fail(m.Forget(context.Background()))
 	m.exited <- exit
@@ -135,7 +139,7 @@ func receive(from io.Reader, stdout, stderr io.Writer) (int, error) {
 		case k == protocol.Exit && len(payload) == 1:
 			return int(payload[0]), nil
 		case k == protocol.Fault:
-			return killed, fmt.Errorf("%w: %s", errFault, payload[:min(len(payload), maxSaid)])
+			return killed, fmt.Errorf("%w: %s", errFault, printable(payload))
 		default:
 			err = fmt.Errorf("a frame of kind %d where the output of a process is due", k)
 		}
@@ -165,6 +169,11 @@ func (m *Machine) serve() {
 		if err != nil {
 			return
 		}
+		if m.mux.NumStreams() > maxKept { // our init has closed them by then
+			m.fail(errors.New("the machine does not close its connections"))
+			m.End()
+			return
+		}
 		select {
 		case places <- struct{}{}:
 			m.streams.Go(func() {
@@ -189,11 +198,37 @@ func (m *Machine) answer(stream net.Conn) {
 	}
 	for _, s := range m.options.Policy.Network.Sockets {
 		if s.Name == c.Socket {
-			if to, err := net.Dial("unix", s.Path); err == nil {
-				both(stream, to)
+			to, err := net.Dial("unix", s.Path)
+			if err == nil && protocol.Write(stream, protocol.Ready, nil) == nil {
+				m.pass(to, stream)
+			} else if err == nil {
+				_ = to.Close()
 			}
 			return
 		}
+	}
+}
+
+// pass passes bytes between a connection of the host and a stream, until both have ended or letGo.
+func (m *Machine) pass(host, stream net.Conn) {
+	m.mu.Lock()
+	if m.held == nil {
+		m.held = map[net.Conn]bool{}
+	}
+	m.held[host] = true
+	m.mu.Unlock()
+	both(host, stream)
+	m.mu.Lock()
+	delete(m.held, host)
+	m.mu.Unlock()
+}
+
+// letGo closes connections of the host that outlive the machine.
+func (m *Machine) letGo() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for conn := range m.held {
+		_ = conn.Close()
 	}
 }
 
@@ -233,7 +268,11 @@ func (m *Machine) forward(stream io.Reader) {
 		if err != nil || k != protocol.Event {
 			break
 		}
-		if _, err := m.recorder.Write(message); err != nil {
+		if _, err := m.recorder.Write(message); errors.Is(err, syscall.EMSGSIZE) {
+			m.fail(fmt.Errorf("the machine tells of an event of %d bytes, which can't be recorded", len(message)))
+			m.End()
+			return
+		} else if err != nil {
 			return // the end of the recorder is for the session to notice, which freezes the machine
 		}
 	}
@@ -265,12 +304,16 @@ func (m *Machine) acceptCommands(l *net.UnixListener) {
 		if err != nil {
 			return
 		}
+		if m.mux.NumStreams() > 2*maxStreams { // the guest is not to blame for what is asked of it
+			_ = conn.Close()
+			continue
+		}
 		stream, err := m.mux.Open()
 		if err != nil {
 			_ = conn.Close()
 			continue
 		}
-		m.streams.Go(func() { both(conn, stream) })
+		m.streams.Go(func() { m.pass(conn, stream) })
 	}
 }
 

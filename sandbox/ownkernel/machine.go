@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/yamux"
 
@@ -36,7 +37,11 @@ const (
 const (
 	maxSaid    = 4 << 10 // bytes of what a console or a program said
 	endLimit   = 10 * time.Second
-	maxStreams = 128 // connections and commands at a time
+	maxStreams = 128 // connections of the guest at a time, and about as many commands
+	// maxKept are streams that are open, or that the guest has not closed yet: each can keep 256 KiB here.
+	maxKept = 3 * maxStreams
+	// drainLimit is how long connections may still deliver when the machine has ended.
+	drainLimit = time.Second
 )
 
 // Options are what a machine is started with.
@@ -66,9 +71,10 @@ type Machine struct {
 	streams  sync.WaitGroup
 
 	mu       sync.Mutex
-	workload net.Conn // nil: not yet
-	telling  bool     // the guest has opened its stream of events
-	fault    string   // why the workload did not start
+	workload net.Conn          // nil: not yet
+	telling  bool              // the guest has opened its stream of events
+	fault    string            // why the workload did not start
+	held     map[net.Conn]bool // the host's ends of connections
 }
 
 // Exited delivers the workload's exit as shells give it, once everything of the machine has ended. It is what the machine
@@ -217,7 +223,7 @@ func (m *Machine) execute(program string, order []byte) error {
 	}
 	_, err = writer.Write(order)
 	if err = errors.Join(err, writer.Close()); err == nil {
-		m.mux, err = yamux.Client(ours, protocol.Config())
+		err = m.talk(ours)
 	}
 	if err != nil {
 		m.End()
@@ -225,6 +231,12 @@ func (m *Machine) execute(program string, order []byte) error {
 		return fmt.Errorf("talk to the machine: %w", err)
 	}
 	return nil
+}
+
+// talk makes streams of the serial port.
+func (m *Machine) talk(port net.Conn) (err error) {
+	m.mux, err = yamux.Client(&guard{Conn: port, refuse: m.fail}, protocol.Config())
+	return err
 }
 
 func socketPair() (net.Conn, *os.File, error) {
@@ -253,7 +265,7 @@ func (m *Machine) boot(b protocol.Boot) error {
 	}
 	k, text, err := protocol.Read(stream, protocol.MaxFrame)
 	if err == nil && k != protocol.Ready {
-		err = fmt.Errorf("%w: %s", errFault, text[:min(len(text), maxSaid)])
+		err = fmt.Errorf("%w: %s", errFault, printable(text))
 	}
 	return err
 }
@@ -315,5 +327,15 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return strings.TrimSpace(strings.ToValidUTF8(string(t.text), "?"))
+	return printable(t.text)
+}
+
+// printable is what a machine says, bounded, without what a terminal would take for an order.
+func printable(text []byte) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, string(text[:min(len(text), maxSaid)])))
 }

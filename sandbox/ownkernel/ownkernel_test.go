@@ -45,6 +45,16 @@ func TestFind(t *testing.T) {
 	if err := h.Find(); err != nil {
 		t.Errorf("all is there: %v", err)
 	}
+	before, err := h.Stamp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.Folder, "qemu-system-x86_64"), []byte("#!/bin/sh\n\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := h.Stamp(); err != nil || after == before {
+		t.Errorf("another QEMU has the stamp of the last: %v", err)
+	}
 	if err := os.Remove(filepath.Join(h.Folder, "overlay.ko")); err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,21 @@ type events struct {
 	to   io.Writer
 	lost chan struct{} // closed when a message could not be sent
 	once sync.Once
+
+	ended   bool           // nothing is told any more
+	calling sync.WaitGroup // connections that were told of, and that the host may not have seen yet
+}
+
+// end ends the stream once the host has seen every connection that it was told of. What would come later, such as a
+// connection that a process made before it was killed, does not happen: it is in no account.
+func (e *events) end() {
+	e.mu.Lock()
+	e.ended = true
+	e.mu.Unlock()
+	e.calling.Wait()
+	if c, ok := e.to.(io.Closer); ok {
+		_ = c.Close()
+	}
 }
 
 // task is the process that an event is about.
@@ -81,15 +96,23 @@ func (t task) context() message {
 	return message{}.bytes(1, c)
 }
 
-func (e *events) send(kind uint16, m message) {
+// send tells whether the stream has not ended.
+func (e *events) send(kind uint16, m message) bool {
 	frame := make([]byte, headerSize, headerSize+len(m))
 	binary.LittleEndian.PutUint16(frame, headerSize)
 	binary.LittleEndian.PutUint16(frame[2:], kind)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.ended {
+		return false
+	}
+	if kind == msgConnect {
+		e.calling.Add(1)
+	}
 	if err := protocol.Write(e.to, protocol.Event, append(frame, m...)); err != nil {
 		e.once.Do(func() { close(e.lost) })
 	}
+	return true
 }
 
 func (e *events) started(t task, argv []string) {
@@ -108,7 +131,9 @@ func (e *events) exited(t task, status uint32) {
 	e.send(msgExit, t.context().number(2, uint64(status)))
 }
 
-func (e *events) connected(t task, path string) {
+// connected tells of a connection, unless the stream has ended: then there must not be one. After it, calling.Done is due
+// once the host has seen the connection, or never will.
+func (e *events) connected(t task, path string) bool {
 	address := append(binary.LittleEndian.AppendUint16(nil, familyUnix), path...)
-	e.send(msgConnect, t.context().number(3, sysConnect).bytes(6, address)) // without an exit: it succeeded
+	return e.send(msgConnect, t.context().number(3, sysConnect).bytes(6, address)) // without an exit: it succeeded
 }

@@ -195,3 +195,33 @@ func TestExitCode(t *testing.T) {
 		}
 	}
 }
+
+// TestLateConnection: the end of the events waits for the host to have seen what was told, and later connections are in no
+// account. One after the end must not end the machine either: the exit of the workload is on its way.
+func TestLateConnection(t *testing.T) {
+	e := &events{to: io.Discard, lost: make(chan struct{})}
+	if !e.connected(task{pid: 2}, "/run/services/a") {
+		t.Fatal("a connection is not told of")
+	}
+	ended := make(chan struct{})
+	go func() {
+		e.end()
+		close(ended)
+	}()
+	for e.connected(task{pid: 2}, "/run/services/a") { // until it has begun to end
+		e.calling.Done()
+		runtime.Gosched()
+	}
+	select {
+	case <-ended:
+		t.Error("it has ended before the host saw a connection")
+	default:
+	}
+	e.calling.Done()
+	<-ended
+	select {
+	case <-e.lost:
+		t.Error("what came too late is taken for lost")
+	default:
+	}
+}

@@ -275,9 +275,7 @@ func (m *machine) finish() {
 	m.children.live.Done() // of the workload itself
 	m.children.live.Wait()
 	m.children.live.Add(1)
-	if c, ok := m.events.to.(io.Closer); ok {
-		_ = c.Close()
-	}
+	m.events.end()
 }
 
 // pipes are those of a process: its input, its outputs, and what it is told at its start.

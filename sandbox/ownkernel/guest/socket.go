@@ -59,15 +59,15 @@ func (m *machine) pass(conn net.Conn, name, at string) {
 	if !ok {
 		return
 	}
-	m.events.connected(peer(inside, m.boot.Folder), at)
-	outside, err := m.mux.Open()
+	if !m.events.connected(peer(inside, m.boot.Folder), at) {
+		return
+	}
+	outside, err := m.call(name)
+	m.events.calling.Done()
 	if err != nil {
 		return
 	}
 	defer outside.Close() //nolint:errcheck // ended
-	if protocol.WriteAsk(outside, protocol.Call{Socket: name}) != nil {
-		return
-	}
 	var both sync.WaitGroup
 	both.Go(func() {
 		_, _ = io.Copy(outside, inside)
@@ -78,6 +78,21 @@ func (m *machine) pass(conn net.Conn, name, at string) {
 		_ = inside.CloseWrite()
 	})
 	both.Wait()
+}
+
+// call opens a connection of the host's, and returns when the host has counted it.
+func (m *machine) call(name string) (net.Conn, error) {
+	outside, err := m.mux.Open()
+	if err != nil {
+		return nil, err
+	}
+	if err = protocol.WriteAsk(outside, protocol.Call{Socket: name}); err == nil {
+		_, _, err = protocol.Read(outside, 0)
+	}
+	if err != nil {
+		return nil, errors.Join(err, outside.Close())
+	}
+	return outside, nil
 }
 
 // peer is the process at the other end, as the kernel has it.

@@ -18,7 +18,7 @@ type Kind byte
 // The kinds of frames. The first one on a stream is an Ask.
 const (
 	Ask    Kind = iota + 1 // JSON: an Order from the host, a Call from the guest
-	Ready                  // to a boot: done
+	Ready                  // to a boot, or to a call for a socket: done
 	Stdin                  // to a process; an empty one is the end
 	Stdout                 // of a process
 	Stderr                 // of a process
@@ -87,7 +87,7 @@ type Run struct {
 }
 
 // Call is what the guest opens a stream for: its events, or, with a name, a connection to that socket. After the Ask, a
-// connection's stream is its bytes.
+// connection's stream is its bytes, and a Ready of the host, which says that it has counted the connection, before them.
 type Call struct {
 	Events bool   `json:"events,omitempty"`
 	Socket string `json:"socket,omitempty"`

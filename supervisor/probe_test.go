@@ -1,0 +1,75 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sterlingrun/sterling/supervisor/service"
+)
+
+// TestNotAsked: what is wrong with the host is no failure of a replica.
+func TestNotAsked(t *testing.T) {
+	p := &probe{checks: make([]checked, 1)}
+	health := []service.Health{{Failures: 2}}
+	for _, c := range []struct {
+		err   error
+		ready bool
+	}{
+		{fmt.Errorf("no file descriptors: %w", ErrNotAsked), false},
+		{nil, true},
+		{ErrNotAsked, true},
+		{ErrNotAsked, true},
+		{ErrNotAsked, true},
+		{errors.New("sick"), true},
+		{ErrNotAsked, true},
+		{errors.New("sick"), false},
+	} {
+		p.take(0, c.err, health[0].Failures)
+		if p.ready.Load() != c.ready {
+			t.Errorf("after %v: ready is %v", c.err, p.ready.Load())
+		}
+		if failing := p.failing(health, 0, time.Hour); p.was && (failing == "") != c.ready {
+			t.Errorf("after %v: %q", c.err, failing)
+		}
+	}
+	missing := &Program{Path: filepath.Join(t.TempDir(), "missing")}
+	if err := missing.Exec(t.Context(), "a", []string{"x"}); !errors.Is(err, ErrNotAsked) {
+		t.Errorf("no program: %v", err)
+	}
+}
+
+// TestAnswersAreBounded: what a replica answers is neither kept without bounds nor as it is.
+func TestAnswersAreBounded(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for _, answer := range []string{"500 \x1b[2J" + strings.Repeat("x", 10000), "200 OK\r\nA: " + strings.Repeat("x", 1<<20)} {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 %s\r\n\r\n", answer) // the second one is not read to its end
+			_ = conn.Close()
+		}
+	}()
+	if err := checkHTTP(t.Context(), socket, "/"); err == nil || err.Error() != "GET /: status 500" {
+		t.Errorf("%.100v", err)
+	}
+	if err := checkHTTP(t.Context(), socket, "/"); err == nil || !strings.Contains(err.Error(), "exceeded") {
+		t.Errorf("%.100v", err)
+	}
+	p := &probe{checks: make([]checked, 1)}
+	p.take(0, errors.New("\x1b[2J\nsick\u202e"+strings.Repeat("x", 10000)), 1)
+	if says := p.says(); len(says) > 600 || !strings.HasPrefix(says, "health[0]: [2J sick x") {
+		t.Errorf("%q", says)
+	}
+}

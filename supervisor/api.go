@@ -121,7 +121,7 @@ func (s *Supervisor) Apply(ctx context.Context, d Declaration) (changed bool, er
 			return fmt.Errorf("%w: %s is being removed", ErrRefused, spec.Name)
 		}
 		before, old := u.state, u.spec
-		if changed = u.state.Declare(d.Document, d.Policy, d.Folder); !changed {
+		if changed = u.state.Declare(d.Document, service.Release{Policy: d.Policy, Folder: d.Folder, Health: spec.Health}); !changed {
 			return nil
 		}
 		u.spec = spec
@@ -130,7 +130,6 @@ func (s *Supervisor) Apply(ctx context.Context, d Declaration) (changed bool, er
 			return err
 		}
 		s.services[spec.Name] = u
-		s.probeAgain(u)
 		return nil
 	})
 	return changed, err
@@ -160,14 +159,6 @@ func (s *Supervisor) fits(spec *service.Spec, policy *sandbox.Policy, folder str
 		}
 	}
 	return nil
-}
-
-// probeAgain asks replicas by the checks in force. What was ready counts as ready until they say otherwise.
-func (s *Supervisor) probeAgain(u *unit) {
-	for id, p := range u.probes {
-		p.stop()
-		s.probe(u, s.boxes[id], p.ready.Load())
-	}
 }
 
 // change changes the state of a service, durably.

@@ -49,8 +49,9 @@ type probe struct {
 	since uint64 // when it was first asked, in nanoseconds of Clock.Mono
 	ready atomic.Bool
 
-	checks []checked
-	was    bool // ready, ever
+	health []service.Health
+	checks []checked // of health
+	was    bool      // ready, ever
 }
 
 // checked is what came of one check.
@@ -61,9 +62,9 @@ type checked struct {
 }
 
 // start asks until ctx ends, and tells of every answer.
-func (p *probe) start(ctx context.Context, s *Supervisor, box Box, health []service.Health) {
-	p.checks = make([]checked, len(health))
-	for i, h := range health {
+func (p *probe) start(ctx context.Context, s *Supervisor, box Box) {
+	p.checks = make([]checked, len(p.health))
+	for i, h := range p.health {
 		s.running.Go(func() {
 			for ctx.Err() == nil {
 				within, cancel := context.WithTimeout(ctx, time.Duration(h.Timeout))
@@ -109,12 +110,12 @@ func (p *probe) take(i int, err error, most int) {
 }
 
 // failing says why the replica is to be replaced, "" if it is not.
-func (p *probe) failing(health []service.Health, now uint64, limit time.Duration) string {
+func (p *probe) failing(now uint64, limit time.Duration) string {
 	if p.ready.Load() {
 		return ""
 	}
 	for i, c := range p.checks {
-		if p.was && c.failures >= health[i].Failures {
+		if p.was && c.failures >= p.health[i].Failures {
 			return fmt.Sprintf("health[%d] failed %d times: %v", i, c.failures, c.err)
 		}
 	}

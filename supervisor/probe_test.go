@@ -14,8 +14,7 @@ import (
 
 // TestNotAsked: what is wrong with the host is no failure of a replica.
 func TestNotAsked(t *testing.T) {
-	p := &probe{checks: make([]checked, 1)}
-	health := []service.Health{{Failures: 2}}
+	p := &probe{health: []service.Health{{Failures: 2}}, checks: make([]checked, 1)}
 	for _, c := range []struct {
 		err   error
 		ready bool
@@ -29,11 +28,11 @@ func TestNotAsked(t *testing.T) {
 		{ErrNotAsked, true},
 		{errors.New("sick"), false},
 	} {
-		p.take(0, c.err, health[0].Failures)
+		p.take(0, c.err, p.health[0].Failures)
 		if p.ready.Load() != c.ready {
 			t.Errorf("after %v: ready is %v", c.err, p.ready.Load())
 		}
-		if failing := p.failing(health, 0, time.Hour); p.was && (failing == "") != c.ready {
+		if failing := p.failing(0, time.Hour); p.was && (failing == "") != c.ready {
 			t.Errorf("after %v: %q", c.err, failing)
 		}
 	}

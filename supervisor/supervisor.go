@@ -306,7 +306,7 @@ func (s *Supervisor) replicas(u *unit) []service.Replica {
 		default:
 			if p := u.probes[id]; p != nil {
 				r.Ready = p.ready.Load()
-				r.Failing = p.failing(u.spec.Health, s.o.Clock.Mono(), time.Duration(u.spec.StartTime))
+				r.Failing = p.failing(s.o.Clock.Mono(), time.Duration(u.spec.StartTime))
 			}
 		}
 		all = append(all, r)
@@ -351,7 +351,7 @@ func (s *Supervisor) connect(name string, u *unit) {
 		}
 		p := u.probes[id]
 		if p == nil {
-			p = s.probe(u, box, false)
+			p = s.probe(u, box)
 		}
 		_, stopping := u.state.Stopping[id]
 		if u.spec.Mesh != nil && p.ready.Load() && !stopping && box.Listen[u.spec.Mesh.Socket] != "" {
@@ -371,13 +371,14 @@ func (s *Supervisor) connect(name string, u *unit) {
 
 func (s *Supervisor) offer(name string) string { return filepath.Join(s.o.Dir, offerDir, name) }
 
-// probe begins to ask a replica, which may be known to be ready.
-func (s *Supervisor) probe(u *unit, box Box, ready bool) *probe {
+// probe begins to ask a replica, by the checks that it was declared with.
+func (s *Supervisor) probe(u *unit, box Box) *probe {
+	_, generation, _, _ := service.ParseReplica(box.ID)
 	ctx, stop := context.WithCancel(s.life)
-	p := &probe{stop: stop, since: s.o.Clock.Mono(), was: ready}
-	p.ready.Store(ready || len(u.spec.Health) == 0)
+	p := &probe{stop: stop, since: s.o.Clock.Mono(), health: u.state.Release(generation).Health}
+	p.ready.Store(len(p.health) == 0)
 	u.probes[box.ID] = p
-	p.start(ctx, s, box, u.spec.Health)
+	p.start(ctx, s, box)
 	return p
 }
 

@@ -110,10 +110,13 @@ func (h *host) Remove(_ context.Context, id string) error {
 }
 
 // Exec implements supervisor.Boxes.
-func (h *host) Exec(_ context.Context, id string, _ []string) error {
+func (h *host) Exec(_ context.Context, id string, command []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.asked++
+	if command[0] == "/wrong" {
+		return errors.New("there is no /wrong")
+	}
 	for part := range h.sick {
 		if strings.Contains(h.of[id], part) {
 			return errors.New("sick")
@@ -263,6 +266,32 @@ func TestServiceLives(t *testing.T) {
 	r.until("removed", func(s *supervisor.Status) bool { return s.Name == "" })
 	if o, err := r.client.Overview(t.Context()); err != nil || len(o.Services) != 0 || len(o.Others) != 0 || len(r.host.boxes) != 0 {
 		t.Errorf("%+v, %v, %v", o, err, r.host.boxes)
+	}
+}
+
+// TestAWrongCheckIsAnUpdateThatFails: a check that nobody passes stops at the first replicas that have it, and those that
+// run are judged by what they were declared with.
+func TestAWrongCheckIsAnUpdateThatFails(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.apply("/one", checked)
+	before := r.until("ready", is("ready", 3))
+	r.apply("/one", "replicas: 3\nhealth: [{exec: [/wrong]}]")
+	s := r.until("halted", is("halted", 3))
+	if !strings.Contains(s.Reason, "orders-g2-") || !strings.Contains(s.Reason, "there is no /wrong") || s.Good != 1 {
+		t.Errorf("%+v", s)
+	}
+	for _, one := range before.Replicas {
+		if !slices.Contains(r.host.running(), one.ID) {
+			t.Errorf("%s was stopped", one.ID)
+		}
+	}
+	r.stop()
+	r.start()
+	r.until("still", is("halted", 3))
+	r.apply("/one", checked)
+	if s := r.until("as before", is("ready", 3)); s.Generation != 1 {
+		t.Errorf("%+v", s)
 	}
 }
 

@@ -31,7 +31,7 @@ func newWorld(t testing.TB, spec *service.Spec) *world {
 }
 
 func (w *world) declare(policy string) {
-	w.state.Declare(fmt.Appendf(nil, "%v", *w.spec), []byte(policy), "/")
+	w.state.Declare(fmt.Appendf(nil, "%v", *w.spec), service.Release{Policy: []byte(policy), Folder: "/"})
 }
 
 func (w *world) count(which func(r service.Replica) bool) int {

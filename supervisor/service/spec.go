@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sterlingrun/sterling/sandbox"
@@ -45,7 +46,11 @@ type Health struct {
 	Failures int              `yaml:"failures"` // in a row, 1 to 100, until a ready replica is replaced; default 3
 }
 
-// Update is how replicas of another policy take the place of those that run. One of the two is more than 0.
+func (h Health) same(o Health) bool {
+	return slices.Equal(h.Exec, o.Exec) && h.Socket == o.Socket && h.Path == o.Path && h.Every == o.Every && h.Timeout == o.Timeout && h.Failures == o.Failures
+}
+
+// Update is how replicas of another policy, or with other checks, take the place of those that run. One of the two is more than 0.
 type Update struct {
 	MaxUnavailable int `yaml:"max_unavailable"` // how many fewer than Replicas may be ready; default 0
 	MaxSurge       int `yaml:"max_surge"`       // how many more than Replicas may run; default 1

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,15 +36,16 @@ type State struct {
 	Ended []Ended `json:"ended,omitempty"`
 }
 
-// Release is what replicas are started with.
+// Release is what replicas are started with, and judged by: so a check that nobody passes stops at the first new ones.
 type Release struct {
-	Generation int    `json:"generation"` // from 1
-	Policy     []byte `json:"policy"`
-	Folder     string `json:"folder"` // absolute; what relative paths of the policy start from
+	Generation int      `json:"generation"` // from 1
+	Policy     []byte   `json:"policy"`
+	Folder     string   `json:"folder"` // absolute; what relative paths of the policy start from
+	Health     []Health `json:"health,omitempty"`
 }
 
-func (v *Release) same(policy []byte, folder string) bool {
-	return bytes.Equal(v.Policy, policy) && v.Folder == folder
+func (v *Release) same(o *Release) bool {
+	return bytes.Equal(v.Policy, o.Policy) && v.Folder == o.Folder && slices.EqualFunc(v.Health, o.Health, Health.same)
 }
 
 // Ended is how a replica ended.
@@ -112,23 +114,24 @@ func serialOf(id string) int {
 	return n
 }
 
-// Declare takes a declaration over, and tells whether anything changes. Another policy is another generation, that of
-// the last good one goes back to it; anything else holds for the replicas that run. The same one again is another try
-// where the last was halted.
-func (s *State) Declare(document, policy []byte, folder string) bool {
-	same := s.Current.same(policy, folder)
+// Declare takes a declaration over, and tells whether anything changes; the generation of the release is given here.
+// Another policy, or other checks, are another generation, those of the last good one go back to it; anything else holds for
+// the replicas that run. The same one again is another try where the last was halted.
+func (s *State) Declare(document []byte, next Release) bool {
+	same := s.Current.same(&next)
 	if same && bytes.Equal(s.Document, document) && !s.Stopped && s.Halted == "" {
 		return false
 	}
 	s.Document = document
 	switch {
-	case s.Good != nil && s.Good.same(policy, folder): // what runs, or a way back to what ran
+	case s.Good != nil && s.Good.same(&next): // what runs, or a way back to what ran
 		if s.Good.Generation != s.Current.Generation {
 			s.Current, s.Done = *s.Good, 0
 		}
 	case !same || s.Halted != "":
 		s.Last++
-		s.Current, s.Done = Release{Generation: s.Last, Policy: policy, Folder: folder}, 0
+		next.Generation = s.Last
+		s.Current, s.Done = next, 0
 	}
 	s.Stopped, s.Halted, s.Failures, s.RetryAt = false, "", 0, 0
 	return true

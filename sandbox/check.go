@@ -107,6 +107,9 @@ func checkMounts(p *Policy, add adder) {
 	}
 	if p.Root.Directory != "" {
 		checkSource(add, "root.directory", p.Root.Directory)
+		if len(p.Network.Sockets) > 0 {
+			add(SeverityNote, "root.directory", "with network.sockets, every socket in the folder can be reached: an image has none")
+		}
 	}
 	for i, s := range p.Network.Sockets {
 		if engines.MatchString(s.Path) {

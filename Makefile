@@ -8,7 +8,7 @@ help: ## this list
 run: ## set up, build, and start Sterling with the demo bank
 	@tools/run.sh
 
-test: ## lint and every test at its sample size (under 12 minutes on 2 cores)
+test: ## lint and every test at its sample size (under 20 minutes on 2 cores)
 	@tools/test.sh
 
 build: ## bin/sterling and bin/sterling-sandbox

@@ -112,10 +112,38 @@ func (p *process) alive() bool {
 	}
 }
 
-// stop sends SIGSTOP to the server and all its children.
+// stopTime is how long the threads of a server may take to stand still: one that waits for a disk does so first.
+const stopTime = 10 * time.Second
+
+// stop sends SIGSTOP to the server and all its children, and returns when all of their threads stand still: each does so when
+// it next leaves the kernel, and one may have finished what it was at until then.
 func (p *process) stop() error {
-	_, err := p.freeze()
-	return err
+	children, err := p.freeze()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	for _, pid := range append(children, p.pid) {
+		for !still(pid) {
+			if err := clock.Sleep(ctx, clock.NewSystem(), time.Millisecond); err != nil {
+				return fmt.Errorf("wait until %s, pid %d, stands still: %w", p.name, pid, err)
+			}
+		}
+	}
+	return nil
+}
+
+// still tells whether no thread of a process runs.
+func still(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid)) // the pattern is one
+	for _, path := range threads {
+		text, _ := os.ReadFile(path) // one that has ended stands still
+		if _, after, ok := strings.Cut(string(text), ") "); ok && after != "" && !strings.ContainsAny(after[:1], "TtZX") {
+			return false
+		}
+	}
+	return true
 }
 
 // freeze stops the server first, so that it starts no more children, then them, until none is new.

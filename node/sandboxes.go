@@ -1,9 +1,7 @@
 package node
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +20,7 @@ import (
 	"github.com/sterlingrun/sterling/sandbox"
 	"github.com/sterlingrun/sterling/sandbox/trail"
 	"github.com/sterlingrun/sterling/sandbox/trail/processes"
+	"github.com/sterlingrun/sterling/supervisor"
 )
 
 // Sandboxes shows what the secure containers of this machine do, in the console and by the API. The node only reads.
@@ -62,16 +61,14 @@ func FindSandbox() (string, error) {
 
 // Bounds of what is shown of sandboxes.
 const (
-	listEvery      = time.Second            // how old a list may be
-	listTime       = 10 * time.Second       // of the program
-	tailEvery      = 200 * time.Millisecond // how often a record is looked at for more
-	catchUp        = time.Second            // how long a call waits for a record that was just opened
-	followFor      = time.Minute            // a record that nobody asks for is followed no longer
-	followed       = 16                     // records at a time
-	keptLines      = 500                    // of each, the newest
-	keptBody       = 8 << 10                // bytes of a line; of longer ones only the length is shown
-	keptBreaks     = 100                    // of each, the first
-	maxSandboxList = 16 << 20               // bytes
+	listEvery  = time.Second            // how old a list may be
+	tailEvery  = 200 * time.Millisecond // how often a record is looked at for more
+	catchUp    = time.Second            // how long a call waits for a record that was just opened
+	followFor  = time.Minute            // a record that nobody asks for is followed no longer
+	followed   = 16                     // records at a time
+	keptLines  = 500                    // of each, the newest
+	keptBody   = 8 << 10                // bytes of a line; of longer ones only the length is shown
+	keptBreaks = 100                    // of each, the first
 )
 
 // sandboxes implements api.Sandboxes by the program's own list, and by following records.
@@ -79,7 +76,7 @@ type sandboxes struct {
 	state string
 	clock clock.Clock
 	// list runs the program.
-	list func(ctx context.Context) ([]byte, error)
+	list func(ctx context.Context) ([]supervisor.Box, error)
 
 	mu      sync.Mutex
 	known   []*ledgerv1.Sandbox
@@ -93,67 +90,27 @@ func (n *Node) showSandboxes(config *api.Config) {
 		return
 	}
 	state := n.config.Sandboxes.State
-	n.sandboxes = &sandboxes{state: state, clock: n.clock, records: map[string]*follower{}, list: func(ctx context.Context) ([]byte, error) {
+	n.sandboxes = &sandboxes{state: state, clock: n.clock, records: map[string]*follower{}, list: func(ctx context.Context) ([]supervisor.Box, error) {
 		program, err := FindSandbox()
 		if err != nil {
 			return nil, err
 		}
-		return listSandboxes(ctx, program, state)
+		return (&supervisor.Program{Path: program, State: state}).List(ctx)
 	}}
 	config.Sandboxes = n.sandboxes
 }
 
-// listSandboxes has the program tell of all sandboxes.
-func listSandboxes(ctx context.Context, program, state string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTime)
-	defer cancel()
-	c := exec.CommandContext(ctx, program, "ps", "--json", "--state", state)
-	var said bytes.Buffer
-	c.Stderr = &said
-	out, err := c.Output()
-	if err != nil {
-		return nil, fmt.Errorf("list the sandboxes in %s: %w: %s", state, err, bytes.TrimSpace(said.Bytes()[:min(said.Len(), 1000)]))
-	}
-	if len(out) > maxSandboxList {
-		return nil, fmt.Errorf("list the sandboxes in %s: %d bytes, at most %d are shown: remove some that have ended", state, len(out), maxSandboxList)
-	}
-	return out, nil
-}
-
-// stateOf is what the program tells of one sandbox.
-type stateOf struct {
-	ID        string   `json:"id"`
-	State     string   `json:"state"`
-	Reason    string   `json:"reason"`
-	Isolation string   `json:"isolation"`
-	Policy    string   `json:"policy_sha256"`
-	Root      string   `json:"root"`
-	Command   []string `json:"command"`
-	Start     string   `json:"start"`
-	Created   uint64   `json:"created"`
-	Ended     uint64   `json:"ended"`
-	Exit      *int32   `json:"exit"`
-	Audit     struct {
-		Events uint64 `json:"events"`
-		Gaps   uint64 `json:"gaps"`
-		Lost   uint64 `json:"lost"`
-		Alerts uint64 `json:"alerts"`
-		Head   string `json:"head"`
-		Logged *struct {
-			Where string `json:"where"`
-			Lines uint64 `json:"lines"`
-			Fault string `json:"fault"`
-		} `json:"logged"`
-	} `json:"audit"`
-}
-
-func (s *stateOf) message() *ledgerv1.Sandbox {
+func messageOf(b *supervisor.Box) *ledgerv1.Sandbox {
 	m := &ledgerv1.Sandbox{
-		Id: s.ID, State: s.State, Reason: s.Reason, Isolation: s.Isolation, Start: s.Start, Command: s.Command, Root: s.Root,
-		PolicySha256: s.Policy, Created: s.Created, Ended: s.Ended, Exit: s.Exit,
-		Events: s.Audit.Events, Gaps: s.Audit.Gaps, Lost: s.Audit.Lost, Alerts: s.Audit.Alerts, Head: s.Audit.Head,
+		Id: b.ID, State: b.State, Reason: b.Reason, Isolation: b.Isolation, Start: b.Start, Command: b.Command, Root: b.Root,
+		PolicySha256: b.Policy, Created: b.Created, Ended: b.Ended,
+		Events: b.Audit.Events, Gaps: b.Audit.Gaps, Lost: b.Audit.Lost, Alerts: b.Audit.Alerts, Head: b.Audit.Head,
 	}
-	if l := s.Audit.Logged; l != nil {
+	if b.Exit != nil {
+		exit := int32(*b.Exit) //nolint:gosec // -1 to 255
+		m.Exit = &exit
+	}
+	if l := b.Audit.Logged; l != nil {
 		m.LoggedIn, m.LoggedLines, m.LogFault = l.Where, l.Lines, l.Fault
 	}
 	return m
@@ -166,17 +123,13 @@ func (s *sandboxes) List(ctx context.Context) ([]*ledgerv1.Sandbox, error) {
 	if s.listed != 0 && s.clock.Mono()-s.listed < uint64(listEvery) {
 		return s.known, nil
 	}
-	text, err := s.list(ctx)
+	all, err := s.list(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var all []stateOf
-	if err := json.Unmarshal(text, &all); err != nil {
-		return nil, fmt.Errorf("read the list of sandboxes: %w", err)
-	}
 	known := make([]*ledgerv1.Sandbox, len(all))
 	for i := range all {
-		known[i] = all[i].message()
+		known[i] = messageOf(&all[i])
 	}
 	s.known, s.listed = known, s.clock.Mono()
 	return known, nil

@@ -38,19 +38,38 @@ type Start struct {
 	Services string // absolute; the folder of sockets that network.services of the policy names; "" for none
 }
 
-// Box is what is known of a sandbox: the part of its status that matters here.
+// Box is what the program tells of a sandbox. Times are in nanoseconds since 1970; 0 is not yet.
 type Box struct {
 	ID        string            `json:"id"`
 	State     string            `json:"state"` // starting, or one of those below
 	Reason    string            `json:"reason"`
 	Isolation string            `json:"isolation"`
+	Policy    string            `json:"policy_sha256"`
+	Root      string            `json:"root"` // digest of the image, or the folder
+	Command   []string          `json:"command"`
+	Start     string            `json:"start"` // cold or pool
+	Created   uint64            `json:"created"`
+	Ended     uint64            `json:"ended"`
 	Exit      *int              `json:"exit"`
 	Listen    map[string]string `json:"listen"` // sockets that lead to those of the workload, by name
-	Audit     struct {
-		Gaps   uint64 `json:"gaps"`
-		Alerts uint64 `json:"alerts"`
-		Head   string `json:"head"`
-	} `json:"audit"`
+	Audit     Audit             `json:"audit"`
+}
+
+// Audit is how far a sandbox's record is.
+type Audit struct {
+	Events uint64  `json:"events"`
+	Gaps   uint64  `json:"gaps"`
+	Lost   uint64  `json:"lost"`
+	Alerts uint64  `json:"alerts"`
+	Head   string  `json:"head"`
+	Logged *Logged `json:"logged"` // nil: nobody has tried yet
+}
+
+// Logged is how far a transparency log knows a record.
+type Logged struct {
+	Where string `json:"where"` // "": no log knows it
+	Lines uint64 `json:"lines"`
+	Fault string `json:"fault"` // why it is not further, or elsewhere
 }
 
 // States of a box.
@@ -75,6 +94,7 @@ const (
 	stopLimit  = time.Minute
 	callLimit  = 30 * time.Second
 	maxSaid    = 4 << 10 // bytes of what it says of an error
+	maxList    = 16 << 20
 )
 
 func (p *Program) command(ctx context.Context, args ...string) *exec.Cmd {
@@ -105,6 +125,29 @@ func (p *Program) run(ctx context.Context, limit time.Duration, in []byte, args 
 		return fmt.Errorf("sterling-sandbox %s: %w", args[0], err)
 	}
 	return nil
+}
+
+// List returns all sandboxes by name, those that have ended included.
+func (p *Program) List(ctx context.Context) ([]Box, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd := p.command(ctx, "ps", "--json")
+	said := &head{}
+	cmd.Stderr = said
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list the sandboxes in %s: %w %s", p.State, err, said)
+	}
+	if len(out) > maxList {
+		return nil, fmt.Errorf("list the sandboxes in %s: %d bytes, at most %d: remove some that have ended", p.State, len(out), maxList)
+	}
+	var all []Box
+	if err := json.Unmarshal(out, &all); err != nil {
+		return nil, fmt.Errorf("read the list of sandboxes in %s: %w", p.State, err)
+	}
+	return all, nil
 }
 
 // Follow implements Boxes.

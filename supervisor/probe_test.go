@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -70,5 +71,28 @@ func TestAnswersAreBounded(t *testing.T) {
 	p.take(0, errors.New("\x1b[2J\nsick\u202e"+strings.Repeat("x", 10000)), 1)
 	if says := p.says(); len(says) > 600 || !strings.HasPrefix(says, "health[0]: [2J sick x") {
 		t.Errorf("%q", says)
+	}
+}
+
+// TestList: all that the program tells is read, and what it complains of is the error.
+func TestList(t *testing.T) {
+	program := &Program{Path: filepath.Join(t.TempDir(), "sterling-sandbox"), State: "/state"}
+	says := func(script string) {
+		if err := os.WriteFile(program.Path, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says(`[ "$*" = "--state /state ps --json" ] && echo '[{"id":"a","state":"ended","start":"pool","exit":3,"audit":{"lost":7,"logged":{"where":"w","lines":2}}}]'`)
+	list, err := program.List(t.Context())
+	if err != nil || len(list) != 1 || list[0].Start != "pool" || *list[0].Exit != 3 || list[0].Audit.Lost != 7 || list[0].Audit.Logged.Lines != 2 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	says("echo no such folder >&2; exit 1")
+	if _, err := program.List(t.Context()); err == nil || !strings.Contains(err.Error(), "no such folder") {
+		t.Errorf("a program that fails: %v", err)
+	}
+	says("echo '{'")
+	if _, err := program.List(t.Context()); err == nil || !strings.Contains(err.Error(), "read the list") {
+		t.Errorf("no list: %v", err)
 	}
 }

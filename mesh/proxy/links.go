@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -13,19 +11,7 @@ import (
 )
 
 // links are the HTTP/2 connections to one endpoint. Requests share them.
-type links struct {
-	mu      sync.Mutex
-	open    []*h2.Conn
-	dialing *dialing // nil: no connection is being made
-	closed  bool
-}
-
-// dialing is a connection that is being made, and that more than one request may wait for.
-type dialing struct {
-	done    chan struct{}
-	err     error // once done
-	hurried bool  // it was over with the time of the request that made it: the others have theirs
-}
+type links struct{ shared[*h2.Conn] }
 
 // openStream begins the request on a connection to e: the least loaded one that has room, or a new one.
 func (x *exchange) openStream(e *endpoint) (*downlink, error) {
@@ -54,34 +40,8 @@ func (p *links) get(x *exchange, e *endpoint) (*h2.Conn, error) {
 			p.mu.Unlock()
 			return c, nil
 		}
-		d := p.dialing
-		if d == nil && len(p.open) >= x.cluster.MaxConnections {
-			p.mu.Unlock()
-			return nil, errFull
-		}
-		mine := d == nil
-		if mine {
-			d = &dialing{done: make(chan struct{})}
-			p.dialing = d
-		}
-		p.mu.Unlock()
-		if mine {
-			d.err = p.dial(x, e)
-			d.hurried = d.err != nil && !time.Now().Before(x.deadline)
-			p.mu.Lock()
-			p.dialing = nil
-			p.mu.Unlock()
-			close(d.done)
-		}
-		late := time.NewTimer(time.Until(x.deadline))
-		select {
-		case <-d.done:
-			late.Stop()
-		case <-late.C:
-			return nil, fmt.Errorf("wait for a connection: %w", os.ErrDeadlineExceeded)
-		}
-		if d.err != nil && (mine || !d.hurried) {
-			return nil, d.err
+		if err := p.another(x, func() error { return p.dial(x, e) }); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -123,25 +83,10 @@ func (p *links) dial(x *exchange, e *endpoint) error {
 	return nil
 }
 
-func (p *links) remove(c *h2.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := range p.open {
-		if p.open[i] == c {
-			p.open = append(p.open[:i], p.open[i+1:]...)
-			return
-		}
-	}
-}
-
 // sweep ends connections that have been idle for too long; all of them, as soon as they are idle, where the endpoint is
 // gone.
 func (p *links) sweep(gone bool) {
-	p.mu.Lock()
-	p.closed = p.closed || gone
-	list := append([]*h2.Conn(nil), p.open...)
-	p.mu.Unlock()
-	for _, c := range list {
+	for _, c := range p.list(gone) {
 		if since, idle := c.IdleSince(); gone || idle && time.Since(since) >= maxIdleTime {
 			c.Retire()
 		}

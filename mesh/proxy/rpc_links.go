@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,12 +14,7 @@ import (
 )
 
 // rpcLinks are the connections to one endpoint by Bolt or Dubbo. Calls share them.
-type rpcLinks struct {
-	mu      sync.Mutex
-	open    []*rpcLink
-	dialing *dialing // nil: no connection is being made
-	closed  bool
-}
+type rpcLinks struct{ shared[*rpcLink] }
 
 // rpcLink is a connection to an endpoint. One goroutine reads it, one writes it.
 type rpcLink struct {
@@ -78,34 +72,8 @@ func (p *rpcLinks) get(x *exchange, e *endpoint) (*rpcLink, error) {
 			p.mu.Unlock()
 			return l, nil
 		}
-		d := p.dialing
-		if d == nil && len(p.open) >= x.cluster.MaxConnections {
-			p.mu.Unlock()
-			return nil, errFull
-		}
-		mine := d == nil
-		if mine {
-			d = &dialing{done: make(chan struct{})}
-			p.dialing = d
-		}
-		p.mu.Unlock()
-		if mine {
-			d.err = p.dial(x, e)
-			d.hurried = d.err != nil && !time.Now().Before(x.deadline)
-			p.mu.Lock()
-			p.dialing = nil
-			p.mu.Unlock()
-			close(d.done)
-		}
-		late := time.NewTimer(time.Until(x.deadline))
-		select {
-		case <-d.done:
-			late.Stop()
-		case <-late.C:
-			return nil, fmt.Errorf("wait for a connection: %w", os.ErrDeadlineExceeded)
-		}
-		if d.err != nil && (mine || !d.hurried) {
-			return nil, d.err
+		if err := p.another(x, func() error { return p.dial(x, e) }); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -157,11 +125,7 @@ func (p *rpcLinks) dial(x *exchange, e *endpoint) error {
 // sweep ends connections that have been idle for too long; all of them, as soon as they are idle, where the endpoint is
 // gone.
 func (p *rpcLinks) sweep(gone bool) {
-	p.mu.Lock()
-	p.closed = p.closed || gone
-	list := slices.Clone(p.open)
-	p.mu.Unlock()
-	for _, l := range list {
+	for _, l := range p.list(gone) {
 		l.mu.Lock()
 		idle := len(l.calls) == 0 && time.Since(l.since) >= maxIdleTime
 		l.mu.Unlock()
@@ -291,9 +255,7 @@ func (l *rpcLink) end(err error) {
 		list = append(list, a)
 	}
 	l.mu.Unlock()
-	l.all.mu.Lock()
-	l.all.open = slices.DeleteFunc(l.all.open, func(o *rpcLink) bool { return o == l })
-	l.all.mu.Unlock()
+	l.all.remove(l)
 	l.w.end()
 	_ = socketOf(l.nc).Close() // nothing more is expected of it
 	for _, a := range list {

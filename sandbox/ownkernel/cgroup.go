@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/sandbox"
 )
 
@@ -116,10 +117,9 @@ func (g groups) remove(ctx context.Context) error {
 			if err == nil || errors.Is(err, fs.ErrNotExist) {
 				break
 			}
-			if !errors.Is(err, syscall.EBUSY) || ctx.Err() != nil {
+			if !errors.Is(err, syscall.EBUSY) || clock.Sleep(ctx, clock.NewSystem(), 5*time.Millisecond) != nil {
 				return fmt.Errorf("remove the control group: %w", err)
 			}
-			time.Sleep(5 * time.Millisecond)
 		}
 	}
 	return nil

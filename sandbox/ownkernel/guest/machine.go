@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/hashicorp/yamux"
 	"golang.org/x/sys/unix"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/sandbox/ownkernel/internal/protocol"
 )
 
@@ -119,18 +121,26 @@ func openPort() (io.ReadWriteCloser, error) {
 			return nil, fmt.Errorf("load %s: %w", path, err)
 		}
 	}
-	for deadline := time.Now().Add(portLimit); ; time.Sleep(portEvery) { // drivers find their devices in their own time
+	p := &port{deadline: time.Now().Add(portLimit)}
+	return p, appear("the serial port to the host", func() bool {
 		found, err := filepath.Glob("/dev/vport*p1")
 		if err == nil && len(found) == 1 {
-			f, err := os.OpenFile(found[0], os.O_RDWR, 0)
-			if err == nil {
-				return &port{File: f, deadline: deadline}, nil
-			}
+			p.File, err = os.OpenFile(found[0], os.O_RDWR, 0)
 		}
-		if time.Now().After(deadline) {
-			return nil, errors.New("the serial port to the host is not there")
+		return err == nil && p.File != nil
+	})
+}
+
+// appear waits until a device is there: drivers find theirs in their own time.
+func appear(what string, there func() bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), portLimit)
+	defer cancel()
+	for !there() {
+		if clock.Sleep(ctx, clock.NewSystem(), portEvery) != nil {
+			return fmt.Errorf("%s is not there", what)
 		}
 	}
+	return nil
 }
 
 // A port is the serial port. Until the kernel knows that the host is there, reading gives an end.
@@ -148,7 +158,7 @@ func (p *port) Read(b []byte) (int, error) {
 		if !errors.Is(err, io.EOF) || p.met || time.Now().After(p.deadline) {
 			return n, err
 		}
-		time.Sleep(portEvery)
+		_ = clock.Sleep(context.Background(), clock.NewSystem(), portEvery) // it can't be cut short
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,13 +48,12 @@ func mount(source, target, kind string, flags uintptr, data string) error {
 
 // mountRoot puts fresh memory over the disk, so that there can be places to mount on that the disk does not have.
 func (m *machine) mountRoot() error {
-	for deadline := time.Now().Add(portLimit); ; time.Sleep(portEvery) {
-		if _, err := os.Stat("/dev/vda"); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			return errors.New("the disk is not there")
-		}
+	err := appear("the disk", func() bool {
+		_, err := os.Stat("/dev/vda")
+		return err == nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := mount("/dev/vda", diskAt, "ext4", unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOSUID, "noload"); err != nil {
 		return err

@@ -25,6 +25,10 @@ import (
 // streamWorkers are kept for calls; more at the same time than these get goroutines of their own.
 const streamWorkers = 256
 
+// window is how much of requests may be on its way, bytes, of a call and of a connection. It is fixed: to find a better one,
+// gRPC would ping the client at nearly every small request, before it answers, and both would read and write twice.
+const window = 1 << 20
+
 // A client that is silent for so long is asked whether it is still there.
 const probeAfter, probeTimeout = 2 * time.Minute, 20 * time.Second
 
@@ -42,6 +46,7 @@ func (s *Server) newGRPC(methods map[string]*method, alive keepalive.ServerParam
 		grpc.InTapHandle(s.bound),
 		// A goroutine for each call would grow its stack in each call: 11 % of the processor under single transfers.
 		grpc.NumStreamWorkers(streamWorkers),
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
 	)
 	services := map[string]*grpc.ServiceDesc{}
 	for _, m := range methods {

@@ -128,9 +128,15 @@ func notSent(err error) bool {
 		return false
 	}
 	message := status.Convert(err).Message()
-	return slices.ContainsFunc([]string{"while dialing", "authentication handshake failed", "error reading server preface"}, func(s string) bool {
-		return strings.Contains(message, "connection error: desc = ") && strings.Contains(message, s)
-	})
+	// gRPC tells what went wrong while it sent the last of its own beginning as it is. On a connection that has begun, it is
+	// the reader that tells, in other words.
+	if strings.HasPrefix(message, "write ") {
+		return true
+	}
+	return strings.Contains(message, "connection error: desc = ") && slices.ContainsFunc([]string{
+		"while dialing", "authentication handshake failed", "failed to write client preface", "failed to write initial settings frame",
+		"failed to write window update", "error reading server preface",
+	}, func(s string) bool { return strings.Contains(message, s) })
 }
 
 // stream has the next stream go elsewhere where this one's end says so.

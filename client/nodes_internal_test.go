@@ -1,51 +1,31 @@
 package client
 
 import (
+	"errors"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	ledgerv1 "github.com/sterlingrun/sterling/proto/gen/sterling/ledger/v1"
 )
 
-// TestALeaderThatRefusesIsNotLeft: an answer is no silence. Only a node that leads says that it is overloaded, or that
-// its index is being built; one that stops, or does not know what became of a call, is better left.
-func TestALeaderThatRefusesIsNotLeft(t *testing.T) {
-	for reason, left := range map[ledgerv1.ErrorReason]bool{
-		ledgerv1.ErrorReason_ERROR_REASON_OVERLOADED:        false,
-		ledgerv1.ErrorReason_ERROR_REASON_INDEX_BUILDING:    false,
-		ledgerv1.ErrorReason_ERROR_REASON_WATCH_DOWN:        false,
-		ledgerv1.ErrorReason_ERROR_REASON_STOPPING:          true,
-		ledgerv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN:   true,
-		ledgerv1.ErrorReason_ERROR_REASON_UNSPECIFIED:       true, // no word of the server
-		ledgerv1.ErrorReason_ERROR_REASON_ACCESS_LOG_FAILED: false,
+// TestNotSent: what gRPC says where a connection did not come to its first call, and where one was cut off.
+func TestNotSent(t *testing.T) {
+	for message, want := range map[string]bool{
+		`connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`: true,
+		`connection error: desc = "transport: authentication handshake failed: EOF"`:                                   true,
+		`connection error: desc = "transport: failed to write client preface: write: broken pipe"`:                     true,
+		`connection error: desc = "transport: failed to write window update: write: broken pipe"`:                      true,
+		`connection error: desc = "error reading server preface: EOF"`:                                                 true,
+		`write tcp 127.0.0.1:43948->127.0.0.1:40083: write: broken pipe`:                                               true,
+		`connection error: desc = "error reading from server: EOF"`:                                                    false,
+		`error reading from server: write tcp: broken pipe`:                                                            false,
+		`the ledger is stopping`: false,
 	} {
-		s := status.New(codes.Unavailable, "no")
-		if reason != 0 {
-			var err error
-			if s, err = s.WithDetails(&ledgerv1.ErrorDetail{Reason: reason}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		n := nodes{list: []*server{{address: "a"}, {address: "b"}, {address: "c"}}}
-		if n.heard(0, s.Err(), 0) {
-			t.Errorf("%v: taken for another's call", reason)
-		}
-		if got := n.at.Load() != 0 || !n.list[0].answers(); got != left {
-			t.Errorf("%v: the node was left: %v, want %v", reason, got, left)
+		if got := notSent(status.Error(codes.Unavailable, message)); got != want {
+			t.Errorf("%s: %v", message, got)
 		}
 	}
-}
-
-// TestAnImpatientCallerLeavesNoLeader: a caller that waits for some milliseconds only learns nothing about the node.
-func TestAnImpatientCallerLeavesNoLeader(t *testing.T) {
-	for took, left := range map[time.Duration]bool{20 * time.Millisecond: false, attemptOfMany: true} {
-		n := nodes{list: []*server{{address: "a"}, {address: "b"}, {address: "c"}}}
-		n.heard(0, status.Error(codes.DeadlineExceeded, "late"), took)
-		if got := n.at.Load() != 0 || !n.list[0].answers(); got != left {
-			t.Errorf("after %v: the node was left: %v, want %v", took, got, left)
-		}
+	if notSent(status.Error(codes.Internal, "write tcp: broken pipe")) || notSent(errors.New("write tcp: broken pipe")) {
+		t.Error("another status")
 	}
 }

@@ -92,6 +92,26 @@ func TestInjectedFaultsAreFound(t *testing.T) {
 	}
 }
 
+// A fault that is asked for before the bank has opened waits until it has accounts with money.
+func TestInjectWaitsForTheBank(t *testing.T) {
+	n, folder := demoNode(t)
+	c := config(dial(t, folder, n.Address()))
+	c.Duration, c.Rate = 0, 40
+	ctx, cancel := context.WithCancel(t.Context())
+	made := make(chan error, 1)
+	go func() {
+		_, err := c.Client.Watch().Inject(ctx, &watchv1.InjectRequest{Class: "wrong_fee"})
+		made <- err
+		cancel()
+	}()
+	if _, err := demo.Run(ctx, c); err != nil {
+		t.Error(err)
+	}
+	if err := <-made; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOnlyADemonstrationTakesFaults(t *testing.T) {
 	folder := t.TempDir()
 	n, _ := startNode(t, folder, "127.0.0.1:0")

@@ -94,6 +94,7 @@ func (s *session) fill(ctx context.Context, g *group) error {
 			break
 		}
 		n += 1 + len(x.list)
+		s.keepTime(g) // after it came: what was true when it was told is not ahead, however long the blocks took
 		s.takeBatch(g, x)
 	}
 	controls, freezes := s.m.inbox.takeControls()

@@ -1,10 +1,14 @@
 package monitor_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/monitor"
 	"github.com/sterlingrun/sterling/watch"
 )
@@ -24,6 +28,36 @@ func TestFollowsTheJournal(t *testing.T) {
 	if s := r.Stats(); s.Events < 20 || s.LagNs != 0 || !s.Up {
 		t.Errorf("%+v", s)
 	}
+}
+
+// slowLog is a journal of which each block takes a while to be read, as where the process gets no processor.
+type slowLog struct {
+	monitor.Log
+	takes time.Duration
+}
+
+func (l slowLog) Read(ctx context.Context, seq uint64, dst []byte) ([]byte, error) {
+	if err := clock.Sleep(ctx, clock.NewSystem(), l.takes); err != nil {
+		return nil, err
+	}
+	return l.Log.Read(ctx, seq, dst)
+}
+
+// TestStarvationIsNoClockJump: what a source tells while the watch is held up by its blocks is not ahead of its time.
+func TestStarvationIsNoClockJump(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(o *monitor.Options) { o.Log = slowLog{o.Log, 8 * time.Second} })
+		r.up()
+		r.following.Store(nil) // blocks come from the log only
+		r.accounts(1, 2)
+		<-time.After(20 * time.Second) // amid the last two of three blocks, 12 s after the last tick
+		told := orders(1, 1)
+		told[0].Time = r.opts.Clock.Wall()
+		r.observe("orders", 1, told)
+		if list := r.allBreaks(watch.Filter{}); len(list) != 0 {
+			t.Errorf("%d breaks: %s: %s", len(list), list[0].Class, list[0].Summary)
+		}
+	})
 }
 
 func TestBalancesAreCompared(t *testing.T) {

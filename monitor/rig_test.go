@@ -34,6 +34,7 @@ const cellNumber = 7
 type fakeState struct {
 	Number             uint64
 	Seq, Head, Horizon uint64
+	Now                uint64
 	Sum                [32]byte // over all inputs in their order
 	Events             uint64
 	Seen               map[watch.ID]int
@@ -45,7 +46,7 @@ type fakeState struct {
 }
 
 // fake is an engine whose effects are easy to foretell: an instruction whose amount is 13 opens a break, whose amount is
-// 14 has account Debit frozen, a receipt closes its key, and a closed key that is seen again is a break. Whatever it is
+// 14 has account Debit frozen, one that is more than 5 s ahead is a break, a receipt closes its key, and a closed key that is seen again is a break. Whatever it is
 // told goes into a sum, which the next break tells: two engines with other inputs say other things.
 type fake struct {
 	fakeState
@@ -140,6 +141,9 @@ func (f *fake) Observe(source string, list []watch.Observation) {
 				f.open(o.Key, watch.DuplicatePost, "closed before")
 			}
 		}
+		if o.Time > f.Now+uint64(5*time.Second) {
+			f.open(o.Key, watch.ClockJump, fmt.Sprintf("told at %d, it is %d", o.Time, f.Now))
+		}
 		switch o.Amount.Lo {
 		case 13:
 			f.open(o.Key, watch.WrongAmount, "thirteen", o.Debit)
@@ -159,7 +163,7 @@ func (f *fake) Tick(now, head, horizon uint64) {
 	if horizon < f.Horizon {
 		panic("the horizon goes back")
 	}
-	f.Head, f.Horizon = head, horizon
+	f.Now, f.Head, f.Horizon = now, head, horizon
 	f.mix("tick", now, head, horizon)
 }
 

@@ -49,6 +49,10 @@ func newInjector(n *Node) *injector {
 	}
 }
 
+// bankLimit is for how long a demo bank is waited for that has just started: it opens its accounts first, and pays into
+// them.
+const bankLimit = 8 * time.Second
+
 // errNoBank is a demonstration without its bank.
 var errNoBank = fmt.Errorf("%w: no demo bank speaks for its witnesses: start one (sterling up --demo, or sterling demo beside the server)", watch.ErrDown)
 
@@ -61,9 +65,10 @@ func (x *injector) Inject(ctx context.Context, class watch.Class) (what, key str
 		return "", "", fmt.Errorf("%w: no fault of class %q can be made: sterling demo --inject list", api.ErrNotConfigured, string(class))
 	}
 	f := faults()[i]
+	until := x.node.clock.Mono() + uint64(bankLimit)
 	const attempts = 5 // accounts may be frozen
 	for range attempts {
-		s := &story{injector: x, ctx: ctx}
+		s := &story{injector: x, ctx: ctx, until: until}
 		if _, err := rand.Read(s.random[:]); err != nil {
 			return "", "", fmt.Errorf("read random numbers: %w", err)
 		}
@@ -226,6 +231,18 @@ func (x *injector) book(ctx context.Context, list []journal.Transfer) error {
 
 // injectActor is who moves the money of a fault, as the journal has it.
 func injectActor() journal.Actor { return journal.Actor([]byte("sterling/inject!")) }
+
+// await asks until something is there; false: it was not, by a time of the node's monotonic clock.
+func (x *injector) await(ctx context.Context, until uint64, there func() (bool, error)) (bool, error) {
+	for {
+		if is, err := there(); is || err != nil || x.node.clock.Mono() >= until {
+			return is, err
+		}
+		if err := x.pause(ctx, 50*time.Millisecond); err != nil {
+			return false, err
+		}
+	}
+}
 
 // pause waits a moment by the node's clock.
 func (x *injector) pause(ctx context.Context, d time.Duration) error {

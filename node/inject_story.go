@@ -20,6 +20,7 @@ type story struct {
 	key      money.U128
 	ids      uint64
 	err      error
+	until    uint64 // accounts are waited for, by the node's monotonic clock
 
 	orders, receipts, lines []watch.Observation
 	moves                   [][]journal.Transfer
@@ -33,7 +34,7 @@ type party struct {
 	owes  uint64 // debits posted beyond credits
 }
 
-// pick returns an account of a role that can pay so much and was in no fault before.
+// pick returns an account of a role that can pay so much and was in no fault before. It waits for one.
 func (s *story) pick(role demo.Role, enough uint64) (found party) {
 	const most = 2000
 	if s.err != nil {
@@ -42,33 +43,36 @@ func (s *story) pick(role demo.Role, enough uint64) (found party) {
 	x := s.injector
 	first := int(s.random[16+s.ids%16]) % most
 	s.ids++
-	err := x.node.cell.Read(s.ctx, func(state *ledger.State) {
-		for n := range most {
-			id, err := money.Parse(demo.AccountID(role, (first+n)%most))
-			if err != nil || x.used[id] {
-				continue
+	there, err := x.await(s.ctx, s.until, func() (bool, error) {
+		err := x.node.cell.Read(s.ctx, func(state *ledger.State) {
+			for n := 0; n < most && found.id == (money.U128{}); n++ {
+				found = s.able(state, demo.AccountID(role, (first+n)%most), enough)
 			}
-			a, number := state.Account(id)
-			if number == 0 {
-				continue
-			}
-			has := beyond(beyond(a.CreditsPosted, a.DebitsPosted), a.DebitsPending)
-			if has.Less(money.From(enough)) {
-				continue
-			}
-			found = party{id: id, asset: a.Asset, owes: beyond(a.DebitsPosted, a.CreditsPosted).Lo}
-			return
-		}
+		})
+		return found.id != money.U128{}, err
 	})
 	switch {
 	case err != nil:
 		s.err = fmt.Errorf("look for accounts of the demo bank: %w", err)
-	case found.id == money.U128{}:
-		s.err = fmt.Errorf("%w: no account of the demo bank has %d minor units (role %d)", errNoBank, enough, role)
+	case !there:
+		s.err = fmt.Errorf("%w: no account of the demo bank has %d minor units (role %d), within %v", errNoBank, enough, role, bankLimit)
 	default:
 		x.used[found.id] = true
 	}
 	return found
+}
+
+// able is an account that can pay so much and was in no fault before; no party: it can't.
+func (s *story) able(state *ledger.State, account string, enough uint64) (none party) {
+	id, err := money.Parse(account)
+	if err != nil || s.injector.used[id] {
+		return none
+	}
+	a, number := state.Account(id)
+	if number == 0 || beyond(beyond(a.CreditsPosted, a.DebitsPosted), a.DebitsPending).Less(money.From(enough)) {
+		return none
+	}
+	return party{id: id, asset: a.Asset, owes: beyond(a.DebitsPosted, a.CreditsPosted).Lo}
 }
 
 // beyond is a - b; zero where b is more.
@@ -79,19 +83,29 @@ func beyond(a, b money.U128) money.U128 {
 	return money.U128{}
 }
 
-// house returns an account of the bank's own.
+// house returns an account of the bank's own. It waits for it.
 func (s *story) house(role demo.Role) (found party) {
+	if s.err != nil {
+		return found
+	}
 	id, err := money.Parse(demo.AccountID(role, 0))
-	if err == nil && s.err == nil {
-		err = s.injector.node.cell.Read(s.ctx, func(state *ledger.State) {
-			a, number := state.Account(id)
-			if number != 0 {
+	if err != nil {
+		s.err = err
+		return found
+	}
+	there, err := s.injector.await(s.ctx, s.until, func() (bool, error) {
+		err := s.injector.node.cell.Read(s.ctx, func(state *ledger.State) {
+			if a, number := state.Account(id); number != 0 {
 				found = party{id: id, asset: a.Asset}
 			}
 		})
-	}
-	if s.err == nil && (err != nil || found.id == money.U128{}) {
-		s.err = fmt.Errorf("%w: it has no account %v: %w", errNoBank, id, err)
+		return found.id != money.U128{}, err
+	})
+	switch {
+	case err != nil:
+		s.err = fmt.Errorf("look for the demo bank's account %v: %w", id, err)
+	case !there:
+		s.err = fmt.Errorf("%w: it has no account %v, within %v", errNoBank, id, bankLimit)
 	}
 	return found
 }

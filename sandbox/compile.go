@@ -16,7 +16,8 @@ var ErrRefused = errors.New("sandbox policy refused")
 // Site is where a sandbox's own things are on the host. All paths are absolute.
 type Site struct {
 	ID          string // the sandbox's name: a DNS label
-	Root        string // the unpacked root file system
+	Root        string // the root file system; with RootFile, an empty folder
+	RootFile    string // a file of EROFS that is the root file system; "" where Root is
 	AuditSocket string // where the recorder of events listens
 	Cgroup      string // the sandbox's control group, below the mount of each controller: "/sterling-sandbox/…"
 	Listen      string // a folder for the sockets of Network.Listen; "" where there are none
@@ -46,6 +47,9 @@ func Compile(p *Policy, at Site) (*Plan, error) {
 	if len(p.Network.Listen) > 0 {
 		paths = append(paths, at.Listen)
 	}
+	if at.RootFile != "" {
+		paths = append(paths, at.RootFile)
+	}
 	for _, s := range paths {
 		if !path.IsAbs(s) {
 			return nil, fmt.Errorf("%w: %q is relative", ErrPolicy, clip(s))
@@ -62,7 +66,7 @@ func Compile(p *Policy, at Site) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Plan{Spec: spec, Flags: p.flags(at.KVM), Trace: trace}, nil
+	return &Plan{Spec: spec, Flags: p.flags(at), Trace: trace}, nil
 }
 
 func encode(v any) ([]byte, error) {
@@ -111,9 +115,9 @@ func (p *Policy) hostPaths() []string {
 }
 
 // flags are runsc's. Those that say what is the default already are there because a default may change.
-func (p *Policy) flags(kvm bool) []string {
+func (p *Policy) flags(at Site) []string {
 	platform := "--platform=systrap"
-	if kvm {
+	if at.KVM {
 		platform = "--platform=kvm"
 	}
 	// Without directfs, the kernel of the sandbox has no file descriptor of the host's folders, and no right to open
@@ -123,7 +127,7 @@ func (p *Policy) flags(kvm bool) []string {
 		"--character-device-policy=emulated-only", "--host-fifo=none", "--ignore-cgroups=false", "--rootless=false",
 	}
 	switch {
-	case p.Root.Writable:
+	case p.Root.Writable && at.RootFile == "":
 		flags = append(flags, "--overlay2=root:memory")
 	default:
 		flags = append(flags, "--overlay2=none")
@@ -141,6 +145,8 @@ func (p *Policy) spec(at Site) ociSpec {
 		Version:  ociVersion,
 		Hostname: p.Name,
 		Root:     ociRoot{Path: at.Root, ReadOnly: !p.Root.Writable},
+
+		Annotations: p.annotations(at),
 		Process: ociProcess{
 			User:            ociUser{UID: p.User.UID, GID: p.User.GID},
 			Args:            p.arguments(at.Idle),
@@ -173,6 +179,20 @@ func (p *Policy) spec(at Site) ociSpec {
 		s.Linux.Seccomp = p.seccomp()
 	}
 	return s
+}
+
+// annotations tell gVisor to serve the root from a file by itself, without a second process. Where they are, --overlay2
+// says nothing of the root.
+func (p *Policy) annotations(at Site) map[string]string {
+	if at.RootFile == "" {
+		return nil
+	}
+	const rootfs = "dev.gvisor.spec.rootfs."
+	a := map[string]string{rootfs + "source": at.RootFile, rootfs + "type": "erofs"}
+	if p.Root.Writable {
+		a[rootfs+"overlay"] = "memory"
+	}
+	return a
 }
 
 // defaultPath is where commands are looked for unless the policy says.

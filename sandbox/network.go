@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -105,7 +106,7 @@ func checkNetwork(p *Policy, add adder) {
 		host, _ := hostOf(e.Address) // Parse has verified it
 		ip, err := netip.ParseAddr(host)
 		if err == nil && !Public(ip) {
-			add(SeverityWarn, "network.egress", "%s: %s is this host or its link: programs there may trust whoever reaches them", e.Name, host)
+			add(SeverityWarn, "network.egress", "%s: %s is this host, its link or a service of its cloud: programs there may trust whoever reaches them", e.Name, host)
 		} else {
 			add(SeverityNote, "network.egress", "%s: what the workload knows can leave to %s", e.Name, e.Address)
 		}
@@ -121,8 +122,39 @@ func checkNetwork(p *Policy, add adder) {
 }
 
 // Public tells whether an address that a name stood for may be connected to. Names are other people's to define, and
-// addresses of the host and of its link are those of services that trust whoever reaches them.
+// addresses of the host, of its link and of the services that a cloud gives each of its machines are those of services
+// that trust whoever reaches them.
 func Public(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	return !ip.IsLoopback() && !ip.IsUnspecified() && !ip.IsLinkLocalUnicast() && !ip.IsMulticast()
+	ip = Reached(ip)
+	if ip.IsLoopback() || ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast() {
+		return false
+	}
+	return !slices.ContainsFunc(cloudServices, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// cloudServices is where clouds give a machine its metadata, and with them often its credentials, beyond link-local
+// addresses.
+var cloudServices = []netip.Prefix{
+	netip.MustParsePrefix("100.100.100.200/32"),     // Alibaba Cloud
+	netip.MustParsePrefix("fd00:100::100:200/128"),  // Alibaba Cloud
+	netip.MustParsePrefix("168.63.129.16/32"),       // Azure: its agent's settings, with secrets of extensions
+	netip.MustParsePrefix("192.0.0.192/32"),         // Oracle Cloud Classic
+	netip.MustParsePrefix("fd00:c1::a9fe:a9fe/128"), // Oracle Cloud
+	netip.MustParsePrefix("fd00:ec2::/32"),          // AWS: ::254, credentials of pods at ::23
+	netip.MustParsePrefix("fd20:ce::254/128"),       // Google Cloud
+	netip.MustParsePrefix("fd00:42::42/128"),        // Scaleway
+	netip.MustParsePrefix("fd00:a9fe:a9fe::1/128"),  // Linode
+}
+
+// nat64 are the well-known addresses of IPv6 (RFC 6052) that a translator on the way makes IPv4 of.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// Reached returns the address that a connection to ip ends at: that of IPv4 where ip is one written as IPv6, and no zone.
+func Reached(ip netip.Addr) netip.Addr {
+	ip = ip.Unmap().WithZone("")
+	if nat64.Contains(ip) {
+		b := ip.As16()
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return ip
 }

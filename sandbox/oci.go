@@ -13,6 +13,8 @@ type (
 		Hostname string     `json:"hostname"`
 		Mounts   []ociMount `json:"mounts"`
 		Linux    ociLinux   `json:"linux"`
+
+		Annotations map[string]string `json:"annotations,omitempty"`
 	}
 	ociProcess struct {
 		User            ociUser         `json:"user"`

@@ -38,7 +38,11 @@ func TestPolicies(t *testing.T) {
 			case d.Cmd == "check":
 				return checked(p)
 			case d.Cmd == "compile":
-				plan, err := sandbox.Compile(p, site)
+				at := site
+				if p.Root.Image != "" {
+					at.RootFile = "/state/box-1/root.erofs"
+				}
+				plan, err := sandbox.Compile(p, at)
 				if err != nil {
 					return "error: " + err.Error()
 				}
@@ -121,6 +125,7 @@ func TestCompileWantsAbsolutePaths(t *testing.T) {
 		{ID: "a", Root: "r", AuditSocket: "/s", Cgroup: "/c"},
 		{ID: "a", Root: "/r", Cgroup: "/c"},
 		{ID: "a", Root: "/r", AuditSocket: "/s"},
+		{ID: "a", Root: "/r", RootFile: "f", AuditSocket: "/s", Cgroup: "/c"},
 	} {
 		if _, err := sandbox.Compile(p, bad); !errors.Is(err, sandbox.ErrPolicy) {
 			t.Errorf("%+v: %v", bad, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -23,8 +24,8 @@ type Boxes interface {
 	Stop(ctx context.Context, id string) error
 	// Remove forgets a sandbox that has ended, with its output and its record.
 	Remove(ctx context.Context, id string) error
-	// Exec runs a command in a sandbox. The error says so if its exit status is not 0, and wraps ErrNotAsked where nothing
-	// could be run.
+	// Exec runs a command in a sandbox. The error says so if its exit status is not 0 or the sandbox could not execute it,
+	// and wraps ErrNotAsked where this host could not ask the sandbox.
 	Exec(ctx context.Context, id string, argv []string) error
 	// Logs writes what a workload wrote.
 	Logs(ctx context.Context, id string, to io.Writer) error
@@ -116,9 +117,6 @@ func (p *Program) run(ctx context.Context, limit time.Duration, in []byte, args 
 	said := &head{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), said, said
 	if err := cmd.Run(); err != nil {
-		if cmd.Process == nil && ctx.Err() == nil {
-			err = fmt.Errorf("%w: %w", ErrNotAsked, err)
-		}
 		if text := strings.TrimPrefix(strings.TrimSpace(said.String()), "sterling-sandbox: "); text != "" {
 			return fmt.Errorf("%s (%w)", text, err)
 		}
@@ -196,7 +194,32 @@ func (p *Program) Remove(ctx context.Context, id string) error {
 
 // Exec implements Boxes.
 func (p *Program) Exec(ctx context.Context, id string, argv []string) error {
-	return p.run(ctx, stopLimit, nil, append([]string{"exec", id, "--"}, argv...)...)
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd := p.command(ctx, append([]string{"exec", "--json", id, "--"}, argv...)...)
+	said := &head{}
+	cmd.Stderr = said
+	out, err := cmd.Output()
+	var is struct {
+		Exit   *int   `json:"exit"`   // nil: the sandbox could not execute it
+		Output string `json:"output"` // of the command, or why
+	}
+	if err == nil {
+		err = json.Unmarshal(out, &is)
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", argv[0], ctx.Err()) // the command took too long
+	case err != nil:
+		return fmt.Errorf("%w: %w %s", ErrNotAsked, err, said)
+	case is.Exit == nil:
+		return errors.New(is.Output)
+	case *is.Exit != 0:
+		return fmt.Errorf("%s (exit status %d)", strings.TrimSpace(is.Output), *is.Exit)
+	}
+	return nil
 }
 
 // Logs implements Boxes.

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -40,6 +41,39 @@ func TestNotAsked(t *testing.T) {
 	missing := &Program{Path: filepath.Join(t.TempDir(), "missing")}
 	if err := missing.Exec(t.Context(), "a", []string{"x"}); !errors.Is(err, ErrNotAsked) {
 		t.Errorf("no program: %v", err)
+	}
+}
+
+// TestExec: a command that ended badly, that the sandbox could not execute, or that took too long is a failed check; a
+// fault of the program, whatever its exit status, is none.
+func TestExec(t *testing.T) {
+	program := &Program{Path: filepath.Join(t.TempDir(), "sterling-sandbox"), State: "/state"}
+	for _, c := range []struct {
+		script, want string
+		asked        bool
+	}{
+		{`[ "$*" = "--state /state exec --json a -- x -y" ] && echo '{"exit":0,"output":"well"}'`, "", true},
+		{`echo '{"exit":1,"output":"sick\\n"}'`, "sick (exit status 1)", true},
+		{`echo '{"output":"x does not exist"}'`, "x does not exist", true},
+		{`echo sterling-sandbox: no memory >&2; exit 1`, "no memory", false},
+		{`kill -KILL $$`, "killed", false},
+		{`echo '{'`, "JSON", false},
+	} {
+		if err := os.WriteFile(program.Path, []byte("#!/bin/sh\n"+c.script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		err := program.Exec(t.Context(), "a", []string{"x", "-y"})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrNotAsked) == c.asked {
+			t.Errorf("%s: %v", c.script, err)
+		}
+	}
+	if err := os.WriteFile(program.Path, []byte("#!/bin/sh\nread forever <>/dev/zero"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	late, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := program.Exec(late, "a", []string{"x"}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNotAsked) {
+		t.Errorf("too long: %v", err)
 	}
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gate: lint, the architecture test, every other test at its sample size, the clients in sdk/, and the console in a
-# browser. Under 12 minutes on 2 cores from empty caches. Full counts: tools/soak.sh.
+# browser. Under 20 minutes on 2 cores from empty caches. Full counts: tools/soak.sh.
 source "$(dirname "$0")/env.sh"
 
 tools/setup.sh test
@@ -14,7 +14,7 @@ say "tests"
 # -count=1: a cached result is no evidence for tests that start processes and write files.
 go test -count=1 -timeout "${TIMEOUT:-10m}" ./...
 say "tests of sandboxes"
-# Without cgo, as it is built: gVisor starts the test's own binary in places where there is no C library.
+# Without cgo, as it is built: tests start their own binary in places where there is no C library.
 (cd cmd/sterling-sandbox && CGO_ENABLED=0 go test -count=1 -timeout "${TIMEOUT:-10m}" ./...)
 tools/sdk.sh test
 tools/console.sh test

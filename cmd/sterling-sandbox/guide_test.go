@@ -64,7 +64,11 @@ type guide struct {
 
 var buildSterling = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(workloadFolder, "sterling")
-	c := exec.Command("go", "build", "-o", path, "./cmd/sterling")
+	args := []string{"build", "-o", path}
+	if _, err := exec.LookPath("gcc"); err == nil { // then it is linked with a C library; in a container there is none
+		args = append(args, "-ldflags=-linkmode=external -extldflags=-static")
+	}
+	c := exec.Command("go", append(args, "./cmd/sterling")...)
 	c.Dir = filepath.Join("..", "..")
 	// As the main module's own tests build it: all of it is in the cache by then.
 	c.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CGO_ENABLED=") })
@@ -78,6 +82,9 @@ var buildSterling = sync.OnceValues(func() (string, error) {
 func (g *guide) build() {
 	g.t.Helper()
 	sterling, err := buildSterling()
+	if err == nil {
+		_, err = buildGVisor()
+	}
 	if err != nil {
 		g.t.Fatal(err)
 	}

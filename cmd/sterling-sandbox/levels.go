@@ -93,7 +93,11 @@ func (o *ownKernel) Start(l gvisor.Launch) (gvisor.Kernel, error) {
 
 // Exec implements gvisor.Tier.
 func (o *ownKernel) Exec(ctx context.Context, folder string, argv []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
-	return ownkernel.Exec(ctx, folder, argv, stdin, stdout, stderr)
+	code, err := ownkernel.Exec(ctx, folder, argv, stdin, stdout, stderr)
+	if errors.Is(err, ownkernel.ErrFault) {
+		err = fmt.Errorf("%w: %w", gvisor.ErrNotExecuted, err)
+	}
+	return code, err
 }
 
 // Forget implements gvisor.Tier.

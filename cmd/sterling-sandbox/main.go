@@ -1,6 +1,6 @@
-// Command sterling-sandbox runs workloads in gVisor under a policy, and records what they do. It is two programs in
-// one: started under the name runsc it is gVisor's command, otherwise it has the sub-commands below. It listens to no
-// network, and keeps all state in one folder. Start reading at main and newRoot.
+// Command sterling-sandbox runs workloads in gVisor under a policy, and records what they do. gVisor is a program of its
+// own, beside this one (folder runsc). It listens to no network, and keeps all state in one folder. Start reading at
+// newRoot.
 package main
 
 import (
@@ -10,11 +10,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"gvisor.dev/gvisor/runsc/cli/maincli"
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/sandbox"
@@ -44,20 +42,10 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
-	if isGVisor(os.Args[0]) {
-		maincli.Main() // does not return
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
-}
-
-// isGVisor tells whether the program was started as gVisor's command. gVisor starts itself again under names that begin
-// with runsc (runsc-sandbox, runsc-gofer, …) and, for some helpers, under its path, which is /proc/self/exe: whoever
-// does not answer to the latter gets a sandbox that dies at once with "StartRoot: EOF".
-func isGVisor(name string) bool {
-	return name == "/proc/self/exe" || strings.HasPrefix(filepath.Base(name), "runsc")
 }
 
 // run executes one command line and returns the exit code.
@@ -115,6 +103,14 @@ func newRoot() *cobra.Command {
 	return root
 }
 
+// gvisorProgram is gVisor, beside this program.
+const gvisorProgram = "sterling-sandbox-runsc"
+
+// newRunner is for this program, with gVisor beside it.
+func newRunner(program, state string) *gvisor.Runner {
+	return &gvisor.Runner{Program: program, GVisor: filepath.Join(filepath.Dir(program), gvisorProgram), State: state, Clock: clock.NewSystem()}
+}
+
 // runner is for the state folder of the command line.
 func (c *command) runner() (*gvisor.Runner, error) {
 	program, err := os.Executable()
@@ -129,7 +125,8 @@ func (c *command) runner() (*gvisor.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &gvisor.Runner{Program: program, State: state, Clock: clock.NewSystem(), Heads: keeper}
+	r := newRunner(program, state)
+	r.Heads = keeper
 	addOwnKernel(r, filepath.Join(filepath.Dir(program), machineFolder))
 	return r, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -19,26 +18,16 @@ import (
 	"testing"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	"gvisor.dev/gvisor/runsc/cli/maincli"
-
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/sandbox/gvisor"
 	"github.com/sterlingrun/sterling/sandbox/ownkernel"
 	"github.com/sterlingrun/sterling/sandbox/trail"
 )
 
-// asProgram makes the test's own binary the program: linking gVisor twice would take longer than all tests.
+// asProgram makes the test's own binary the program.
 const asProgram = "run-the-program"
 
 func TestMain(m *testing.M) {
-	if isGVisor(os.Args[0]) {
-		maincli.Main()
-	}
 	if filepath.Base(os.Args[0]) == "sterling-sandbox" { // as the guide calls it
 		main()
 	}
@@ -73,6 +62,21 @@ var buildWorkload = sync.OnceValues(func() (string, error) {
 	return folder, os.Chmod(folder, 0o755)
 })
 
+// buildGVisor makes gVisor's program beside this one, where it is looked for.
+var buildGVisor = sync.OnceValues(func() (string, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(filepath.Dir(program), gvisorProgram)
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./runsc")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
 // A bench has a state folder and a root with the workload in it.
 type bench struct {
 	*testing.T
@@ -95,7 +99,11 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{T: t, folder: t.TempDir(), root: root}
-	b.Runner = &gvisor.Runner{Program: program, State: filepath.Join(b.folder, "state"), Clock: clock.NewSystem()}
+	runsc, err := buildGVisor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Runner = &gvisor.Runner{Program: program, GVisor: runsc, State: filepath.Join(b.folder, "state"), Clock: clock.NewSystem()}
 	t.Cleanup(func() {
 		// gVisor pins an empty network namespace there, which is a mount.
 		_ = syscall.Unmount(filepath.Join(b.State, "runsc", "null-netns"), syscall.MNT_DETACH)
@@ -247,11 +255,17 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// TestNoIsolation: where gVisor can't start, there is an error, and not a plain process.
+// TestNoIsolation: where gVisor can't start, there is an error, and not a plain process; where it is not there at all, the
+// error says what makes it.
 func TestNoIsolation(t *testing.T) {
 	b := newBench(t)
-	b.Program = "/bin/false"
-	_, err := b.Run(t.Context(), gvisor.Options{ID: "box", Policy: b.policy("say"), Folder: b.folder})
+	b.GVisor = "/missing"
+	_, err := b.Run(t.Context(), gvisor.Options{ID: "none", Policy: b.policy("say"), Folder: b.folder})
+	if !errors.Is(err, gvisor.ErrUnavailable) || !strings.Contains(err.Error(), "make build") {
+		t.Error(err)
+	}
+	b.GVisor = "/bin/false"
+	_, err = b.Run(t.Context(), gvisor.Options{ID: "box", Policy: b.policy("say"), Folder: b.folder})
 	if err == nil {
 		t.Fatal("it ran")
 	}
@@ -280,13 +294,14 @@ func TestNotStarted(t *testing.T) {
 }
 
 // start runs a policy in a process of its own, and waits until the box is in a state.
-func (b *bench) start(policy []byte, state gvisor.State) *exec.Cmd {
+func (b *bench) start(policy []byte, state gvisor.State, under ...string) *exec.Cmd {
 	b.Helper()
 	path := filepath.Join(b.folder, "policy.yaml")
 	if err := os.WriteFile(path, policy, 0o600); err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command(b.Program, asProgram, "run", path, "--id", "box", "--state", b.State)
+	args := append(under, b.Program, asProgram, "run", path, "--id", "box", "--state", b.State)
+	cmd := exec.Command(args[0], args[1:]...)
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -450,15 +465,15 @@ func TestRunnerKilled(t *testing.T) {
 	}
 }
 
-// processes are those that boxes consist of on the host.
+// processes are those that the bench's boxes consist of on the host.
 func (b *bench) processes() string {
 	var all []byte
-	for _, pattern := range []string{"/sys/fs/cgroup/freezer/sterling-sandbox/*-box/cgroup.procs", "/sys/fs/cgroup/sterling-sandbox/*-box/cgroup.procs"} {
-		files, _ := filepath.Glob(pattern)
-		for _, path := range files {
-			text, _ := os.ReadFile(path) // gone is as good as empty
-			all = append(all, text...)
+	for _, folder := range b.groups() {
+		if !strings.Contains(folder, "/freezer/") && !strings.HasPrefix(folder, "/sys/fs/cgroup/sterling-sandbox/") {
+			continue // another hierarchy of version 1, with the same ones
 		}
+		text, _ := os.ReadFile(filepath.Join(folder, "cgroup.procs")) // gone is as good as empty
+		all = append(all, text...)
 	}
 	return string(all)
 }
@@ -498,6 +513,21 @@ func TestExec(t *testing.T) {
 	}
 	if code, err := b.Exec(t.Context(), "box", []string{"/workload", "exit", "9"}, nil, nil, nil); err != nil || code != 9 {
 		t.Errorf("%d, %v", code, err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--json", "box", "--", "/workload", "exit", "9"}, 0, `"exit": 9`},
+		{[]string{"--json", "box", "--", "/workload", "say", "from outside"}, 0, "from outside"},
+		{[]string{"--json", "box", "--", "/missing"}, 0, "no such file"},
+		{[]string{"--json", "nobody", "--", "/workload", "exit", "9"}, exitFailed, "nobody"},
+		{[]string{"box", "--", "/workload", "exit", "9"}, 9, ""},
+	} {
+		if code, out := b.command(append([]string{"exec", "--state", b.State}, c.args...)...); code != c.code || !strings.Contains(out, c.want) {
+			t.Errorf("exec %q: %d, %s", c.args, code, out)
+		}
 	}
 	if err := b.Stop(t.Context(), "box"); err != nil {
 		t.Fatal(err)
@@ -553,7 +583,7 @@ func TestFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	img := b.image("in", "out", "mem")
+	img := b.image()
 	digest, err := img.Digest()
 	if err != nil {
 		t.Fatal(err)
@@ -574,43 +604,6 @@ func TestFiles(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Join(b.State, "boxes", "box")); err != nil || len(left) > 6 {
 		t.Errorf("%d files are left, %v", len(left), err)
 	}
-}
-
-// image writes an image of the workload and some folders to a layout.
-func (b *bench) image(folders ...string) v1.Image {
-	b.Helper()
-	program, err := os.ReadFile(filepath.Join(b.root, "workload"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	var text bytes.Buffer
-	w := tar.NewWriter(&text)
-	for _, name := range folders {
-		if err := w.WriteHeader(&tar.Header{Name: name + "/", Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	err = w.WriteHeader(&tar.Header{Name: "workload", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(program))})
-	_, err2 := w.Write(program)
-	if err := errors.Join(err, err2, w.Close()); err != nil {
-		b.Fatal(err)
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text.Bytes())), nil })
-	if err != nil {
-		b.Fatal(err)
-	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		b.Fatal(err)
-	}
-	l, err := layout.Write(filepath.Join(b.folder, "image"), empty.Index)
-	if err == nil {
-		err = l.AppendImage(img)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	return img
 }
 
 // TestSecretsSocketsMounts: what a policy names is there, as it says, and nothing else.

@@ -75,11 +75,11 @@ func newMachineBench(t *testing.T) *bench {
 // tcg is a line of a policy. It is what every host has.
 const tcg = "isolation: own-kernel-tcg"
 
-// groups are control groups of the box that are left. Those of other states are not its concern.
+// groups are control groups of the bench's boxes. Those of other states are not its concern.
 func (b *bench) groups() []string {
 	b.Helper()
 	var all []string
-	for _, pattern := range []string{"/sys/fs/cgroup/sterling-sandbox/%x-box", "/sys/fs/cgroup/*/sterling-sandbox/%x-box"} {
+	for _, pattern := range []string{"/sys/fs/cgroup/sterling-sandbox/%x-*", "/sys/fs/cgroup/*/sterling-sandbox/%x-*"} {
 		sum := sha256.Sum256([]byte(b.State))
 		some, err := filepath.Glob(fmt.Sprintf(pattern, sum[:6]))
 		if err != nil {
@@ -168,7 +168,7 @@ func TestOwnKernel(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	if _, err := b.Exec(t.Context(), "box", []string{"/missing"}, strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "does not exist") {
+	if _, err := b.Exec(t.Context(), "box", []string{"/missing"}, strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, gvisor.ErrNotExecuted) || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("a command that is not there: %v", err)
 	}
 	if err := b.Stop(t.Context(), "box"); err != nil {

@@ -93,14 +93,17 @@ func (c *command) compileCommand() *cobra.Command {
 
 // compiled is what a host enforces a policy with.
 func compiled(p *sandbox.Policy, out string) (map[string][]byte, error) {
-	root := p.Root.Directory
+	root, file := p.Root.Directory, ""
 	if root == "" {
 		root = filepath.Join(out, "root")
+		if p.Isolation.Kind() == sandbox.GVisor {
+			file = filepath.Join(out, "root.erofs")
+		}
 	}
 	p.Broker(filepath.Join(out, "services"))
 	plan, err := sandbox.Compile(p, sandbox.Site{
 		Listen: filepath.Join(out, "listen"),
-		ID:     p.Name, Root: root, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name, KVM: p.Isolation == sandbox.GVisorKVM,
+		ID:     p.Name, Root: root, RootFile: file, AuditSocket: filepath.Join(out, "audit.sock"), Cgroup: "/sterling-sandbox/" + p.Name, KVM: p.Isolation == sandbox.GVisorKVM,
 	})
 	if err != nil {
 		return nil, err

@@ -173,7 +173,7 @@ func TestPoolStale(t *testing.T) {
 		}
 	}
 	write("old")
-	b.image("run/secrets")
+	b.image()
 	policy := bytes.Replace(b.policy("read, /run/secrets/key", "secrets: [{name: key, file: key}]"), []byte("{directory: "+b.root+"}"), []byte("{image: image}"), 1)
 	b.pool(1, policy)
 	slot := b.awaitIdle(1)[0]
@@ -294,7 +294,7 @@ func TestDetach(t *testing.T) {
 		}
 		end()
 		// Another process with the same state folder, as after a restart, finds it.
-		again := &gvisor.Runner{Program: b.Program, State: b.State, Clock: b.Clock}
+		again := &gvisor.Runner{Program: b.Program, GVisor: b.GVisor, State: b.State, Clock: b.Clock}
 		if all, err := again.List(); err != nil || len(all) != 1 || all[0].State != gvisor.StateRunning {
 			t.Errorf("%+v, %v", all, err)
 		}

@@ -87,13 +87,23 @@ func benchLedger(c *cobra.Command, f *benchFlags) error {
 	}
 	report, err := bench.Run(c.Context(), config)
 	line.clear()
+	return benchEnd(c, report, f.json, err)
+}
+
+// benchEnd writes what a benchmark measured, also where it ended early, and returns what the command ends with.
+func benchEnd(c *cobra.Command, report *bench.Report, asJSON bool, err error) error {
 	if report != nil && len(report.Results) > 0 {
-		err = errors.Join(err, writeReport(c.OutOrStdout(), report, f.json))
+		err = errors.Join(err, writeReport(c.OutOrStdout(), report, asJSON))
 	}
-	if errors.Is(err, bench.ErrConfig) {
+	return benchError(err)
+}
+
+// benchError is a benchmark's error as the command's.
+func benchError(err error) error {
+	switch {
+	case errors.Is(err, bench.ErrConfig):
 		return &exitError{exitUsage, err}
-	}
-	if errors.Is(err, context.Canceled) {
+	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted")
 	}
 	return err

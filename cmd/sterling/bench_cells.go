@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -75,16 +74,7 @@ func benchCells(
 	}
 	report, err := measure(c.Context(), config)
 	line.clear()
-	if report != nil && len(report.Results) > 0 {
-		err = errors.Join(err, writeReport(c.OutOrStdout(), report, asJSON))
-	}
-	switch {
-	case errors.Is(err, bench.ErrConfig):
-		return &exitError{exitUsage, err}
-	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted")
-	}
-	return err
+	return benchEnd(c, report, asJSON, err)
 }
 
 // openMaps opens the map of cells in a database, for devcluster.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -55,14 +53,5 @@ func benchFailover(c *cobra.Command, config bench.FailoverConfig, asJSON bool) e
 	}
 	report, err := bench.Failover(c.Context(), config)
 	line.clear()
-	if report != nil && len(report.Results) > 0 {
-		err = errors.Join(err, writeReport(c.OutOrStdout(), report, asJSON))
-	}
-	switch {
-	case errors.Is(err, bench.ErrConfig):
-		return &exitError{exitUsage, err}
-	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted")
-	}
-	return err
+	return benchEnd(c, report, asJSON, err)
 }

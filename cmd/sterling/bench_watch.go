@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -87,13 +86,7 @@ func benchWatch(c *cobra.Command, f *benchWatchFlags) error {
 		}
 		err = errors.Join(err, write(c.OutOrStdout()))
 	}
-	if errors.Is(err, bench.ErrConfig) {
-		return &exitError{exitUsage, err}
-	}
-	if errors.Is(err, context.Canceled) {
-		return errors.New("interrupted")
-	}
-	return err
+	return benchError(err)
 }
 
 // watchProgress is a bar of 30 places.

@@ -77,6 +77,7 @@ the live bank by their ids, but in the ledger's shadow. It has no witnesses.`,
 	flags.DurationVar(&d.Day, "day", 0, "how long the bank's day takes (default: the duration, or 10m)")
 	flags.Uint64Var(&d.Seed, "seed", 0, "makes the plan (default: another one every time)")
 	flags.DurationVar(&d.Patience, "patience", 5*time.Minute, "how long to wait for a server that went away")
+	c.AddCommand(newDemoPayments())
 	return c
 }
 

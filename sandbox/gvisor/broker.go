@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -23,6 +22,8 @@ const (
 	listenFolder  = "listen" // in a sandbox's folder: where the workload makes its sockets
 	listenBytes   = 64 << 10 // of files there, which are of no use to anybody
 	listenEntries = 512
+	maxSocketPath = len(unix.RawSockaddrUnix{}.Path) - 1
+	noSymFollow   = 0x2000          // ST_NOSYMFOLLOW of statfs(2); older kernels ignore what mount was asked for
 	egressLimit   = 5 * time.Second // to connect
 )
 
@@ -51,8 +52,8 @@ func dialUnix(path string) (stream, error) {
 	return net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 }
 
-// dialBeyond connects to an address of network.egress. A name that stands for this host, or its link, is not followed
-// there: whoever owns the name would choose what the workload reaches.
+// dialBeyond connects to an address of network.egress. A name that stands for this host, its link, or a service of its
+// cloud is not followed there: whoever owns the name would choose what the workload reaches.
 func dialBeyond(address string) (stream, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -75,9 +76,10 @@ func dialBeyond(address string) (stream, error) {
 	return conn.(*net.TCPConn), nil //nolint:forcetypeassert // what "tcp" dials
 }
 
-// beyond returns an error where an address that a name stands for is this host's, on any of its interfaces, or its link's.
+// beyond returns an error where an address that a name stands for is this host's, on any of its interfaces, its link's or
+// its cloud's.
 func beyond(host string, ip netip.Addr) error {
-	ip = ip.Unmap().WithZone("")
+	ip = sandbox.Reached(ip)
 	own, err := net.InterfaceAddrs()
 	if err != nil {
 		return fmt.Errorf("find this host's addresses: %w", err)
@@ -87,33 +89,14 @@ func beyond(host string, ip netip.Addr) error {
 		return err != nil || at.Addr().Unmap() == ip // what can't be read may be it
 	}
 	if !sandbox.Public(ip) || slices.ContainsFunc(own, is) {
-		return fmt.Errorf("%s stands for %s, which is this host or its link", host, ip)
+		return fmt.Errorf("%s stands for %s, which is this host, its link or a service of its cloud", host, ip)
 	}
 	return nil
 }
 
-// dialInside connects to a socket that the workload made. The folder is the workload's to write: what it put there in
-// the socket's place, such as a link to a socket of the host, is not followed.
-func dialInside(folder, name string) (stream, error) {
-	at, err := unix.Open(folder, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open the folder of sockets: %w", err)
-	}
-	defer unix.Close(at) //nolint:errcheck // a path
-	fd, err := unix.Openat(at, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("look for the socket %s: %w", name, err)
-	}
-	defer unix.Close(fd) //nolint:errcheck // a path
-	var is unix.Stat_t
-	if err := unix.Fstat(fd, &is); err != nil || is.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return nil, errors.Join(fmt.Errorf("%s is no socket", name), err)
-	}
-	return dialUnix("/proc/self/fd/" + strconv.Itoa(fd))
-}
-
-// startListens makes the folder where the workload listens, of a file system of its own, so that no link in it can be to
-// anything outside and no file fills the host's disk; and a socket of the host for each name.
+// startListens makes the folder where the workload listens, and from which the host connects. It is a file system of its
+// own: no link in it can be to anything outside but a symbolic one, and of those the host's kernel follows none there,
+// whoever asks. So whatever the workload puts in the place of its socket leads nowhere, and fills nobody's disk.
 func (s *session) startListens() (string, error) {
 	if len(s.policy.Network.Listen) == 0 {
 		return "", nil
@@ -123,17 +106,19 @@ func (s *session) startListens() (string, error) {
 		return "", fmt.Errorf("make the folder of the workload's sockets: %w", err)
 	}
 	options := fmt.Sprintf("size=%d,nr_inodes=%d,mode=0700,uid=%d,gid=%d", listenBytes, listenEntries, s.policy.User.UID, s.policy.User.GID)
-	if err := unix.Mount("tmpfs", folder, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+	if err := unix.Mount("tmpfs", folder, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_NOSYMFOLLOW, options); err != nil {
 		return "", fmt.Errorf("mount a file system for the workload's sockets: %w", err)
 	}
+	var is unix.Statfs_t
+	if err := unix.Statfs(folder, &is); err != nil || is.Flags&noSymFollow == 0 {
+		return "", errors.Join(errors.New("symbolic links would be followed from the host to where the workload says: network.listen needs Linux 5.10"), err)
+	}
 	s.status.Listen = map[string]string{}
-	for i, name := range s.policy.Network.Listen {
-		path := s.place.path("l" + strconv.Itoa(i))
-		r, err := newRelay(name, path, owner{os.Getuid(), os.Getgid(), 0o600}, func() (stream, error) { return dialInside(folder, name) })
-		if err != nil {
-			return "", fmt.Errorf("offer the workload's socket %s: %w", name, err)
+	for _, name := range s.policy.Network.Listen {
+		path := filepath.Join(folder, name)
+		if len(path) > maxSocketPath {
+			return "", fmt.Errorf("offer the workload's socket %s: %s is longer than the %d bytes of a socket's path: choose a shorter state folder", name, path, maxSocketPath)
 		}
-		s.listens = append(s.listens, r)
 		s.status.Listen[name] = path
 	}
 	return folder, nil
@@ -148,10 +133,5 @@ func (p place) endListens() error {
 	if err != nil {
 		return fmt.Errorf("unmount the workload's sockets: %w", err)
 	}
-	left, err := filepath.Glob(p.path("l[0-9]*"))
-	errs := []error{err}
-	for _, path := range append(left, p.path(listenFolder)) {
-		errs = append(errs, os.RemoveAll(path))
-	}
-	return errors.Join(errs...)
+	return os.RemoveAll(p.path(listenFolder))
 }

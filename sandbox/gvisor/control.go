@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -48,11 +49,14 @@ func (r *Runner) Stop(ctx context.Context, id string) error {
 }
 
 func (r *Runner) runsc(p place, id string) *runsc {
-	return &runsc{program: r.Program, folder: p.folder, state: r.State, id: id}
+	group, _ := r.group(id)
+	return &runsc{program: r.GVisor, folder: p.folder, state: filepath.Join(r.State, "runsc"), id: id, group: group}
 }
 
 // Exec runs one more command in a running sandbox, as the policy's user, and returns its exit status. Its events carry
-// exec_session. When ctx ends, it gets SIGTERM; what does not hear that goes on until the sandbox ends.
+// exec_session. When ctx ends, it gets SIGTERM; what does not hear that goes on until the sandbox ends. What gVisor can't
+// execute has the exit status 1 or 128, and gVisor's words on stderr; other kernels return an error, which wraps
+// ErrNotExecuted. Every other error is of this host, and says nothing of the sandbox.
 func (r *Runner) Exec(ctx context.Context, id string, argv []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	s, err := r.Inspect(id)
 	if err != nil {
@@ -83,6 +87,8 @@ func (r *Runner) Exec(ctx context.Context, id string, argv []string, stdin io.Re
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		return -1, fmt.Errorf("execute in %s: %w", id, err)
+	} else if is, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && is.Signaled() && ctx.Err() == nil {
+		return -1, fmt.Errorf("execute in %s: gVisor's command: %w", id, err) // a command's own end is its exit status
 	}
 	return codeOf(cmd.ProcessState), nil
 }

@@ -27,6 +27,14 @@ const cgroupMount = "/sys/fs/cgroup"
 // controllers are the ones that limits and the freeze need.
 var controllers = []string{"memory", "cpu", "pids", "freezer"}
 
+// gvisorThere tells whether gVisor's program is there. The error wraps ErrUnavailable.
+func (r *Runner) gvisorThere() error {
+	if _, err := os.Stat(r.GVisor); err != nil {
+		return fmt.Errorf("%w: missing: gVisor's program: %w: `make build` makes it", ErrUnavailable, err)
+	}
+	return nil
+}
+
 // Probe tells whether workloads can be isolated here. The error wraps ErrUnavailable and names everything that is
 // missing. That gVisor itself starts is found out by starting it.
 func Probe() error {
@@ -59,6 +67,8 @@ func Probe() error {
 type group struct {
 	freeze, frozen, thawed string // a file, and what to write there
 	procs                  string
+	folders                string // a pattern: with version 1, one in each hierarchy
+	service                string // where service managers see who is of a service, as procs
 	clock                  clock.Clock
 }
 
@@ -68,10 +78,43 @@ func (r *Runner) group(id string) (group, string) {
 	name := fmt.Sprintf("/sterling-sandbox/%x-%s", sum[:6], id)
 	if _, err := os.Stat(filepath.Join(cgroupMount, "cgroup.controllers")); err == nil {
 		folder := filepath.Join(cgroupMount, name)
-		return group{filepath.Join(folder, "cgroup.freeze"), "1", "0", filepath.Join(folder, "cgroup.procs"), r.Clock}, name
+		return group{filepath.Join(folder, "cgroup.freeze"), "1", "0", filepath.Join(folder, "cgroup.procs"), folder, filepath.Join(folder, "cgroup.procs"), r.Clock}, name
 	}
 	folder := filepath.Join(cgroupMount, "freezer", name)
-	return group{filepath.Join(folder, "freezer.state"), "FROZEN", "THAWED", filepath.Join(folder, "cgroup.procs"), r.Clock}, name
+	all := filepath.Join(cgroupMount, "*", name)
+	service := filepath.Join(cgroupMount, "systemd", name, "cgroup.procs")
+	return group{filepath.Join(folder, "freezer.state"), "FROZEN", "THAWED", filepath.Join(folder, "cgroup.procs"), all, service, r.Clock}, name
+}
+
+// remove removes the group of a sandbox that has ended, in all hierarchies where gVisor made it. The host's kernel may
+// take a moment to see that it is empty.
+func (g group) remove(ctx context.Context) error {
+	folders, err := filepath.Glob(g.folders)
+	if err != nil {
+		return fmt.Errorf("find the control group: %w", err)
+	}
+	for _, folder := range folders {
+		for {
+			err := os.Remove(folder)
+			if err == nil || errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			if !errors.Is(err, syscall.EBUSY) || clock.Sleep(ctx, g.clock, 5*time.Millisecond) != nil {
+				return fmt.Errorf("remove the control group: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// adopt takes a process into the group, as far as service managers are concerned: they end services by their groups, and
+// this one's is not that of whoever runs it. Where a host has no such group, there is nothing to be afraid of.
+func (g group) adopt(pid int) error {
+	err := os.WriteFile(g.service, []byte(strconv.Itoa(pid)), 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("take process %d into the sandbox's group: %w", pid, err)
+	}
+	return nil
 }
 
 // set freezes or thaws. The host's kernel does it: it works whatever state the sandbox's kernel is in.

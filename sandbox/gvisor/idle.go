@@ -44,7 +44,6 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 type idler struct {
 	*session
 	exited <-chan int
-	exit   int // what exited said
 	init   *net.UnixConn
 	lock   io.Closer
 	stamp  string // of what the policy names, when the sandbox started
@@ -78,7 +77,7 @@ func (r *Runner) idle(ctx context.Context, slot string, document []byte, folder 
 	if err != nil {
 		return nil, err
 	}
-	i := &idler{session: r.session(p, policy, level, Options{Policy: document, Folder: folder}), lock: lock, stamp: stamp, exit: -1}
+	i := &idler{session: r.session(p, policy, level, Options{Policy: document, Folder: folder}), lock: lock, stamp: stamp}
 	i.warm, i.status.Slot, i.status.Start = true, slot, StartPool
 	i.options.Stdout, i.options.Stderr = &lateWriter{}, &lateWriter{}
 	if err := i.boot(ctx); err != nil {
@@ -88,7 +87,7 @@ func (r *Runner) idle(ctx context.Context, slot string, document []byte, folder 
 }
 
 func (i *idler) boot(ctx context.Context) error {
-	program, err := initFile()
+	program, err := memoryFile("init", InitProgram())
 	if err != nil {
 		return err
 	}
@@ -109,20 +108,20 @@ func (i *idler) boot(ctx context.Context) error {
 	return nil
 }
 
-// initFile is the init as a file of no file system, open to be read only, as gVisor wants it.
-func initFile() (*os.File, error) {
-	fd, err := unix.MemfdCreate("init", unix.MFD_CLOEXEC)
+// memoryFile is a program as a file of no file system, open to be read only: what is open to be written is not executed.
+func memoryFile(name string, program []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("make a file for the init: %w", err)
+		return nil, fmt.Errorf("make a file for the %s: %w", name, err)
 	}
-	f := os.NewFile(uintptr(fd), "init")
+	f := os.NewFile(uintptr(fd), name)
 	defer f.Close() //nolint:errcheck // written, or the error is returned
-	if _, err := f.Write(InitProgram()); err != nil {
-		return nil, fmt.Errorf("write the init: %w", err)
+	if _, err := f.Write(program); err != nil {
+		return nil, fmt.Errorf("write the %s: %w", name, err)
 	}
 	read, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
 	if err != nil {
-		return nil, fmt.Errorf("open the init: %w", err)
+		return nil, fmt.Errorf("open the %s: %w", name, err)
 	}
 	return read, nil
 }
@@ -172,13 +171,13 @@ func (i *idler) discard(ctx context.Context) error {
 	}
 	if i.exited != nil {
 		i.kernel.End()
-		i.exit = <-i.exited
+		<-i.exited
 	}
 	if i.recorder != nil {
 		i.recorder.kill()
 	}
 	if i.kernel != nil {
-		errs = append(errs, i.end(ctx, i.exit))
+		errs = append(errs, i.end(ctx))
 	}
 	if i.log != nil {
 		i.log.close()
@@ -313,6 +312,6 @@ func (r *Runner) sweep(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	group, _ := r.group(name)
-	return errors.Join(group.kill(ctx), r.runsc(p, name).Forget(ctx), os.RemoveAll(p.folder), lock.Close())
+	kernel := r.runsc(p, name)
+	return errors.Join(kernel.group.kill(ctx), kernel.Forget(ctx), os.RemoveAll(p.folder), lock.Close())
 }

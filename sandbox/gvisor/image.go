@@ -23,6 +23,7 @@ const (
 	maxImageBytes   = 16 << 30 // unpacked, all layers together
 	maxImageEntries = 1 << 20
 	maxLayers       = 128
+	maxManifest     = 4 << 20 // what registries take
 )
 
 // Unpack writes the root file system of an image to a folder, which must be empty, and returns the digest of the
@@ -30,16 +31,12 @@ const (
 // folder for the former. If want is not empty, another digest is an error. Every layer is compared with the digests
 // that the manifest leads to. What an image can't need is left out: device nodes, sockets, set-user-id bits.
 func Unpack(image, want, scratch, into string) (digest string, err error) {
-	img, err := openImage(image, want, scratch)
+	img, err := openImage(image, want, scratch, maxImageBytes)
 	if err != nil {
 		return "", err
 	}
-	found, err := img.Digest()
-	if err != nil {
-		return "", fmt.Errorf("%w: read the manifest: %w", ErrImage, err)
-	}
-	if want != "" && found.String() != want {
-		return "", fmt.Errorf("%w: its digest is %s, and the policy wants %s", ErrImage, found, want)
+	if digest, err = manifestDigest(img, want); err != nil {
+		return "", err
 	}
 	diffs, err := layerDigests(img)
 	if err != nil {
@@ -57,11 +54,36 @@ func Unpack(image, want, scratch, into string) (digest string, err error) {
 		return "", fmt.Errorf("open the folder for the image: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // a folder
-	u := &unpacker{root: root, bytes: maxImageBytes, entries: maxImageEntries}
+	u := &unpacker{root: root, bytes: maxImageBytes, entries: maxImageEntries, most: maxImageBytes}
 	for i, layer := range layers {
 		if err := u.layer(layer, diffs[i]); err != nil {
 			return "", fmt.Errorf("unpack layer %d: %w", i, err)
 		}
+	}
+	return digest, nil
+}
+
+// imageDigest is that of an image's manifest. Its layers are not read, except those of a tar of docker save, which has no
+// manifest. The rest is as in Unpack; scratch is a folder that is not there, nor afterwards.
+func imageDigest(image, want, scratch string) (digest string, err error) {
+	if err := os.Mkdir(scratch, 0o700); err != nil {
+		return "", fmt.Errorf("make a folder for the manifest: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	img, err := openImage(image, want, scratch, maxManifest)
+	if err != nil {
+		return "", err
+	}
+	return manifestDigest(img, want)
+}
+
+func manifestDigest(img v1.Image, want string) (string, error) {
+	found, err := img.Digest()
+	if err != nil {
+		return "", fmt.Errorf("%w: read the manifest: %w", ErrImage, err)
+	}
+	if want != "" && found.String() != want {
+		return "", fmt.Errorf("%w: its digest is %s, and the policy wants %s", ErrImage, found, want)
 	}
 	return found.String(), nil
 }
@@ -86,7 +108,8 @@ func layerDigests(img v1.Image) ([]v1.Hash, error) {
 	return config.RootFS.DiffIDs, nil
 }
 
-func openImage(image, want, scratch string) (v1.Image, error) {
+// openImage leaves files out that have more than so many bytes, where it has to take the image out of a tar.
+func openImage(image, want, scratch string, most int64) (v1.Image, error) {
 	info, err := os.Stat(image)
 	if err != nil {
 		return nil, fmt.Errorf("open the image: %w", err)
@@ -105,13 +128,13 @@ func openImage(image, want, scratch string) (v1.Image, error) {
 		}
 		return img, nil
 	}
-	if err := untarLayout(image, scratch); err != nil {
+	if err := untarLayout(image, scratch, most); err != nil {
 		return nil, err
 	}
 	return fromLayout(scratch, want)
 }
 
-func untarLayout(image, into string) error {
+func untarLayout(image, into string, most int64) error {
 	f, err := os.Open(image)
 	if err != nil {
 		return fmt.Errorf("open the image: %w", err)
@@ -122,7 +145,7 @@ func untarLayout(image, into string) error {
 		return fmt.Errorf("open the folder for the image: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // a folder
-	u := &unpacker{root: root, bytes: maxImageBytes, entries: maxImageEntries}
+	u := &unpacker{root: root, bytes: maxImageBytes, entries: maxImageEntries, most: most}
 	return u.tar(f)
 }
 

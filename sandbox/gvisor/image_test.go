@@ -258,6 +258,56 @@ func TestUnpackFindsChanges(t *testing.T) {
 	}
 }
 
+// TestImageDigest: the digest is that of Unpack, without the layers; a manifest that was changed is no image.
+func TestImageDigest(t *testing.T) {
+	asRoot(t)
+	img := imageOf(t, []string{"app"})
+	folder := layoutOf(t, img)
+	packed := filepath.Join(t.TempDir(), "layout.tar")
+	f := must(t, func() (*os.File, error) { return os.Create(packed) })
+	w := tar.NewWriter(f)
+	if err := errors.Join(w.AddFS(os.DirFS(folder)), w.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	saved := filepath.Join(t.TempDir(), "saved.tar")
+	if err := tarball.WriteToFile(saved, name.MustParseReference("a/b:c"), img); err != nil {
+		t.Fatal(err)
+	}
+	scratch := filepath.Join(t.TempDir(), "scratch")
+	for _, image := range []string{folder, packed, saved} {
+		want, err := Unpack(image, "", t.TempDir(), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := imageDigest(image, want, scratch); err != nil || got != want {
+			t.Errorf("%s: %s, %v", image, got, err)
+		}
+		if _, err := imageDigest(image, "sha256:"+strings.Repeat("0", 64), scratch); !errors.Is(err, ErrImage) {
+			t.Errorf("%s: another digest: %v", image, err)
+		}
+		if _, err := os.Stat(scratch); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: left behind: %v", image, err)
+		}
+	}
+	layer := must(t, func() ([]v1.Layer, error) { return img.Layers() })[0]
+	blob := func(h v1.Hash) string { return filepath.Join(folder, "blobs/sha256", h.Hex) }
+	if err := os.Remove(blob(must(t, layer.Digest))); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := imageDigest(folder, "", scratch); err != nil || got != digestOf(t, img) {
+		t.Errorf("without its layer: %s, %v", got, err)
+	}
+	manifest := blob(must(t, img.Digest))
+	text := must(t, func() ([]byte, error) { return os.ReadFile(manifest) })
+	text[len(text)/2] ^= 1
+	if err := os.WriteFile(manifest, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := imageDigest(folder, "", scratch); !errors.Is(err, ErrImage) {
+		t.Errorf("a changed manifest: %v", err)
+	}
+}
+
 // FuzzUnpack: no archive writes outside of its folder.
 func FuzzUnpack(f *testing.F) {
 	asRoot(f)
@@ -274,7 +324,7 @@ func FuzzUnpack(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		u := &unpacker{root: root, bytes: 1 << 20, entries: 100, layered: true, fresh: map[string]struct{}{}}
+		u := &unpacker{root: root, bytes: 1 << 20, entries: 100, most: 1 << 20, layered: true, fresh: map[string]struct{}{}}
 		if err := u.tar(bytes.NewReader(text)); err != nil && !errors.Is(err, ErrImage) {
 			t.Fatal(err)
 		}

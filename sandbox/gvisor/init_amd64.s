@@ -9,7 +9,7 @@ TEXT ·initCode(SB), NOSPLIT, $0-8
 	RET
 
 // initMain is all of the program that idles in a sandbox of a pool, until a workload takes its place. It is copied out of
-// here (InitProgram): it has no stack frame, no data and no address of its own. Never called.
+// here (executable): it has no stack frame, no data and no address of its own. Never called.
 //
 // It is started with the arguments NAME, the paths to try, an empty one, and the workload's command. On descriptor 0 it
 // says '.', and waits for a byte: for 'g' it executes the command, for any other it says '.' again. Where it can do
@@ -75,5 +75,40 @@ quit:
 	MOVL $231, AX           // exit_group(127)
 	MOVL $127, DI
 	SYSCALL
-	UNDEF                   // InitProgram ends here
+	UNDEF                   // the program ends here
+	UNDEF
+
+// func guardCode() *byte
+TEXT ·guardCode(SB), NOSPLIT, $0-8
+	LEAQ ·guardMain(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// guardMain is all of the program that stands by a sandbox (guardProgram). Like initMain it is copied out of here, and
+// never called. When there is nothing more to read from descriptor 0, it sends SIGKILL to the process of which descriptor
+// 3 is, and ends with status 0.
+TEXT ·guardMain(SB), NOSPLIT|NOFRAME, $0-0
+	LEAQ -128(SP), R13      // nothing else uses this stack
+
+listen:
+	XORL AX, AX             // read(0, …, 1)
+	XORL DI, DI
+	MOVQ R13, SI
+	MOVL $1, DX
+	SYSCALL
+	CMPQ AX, $-4            // EINTR
+	JEQ  listen
+	CMPQ AX, $0
+	JGT  listen
+
+	MOVL $424, AX           // pidfd_send_signal(3, SIGKILL, 0, 0)
+	MOVL $3, DI
+	MOVL $9, SI
+	XORL DX, DX
+	XORL R10, R10
+	SYSCALL
+	MOVL $231, AX           // exit_group(0)
+	XORL DI, DI
+	SYSCALL
+	UNDEF                   // the program ends here
 	UNDEF

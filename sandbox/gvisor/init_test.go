@@ -4,9 +4,11 @@ package gvisor
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -65,5 +67,35 @@ func TestInit(t *testing.T) {
 				t.Errorf("status %d, %q", cmd.ProcessState.ExitCode(), out.String())
 			}
 		})
+	}
+}
+
+// TestGuard: what it guards lives as long as its input does, and no longer.
+func TestGuard(t *testing.T) {
+	for _, end := range []string{"closed", "broken"} {
+		guarded := exec.CommandContext(t.Context(), "/bin/sleep", "60")
+		if err := guarded.Start(); err != nil {
+			t.Fatal(err)
+		}
+		g, err := startGuard(guarded.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end == "closed" {
+			err = g.input.Close()
+		} else {
+			_, err = g.input.WriteString("not the end")
+			err = errors.Join(err, syscall.Kill(guarded.Process.Pid, 0), g.input.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		_ = guarded.Wait() // killed
+		if code := codeOf(guarded.ProcessState); code != 128+9 {
+			t.Errorf("%s: %d", end, code)
+		}
+		if err := g.cmd.Wait(); err != nil {
+			t.Errorf("%s: %v", end, err)
+		}
 	}
 }

@@ -211,7 +211,7 @@ func (i *idler) await(ctx context.Context, takers <-chan *net.UnixConn, gone <-c
 			}
 		case exit := <-i.exited:
 			cancel()
-			i.exit, i.exited = exit, nil
+			i.exited = nil
 			return nil, takeRequest{}, fmt.Errorf("the idle sandbox ended with %d: %s", exit, i.kernel.Said())
 		case <-i.recorder.reports:
 			cancel()
@@ -390,18 +390,24 @@ func (t *taker) listen(detached bool, stop func()) {
 }
 
 // key names everything that sandboxes of one pool have in common: the document, where its relative paths start, and the
-// program that started them. After an upgrade, no sandbox of the old program is taken.
+// programs that started them. After an upgrade, no sandbox of the old program is taken.
 func (r *Runner) key(document []byte, folder string) (string, error) {
-	info, err := os.Stat(r.Program)
-	if err != nil {
-		return "", fmt.Errorf("look at the program: %w", err)
-	}
-	s, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return "", errors.New("look at the program: this system does not say what a file is")
+	if err := r.gvisorThere(); err != nil {
+		return "", err
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %d %d %d %d\n%q\n", r.Program, s.Dev, s.Ino, s.Size, s.Mtim.Nano(), folder) //nolint:errcheck // a hash
+	for _, program := range []string{r.Program, r.GVisor} {
+		info, err := os.Stat(program)
+		if err != nil {
+			return "", fmt.Errorf("look at the program: %w", err)
+		}
+		s, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return "", errors.New("look at the program: this system does not say what a file is")
+		}
+		fmt.Fprintf(h, "%s %d %d %d %d\n", program, s.Dev, s.Ino, s.Size, s.Mtim.Nano()) //nolint:errcheck // a hash
+	}
+	fmt.Fprintf(h, "%q\n", folder) //nolint:errcheck // a hash
 	h.Write(document)
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }

@@ -21,15 +21,42 @@ const fileLevels = "levels.json"
 // probeLimit bounds one attempt to boot something. What works takes a second; what does not, often stands still.
 const probeLimit = 15 * time.Second
 
+// lateFor is for how long an attempt that ran into probeLimit is believed: a busy host looks the same as one that boots
+// nothing.
+const lateFor = 10 * time.Minute
+
 // found is what was found out by booting.
 type found struct {
-	Boot   string            `json:"boot"`   // the host's boot id
-	Levels map[string]string `json:"levels"` // by level and program: why not; "" is that it works
+	Boot   string             `json:"boot"`   // the host's boot id
+	Levels map[string]finding `json:"levels"` // by level and program
+}
+
+// finding is how one attempt went.
+type finding struct {
+	Why  string    `json:"why,omitempty"` // why not; empty is that it works
+	Late time.Time `json:"late,omitzero"` // where it took too long: when that was
+}
+
+// holds tells whether a finding is still believed. Neither is one of the future: the clock was set back.
+func (f finding) holds(now time.Time) bool {
+	return f.Late.IsZero() || !now.Before(f.Late) && now.Before(f.Late.Add(lateFor))
+}
+
+func (f finding) err(level sandbox.Isolation) error {
+	switch {
+	case f.Why == "":
+		return nil
+	case f.Late.IsZero():
+		return fmt.Errorf("%w: %s: %s (found out by booting; sterling-sandbox levels --again tries once more)", ErrUnavailable, level, f.Why)
+	}
+	return fmt.Errorf("%w: %s: it did not boot within %v, which may be for a busy host: %s (the next start after %s tries once more, sterling-sandbox levels --again at once)",
+		ErrUnavailable, level, probeLimit, f.Why, f.Late.Add(lateFor).Format(time.RFC3339))
 }
 
 // Booted tells whether a level works here, by a probe that boots something, once until the host is booted again or the
 // program is another one. The stamp tells programs apart. The probe's error wraps ErrUnavailable where the level does not
-// work; that, and that it takes too long, is kept. Another error says nothing of the level: the next call asks again.
+// work; that is kept, and for 10 minutes that it takes too long. Another error says nothing of the level: the next call
+// asks again.
 func (r *Runner) Booted(ctx context.Context, level sandbox.Isolation, stamp string, probe func(ctx context.Context) error) error {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -38,41 +65,54 @@ func (r *Runner) Booted(ctx context.Context, level sandbox.Isolation, stamp stri
 	path := filepath.Join(r.State, fileLevels)
 	f := found{}
 	if text, err := os.ReadFile(path); err != nil || json.Unmarshal(text, &f) != nil || f.Boot != string(bytes.TrimSpace(boot)) {
-		f = found{Boot: string(bytes.TrimSpace(boot)), Levels: map[string]string{}}
+		f = found{Boot: string(bytes.TrimSpace(boot)), Levels: map[string]finding{}}
 	}
 	key := string(level) + " " + stamp
-	why, known := f.Levels[key]
-	if !known {
-		if err := os.MkdirAll(r.State, 0o700); err != nil {
-			return fmt.Errorf("make the state folder: %w", err)
-		}
-		limited, cancel := context.WithTimeout(ctx, probeLimit)
-		defer cancel()
-		err := probe(limited)
-		if err != nil {
-			why = strings.TrimPrefix(clipped(err), ErrUnavailable.Error()+": ")
-		}
-		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("find out whether %s works here: %w", level, ctx.Err())
-		case err != nil && limited.Err() != nil:
-			why = fmt.Sprintf("it did not boot within %v: %s", probeLimit, why)
-		case err != nil && !errors.Is(err, ErrUnavailable):
-			return fmt.Errorf("find out whether %s works here: %w", level, err)
-		}
-		f.Levels[key] = why
-		text, err := json.MarshalIndent(f, "", "  ")
-		if err == nil {
-			err = durable.WriteFile(path, append(text, '\n'))
-		}
-		if err != nil {
-			return fmt.Errorf("keep what was found out: %w", err)
-		}
+	if kept, known := f.Levels[key]; known && kept.holds(r.wall()) {
+		return kept.err(level)
 	}
-	if why != "" {
-		return fmt.Errorf("%w: %s: %s (found out by booting; sterling-sandbox levels --again tries once more)", ErrUnavailable, level, why)
+	if err := os.MkdirAll(r.State, 0o700); err != nil {
+		return fmt.Errorf("make the state folder: %w", err)
 	}
-	return nil
+	is, err := r.attempt(ctx, probe)
+	if err != nil {
+		return fmt.Errorf("find out whether %s works here: %w", level, err)
+	}
+	f.Levels[key] = is
+	text, err := json.MarshalIndent(f, "", "  ")
+	if err == nil {
+		err = durable.WriteFile(path, append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("keep what was found out: %w", err)
+	}
+	return is.err(level)
+}
+
+// attempt probes once. An error says nothing of what was probed.
+func (r *Runner) attempt(ctx context.Context, probe func(ctx context.Context) error) (finding, error) {
+	limited, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	err := probe(limited)
+	late := limited.Err() != nil
+	switch {
+	case ctx.Err() != nil:
+		return finding{}, ctx.Err()
+	case err == nil:
+		return finding{}, nil
+	case !late && !errors.Is(err, ErrUnavailable):
+		return finding{}, err
+	}
+	is := finding{Why: strings.TrimPrefix(clipped(err), ErrUnavailable.Error()+": ")}
+	if late {
+		is.Late = r.wall()
+	}
+	return is, nil
+}
+
+// wall is the time by the runner's clock.
+func (r *Runner) wall() time.Time {
+	return time.Unix(0, int64(r.Clock.Wall())).UTC() //nolint:gosec // until the year 2262
 }
 
 // ForgetLevels makes the next Booted boot again.
@@ -115,7 +155,8 @@ func (r *Runner) bootKVM(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	group, cgroup := r.group(id)
+	c := r.runsc(place{folder}, id)
+	_, cgroup := r.group(id)
 	plan, err := sandbox.Compile(policy, sandbox.Site{ID: id, Root: root, AuditSocket: filepath.Join(folder, fileSocket), Cgroup: cgroup, KVM: true, Idle: true})
 	if err != nil {
 		return err
@@ -123,7 +164,7 @@ func (r *Runner) bootKVM(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(folder, "config.json"), plan.Spec, 0o600); err != nil {
 		return fmt.Errorf("write the bundle: %w", err)
 	}
-	program, err := initFile()
+	program, err := memoryFile("init", InitProgram())
 	if err != nil {
 		return err
 	}
@@ -133,7 +174,7 @@ func (r *Runner) bootKVM(ctx context.Context) error {
 	}
 	files := &initFiles{program: program, socket: nothing}
 	defer files.close()
-	c := &runsc{program: r.Program, folder: folder, state: r.State, id: id, flags: plan.Flags, init: files, untraced: true}
+	c.flags, c.init, c.untraced = plan.Flags, files, true
 	out := &tail{}
 	exited, err := c.run(out, out)
 	if err != nil {
@@ -144,11 +185,10 @@ func (r *Runner) bootKVM(ctx context.Context) error {
 	stop()
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	err = group.kill(clean)
+	err = errors.Join(c.group.kill(clean), c.Forget(clean))
 	if exit == initEnded {
 		return err
 	}
-	_ = c.Forget(clean) // it may not know it
 	return errors.Join(fmt.Errorf("%w: gVisor ended with %d: %s", ErrUnavailable, exit, strings.TrimSpace(c.Said()+" "+out.String())), err)
 }
 

@@ -254,10 +254,11 @@ func (r *Runner) Start(ctx context.Context, o Options) (*Status, error) {
 	if !filepath.IsAbs(o.Folder) {
 		return nil, fmt.Errorf("start %s: the folder %q is relative", o.ID, o.Folder)
 	}
-	if _, err := read(o.Policy, o.Folder, o.Services); err != nil {
+	policy, err := read(o.Policy, o.Folder, o.Services)
+	if err != nil {
 		return nil, err
 	}
-	if !o.Cold {
+	if !o.Cold && policy.Isolation.Kind() == sandbox.GVisor {
 		s, err := r.take(ctx, o, true)
 		if !errors.Is(err, errNoneIdle) {
 			return s, err

@@ -1,18 +1,20 @@
 package gvisor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -20,62 +22,29 @@ import (
 type runsc struct {
 	program string
 	folder  string // of the sandbox: its bundle
-	state   string
+	state   string // of gVisor
 	id      string
+	group   group
 	flags   []string
-	process *exec.Cmd
 	exited  <-chan int
-	init    *initFiles // of a sandbox that idles; else nil
+	ended   atomic.Bool
+	launch  *os.Process                // of the command that starts it
+	kernel  atomic.Pointer[os.Process] // nil: not yet
+	init    *initFiles                 // of a sandbox that idles; else nil
+	fault   error                      // of its start; not to be looked at before exited has delivered
 	// untraced: nothing records it, and nothing but our init is in it.
 	untraced bool
 }
 
 // command is a command of runsc, to be started by the caller.
 func (r *runsc) command(ctx context.Context, args ...string) *exec.Cmd {
-	flags := append([]string{"--root=" + filepath.Join(r.state, "runsc")}, r.flags...)
+	flags := append([]string{"--root=" + r.state}, r.flags...)
 	cmd := exec.CommandContext(ctx, r.program, append(flags, args...)...)
-	cmd.Args[0] = "runsc" // the program is gVisor under this name
+	cmd.Args[0] = "runsc" // shorter in lists of processes
 	cmd.Env = []string{}  // nothing of ours reaches gVisor
 	cmd.Dir = "/"
 	cmd.WaitDelay = killGrace
 	return cmd
-}
-
-// run starts the sandbox, and delivers the workload's exit once everything of it has ended. If this process is killed,
-// the sandbox is, too.
-func (r *runsc) run(stdout, stderr io.Writer) (<-chan int, error) {
-	args := []string{"--log=" + filepath.Join(r.folder, "runsc.log"), "--log-format=json"}
-	if !r.untraced {
-		args = append(args, "--pod-init-config="+filepath.Join(r.folder, "trace.json"))
-	}
-	args = append(args, "run", "--bundle="+r.folder)
-	if r.init != nil {
-		args = append(args, "--exec-fd=3")
-	}
-	r.process = r.command(context.Background(), append(args, r.id)...)
-	if r.init != nil {
-		r.process.Stdin, r.process.ExtraFiles = r.init.socket, []*os.File{r.init.program}
-	}
-	r.process.Stdout, r.process.Stderr = stdout, stderr
-	r.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	started, exited := make(chan error, 1), make(chan int, 1)
-	go func() {
-		// The kernel sends the signal when the thread that started the process ends, not the process. So this one stays.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := r.process.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		_ = r.process.Wait() // the state tells
-		exited <- codeOf(r.process.ProcessState)
-	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start gVisor: %w", err)
-	}
-	r.exited = exited
-	return exited, nil
 }
 
 func codeOf(s *os.ProcessState) int {
@@ -85,9 +54,6 @@ func codeOf(s *os.ProcessState) int {
 	return s.ExitCode()
 }
 
-// End implements Kernel: it kills gVisor's process, and with it the sandbox.
-func (r *runsc) End() { _ = r.process.Process.Kill() }
-
 // Exited implements Kernel.
 func (r *runsc) Exited() <-chan int { return r.exited }
 
@@ -96,32 +62,37 @@ func (r *runsc) Signal(ctx context.Context, name string) error {
 	return r.command(ctx, "kill", r.id, name).Run()
 }
 
-// Forget implements Kernel: it has gVisor remove what it knows of the sandbox, which it does itself unless it was killed.
+// Forget implements Kernel: it removes the files by which gVisor knows the sandbox, and its control groups.
 func (r *runsc) Forget(ctx context.Context) error {
-	if text, err := r.command(ctx, "delete", "--force", r.id).CombinedOutput(); err != nil {
-		return fmt.Errorf("remove the sandbox from gVisor: %w: %s", err, text)
+	var errs []error
+	known := filepath.Join(r.state, r.id+"_sandbox:"+r.id)
+	for _, path := range []string{known + ".state", known + ".lock", filepath.Join(r.state, "runsc-"+r.id+".sock")} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove the sandbox from gVisor: %w", err))
+		}
 	}
-	return nil
+	return errors.Join(append(errs, r.group.remove(ctx))...)
 }
 
-// Said implements Kernel: what gVisor says of its own faults, at most the first few.
+// Said implements Kernel: what gVisor says of its own faults, at most the first few, or else what this process knows.
 func (r *runsc) Said() string {
-	f, err := os.Open(filepath.Join(r.folder, "runsc.log"))
-	if err != nil {
-		return "and gVisor said nothing"
-	}
-	defer f.Close() //nolint:errcheck // only read from
 	var said []string
-	for d := json.NewDecoder(io.LimitReader(f, 1<<20)); len(said) < 10; {
-		var line struct{ Msg, Level string }
-		if d.Decode(&line) != nil {
-			break
-		}
-		if line.Level == "error" {
-			said = append(said, line.Msg)
+	if f, err := os.Open(filepath.Join(r.folder, "runsc.log")); err == nil {
+		defer f.Close() //nolint:errcheck // only read from
+		for d := json.NewDecoder(io.LimitReader(f, 1<<20)); len(said) < 10; {
+			var line struct{ Msg, Level string }
+			if d.Decode(&line) != nil {
+				break
+			}
+			if line.Level == "error" {
+				said = append(said, line.Msg)
+			}
 		}
 	}
-	return strings.Join(said, "; ")
+	if len(said) == 0 && r.fault != nil {
+		said = append(said, r.fault.Error())
+	}
+	return cmp.Or(strings.Join(said, "; "), "gVisor said nothing")
 }
 
 // recorderProcess is the process that Record runs in.

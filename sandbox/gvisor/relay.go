@@ -18,7 +18,7 @@ import (
 
 // A relay stands between the workload and one socket of the host, or one address beyond it, and counts what goes
 // through. So the host knows what left the sandbox without asking the kernel in it. It passes bytes of streams on, and no
-// descriptors. Another one stands between the host and one socket of the workload.
+// descriptors.
 type relay struct {
 	name     string
 	dial     func() (stream, error)

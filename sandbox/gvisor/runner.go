@@ -21,9 +21,10 @@ import (
 
 // Runner runs sandboxes, and finds those that others run with the same State.
 type Runner struct {
-	// Program is the absolute path of a program that is gVisor when it is started under the name runsc, and that calls
-	// Record when its first argument is RecordCommand.
+	// Program is the absolute path of a program that calls Record when its first argument is RecordCommand, and Keep when
+	// it is KeepCommand.
 	Program string
+	GVisor  string // the absolute path of cmd/sterling-sandbox/runsc
 	State   string // absolute; a folder that is made if it is not there
 	Clock   clock.Clock
 	Heads   HeadLog // nil: heads of records are not logged
@@ -68,7 +69,7 @@ func (r *Runner) Run(ctx context.Context, o Options) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !o.Cold {
+	if !o.Cold && policy.Isolation.Kind() == sandbox.GVisor {
 		s, err := r.take(ctx, o, false)
 		if !errors.Is(err, errNoneIdle) {
 			return s, err
@@ -152,34 +153,18 @@ type prepared struct {
 }
 
 // prepare makes everything that gVisor and the recorder start from. The plan is for the bundle that it wrote.
-func (s *session) prepare(idle bool) (*prepared, error) {
+func (s *session) prepare(ctx context.Context, idle bool) (*prepared, error) {
 	if err := os.WriteFile(s.place.path(filePolicy), s.options.Policy, 0o600); err != nil {
 		return nil, fmt.Errorf("keep the policy: %w", err)
 	}
-	root := s.policy.Root.Directory
-	if s.policy.Root.Image != "" {
-		root = s.place.path("root")
-		scratch := s.place.path("layout")
-		for _, folder := range []string{root, scratch} {
-			// The root of a file system is open to its users; the folder above is not.
-			err := os.Mkdir(folder, 0o755) //nolint:gosec // see above
-			if err == nil {
-				err = os.Chmod(folder, 0o755) //nolint:gosec // whatever the umask is
-			}
-			if err != nil {
-				return nil, fmt.Errorf("make a folder for the image: %w", err)
-			}
-		}
-		digest, err := Unpack(s.policy.Root.Image, s.policy.Root.Digest, scratch, root)
-		if err = errors.Join(err, os.RemoveAll(scratch)); err != nil {
-			return nil, err
-		}
-		s.status.Root = digest
+	root, file, err := s.root(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var cgroup string
 	s.cgroup, cgroup = s.group(s.name())
 	site := sandbox.Site{
-		ID: s.name(), Root: root, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup, Listen: s.place.path(listenFolder), Idle: idle,
+		ID: s.name(), Root: root, RootFile: file, AuditSocket: s.place.path(fileSocket), Cgroup: cgroup, Listen: s.place.path(listenFolder), Idle: idle,
 		KVM: s.status.Isolation == sandbox.GVisorKVM,
 	}
 	if _, err := sandbox.Compile(s.policy, site); err != nil { // before anything listens for it
@@ -214,13 +199,12 @@ func (s *session) beginning() trail.Begin {
 // clean removes what an ended sandbox needs no more. Policy, status, output and record stay.
 func (s *session) clean() error {
 	s.relays.close() // of a sandbox that was not started
-	s.listens.close()
 	s.status.Listen = nil
 	errs := []error{s.place.endListens()}
 	for i := range s.relays {
 		errs = append(errs, os.RemoveAll(s.place.path("s"+strconv.Itoa(i))))
 	}
-	for _, name := range []string{"root", "layout", "config.json", "trace.json", fileSocket, fileTake} {
+	for _, name := range []string{"root", fileRoot, "layout", "config.json", "trace.json", fileSocket, fileTake} {
 		errs = append(errs, os.RemoveAll(s.place.path(name)))
 	}
 	return errors.Join(errs...)
@@ -243,5 +227,6 @@ func (r *Runner) Remove(id string) error {
 	if err := errors.Join(p.endListens(), os.RemoveAll(p.folder)); err != nil {
 		return fmt.Errorf("remove %s: %w", id, err)
 	}
+	r.packedRoots().prune()
 	return nil
 }

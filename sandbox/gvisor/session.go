@@ -42,9 +42,8 @@ type session struct {
 	last     kept        // of the record that has ended
 	log      *outputLog
 	relays   relays
-	listens  relays // into the sandbox
-	warm     bool   // started before there was a workload for it
-	started  bool   // the workload's first event came
+	warm     bool // started before there was a workload for it
+	started  bool // the workload's first event came
 	frozen   bool
 	lost     bool            // the recorder is gone: what is frozen stays frozen
 	held     bool            // a rule paused the workload: likewise
@@ -69,7 +68,7 @@ func (s *session) run(ctx context.Context) error {
 // start starts the recorder, and then the sandbox: with the workload in it and a record of it, or with the init in it,
 // where the record has no beginning yet.
 func (s *session) start(ctx context.Context, idle *initFiles) (<-chan int, error) {
-	plan, err := s.prepare(idle != nil)
+	plan, err := s.prepare(ctx, idle != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -110,10 +109,10 @@ func (s *session) follow(ctx context.Context, exited <-chan int) error {
 	cancelHelp()
 	s.helpers.Wait()
 	// Whatever gVisor did, nothing of the sandbox is left when this returns.
-	err := s.end(ctx, exit)
+	err := s.end(ctx)
 	reason := "exited"
 	if exit == 128+int(syscall.SIGKILL) {
-		reason = "killed: by itself, by the host for lack of memory, or by someone there"
+		reason = "killed: by itself, by gVisor, by the host for lack of memory, or by someone there"
 	}
 	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reason)
 	err = errors.Join(err, s.finish(ctx, exit, s.status.Reason))
@@ -125,15 +124,11 @@ func (s *session) follow(ctx context.Context, exited <-chan int) error {
 	return err
 }
 
-// end ends what gVisor left of the sandbox when it ended with a status.
-func (s *session) end(ctx context.Context, exit int) error {
+// end ends and removes what is left of the sandbox when its kernel has ended.
+func (s *session) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	err := s.cgroup.kill(ctx)
-	if exit == 128+int(syscall.SIGKILL) {
-		err = errors.Join(err, s.kernel.Forget(ctx))
-	}
-	return err
+	return errors.Join(s.cgroup.kill(ctx), s.kernel.Forget(ctx))
 }
 
 func (s *session) notStarted() error {
@@ -277,9 +272,12 @@ func (s *session) freeze(frozen bool, why string) {
 		}
 	}
 	s.frozen = frozen
-	s.status.State, s.status.Reason = StateRunning, cmp.Or(why, s.ending)
-	if frozen {
+	s.status.State, s.status.Reason = StateStarting, cmp.Or(why, s.ending)
+	switch {
+	case frozen:
 		s.status.State = StatePaused
+	case s.started:
+		s.status.State = StateRunning
 	}
 	s.note()
 }
@@ -330,7 +328,6 @@ func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
 func (s *session) finish(ctx context.Context, exit int, reason string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	s.listens.close()
 	s.relays.close()
 	last, err := s.recorder.end(ctx, finish{Exit: exit, Reason: reason, Host: s.account()})
 	if err != nil {

@@ -53,6 +53,11 @@ func TestHear(t *testing.T) {
 // TestFreeze: a silent recorder freezes until it speaks, one with an error for good.
 func TestFreeze(t *testing.T) {
 	s := rig(t, sandbox.BehindSlow)
+	s.freeze(true, "its recorder is silent")
+	s.hear(report{})
+	if s.cgroup.isFrozen() || s.status.State != StateStarting {
+		t.Errorf("it spoke before the workload: %+v", s.status)
+	}
 	s.hear(report{Events: 1})
 	s.freeze(true, "its recorder is silent")
 	if !s.cgroup.isFrozen() || s.status.State != StatePaused {

@@ -93,6 +93,7 @@ const (
 	fileOutput = "output.log"
 	fileSocket = "audit.sock"
 	fileLock   = "lock" // held by the runner as long as it lives
+	fileRoot   = "root.erofs"
 )
 
 // save writes the status where others read it.
@@ -109,8 +110,10 @@ func (p place) save(s *Status) error {
 
 // lock takes the runner's lock: exclusively to own the sandbox, shared to find out whether someone does. It does not
 // wait: where it is held, the error is EWOULDBLOCK.
-func (p place) lock(how int) (*os.File, error) {
-	f, err := os.OpenFile(p.path(fileLock), os.O_CREATE|os.O_RDWR, 0o600)
+func (p place) lock(how int) (*os.File, error) { return lockFile(p.path(fileLock), how) }
+
+func lockFile(path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -18,11 +18,15 @@ type Tier interface {
 	// Level is what a policy gets that wants a kind or a level. The error wraps ErrUnavailable.
 	Level(ctx context.Context, want sandbox.Isolation) (sandbox.Isolation, error)
 	Start(l Launch) (Kernel, error)
-	// Exec runs one more command in what was started in a folder.
+	// Exec runs one more command in what was started in a folder. The error wraps ErrNotExecuted where the kernel in
+	// there could not execute it.
 	Exec(ctx context.Context, folder string, argv []string, stdin io.Reader, stdout, stderr io.Writer) (int, error)
 	// Forget removes what is left of a sandbox whose runner was killed.
 	Forget(ctx context.Context, folder, cgroup string) error
 }
+
+// ErrNotExecuted is wrapped where the sandbox itself could not execute a command, such as one that it does not have.
+var ErrNotExecuted = errors.New("the sandbox did not execute it")
 
 // Launch is what a kernel of a Tier is started with.
 type Launch struct {
@@ -43,7 +47,7 @@ type Kernel interface {
 	// Signal sends TERM or KILL. An error means that there is no workload yet.
 	Signal(ctx context.Context, name string) error
 	End() // at once
-	// Forget removes what is left where it was killed.
+	// Forget removes what is left of what has ended, however it ended.
 	Forget(ctx context.Context) error
 	Said() string // why the workload did not start
 }
@@ -52,6 +56,9 @@ type Kernel interface {
 func (r *Runner) level(ctx context.Context, want sandbox.Isolation) (sandbox.Isolation, error) {
 	switch want.Kind() {
 	case sandbox.GVisor:
+		if err := r.gvisorThere(); err != nil {
+			return "", err
+		}
 		if want != sandbox.GVisorKVM {
 			return sandbox.GVisorSystrap, nil
 		}
@@ -97,7 +104,8 @@ func (s *session) startKernel(plan *prepared, idle *initFiles) (<-chan int, erro
 		s.kernel = kernel
 		return kernel.Exited(), nil
 	}
-	c := &runsc{program: s.Program, folder: s.place.folder, state: s.State, id: s.name(), flags: plan.Flags, init: idle}
+	c := s.runsc(s.place, s.name())
+	c.flags, c.init = plan.Flags, idle
 	s.kernel = c
 	return c.run(stdout, stderr)
 }

@@ -21,6 +21,7 @@ type unpacker struct {
 	root    *os.Root
 	bytes   int64 // that may still be written
 	entries int
+	most    int64               // bytes of a file; larger ones are left out
 	layered bool                // whiteouts mean something
 	fresh   map[string]struct{} // names of the present layer, which an opaque folder keeps
 }
@@ -114,6 +115,9 @@ func (u *unpacker) entry(name string, h *tar.Header, r io.Reader) error {
 			return err
 		}
 	case tar.TypeReg:
+		if h.Size > u.most {
+			return nil
+		}
 		if err := u.file(name, h.Size, r); err != nil {
 			return err
 		}
@@ -127,7 +131,10 @@ func (u *unpacker) entry(name string, h *tar.Header, r io.Reader) error {
 	if err := u.root.Lchown(name, h.Uid, h.Gid); err != nil {
 		return err
 	}
-	return u.root.Chmod(name, mode)
+	if err := u.root.Chmod(name, mode); err != nil {
+		return err
+	}
+	return u.root.Chtimes(name, h.ModTime, h.ModTime) // of folders, what is written into them changes it again
 }
 
 func (u *unpacker) file(name string, size int64, r io.Reader) error {

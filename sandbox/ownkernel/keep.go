@@ -65,7 +65,7 @@ func (m *Machine) keep(boot protocol.Boot, recorder net.Conn) {
 	}
 	m.End()
 	<-m.ended
-	if err != nil && !errors.Is(err, errFault) {
+	if err != nil && !errors.Is(err, ErrFault) {
 		err = fmt.Errorf("%w: %s", err, m.console)
 	}
 	m.fail(err)
@@ -105,7 +105,7 @@ func (m *Machine) follow() (int, error) {
 	m.mu.Unlock()
 	exit, err := receive(stream, m.options.Stdout, m.options.Stderr)
 	switch {
-	case errors.Is(err, errFault):
+	case errors.Is(err, ErrFault):
 		return -1, err
 	case err != nil:
 		return killed, err
@@ -121,8 +121,8 @@ func (m *Machine) follow() (int, error) {
 // killed is the exit of what did not live to tell.
 const killed = 128 + int(syscall.SIGKILL)
 
-// errFault is wrapped where the guest did not do what it was asked for.
-var errFault = errors.New("the machine refuses")
+// ErrFault is wrapped where the guest did not do what it was asked for.
+var ErrFault = errors.New("the machine refuses")
 
 // receive takes what a process writes, and its exit.
 func receive(from io.Reader, stdout, stderr io.Writer) (int, error) {
@@ -139,7 +139,7 @@ func receive(from io.Reader, stdout, stderr io.Writer) (int, error) {
 		case k == protocol.Exit && len(payload) == 1:
 			return int(payload[0]), nil
 		case k == protocol.Fault:
-			return killed, fmt.Errorf("%w: %s", errFault, printable(payload))
+			return killed, fmt.Errorf("%w: %s", ErrFault, printable(payload))
 		default:
 			err = fmt.Errorf("a frame of kind %d where the output of a process is due", k)
 		}
@@ -317,8 +317,9 @@ func (m *Machine) acceptCommands(l *net.UnixListener) {
 	}
 }
 
-// Exec runs one more command in the machine of a sandbox's folder, and returns its exit status. When ctx ends, it gets
-// SIGTERM; what does not hear that goes on until the machine ends.
+// Exec runs one more command in the machine of a sandbox's folder, and returns its exit status. The error wraps ErrFault
+// where the machine can't execute it. When ctx ends, the command gets SIGTERM; what does not hear that goes on until the
+// machine ends.
 func Exec(ctx context.Context, folder string, argv []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	conn, err := net.Dial("unix", filepath.Join(folder, fileExec))
 	if err != nil {

@@ -265,7 +265,7 @@ func (m *Machine) boot(b protocol.Boot) error {
 	}
 	k, text, err := protocol.Read(stream, protocol.MaxFrame)
 	if err == nil && k != protocol.Ready {
-		err = fmt.Errorf("%w: %s", errFault, printable(text))
+		err = fmt.Errorf("%w: %s", ErrFault, printable(text))
 	}
 	return err
 }

@@ -70,6 +70,8 @@ func main() {
 		fmt.Println("fill:", errors.Unwrap(err))
 	case "serve":
 		serve(os.Args[2])
+	case "tree":
+		tree(os.Args[2])
 	case "astray":
 		astray(os.Args[2])
 	case "dial":

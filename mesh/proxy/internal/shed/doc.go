@@ -2,7 +2,8 @@
 // follows the service's own response times, and in front of it a short queue by priority.
 //
 //   - The limit is a gradient limiter: it grows while answers take as long as they do without load, and shrinks as
-//     they take longer. Requests below it pass without a lock.
+//     they take longer, for as long as that makes them faster: it can't where answers are late because this process, or
+//     the network, is. Requests below it pass without a lock.
 //   - When requests wait longer than 20 ms on average, the least important ones are refused at once, as DAGOR does
 //     (Zhou et al., Overload Control for Scaling WeChat Microservices, 2018): before they have cost anything.
 //

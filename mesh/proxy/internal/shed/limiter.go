@@ -44,8 +44,11 @@ const (
 	tolerance    = 1.5 // times the response time without load that does not yet count as more,
 	jitter       = 5e6 // and nanoseconds: a busy machine is not an overloaded service
 	smoothing    = 0.2
-	queuePerSlot = 4   // requests that may wait, for each that may be in flight
-	queueLeast   = 256 // that may wait in any case: a small limit of a fast service clears them in no time
+	enoughCut    = 0.75 // of a limit: such a cut has to make answers faster,
+	noSooner     = 0.9  // that is, to less than this part of the time; a window later than the cut they follow it
+	mostGrace    = 1e8  // nanoseconds: what is later is overloaded, whoever makes it so
+	queuePerSlot = 4    // requests that may wait, for each that may be in flight
+	queueLeast   = 256  // that may wait in any case: a small limit of a fast service clears them in no time
 )
 
 // Limiter is the limit and queue of one service. Safe for concurrent use.
@@ -63,6 +66,8 @@ type Limiter struct {
 	unsettled          atomic.Int64 // settle requests that waited in vain
 	rolling            sync.Mutex
 	unloaded           float64 // response time without load, nanoseconds; 0: unknown
+	grace              float64 // nanoseconds beyond it that no smaller limit has made less
+	cutFrom, cutTook   float64 // the limit that is being cut, and the longest response time since; 0: none is
 	shedCount, overdue atomic.Uint64
 
 	waiting atomic.Int64
@@ -267,16 +272,44 @@ func (l *Limiter) follow(answered, took, waited int64) {
 	default:
 		l.unloaded += (now - l.unloaded) * 0.0005 // the service may have become slower for good
 	}
-	gradient := min(1, max(0.5, (tolerance*l.unloaded+jitter)/now))
-	next := limit*gradient + math.Sqrt(limit)
-	if next > limit && !busy {
-		return // nobody needs more
+	timely := tolerance*l.unloaded + jitter
+	if now <= timely {
+		l.grace = 0
 	}
+	gradient := min(1, max(0.5, (timely+l.grace)/now))
+	if !busy && (gradient < 1 || limit >= startLimit) {
+		return // answers are not late for what is in flight, and nobody needs more than there is in the beginning
+	}
+	if l.inVain(limit, now, gradient) && now-timely <= mostGrace {
+		l.grace = now - timely // or it would be cut again at once
+		l.limit.Store(int64(l.cutFrom))
+		l.cutFrom = 0
+		return
+	}
+	next := limit*gradient + math.Sqrt(limit)
 	next = limit*(1-smoothing) + next*smoothing
 	if next > limit {
 		next = math.Ceil(next)
 	}
 	l.limit.Store(min(l.ceiling, max(minLimit, int64(next))))
+}
+
+// inVain tells whether a cut of the limit was of no use: fewer in flight are answered sooner by a service that is
+// overloaded, and as late as before where whoever passes the answers on is starved; or where others send what this one
+// holds back, who is not told apart, and for that there is mostGrace.
+func (l *Limiter) inVain(limit, now, gradient float64) bool {
+	enough := limit <= l.cutFrom*enoughCut
+	switch {
+	case gradient == 1:
+		l.cutFrom = 0
+	case l.cutFrom < limit || enough && now < l.cutTook*noSooner:
+		l.cutFrom, l.cutTook = limit, now // a cut begins, or the next part of one that was of use
+	case enough:
+		return true
+	default:
+		l.cutTook = max(l.cutTook, now)
+	}
+	return false
 }
 
 // moveThreshold refuses more levels when requests have waited too long, down to what was answered; otherwise it takes

@@ -15,11 +15,17 @@ type bench struct {
 	slots chan struct{}
 	// Every halt, all places stop working for a moment, as those of a process that the machine does not run; 0: never.
 	halt time.Duration
+	// For late of every lateEvery, answers come lateBy after they were made: whoever passes them on is starved, and the
+	// service is as able as ever. 0: never.
+	late, lateEvery time.Duration
+	// slower is how many times longer a request takes the service.
+	slower int
 }
 
 const (
 	serviceTime = 10 * time.Millisecond
 	halted      = 60 * time.Millisecond
+	lateBy      = 40 * time.Millisecond
 )
 
 func newBench(workers int) *bench {
@@ -41,7 +47,7 @@ func (b *bench) call(level shed.Level) bool {
 		return false
 	}
 	b.slots <- struct{}{} // the service's own queue
-	took := serviceTime
+	took := serviceTime * time.Duration(max(1, b.slower))
 	if b.halt > 0 {
 		if into := time.Since(b.began) % b.halt; into < halted {
 			took += halted - into
@@ -49,6 +55,9 @@ func (b *bench) call(level shed.Level) bool {
 	}
 	<-time.After(took)
 	<-b.slots
+	if b.late > 0 && time.Since(b.began)%b.lateEvery >= b.lateEvery-b.late {
+		<-time.After(lateBy)
+	}
 	b.l.Release(t, b.now(), true)
 	return true
 }
@@ -169,6 +178,59 @@ func TestSettleIsNotRefusedWhileItFits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLateAnswersAreNoOverload: answers that come late, in bursts or for long, from a service that does as much as ever
+// are no reason to refuse what fits. Where there is overload besides, settle calls still come first.
+func TestLateAnswersAreNoOverload(t *testing.T) {
+	for _, c := range []struct{ late, every time.Duration }{{500 * time.Millisecond, 2 * time.Second}, {10 * time.Second, 20 * time.Second}} {
+		for _, share := range []int{20, 40, 85} {
+			for _, queries := range []int{0, 4} {
+				synctest.Test(t, func(t *testing.T) {
+					const capacity, span = 1000, 40 * time.Second
+					b := newBench(10)
+					b.late, b.lateEvery = c.late, c.every
+					settle := b.offer(shed.Settle, capacity*share/100, span)
+					var q tally
+					if queries > 0 {
+						q = <-b.offer(shed.Query, queries*capacity, span)
+					}
+					s := <-settle
+					t.Logf("late for %v of %v, settle %d%%: %+v, query %+v; %+v", c.late, c.every, share, s, q, b.l.State())
+					if queries == 0 && s.refused > 0 || s.refused*20 > s.served {
+						t.Errorf("%d of %d settle calls were refused", s.refused, s.refused+s.served)
+					}
+					if good := s.served + q.served; queries > 0 && good < capacity*int(span.Seconds())*2/3 {
+						t.Errorf("goodput %d of %d", good, capacity*int(span.Seconds()))
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestASlowerServiceIsOverloaded: where the service itself has become slower, the limit follows, and what is less
+// important makes room.
+func TestASlowerServiceIsOverloaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const capacity, slower, span = 1000, 5, 20 * time.Second
+		b := newBench(10)
+		<-b.offer(shed.Query, capacity/2, 5*time.Second)
+		b.slower = slower
+		settle := b.offer(shed.Settle, capacity/slower/2, span)
+		q := <-b.offer(shed.Query, 4*capacity, span)
+		s, state := <-settle, b.l.State()
+		t.Logf("settle %+v, query %+v; %+v", s, q, state)
+		if s.refused > 0 {
+			t.Errorf("settle calls were refused: %+v", s)
+		}
+		if good := s.served + q.served; good < capacity/slower*int(span.Seconds())*8/10 {
+			t.Errorf("goodput %d of %d", good, capacity/slower*int(span.Seconds()))
+		}
+		if state.Limit > 40 {
+			t.Errorf("limit %d for a service that takes 10 at a time", state.Limit)
+		}
+	})
 }
 
 // TestSettleCallsThatDoNotFitAreRefusedAtOnce: waiting in vain is worse.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -147,12 +148,9 @@ func (r *Runner) keepIdle(ctx context.Context, o keepOrder, gone <-chan struct{}
 	if err != nil {
 		return err
 	}
-	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: i.place.path(fileTake), Net: "unixpacket"})
-	if err == nil {
-		err = os.Chmod(i.place.path(fileTake), 0o600) // nobody but root gets into the folder anyway
-	}
+	listener, err := offer(i.place.path(fileTake))
 	if err != nil {
-		return errors.Join(fmt.Errorf("listen for who takes the sandbox: %w", err), i.discard(ctx))
+		return errors.Join(err, i.discard(ctx))
 	}
 	takers := make(chan *net.UnixConn)
 	stop := make(chan struct{})
@@ -161,12 +159,33 @@ func (r *Runner) keepIdle(ctx context.Context, o keepOrder, gone <-chan struct{}
 	taker, request, err := i.await(ctx, takers, gone, key)
 	// Only now can nobody come any more. Who came in between is told so by the end of the connection.
 	close(stop)
-	_ = listener.Close()
+	_ = errors.Join(os.Remove(i.place.path(fileTake)), listener.Close())
 	if taker == nil {
 		return errors.Join(err, i.discard(ctx))
 	}
 	defer taker.conn.Close() //nolint:errcheck // the last word was sent, or there is nobody
 	return i.serve(ctx, taker, request, report)
+}
+
+// offer listens at a path. The socket appears there when it takes connections, not before: whoever finds one that refuses
+// starts a sandbox of his own.
+func offer(path string) (*net.UnixListener, error) {
+	early := filepath.Join(filepath.Dir(path), "new.sock") // no longer: paths of sockets are short
+	listener, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: early, Net: "unixpacket"})
+	if err == nil {
+		listener.SetUnlinkOnClose(false) // by then it has another name
+		err = os.Chmod(early, 0o600)     // nobody but root gets into the folder anyway
+	}
+	if err == nil {
+		err = os.Rename(early, path)
+	}
+	if err == nil {
+		return listener, nil
+	}
+	if listener != nil {
+		_ = listener.Close()
+	}
+	return nil, fmt.Errorf("listen for who takes the sandbox: %w", err)
 }
 
 // accept hands on connections until the listener is closed.

@@ -51,6 +51,10 @@ type benchResult struct {
 
 func (c *command) benchCommand() *cobra.Command {
 	var rounds int
+	var only, names []string
+	for _, m := range measurements {
+		names = append(names, m.name)
+	}
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure sandboxes beside runc and plain runsc, in turn, for at most 3 minutes; changes no sandbox of yours",
@@ -59,9 +63,14 @@ func (c *command) benchCommand() *cobra.Command {
 			if rounds < 1 || rounds > 100 {
 				return &exitError{exitUsage, fmt.Errorf("%d rounds; 1 to 100", rounds)}
 			}
+			for _, name := range only {
+				if !slices.Contains(names, name) {
+					return &exitError{exitUsage, fmt.Errorf("--only: %q is none of %s", name, strings.Join(names, ", "))}
+				}
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), benchLimit)
 			defer cancel()
-			result, err := measure(ctx, rounds)
+			result, err := measure(ctx, rounds, only)
 			if err != nil {
 				return err
 			}
@@ -84,6 +93,7 @@ func (c *command) benchCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&rounds, "rounds", 10, "starts of each kind; of longer work, a third of it. 1 to 100")
+	cmd.Flags().StringSliceVar(&only, "only", names, "what to measure")
 	return cmd
 }
 
@@ -97,7 +107,21 @@ type benchmark struct {
 	sterling string
 }
 
-func measure(ctx context.Context, rounds int) (result *benchResult, err error) {
+// measurements are what is measured, in this order.
+var measurements = []struct {
+	name string
+	rows func(*benchmark, context.Context) ([]benchRow, error)
+}{
+	{"starts", (*benchmark).starts},
+	{"memory", (*benchmark).memory},
+	{"cpu", (*benchmark).cpu},
+	{"payments", (*benchmark).payments},
+	{"http", (*benchmark).service},
+	{"drops", (*benchmark).drops},
+	{"chain", (*benchmark).chain},
+}
+
+func measure(ctx context.Context, rounds int, only []string) (result *benchResult, err error) {
 	if err := gvisor.Probe(); err != nil {
 		return nil, err
 	}
@@ -128,8 +152,11 @@ func measure(ctx context.Context, rounds int) (result *benchResult, err error) {
 		return nil, err
 	}
 	began := time.Now()
-	for _, row := range []func(context.Context) ([]benchRow, error){b.starts, b.memory, b.cpu, b.payments, b.service, b.drops, b.chain} {
-		rows, err := row(ctx)
+	for _, m := range measurements {
+		if !slices.Contains(only, m.name) {
+			continue
+		}
+		rows, err := m.rows(b, ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -103,6 +105,33 @@ func TestReaderGone(t *testing.T) {
 	}
 	if report, _ := b.record(); report.End == nil || report.End.Exit != 128+13 {
 		t.Errorf("%+v", report)
+	}
+}
+
+// TestNothingIsHandedOn: what the caller of a command has left open is not kept open by what stays behind.
+func TestNothingIsHandedOn(t *testing.T) {
+	b := newBench(t)
+	policy := filepath.Join(b.folder, "policy.yaml")
+	read, write, err := os.Pipe()
+	if err = errors.Join(err, os.WriteFile(policy, b.policy("tick"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	cmd := exec.Command(b.Program, "run", "--detach", "--id", "box", "--state", b.State, policy)
+	cmd.ExtraFiles = []*os.File{write, write, write, write, write} // more than are replaced by what is meant
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	defer func() {
+		if err := errors.Join(b.Stop(t.Context(), "box"), b.Remove("box")); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := errors.Join(write.Close(), read.SetReadDeadline(time.Now().Add(5*time.Second))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("somebody has the other end: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -111,8 +112,12 @@ func newRunner(program, state string) *gvisor.Runner {
 	return &gvisor.Runner{Program: program, GVisor: filepath.Join(filepath.Dir(program), gvisorProgram), State: state, Clock: clock.NewSystem()}
 }
 
-// runner is for the state folder of the command line.
+// runner is for the state folder of the command line. What this process's caller has left open is not handed on to what
+// the runner starts: a record and a guard stay when the caller is gone.
 func (c *command) runner() (*gvisor.Runner, error) {
+	if err := keepOpenFiles(); err != nil {
+		return nil, err
+	}
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -129,4 +134,18 @@ func (c *command) runner() (*gvisor.Runner, error) {
 	r.Heads = keeper
 	addOwnKernel(r, filepath.Join(filepath.Dir(program), machineFolder))
 	return r, nil
+}
+
+// keepOpenFiles keeps all files but the first three from programs that are executed later.
+func keepOpenFiles() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("look at the open files: %w", err)
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd) // one that is closed by now is as good
+		}
+	}
+	return nil
 }

@@ -250,7 +250,7 @@ func TestMemoryLimit(t *testing.T) {
 	policy := bytes.Replace(b.policy("eat"), []byte("512MiB"), []byte("128MiB"), 1)
 	s, out := b.run(policy)
 	report, _ := b.record()
-	if *s.Exit != 128+9 || !strings.Contains(s.Reason, "memory") || report.Complete() || report.End == nil || strings.Contains(out, "256 MiB") {
+	if *s.Exit != 128+9 || !strings.Contains(s.Reason, "more memory than limits.memory") || report.Complete() || report.End == nil || strings.Contains(out, "256 MiB") {
 		t.Errorf("%+v, %+v\n%s", s, report, out)
 	}
 }

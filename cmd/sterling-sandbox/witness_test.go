@@ -128,6 +128,30 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
+// TestLastAccount: a record ends with what the whole run took, however short it was, and however it was started.
+func TestLastAccount(t *testing.T) {
+	b := newBench(t)
+	policy := b.policy("say")
+	b.pool(1, policy)
+	for _, start := range []gvisor.Start{gvisor.StartPool, gvisor.StartCold} {
+		s, err := b.Run(t.Context(), gvisor.Options{ID: "box", Policy: policy, Folder: b.folder, Cold: start == gvisor.StartCold})
+		if err != nil || s.Start != start {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		all := b.accounts()
+		if len(all) == 0 {
+			t.Fatal("no account of the host")
+		}
+		h := all[len(all)-1]
+		if h.CPU == nil || *h.CPU == 0 || h.MemoryPeak == nil || *h.MemoryPeak < 1<<20 || h.Tasks == nil || *h.Tasks != 0 || h.OutOfMemory == nil || *h.OutOfMemory != 0 {
+			t.Errorf("%s: %+v", start, h)
+		}
+		if err := b.Remove("box"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // noLog is a log of heads that can't be written.
 type noLog struct{}
 

@@ -177,7 +177,7 @@ func (i *idler) discard(ctx context.Context) error {
 		i.recorder.kill()
 	}
 	if i.kernel != nil {
-		errs = append(errs, i.end(ctx))
+		errs = append(errs, within(ctx, i.cgroup.kill), within(ctx, i.kernel.Forget))
 	}
 	if i.log != nil {
 		i.log.close()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/sandbox"
+	"github.com/sterlingrun/sterling/sandbox/trail"
 )
 
 // Times of a session.
@@ -87,7 +88,7 @@ func (s *session) start(ctx context.Context, idle *initFiles) (<-chan int, error
 	}
 	exited, err := s.startKernel(plan, idle)
 	if err != nil && idle == nil {
-		err = errors.Join(err, s.finish(ctx, -1, "not started"))
+		err = errors.Join(err, s.finish(ctx, finish{Exit: -1, Reason: "not started", Host: s.lastAccount()}))
 	}
 	return exited, err
 }
@@ -108,14 +109,13 @@ func (s *session) follow(ctx context.Context, exited <-chan int) error {
 	exit := s.watch(ctx, exited)
 	cancelHelp()
 	s.helpers.Wait()
-	// Whatever gVisor did, nothing of the sandbox is left when this returns.
-	err := s.end(ctx)
-	reason := "exited"
-	if exit == 128+int(syscall.SIGKILL) {
-		reason = "killed: by itself, by gVisor, by the host for lack of memory, or by someone there"
-	}
-	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reason)
-	err = errors.Join(err, s.finish(ctx, exit, s.status.Reason))
+	// Whatever gVisor did, nothing of the sandbox runs when the host gives its last account, and nothing is left of it when
+	// this returns.
+	err := within(ctx, s.cgroup.kill)
+	host := s.lastAccount()
+	err = errors.Join(err, within(ctx, s.kernel.Forget))
+	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reasonOf(exit, host))
+	err = errors.Join(err, s.finish(ctx, finish{Exit: exit, Reason: s.status.Reason, Host: host}))
 	if !s.started && !s.lost && (s.warm || s.status.Audit.Events == 0) {
 		s.status.Reason = "not started"
 		return errors.Join(s.notStarted(), err)
@@ -124,11 +124,30 @@ func (s *session) follow(ctx context.Context, exited <-chan int) error {
 	return err
 }
 
-// end ends and removes what is left of the sandbox when its kernel has ended.
-func (s *session) end(ctx context.Context) error {
+// lastAccount is the host's, when nothing runs in the sandbox any more.
+func (s *session) lastAccount() *trail.Host {
+	s.relays.close()
+	return s.account()
+}
+
+// reasonOf is why a sandbox ended that nobody stopped.
+func reasonOf(exit int, host *trail.Host) string {
+	switch {
+	case exit != 128+int(syscall.SIGKILL):
+		return "exited"
+	case host.OutOfMemory == nil:
+		return "killed: by itself, by gVisor, by the host for lack of memory, or by someone there"
+	case *host.OutOfMemory > 0:
+		return "killed by the host: it needed more memory than limits.memory"
+	}
+	return "killed: by itself, by gVisor, or by someone there"
+}
+
+// within does something that a canceled context is no reason to leave out, within lastWords.
+func within(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	return errors.Join(s.cgroup.kill(ctx), s.kernel.Forget(ctx))
+	return do(ctx)
 }
 
 func (s *session) notStarted() error {
@@ -325,13 +344,12 @@ func (s *session) signal(name string, wait time.Duration) <-chan time.Time {
 }
 
 // finish has the record ended, and takes its last head.
-func (s *session) finish(ctx context.Context, exit int, reason string) error {
+func (s *session) finish(ctx context.Context, f finish) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	s.relays.close()
-	last, err := s.recorder.end(ctx, finish{Exit: exit, Reason: reason, Host: s.account()})
+	last, err := s.recorder.end(ctx, f)
 	if err != nil {
-		return s.repair(exit, reason, err)
+		return s.repair(f.Exit, f.Reason, err)
 	}
 	s.started = s.started || s.begun(last)
 	s.status.Audit, s.last = audited(&last), last.Kept

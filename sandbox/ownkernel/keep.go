@@ -53,7 +53,7 @@ func bootOf(p *sandbox.Policy) (protocol.Boot, error) {
 	return b, nil
 }
 
-// keep keeps a machine from its boot to its end.
+// keep keeps a machine from its boot to its end. What is left then is for Forget.
 func (m *Machine) keep(boot protocol.Boot, recorder net.Conn) {
 	m.recorder = recorder
 	exit := -1
@@ -79,7 +79,6 @@ func (m *Machine) keep(boot protocol.Boot, recorder net.Conn) {
 		l.Stop()
 	}
 	_ = recorder.Close()
-	m.fail(m.Forget(context.Background()))
 	m.exited <- exit
 }
 

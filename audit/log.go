@@ -36,7 +36,8 @@ const (
 	// records it is the driver's least, since the end of a sandbox waits for it.
 	publishEvery        = 200 * time.Millisecond
 	publishRecordsEvery = 100 * time.Millisecond
-	pollEvery           = 5 * time.Millisecond
+	pollFirst           = 500 * time.Microsecond
+	pollMost            = 8 * time.Millisecond // each wait is twice as long as the one before
 	publishWait         = 10 * time.Second
 	batchAge            = 10 * time.Millisecond // never reached: a batch is full with one entry
 	tidyEvery           = time.Minute           // files of part of a tile are removed once the tile is full
@@ -283,7 +284,7 @@ func (l *Log) reachable() error {
 func (l *Log) await(ctx context.Context, size uint64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, publishWait, ErrUnpublished)
 	defer cancel()
-	for {
+	for wait := pollFirst; ; wait = min(2*wait, pollMost) {
 		raw, err := l.dir.File(ctx, file{checkpoint: true}.path(), maxNote)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -301,7 +302,7 @@ func (l *Log) await(ctx context.Context, size uint64) error {
 				return nil
 			}
 		}
-		if err := clock.Sleep(ctx, l.clock, pollEvery); err != nil {
+		if err := clock.Sleep(ctx, l.clock, wait); err != nil {
 			return context.Cause(ctx)
 		}
 	}

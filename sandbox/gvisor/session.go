@@ -101,11 +101,6 @@ func (s *session) follow(ctx context.Context, exited <-chan int) error {
 	helping, cancelHelp := context.WithCancel(context.WithoutCancel(ctx))
 	s.helping = helping
 	s.keepHeads(ctx)
-	defer func() {
-		if l := s.heads.end(ctx, s.last); l != nil {
-			s.status.Audit.Logged = l
-		}
-	}()
 	exit := s.watch(ctx, exited)
 	cancelHelp()
 	s.helpers.Wait()
@@ -113,9 +108,14 @@ func (s *session) follow(ctx context.Context, exited <-chan int) error {
 	// this returns.
 	err := within(ctx, s.cgroup.kill)
 	host := s.lastAccount()
-	err = errors.Join(err, within(ctx, s.kernel.Forget))
+	forgotten := make(chan error, 1)
+	go func() { forgotten <- within(ctx, s.kernel.Forget) }()
 	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reasonOf(exit, host))
 	err = errors.Join(err, s.finish(ctx, finish{Exit: exit, Reason: s.status.Reason, Host: host}))
+	if l := s.heads.end(ctx, s.last); l != nil {
+		s.status.Audit.Logged = l
+	}
+	err = errors.Join(err, <-forgotten)
 	if !s.started && !s.lost && (s.warm || s.status.Audit.Events == 0) {
 		s.status.Reason = "not started"
 		return errors.Join(s.notStarted(), err)

@@ -4,16 +4,17 @@ import "time"
 
 // Bounds of a connection. A peer that goes beyond them loses the stream or the connection.
 const (
-	MaxStreams  = 100      // of a client at a time
-	MaxList     = 32 << 10 // bytes of a header list as RFC 9113 (6.5.2) counts them; 431 beyond
-	MaxFields   = 128      // of a header list
-	maxTable    = 4 << 10  // bytes of a compression table, whatever the peer offers
-	maxBlock    = 64 << 10 // bytes of a header block on the wire
-	maxPieces   = 16       // frames of a header block: an endless row of them is an attack (VU#421644)
-	maxInterim  = 8        // 1xx answers that wait to be read
-	maxFrame    = 16 << 10 // bytes of a frame, either way
-	maxPending  = 256 << 10
-	slackOfDone = 28 // streams whose end the client may have seen before their owner has finished
+	MaxStreams  = 100       // of a client at a time
+	MaxList     = 32 << 10  // bytes of a header list as RFC 9113 (6.5.2) counts them; 431 beyond
+	MaxFields   = 128       // of a header list
+	maxTable    = 4 << 10   // bytes of a compression table, whatever the peer offers
+	maxBlock    = 64 << 10  // bytes of a header block on the wire
+	maxPieces   = 16        // frames of a header block: an endless row of them is an attack (VU#421644)
+	maxInterim  = 8         // 1xx answers that wait to be read
+	maxFrame    = 16 << 10  // bytes of a frame, either way
+	maxPending  = 256 << 10 // bytes that wait to be written, beyond which no data is added
+	maxUnsaid   = 4 << 20   // and beyond which nothing is read: a peer that asks for answers and takes none
+	slackOfDone = 28        // streams whose end the client may have seen before their owner has finished
 
 	// streamWindow is what a stream holds that its owner has not taken yet. A client's connection holds at most
 	// serverWindow. One to an endpoint is shared by clients that know nothing of each other: there, a stream that nobody

@@ -79,7 +79,7 @@ type Conn struct {
 
 	out, spare  []byte // to be written
 	writing     bool
-	written     sync.Cond // of mu: writing is over
+	written     sync.Cond // of mu: something was, or writing is over
 	writeBy     time.Time // the writer's deadline
 	blocked     int       // streams that wait to write
 	enc         *hpack.Encoder
@@ -137,7 +137,10 @@ func (f *feed) Read(b []byte) (int, error) {
 	// All that has arrived is read.
 	c.startFresh()
 	c.mu.Lock()
-	c.flush()
+	c.flushAside()
+	for c.writing && len(c.out) > maxUnsaid && !c.broken {
+		c.written.Wait()
+	}
 	c.unlock()
 	for {
 		n, err := c.nc.Read(b)
@@ -305,7 +308,7 @@ var drainPing = [8]byte{'d', 'r', 'a', 'i', 'n'}
 func (c *Conn) drain() {
 	c.drained = true
 	c.goAway(c.lastIn, http2.ErrCodeNo)
-	c.flush()
+	c.flushAside()
 	c.endDrained()
 }
 

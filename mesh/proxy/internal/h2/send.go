@@ -20,12 +20,30 @@ func (s *sink) Write(b []byte) (int, error) {
 const flushAt = 32 << 10 // bytes that are not left waiting for more
 
 // flush writes what is waiting. Where another goroutine is writing already, that one writes this, too: under load, many
-// streams' frames go out in one write. mu is held, and released while writing.
+// streams' frames go out in one write. mu is held, and released while writing. It is not for the goroutine that reads: see
+// flushAside.
 func (c *Conn) flush() {
-	if c.writing || len(c.out) == 0 {
-		return
+	if !c.writing && len(c.out) > 0 {
+		c.writing = true
+		c.write()
 	}
-	c.writing = true
+}
+
+// flushAside is flush by another goroutine. Whoever reads does not write: where each side waits for the other to read
+// before it does, neither does. mu is held.
+func (c *Conn) flushAside() {
+	if !c.writing && len(c.out) > 0 {
+		c.writing = true
+		go func() {
+			c.mu.Lock()
+			c.write()
+			c.unlock()
+		}()
+	}
+}
+
+// write is flush for the one who has set writing.
+func (c *Conn) write() {
 	if c.owned > 1 {
 		// Others are about to write, too: a system call costs more than letting them go first.
 		c.mu.Unlock()
@@ -55,6 +73,7 @@ func (c *Conn) flush() {
 			c.die(err)
 		}
 		c.wake()
+		c.written.Broadcast()
 	}
 	c.writing = false
 	c.written.Broadcast()
@@ -123,24 +142,26 @@ func (c *Conn) intern(name []byte) string {
 	return s
 }
 
-// grant gives the peer back n bytes of the connection's window, when enough have come together. mu is held, and may
-// be released meanwhile.
-func (c *Conn) grant(n int64) {
-	if c.ungranted += n; c.ungranted >= serverWindow/4 && c.err == nil {
-		_ = c.fr.WriteWindowUpdate(0, uint32(c.ungranted)) //nolint:gosec // at most a window. Into memory
-		c.window += c.ungranted
-		c.ungranted = 0
-		c.flush()
+// grant gives the peer back n bytes of the connection's window, when enough have come together. Said: there is something
+// to write. mu is held.
+func (c *Conn) grant(n int64) (said bool) {
+	if c.ungranted += n; c.ungranted < serverWindow/4 || c.err != nil {
+		return false
 	}
+	_ = c.fr.WriteWindowUpdate(0, uint32(c.ungranted)) //nolint:gosec // at most a window. Into memory
+	c.window += c.ungranted
+	c.ungranted = 0
+	return true
 }
 
-// reset ends a stream for a reason of ours.
+// reset ends a stream for a reason of ours; the peer hears of it before the next read.
 func (c *Conn) reset(id uint32, code http2.ErrCode) {
 	c.mu.Lock()
 	defer c.unlock()
 	c.resetLocked(id, code)
 }
 
+// resetLocked is reset where mu is held. Nothing is written yet.
 func (c *Conn) resetLocked(id uint32, code http2.ErrCode) {
 	if c.err != nil {
 		return
@@ -151,5 +172,4 @@ func (c *Conn) resetLocked(id uint32, code http2.ErrCode) {
 	} else {
 		c.recent.add(id, true)
 	}
-	c.flush()
 }

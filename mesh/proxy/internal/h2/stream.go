@@ -253,23 +253,25 @@ func (s *Stream) Take() (data []byte, done bool, err error) {
 		err = s.err
 	}
 	if n := int64(len(data)); n > 0 {
-		s.release(n) // the last thing: mu may be released
+		if s.release(n) {
+			c.flush() // the last thing: mu is released meanwhile
+		}
 	}
 	return data, done, err
 }
 
-// release lets the peer send as many bytes as were taken. mu is held, and may be released meanwhile.
-func (s *Stream) release(n int64) {
+// release lets the peer send as many bytes as were taken. Said: there is something to write. mu is held.
+func (s *Stream) release(n int64) (said bool) {
 	c := s.c
 	if !s.ended && !s.closed {
 		if s.ungranted += n; s.ungranted >= streamWindow/2 {
 			_ = c.fr.WriteWindowUpdate(s.id, uint32(s.ungranted)) //nolint:gosec // at most a window. Into memory
 			s.window += s.ungranted
 			s.ungranted = 0
-			c.flush()
+			said = true
 		}
 	}
-	c.grant(n)
+	return c.grant(n) || said
 }
 
 // Trailers are there once the body is done.
@@ -331,6 +333,7 @@ func (s *Stream) Cancel(code http2.ErrCode) {
 	defer s.c.unlock()
 	if !s.closed {
 		s.c.resetLocked(s.id, code)
+		s.c.flush()
 	}
 }
 

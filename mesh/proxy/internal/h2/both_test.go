@@ -1,0 +1,128 @@
+package h2_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/sterlingrun/sterling/mesh/proxy/internal/h2"
+)
+
+// TestBothWrite: two sides that both have more to say than what is between them holds go on reading.
+func TestBothWrite(t *testing.T) {
+	body := bytes.Repeat([]byte("0123456789"), 10_000)
+	client, _ := between(t, func(s *h2.Stream) {
+		defer s.Done()
+		by := time.Now().Add(10 * time.Second)
+		_ = s.Answer(&h2.Head{Status: 200}, false)
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = s.Write(body, true, by); s.Flush() })
+		for {
+			data, done, err := s.Take()
+			if err != nil || done {
+				break
+			}
+			if len(data) == 0 && s.Wait(by) != nil {
+				break
+			}
+		}
+		wg.Wait()
+	})
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			by := time.Now().Add(10 * time.Second)
+			s, err := client.Open(&h2.Head{Method: []byte("POST"), Scheme: []byte("http"), Path: []byte("/"), Authority: []byte("a")}, false, false)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Done()
+			var sent sync.WaitGroup
+			defer sent.Wait()
+			sent.Go(func() {
+				if err := s.Write(body, true, by); err != nil {
+					t.Error(err)
+				}
+				s.Flush()
+			})
+			if _, err := s.Next(by); err != nil {
+				t.Error(err)
+				return
+			}
+			got := 0
+			for {
+				data, done, err := s.Take()
+				if err == nil && len(data) == 0 && !done {
+					err = s.Wait(by)
+				}
+				if err != nil {
+					t.Error(err, got)
+					return
+				}
+				got += len(data)
+				if done {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestAnswersNobodyTakes: a peer that asks and asks, and reads no answer, is not heard any more at some time: what waits for
+// it has a bound.
+func TestAnswersNobodyTakes(t *testing.T) {
+	mine, its := net.Pipe()
+	answered := make(chan bool, 1)
+	long := []h2.Field{{Name: []byte("x-long"), Value: []byte(strings.Repeat("x", 30_000))}}
+	c := h2.NewConn(its, h2.Options{Idle: time.Minute, Serve: func(s *h2.Stream) {
+		_ = s.Answer(&h2.Head{Status: 200, Fields: long}, true)
+		answered <- true
+		s.Done()
+	}})
+	served := make(chan struct{})
+	go func() {
+		_ = c.Serve()
+		close(served)
+	}()
+	defer func() {
+		c.Close()
+		mine.Close()
+		<-served
+	}()
+	fr := http2.NewFramer(mine, nil)
+	var head bytes.Buffer
+	enc := hpack.NewEncoder(&head)
+	for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: "/"}, {Name: ":authority", Value: "a"}} {
+		if err := enc.WriteField(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := bytes.Clone(head.Bytes())
+	_, err := io.WriteString(mine, http2.ClientPreface)
+	if err == nil {
+		err = fr.WriteSettings()
+	}
+	const bound = 4 << 20 / 30_000 // answers
+	asked := uint32(0)
+	for ; err == nil && asked < 4*bound; asked++ {
+		if asked > 0 { // no more of them at a time than are allowed
+			<-answered
+		}
+		_ = mine.SetWriteDeadline(time.Now().Add(time.Second))
+		err = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1 + 2*asked, BlockFragment: first, EndStream: true, EndHeaders: true})
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) || asked < bound {
+		t.Errorf("%d requests were taken, %v", asked, err)
+	}
+}

@@ -281,9 +281,11 @@ func (c *command) stopCommand() *cobra.Command {
 }
 
 func (c *command) removeCommand() *cobra.Command {
-	return c.onBox("remove ID", "Forget a sandbox that has ended, with its output and its record", func(_ *cobra.Command, r *gvisor.Runner, id string) error {
+	cmd := c.onBox("remove ID", "Forget a sandbox that has ended, with its output and its record", func(_ *cobra.Command, r *gvisor.Runner, id string) error {
 		return r.Remove(id)
 	})
+	cmd.Aliases = []string{"rm"}
+	return cmd
 }
 
 // onBox is a command about one sandbox.

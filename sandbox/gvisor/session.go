@@ -130,15 +130,17 @@ func (s *session) lastAccount() *trail.Host {
 	return s.account()
 }
 
-// reasonOf is why a sandbox ended that nobody stopped.
+// reasonOf is why a sandbox ended that nobody stopped. Where the host has killed a process of it, the kernel in it may
+// still have had the time to end in a way of its own.
 func reasonOf(exit int, host *trail.Host) string {
+	short := host.OutOfMemory != nil && *host.OutOfMemory > 0
 	switch {
+	case short && exit != 0:
+		return "killed by the host: it needed more memory than limits.memory"
 	case exit != 128+int(syscall.SIGKILL):
 		return "exited"
 	case host.OutOfMemory == nil:
 		return "killed: by itself, by gVisor, by the host for lack of memory, or by someone there"
-	case *host.OutOfMemory > 0:
-		return "killed by the host: it needed more memory than limits.memory"
 	}
 	return "killed: by itself, by gVisor, or by someone there"
 }

@@ -50,6 +50,24 @@ func TestHear(t *testing.T) {
 	}
 }
 
+// TestReasons: a status says why a sandbox ended as far as the host knows.
+func TestReasons(t *testing.T) {
+	none, some := uint64(0), uint64(2)
+	for _, c := range []struct {
+		exit  int
+		kills *uint64 // for lack of memory
+		want  string
+	}{
+		{0, nil, "exited"}, {7, &none, "exited"}, {0, &some, "exited"},
+		{137, &some, "limits.memory"}, {128, &some, "limits.memory"},
+		{137, &none, "by itself, by gVisor, or by someone there"}, {137, nil, "for lack of memory, or"},
+	} {
+		if got := reasonOf(c.exit, &trail.Host{OutOfMemory: c.kills}); !strings.Contains(got, c.want) {
+			t.Errorf("%d: %q", c.exit, got)
+		}
+	}
+}
+
 // TestFreeze: a silent recorder freezes until it speaks, one with an error for good.
 func TestFreeze(t *testing.T) {
 	s := rig(t, sandbox.BehindSlow)

@@ -63,6 +63,9 @@ func (c *command) benchCommand() *cobra.Command {
 			if rounds < 1 || rounds > 100 {
 				return &exitError{exitUsage, fmt.Errorf("%d rounds; 1 to 100", rounds)}
 			}
+			if len(only) == 0 {
+				return &exitError{exitUsage, fmt.Errorf("--only: nothing of %s", strings.Join(names, ", "))}
+			}
 			for _, name := range only {
 				if !slices.Contains(names, name) {
 					return &exitError{exitUsage, fmt.Errorf("--only: %q is none of %s", name, strings.Join(names, ", "))}

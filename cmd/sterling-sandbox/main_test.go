@@ -243,15 +243,18 @@ func TestTimeLimit(t *testing.T) {
 	}
 }
 
-// TestMemoryLimit: the host's kernel ends a sandbox that eats more than its policy allows, and the record says that it
-// does not know the rest.
+// TestMemoryLimit: the host's kernel ends a sandbox that eats more than its policy allows, and both the status and the record
+// say so. Whichever process it kills: where that is the sandbox's kernel, the record says that it does not know the rest.
 func TestMemoryLimit(t *testing.T) {
 	b := newBench(t)
 	policy := bytes.Replace(b.policy("eat"), []byte("512MiB"), []byte("128MiB"), 1)
 	s, out := b.run(policy)
-	report, _ := b.record()
-	if *s.Exit != 128+9 || !strings.Contains(s.Reason, "more memory than limits.memory") || report.Complete() || report.End == nil || strings.Contains(out, "256 MiB") {
+	report, events := b.record()
+	if *s.Exit != 128+9 || !strings.Contains(s.Reason, "more memory than limits.memory") || report.End == nil || report.End.Reason != s.Reason || strings.Contains(out, "256 MiB") {
 		t.Errorf("%+v, %+v\n%s", s, report, out)
+	}
+	if report.Complete() && len(points(events, "exit")) == 0 {
+		t.Errorf("it knows of no end, and says that it is complete: %+v", report)
 	}
 }
 

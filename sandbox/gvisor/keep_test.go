@@ -1,6 +1,7 @@
 package gvisor
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
@@ -11,6 +12,7 @@ import (
 // TestOffersTakeConnections: the socket of an idle sandbox that can be seen can be connected to.
 func TestOffersTakeConnections(t *testing.T) {
 	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
 		path := filepath.Join(t.TempDir(), fileTake)
 		found := make(chan error, 1)
 		go func() {
@@ -19,7 +21,7 @@ func TestOffersTakeConnections(t *testing.T) {
 				if err == nil {
 					_ = conn.Close()
 				}
-				if !errors.Is(err, fs.ErrNotExist) {
+				if !errors.Is(err, fs.ErrNotExist) || ctx.Err() != nil {
 					found <- err
 					return
 				}
@@ -27,9 +29,11 @@ func TestOffersTakeConnections(t *testing.T) {
 		}()
 		listener, err := offer(path)
 		if err != nil {
+			cancel()
 			t.Fatal(err)
 		}
 		err = <-found
+		cancel()
 		if err := errors.Join(err, listener.Close()); err != nil {
 			t.Fatal(err)
 		}

@@ -44,8 +44,8 @@ const (
 	maxPoolAge = 30 * 24 * time.Hour
 	retryFirst = time.Second // after a sandbox that could not be started, or ended; then twice as long each time
 	retryMost  = time.Minute
-	// headStart is how long the workload that takes a sandbox has the host to itself before the next sandbox is started,
-	// which takes all of a core and three times as long.
+	// headStart is for the workload that took a sandbox to start, before the one in its place is: that takes all of a core,
+	// and three times as long.
 	headStart = 50 * time.Millisecond
 )
 

@@ -88,7 +88,7 @@ func (s *session) start(ctx context.Context, idle *initFiles) (<-chan int, error
 	}
 	exited, err := s.startKernel(plan, idle)
 	if err != nil && idle == nil {
-		err = errors.Join(err, s.finish(ctx, finish{Exit: -1, Reason: "not started", Host: s.lastAccount()}))
+		err = errors.Join(err, s.finish(ctx, finish{Exit: -1, Reason: "not started", Host: s.lastAccount(ctx)}))
 	}
 	return exited, err
 }
@@ -107,10 +107,10 @@ func (s *session) follow(ctx context.Context, exited <-chan int) error {
 	// Whatever gVisor did, nothing of the sandbox runs when the host gives its last account, and nothing is left of it when
 	// this returns.
 	err := within(ctx, s.cgroup.kill)
-	host := s.lastAccount()
+	host := s.lastAccount(ctx)
 	forgotten := make(chan error, 1)
 	go func() { forgotten <- within(ctx, s.kernel.Forget) }()
-	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reasonOf(exit, host))
+	s.status.Reason = cmp.Or(s.ending, s.status.Reason, reasonOf(exit, host, s.policy.Limits.Memory))
 	err = errors.Join(err, s.finish(ctx, finish{Exit: exit, Reason: s.status.Reason, Host: host}))
 	if l := s.heads.end(ctx, s.last); l != nil {
 		s.status.Audit.Logged = l
@@ -124,20 +124,34 @@ func (s *session) follow(ctx context.Context, exited <-chan int) error {
 	return err
 }
 
+// reapLimit is for the host to count the sandbox's last threads out, which takes it a moment.
+const reapLimit = 100 * time.Millisecond
+
 // lastAccount is the host's, when nothing runs in the sandbox any more.
-func (s *session) lastAccount() *trail.Host {
+func (s *session) lastAccount(ctx context.Context) *trail.Host {
 	s.relays.close()
-	return s.account()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reapLimit)
+	defer cancel()
+	for {
+		h := s.account()
+		if h.Tasks == nil || *h.Tasks == 0 || clock.Sleep(ctx, s.Clock, time.Millisecond) != nil {
+			return h
+		}
+	}
 }
 
-// reasonOf is why a sandbox ended that nobody stopped. Where the host has killed a process of it, the kernel in it may
-// still have had the time to end in a way of its own.
-func reasonOf(exit int, host *trail.Host) string {
+// reasonOf is why a sandbox ended that nobody stopped. Where the host has killed a process of it for lack of memory, the
+// kernel in it may still have had the time to end in a way of its own.
+func reasonOf(exit int, host *trail.Host, limit sandbox.Size) string {
+	killed := exit == 128+int(syscall.SIGKILL)
 	short := host.OutOfMemory != nil && *host.OutOfMemory > 0
 	switch {
-	case short && exit != 0:
-		return "killed by the host: it needed more memory than limits.memory"
-	case exit != 128+int(syscall.SIGKILL):
+	case short && (killed || exit == noEnd):
+		if peak := host.MemoryPeak; peak != nil && *peak >= uint64(limit)/16*15 { //nolint:gosec // Parse: positive
+			return "killed by the host: it needed more memory than limits.memory"
+		}
+		return "killed by the host for lack of memory: of limits.memory, or of the host"
+	case !killed:
 		return "exited"
 	case host.OutOfMemory == nil:
 		return "killed: by itself, by gVisor, by the host for lack of memory, or by someone there"

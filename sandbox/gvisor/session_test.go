@@ -52,17 +52,23 @@ func TestHear(t *testing.T) {
 
 // TestReasons: a status says why a sandbox ended as far as the host knows.
 func TestReasons(t *testing.T) {
-	none, some := uint64(0), uint64(2)
+	none, some, full := uint64(0), uint64(2), uint64(64<<20)
 	for _, c := range []struct {
-		exit  int
-		kills *uint64 // for lack of memory
-		want  string
+		exit        int
+		kills, peak *uint64 // for lack of memory; bytes
+		want        string
 	}{
-		{0, nil, "exited"}, {7, &none, "exited"}, {0, &some, "exited"},
-		{137, &some, "limits.memory"}, {128, &some, "limits.memory"},
-		{137, &none, "by itself, by gVisor, or by someone there"}, {137, nil, "for lack of memory, or"},
+		{0, nil, nil, "exited"},
+		{7, &none, &full, "exited"},
+		{7, &some, &full, "exited"},
+		{137, &some, &full, "more memory than limits.memory"},
+		{128, &some, &full, "more memory than limits.memory"},
+		{137, &some, &some, "or of the host"},
+		{137, &some, nil, "or of the host"},
+		{137, &none, &full, "by itself, by gVisor, or by someone there"},
+		{137, nil, nil, "for lack of memory, or"},
 	} {
-		if got := reasonOf(c.exit, &trail.Host{OutOfMemory: c.kills}); !strings.Contains(got, c.want) {
+		if got := reasonOf(c.exit, &trail.Host{OutOfMemory: c.kills, MemoryPeak: c.peak}, 64<<20); !strings.Contains(got, c.want) {
 			t.Errorf("%d: %q", c.exit, got)
 		}
 	}

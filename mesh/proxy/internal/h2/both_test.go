@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -125,4 +126,39 @@ func TestAnswersNobodyTakes(t *testing.T) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) || asked < bound {
 		t.Errorf("%d requests were taken, %v", asked, err)
 	}
+}
+
+// TestCancelDoesNotWait: whoever cancels may be reading another connection, and is not held up by a peer that takes nothing.
+func TestCancelDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mine, its := net.Pipe()
+		c := h2.NewConn(its, h2.Options{})
+		go func() { _ = c.Serve() }()
+		defer mine.Close()
+		fr := http2.NewFramer(nil, mine)
+		_, err := io.ReadFull(mine, make([]byte, len(http2.ClientPreface)))
+		for range 2 { // SETTINGS, WINDOW_UPDATE
+			if err == nil {
+				_, err = fr.ReadFrame()
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // nobody writes any more
+		s, err := c.Open(&h2.Head{Method: []byte("GET"), Scheme: []byte("http"), Path: []byte("/"), Authority: []byte("a")}, true, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		canceled := false
+		go func() {
+			s.Cancel(http2.ErrCodeCancel)
+			canceled = true
+			s.Done()
+		}()
+		synctest.Wait()
+		if !canceled {
+			t.Error("it waits for the peer")
+		}
+	})
 }

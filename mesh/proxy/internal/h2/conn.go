@@ -256,7 +256,7 @@ func (c *Conn) fail(err error) {
 			code = http2.ErrCodeFrameSize
 		}
 		c.goAway(c.lastIn, code)
-		c.flush()
+		c.flushAside()
 	}
 	c.die(err)
 }

@@ -53,14 +53,14 @@ func (c *Conn) write() {
 	for len(c.out) > 0 && !c.broken {
 		b := c.out
 		c.out = c.spare[:0]
-		dying := c.err != nil
-		c.mu.Unlock()
 		var err error
-		if now := time.Now(); !dying && c.writeBy.Before(now.Add(writeTime)) {
-			// Later than needed, so that most writes need not set it: that costs as much as a small frame.
+		if now := time.Now(); c.err == nil && c.writeBy.Before(now.Add(writeTime)) {
+			// Later than needed, so that most writes need not set it: that costs as much as a small frame. Under mu, so that
+			// it is not set in place of die's.
 			c.writeBy = now.Add(writeTime + writeTime/8)
 			err = c.nc.SetWriteDeadline(c.writeBy)
 		}
+		c.mu.Unlock()
 		if err == nil {
 			_, err = c.nc.Write(b)
 		}

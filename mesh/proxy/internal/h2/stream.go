@@ -333,7 +333,7 @@ func (s *Stream) Cancel(code http2.ErrCode) {
 	defer s.c.unlock()
 	if !s.closed {
 		s.c.resetLocked(s.id, code)
-		s.c.flush()
+		s.c.flushAside() // whoever reads another connection cancels, too
 	}
 }
 

@@ -95,16 +95,21 @@ func (f *fleet) close() error {
 	return errors.Join(errs...)
 }
 
+// asked asks a node once, which may be one that does not answer.
+func (s *server) asked(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := s.get(ctx, s.address, path)
+	return err
+}
+
 // leader finds who leads.
 func (f *fleet) leader(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTime)
 	defer cancel()
 	for {
 		for i, s := range f.nodes {
-			once, cancel := context.WithTimeout(ctx, time.Second)
-			_, err := s.get(once, s.address, "/leader")
-			cancel()
-			if err == nil {
+			if s.asked(ctx, "/leader") == nil {
 				return i, nil
 			}
 		}
@@ -114,17 +119,26 @@ func (f *fleet) leader(ctx context.Context) (int, error) {
 	}
 }
 
-// standsBy waits until a node knows that it does not lead.
+// standsBy waits until a node knows that another one leads, or leads again: where all are starved, the one that took over
+// may have lost its lease meanwhile.
 func (f *fleet) standsBy(ctx context.Context, at int) error {
 	ctx, cancel := context.WithTimeout(ctx, resumeTime)
 	defer cancel()
+	another := func() bool {
+		for i, s := range f.nodes {
+			if i != at && s.asked(ctx, "/leader") == nil {
+				return true
+			}
+		}
+		return false
+	}
 	for {
-		_, up := f.nodes[at].get(ctx, f.nodes[at].address, "/healthz")
-		if _, leads := f.nodes[at].get(ctx, f.nodes[at].address, "/leader"); up == nil && leads != nil {
+		up, leads := f.nodes[at].asked(ctx, "/healthz"), f.nodes[at].asked(ctx, "/leader")
+		if up == nil && (leads != nil || !another()) {
 			return nil
 		}
 		if err := wait(ctx, lookAgain); err != nil {
-			return fmt.Errorf("wait until node %d stands by: %w", at+1, err)
+			return fmt.Errorf("wait until node %d stands by: %w; its health: %v; whether it leads: %v", at+1, err, up, leads)
 		}
 	}
 }

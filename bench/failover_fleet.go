@@ -138,7 +138,7 @@ func (f *fleet) standsBy(ctx context.Context, at int) error {
 			return nil
 		}
 		if err := wait(ctx, lookAgain); err != nil {
-			return fmt.Errorf("wait until node %d stands by: %w; its health: %v; whether it leads: %v", at+1, err, up, leads)
+			return fmt.Errorf("wait until node %d stands by: %w", at+1, errors.Join(err, up, leads))
 		}
 	}
 }

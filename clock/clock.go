@@ -35,6 +35,11 @@ func (*System) After(d time.Duration) (<-chan time.Time, func()) {
 	return t.C, func() { t.Stop() }
 }
 
+// Now is the wall time of a clock, in UTC.
+func Now(c Clock) time.Time {
+	return time.Unix(0, int64(c.Wall())).UTC() //nolint:gosec // until the year 2262
+}
+
 // Sleep waits for d or until ctx ends, and then returns ctx's error.
 func Sleep(ctx context.Context, c Clock, d time.Duration) error {
 	fired, stop := c.After(d)

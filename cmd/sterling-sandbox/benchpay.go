@@ -22,8 +22,8 @@ import (
 	"github.com/sterlingrun/sterling/sandbox/gvisor"
 )
 
-// The load of the service that is compared. At this rate two cores are busy for a half of the time with our containers,
-// and for a third of it with runc's: few payments wait for another one, on either side. The service needs less than one
+// The load of the service that is compared. At this rate two cores are busy for at most half of the time with our
+// containers, and a third of it with runc's: few payments wait for another one, on either side. The service needs less than one
 // processor, and Go is told so in all containers: threads that wake each other for nothing cost a sandbox the most.
 const (
 	payRate        = 233 // payments a second; not in step with a kernel's clock, which ticks 100, 250 or 1,000 times

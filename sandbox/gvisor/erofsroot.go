@@ -102,7 +102,7 @@ func (p packedRoots) take(name, at string, identity [16]byte) (bool, error) {
 		}
 		return false, nil // it is made again
 	}
-	now := time.Unix(0, int64(p.clock.Wall())) //nolint:gosec // until the year 2262
+	now := clock.Now(p.clock)
 	if err := os.Chtimes(at, now, now); err != nil {
 		return false, fmt.Errorf("take a packed root: %w", err)
 	}
@@ -141,7 +141,7 @@ func (p packedRoots) prune() {
 		}
 	}
 	slices.SortFunc(all, func(a, b unused) int { return b.used.Compare(a.used) })
-	oldest := time.Unix(0, int64(p.clock.Wall())).Add(-maxUnusedAge) //nolint:gosec // until the year 2262
+	oldest := clock.Now(p.clock).Add(-maxUnusedAge)
 	for i, u := range all {
 		if i >= maxUnused || u.used.Before(oldest) {
 			// Who takes it in this moment has a link of its own.

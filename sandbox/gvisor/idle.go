@@ -177,7 +177,7 @@ func (i *idler) discard(ctx context.Context) error {
 		i.recorder.kill()
 	}
 	if i.kernel != nil {
-		errs = append(errs, within(ctx, i.cgroup.kill), within(ctx, i.kernel.Forget))
+		errs = append(errs, remove(ctx, i.cgroup, i.kernel))
 	}
 	if i.log != nil {
 		i.log.close()
@@ -310,8 +310,6 @@ func (r *Runner) sweep(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("remove what is left of %s: it is alive: %w", name, err)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-	defer cancel()
 	kernel := r.runsc(p, name)
-	return errors.Join(kernel.group.kill(ctx), kernel.Forget(ctx), os.RemoveAll(p.folder), lock.Close())
+	return errors.Join(remove(ctx, kernel.group, kernel), os.RemoveAll(p.folder), lock.Close())
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sterlingrun/sterling/clock"
 	"github.com/sterlingrun/sterling/durable"
 	"github.com/sterlingrun/sterling/sandbox"
 )
@@ -68,7 +69,7 @@ func (r *Runner) Booted(ctx context.Context, level sandbox.Isolation, stamp stri
 		f = found{Boot: string(bytes.TrimSpace(boot)), Levels: map[string]finding{}}
 	}
 	key := string(level) + " " + stamp
-	if kept, known := f.Levels[key]; known && kept.holds(r.wall()) {
+	if kept, known := f.Levels[key]; known && kept.holds(clock.Now(r.Clock)) {
 		return kept.err(level)
 	}
 	if err := os.MkdirAll(r.State, 0o700); err != nil {
@@ -105,14 +106,9 @@ func (r *Runner) attempt(ctx context.Context, probe func(ctx context.Context) er
 	}
 	is := finding{Why: strings.TrimPrefix(clipped(err), ErrUnavailable.Error()+": ")}
 	if late {
-		is.Late = r.wall()
+		is.Late = clock.Now(r.Clock)
 	}
 	return is, nil
-}
-
-// wall is the time by the runner's clock.
-func (r *Runner) wall() time.Time {
-	return time.Unix(0, int64(r.Clock.Wall())).UTC() //nolint:gosec // until the year 2262
 }
 
 // ForgetLevels makes the next Booted boot again.
@@ -183,9 +179,7 @@ func (r *Runner) bootKVM(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, c.End)
 	exit := <-exited
 	stop()
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-	defer cancel()
-	err = errors.Join(c.group.kill(clean), c.Forget(clean))
+	err = remove(ctx, c.group, c)
 	if exit == initEnded {
 		return err
 	}

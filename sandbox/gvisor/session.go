@@ -159,6 +159,11 @@ func reasonOf(exit int, host *trail.Host, limit sandbox.Size) string {
 	return "killed: by itself, by gVisor, or by someone there"
 }
 
+// remove ends what is left of a sandbox whose kernel has ended, and then removes it.
+func remove(ctx context.Context, g group, k Kernel) error {
+	return errors.Join(within(ctx, g.kill), within(ctx, k.Forget))
+}
+
 // within does something that a canceled context is no reason to leave out, within lastWords.
 func within(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)

@@ -27,15 +27,7 @@ func TestBothWrite(t *testing.T) {
 		_ = s.Answer(&h2.Head{Status: 200}, false)
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = s.Write(body, true, by); s.Flush() })
-		for {
-			data, done, err := s.Take()
-			if err != nil || done {
-				break
-			}
-			if len(data) == 0 && s.Wait(by) != nil {
-				break
-			}
-		}
+		_, _ = whole(s, by) // the client tells
 		wg.Wait()
 	})
 	var all sync.WaitGroup
@@ -60,20 +52,8 @@ func TestBothWrite(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			got := 0
-			for {
-				data, done, err := s.Take()
-				if err == nil && len(data) == 0 && !done {
-					err = s.Wait(by)
-				}
-				if err != nil {
-					t.Error(err, got)
-					return
-				}
-				got += len(data)
-				if done {
-					return
-				}
+			if got, err := whole(s, by); err != nil || len(got) != len(body) {
+				t.Errorf("%d bytes, %v", len(got), err)
 			}
 		})
 	}

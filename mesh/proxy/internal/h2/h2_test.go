@@ -396,6 +396,21 @@ func between(t testing.TB, serve func(*h2.Stream)) (client, server *h2.Conn) {
 	return client, server
 }
 
+// whole takes all of a body.
+func whole(s *h2.Stream, by time.Time) ([]byte, error) {
+	var all []byte
+	for {
+		data, done, err := s.Take()
+		if err == nil && len(data) == 0 && !done {
+			err = s.Wait(by)
+		}
+		all = append(all, data...)
+		if err != nil || done {
+			return all, err
+		}
+	}
+}
+
 func TestBothSides(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789"), 100_000)
 	client, server := between(t, func(s *h2.Stream) {
@@ -442,17 +457,10 @@ func TestBothSides(t *testing.T) {
 				t.Errorf("head %+v, %v", h, err)
 				return
 			}
-			var got []byte
-			for done := false; !done; {
-				var data []byte
-				if data, done, err = s.Take(); err == nil && len(data) == 0 && !done {
-					err = s.Wait(by)
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				got = append(got, data...)
+			got, err := whole(s, by)
+			if err != nil {
+				t.Error(err)
+				return
 			}
 			if !bytes.Equal(got, body) || len(s.Trailers()) != 1 || string(s.Trailers()[0].Value) != "7" {
 				t.Errorf("%d bytes, trailers %v", len(got), s.Trailers())

@@ -90,6 +90,7 @@ func TestAnswersNobodyTakes(t *testing.T) {
 		}
 	}
 	first := bytes.Clone(head.Bytes())
+	_ = mine.SetWriteDeadline(time.Now().Add(time.Second))
 	_, err := io.WriteString(mine, http2.ClientPreface)
 	if err == nil {
 		err = fr.WriteSettings()
@@ -98,7 +99,11 @@ func TestAnswersNobodyTakes(t *testing.T) {
 	asked := uint32(0)
 	for ; err == nil && asked < 4*bound; asked++ {
 		if asked > 0 { // no more of them at a time than are allowed
-			<-answered
+			select {
+			case <-answered:
+			case <-time.After(5 * time.Second):
+				t.Fatalf("request %d was not read: whoever reads writes", asked)
+			}
 		}
 		_ = mine.SetWriteDeadline(time.Now().Add(time.Second))
 		err = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1 + 2*asked, BlockFragment: first, EndStream: true, EndHeaders: true})
